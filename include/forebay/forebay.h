@@ -1,0 +1,371 @@
+/* libforebay: a cache between an application and its database.
+ *
+ *     fb_cache *cache;
+ *     fb_source *shop;
+ *     fb_err err;
+ *     fb_buf row = FB_BUF_INIT;
+ *
+ *     fb_open(NULL, &cache, &err);
+ *     fb_source_open(cache, "shop", "sqlite:shop.db", NULL, &shop, &err);
+ *     fb_keyspace_options ks = FB_KEYSPACE_OPTIONS_INIT;
+ *     ks.pattern = "user:{id:int}";
+ *     ks.source = shop;
+ *     ks.table = "users";
+ *     ks.write = FB_WRITE_THROUGH;
+ *     fb_keyspace_add(cache, &ks, &err);
+ *
+ *     if (fb_get(cache, FB_STR("user:42"), &row, &err) == FB_OK)
+ *         printf("%.*s\n", (int)row.len, row.data);        // {"id":42,"name":…}
+ *     fb_buf_free(&row);
+ *     fb_close(cache);
+ *
+ * Caveats first:
+ *  - All keyspaces and sources are added before the first operation; adding them is not thread-safe. Everything else
+ *    may be called from any thread at any time until fb_close.
+ *  - A completion runs on a thread of Forebay's. It must not block and must not call fb_close.
+ *  - Data changed behind Forebay's back is seen when the entry expires (at most `ttl` after the query that read it was
+ *    sent), or after fb_invalidate.
+ *  - Without a shared second level, two processes with caches of their own may differ for up to `ttl`.
+ *
+ * Guarantee in one process (no second level): read-through with write-through or write-around is linearizable per key;
+ * a load never overwrites a later write or invalidation. The protocol follows the leases of Nishtala et al., "Scaling
+ * Memcache at Facebook", NSDI 2013, with a write announced before its commit and repaired after it. */
+#ifndef FOREBAY_FOREBAY_H
+#define FOREBAY_FOREBAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <forebay/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FOREBAY_VERSION "0.1.0"
+
+/* ---- bytes ------------------------------------------------------------------------------------------------------ */
+
+/* Borrowed bytes: never freed by the receiver, not terminated. */
+typedef struct fb_bytes {
+    const char *data;
+    size_t len;
+} fb_bytes;
+
+static inline fb_bytes fb_bytes_of(const char *data, size_t len) {
+    fb_bytes b;
+    b.data = data;
+    b.len = len;
+    return b;
+}
+#define FB_STR(s) fb_bytes_of((s), strlen(s))
+
+/* A growing buffer owned by the caller; reuse it between calls, free it once. Functions append to it. */
+typedef struct fb_buf {
+    char *data;
+    size_t len;
+    size_t cap;
+} fb_buf;
+#define FB_BUF_INIT {NULL, 0, 0}
+
+/* Make room for `more` bytes after len. FB_NOMEM leaves the buffer as it was. */
+fb_status fb_buf_reserve(fb_buf *buf, size_t more);
+fb_status fb_buf_append(fb_buf *buf, const void *data, size_t len);
+/* Accepts an empty buffer; leaves it empty. */
+void fb_buf_free(fb_buf *buf);
+
+/* ---- values ----------------------------------------------------------------------------------------------------- */
+
+/* A value is a string (json, text, one column) or a hash (the row's columns; NULL columns are absent fields). */
+typedef enum fb_kind { FB_KIND_NONE = 0, FB_KIND_STRING = 1, FB_KIND_HASH = 2 } fb_kind;
+
+/* One field of a hash. */
+typedef struct fb_field {
+    fb_bytes name;
+    fb_bytes value;
+} fb_field;
+
+/* Walk the fields of a hash value in column order. Start with *cursor = 0; returns 1 and moves the cursor while there
+ * is a field, 0 at the end (and on bytes that are no hash). The field borrows from `hash`. Pure. */
+int fb_hash_next(fb_bytes hash, size_t *cursor, fb_field *ret_field);
+/* Find one field: FB_OK or FB_NOTFOUND. Pure. */
+fb_status fb_hash_get(fb_bytes hash, fb_bytes name, fb_bytes *ret_value);
+/* Number of fields. Pure. */
+size_t fb_hash_len(fb_bytes hash);
+/* Append one field to a hash value under construction (for callback sources of hash keyspaces). */
+fb_status fb_hash_append(fb_buf *hash, fb_bytes name, fb_bytes value);
+
+/* ---- a cache ---------------------------------------------------------------------------------------------------- */
+
+typedef struct fb_cache fb_cache;
+typedef struct fb_source fb_source;
+
+typedef enum fb_eviction { FB_EVICT_S3FIFO = 0, FB_EVICT_LRU = 1 } fb_eviction;
+
+/* Zero means the default. */
+typedef struct fb_options {
+    uint64_t memory_max;  /* bytes for entries with their bookkeeping; default 256 MiB, at least 1 MiB */
+    unsigned shards;      /* a power of two, 1..256; default 16 */
+    fb_eviction eviction; /* S3-FIFO (Yang et al., SOSP 2023); LRU as the reference */
+    uint64_t seed;        /* 0: from the system. Fixes jitter and hashing for reproducible tests only */
+} fb_options;
+
+/* Open an empty cache. `options` may be NULL. FB_INVALID, FB_NOMEM, FB_SYSTEM. */
+fb_status fb_open(const fb_options *options, fb_cache **ret_cache, fb_err *reterr);
+
+/* Wait for the operations under way, stop all threads, free everything. NULL is accepted. No other call may be running
+ * or follow. */
+void fb_close(fb_cache *cache);
+
+/* ---- sources ---------------------------------------------------------------------------------------------------- */
+
+/* Zero means the default. Times in milliseconds. */
+typedef struct fb_source_options {
+    unsigned pool;             /* connections for reading, 1..64; default 4 */
+    unsigned batch_max;        /* keys in one round trip, 1..1000; default 100 */
+    unsigned queue_max;        /* operations waiting in front of the source; default 10000; more are FB_BUSY */
+    int64_t read_timeout_ms;   /* one round trip; default 2000 */
+    int64_t write_timeout_ms;  /* one transaction; default 3000 */
+    int64_t added_latency_ms;  /* slept before every round trip, for demonstrations and tests; default 0 */
+} fb_source_options;
+
+/* Open a database: "sqlite:PATH", "sqlite::memory:" is refused (each connection would see a database of its own).
+ * The database must exist. The source is owned by the cache and closed with it.
+ * FB_INVALID (unknown scheme, bad options), FB_DOWN (cannot be opened). */
+fb_status fb_source_open(fb_cache *cache, const char *name, const char *url, const fb_source_options *options,
+                         fb_source **ret_source, fb_err *reterr);
+
+/* A source made of functions. `load` is needed, the others may be NULL (writes are then FB_READONLY).
+ * A blocking call of this API runs them on the caller's own thread, the asynchronous entry on threads of Forebay's;
+ * they may block. They get `user` as it was given.
+ *   load:  append the value and return FB_OK, or FB_NOTFOUND, or an error with its text. For keyspaces with
+ *          as = "hash" append fields with fb_hash_append.
+ *   store: make the value durable and return FB_OK, an error (certainly not applied), or FB_UNKNOWN (may still land).
+ *          For hash keyspaces `value` is a hash with the fields that change. May append the value as it is now stored
+ *          to *ret_after; when it appends nothing, string keyspaces cache `value` and hash keyspaces load again.
+ *   del:   FB_OK, FB_NOTFOUND, or as store. */
+typedef struct fb_callbacks {
+    fb_status (*load)(void *user, fb_bytes key, fb_buf *ret_value, fb_err *reterr);
+    fb_status (*store)(void *user, fb_bytes key, fb_bytes value, fb_buf *ret_after, fb_err *reterr);
+    fb_status (*del)(void *user, fb_bytes key, fb_err *reterr);
+    void *user;
+} fb_callbacks;
+
+fb_status fb_source_callbacks(fb_cache *cache, const char *name, const fb_callbacks *callbacks,
+                              const fb_source_options *options, fb_source **ret_source, fb_err *reterr);
+
+/* ---- keyspaces -------------------------------------------------------------------------------------------------- */
+
+typedef enum fb_read_mode { FB_READ_THROUGH = 0, FB_READ_ASIDE = 1 } fb_read_mode;
+typedef enum fb_write_mode { FB_WRITE_OFF = 0, FB_WRITE_THROUGH = 1, FB_WRITE_AROUND = 2 } fb_write_mode;
+typedef enum fb_on_set { FB_ON_SET_DEFAULT = 0, FB_ON_SET_WRITE = 1, FB_ON_SET_IGNORE = 2, FB_ON_SET_ERROR = 3 } fb_on_set;
+typedef enum fb_on_del { FB_ON_DEL_INVALIDATE = 0, FB_ON_DEL_DELETE_ROW = 1, FB_ON_DEL_ERROR = 2 } fb_on_del;
+typedef enum fb_set_mode { FB_SET_MERGE = 0, FB_SET_REPLACE = 1 } fb_set_mode;
+
+/* The numbers of a strategy. They are applied when an entry is read, so a change counts at once for every entry. */
+typedef struct fb_policy {
+    int64_t ttl_ms;          /* life of an entry, counted from when its query was sent; 1 .. 10 years */
+    double jitter;           /* 0..0.9: each entry lives ttl × (1 − jitter × random); only ever shorter */
+    int64_t negative_ttl_ms; /* life of "known to be absent"; 0 switches negative caching off; no jitter */
+} fb_policy;
+#define FB_POLICY_INIT {3600000, 0.1, 60000}
+
+/* How keys of one pattern are served. Strings are copied. */
+typedef struct fb_keyspace_options {
+    const char *pattern;     /* "user:{id:int}"; types int, uuid, hex, date, rest */
+    fb_source *source;
+    const char *table;       /* columns, types and primary key come from the catalogue; or: */
+    const char *load;        /* SQL with :named parameters of the pattern, at most one row */
+    const char *store;       /* SQL; parameters are the pattern's and the value's fields */
+    const char *del;         /* SQL */
+    const char *as;          /* "json" (default), "hash", "text" (explicit SQL, one column), "column:NAME" */
+    const char *const *hide; /* columns never shown nor written, NULL-terminated; or NULL */
+    fb_policy policy;
+    fb_read_mode read;
+    fb_write_mode write;
+    fb_on_set on_set;        /* default: write where `write` is on, else error */
+    fb_on_del on_del;
+    fb_set_mode set_mode;    /* SET of JSON changes the named columns, or resets the others to their defaults */
+} fb_keyspace_options;
+#define FB_KEYSPACE_OPTIONS_INIT                                                                                      \
+    {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, FB_POLICY_INIT, FB_READ_THROUGH, FB_WRITE_OFF,                   \
+     FB_ON_SET_DEFAULT, FB_ON_DEL_INVALIDATE, FB_SET_MERGE}
+
+/* Add a keyspace and check it against the source's catalogue: FB_CONFIG says what does not fit (a pattern that is
+ * ambiguous with another, a missing table or column, a key that is not the primary key, …). */
+fb_status fb_keyspace_add(fb_cache *cache, const fb_keyspace_options *options, fb_err *reterr);
+
+/* Number of keyspaces; they are numbered 0 .. n−1 in the order they were added. */
+unsigned fb_keyspace_count(const fb_cache *cache);
+/* The pattern and the options in force (strings borrowed until fb_close); NULL when out of range. */
+const fb_keyspace_options *fb_keyspace_at(const fb_cache *cache, unsigned index);
+/* The keyspace a key belongs to, or −1. Pure, thread-safe. */
+int fb_keyspace_of(const fb_cache *cache, fb_bytes key);
+
+/* ---- blocking calls ---------------------------------------------------------------------------------------------- */
+/* Each waits at most as long as the source's timeouts and queue allow. A NULL reterr is accepted everywhere. */
+
+/* The value of a key, from the cache or loaded (concurrent callers share one load). Appends to *ret_value.
+ * FB_OK, FB_NOTFOUND, or an error. A keyspace with read: cache-aside answers FB_MISS instead of loading. */
+fb_status fb_get(fb_cache *cache, fb_bytes key, fb_buf *ret_value, fb_err *reterr);
+
+/* Many keys at once: hits are answered, the misses travel to each source in as few round trips as its batch_max
+ * allows. statuses[i] and values[i] belong to keys[i]; one key's failure is its own. Order is kept, duplicates are
+ * answered alike. Returns FB_OK, or FB_NOMEM when nothing was begun. */
+fb_status fb_get_many(fb_cache *cache, const fb_bytes *keys, size_t n, fb_buf *values, fb_status *statuses);
+
+/* Write a value as the keyspace says: source first, then the cache. FB_OK means that the source has it. */
+fb_status fb_set(fb_cache *cache, fb_bytes key, fb_bytes value, fb_err *reterr);
+
+/* Delete the row at the source, then remember its absence. FB_OK or FB_NOTFOUND, or an error. Needs write ≠ off. */
+fb_status fb_delete(fb_cache *cache, fb_bytes key, fb_err *reterr);
+
+/* Forget the cached copy and refuse every load under way. For data changed behind Forebay's back, after its commit.
+ * FB_OK when a value or a negative entry was there, else FB_MISS. */
+fb_status fb_invalidate(fb_cache *cache, fb_bytes key, fb_err *reterr);
+/* The same for all keys. */
+void fb_invalidate_all(fb_cache *cache);
+
+/* ---- cache-aside: the application asks its own database ------------------------------------------------------------ */
+
+/* The cached value (FB_OK), "known absent" (FB_NOTFOUND), or FB_LEASE with a token: the caller should now load and call
+ * fb_fill. Others who ask meanwhile wait for that fill, at most wait_ms (0: the default of 2000), then FB_TIMEOUT. A
+ * lease dies after 3 s, and the next waiter gets a new one. */
+fb_status fb_get_or_lease(fb_cache *cache, fb_bytes key, int64_t wait_ms, fb_buf *ret_value, uint64_t *ret_token,
+                          fb_err *reterr);
+
+/* Hand in what the lease was for: a value (of the keyspace's kind), or absent = 1. FB_OK: kept. FB_REFUSED: a write,
+ * an invalidation or time came between; the caller may use its value, the cache does not. */
+fb_status fb_fill(fb_cache *cache, fb_bytes key, uint64_t token, fb_bytes value, int absent, fb_err *reterr);
+/* Give a lease back without a value (the load failed). */
+void fb_lease_drop(fb_cache *cache, fb_bytes key, uint64_t token);
+
+/* Announce a write to one's own database before it commits, and say afterwards that it has ended (however it ended).
+ * Between the two nothing is cached for the key. A write that is announced and never ended stops counting after 5 s, so
+ * the transaction must be shorter. fb_write_begin waits for other writes of the same key. */
+fb_status fb_write_begin(fb_cache *cache, fb_bytes key, uint64_t *ret_ticket, fb_err *reterr);
+void fb_write_end(fb_cache *cache, fb_bytes key, uint64_t ticket);
+
+/* ---- the asynchronous entry: every operation there is --------------------------------------------------------------- */
+
+typedef enum fb_op_kind {
+    FB_OP_READ,       /* the whole value; loads on a miss */
+    FB_OP_SET,        /* value = json, text or column text (string keyspaces); FB_COND_*, FB_WANT_OLD */
+    FB_OP_HSET,       /* fields = columns to change; FB_COND_FIELD_ABSENT for HSETNX */
+    FB_OP_HDEL,       /* fields (names only) become NULL; number = how many were set before */
+    FB_OP_ADD,        /* value = delta as decimal text; fields[0].name = column of a hash keyspace; result: the new number */
+    FB_OP_DELETE,     /* delete the row */
+    FB_OP_DROP,       /* what DEL means here (on_del): forget the copy, or delete the row, or an error */
+    FB_OP_INVALIDATE, /* forget the copy */
+    FB_OP_EXPIRE,     /* life_ms from now for the cached copy, never longer than its TTL; FB_EXPIRE_* conditions */
+    FB_OP_PERSIST,    /* back to the life its TTL gives it; FB_OK when EXPIRE had shortened it, else FB_UNMET */
+    FB_OP_TTL,        /* number = remaining life in ms; FB_MISS when there is no cached copy; never loads */
+} fb_op_kind;
+
+enum fb_op_flags {
+    FB_COND_ABSENT = 1 << 0,       /* NX: only if there is no row */
+    FB_COND_PRESENT = 1 << 1,      /* XX: only if there is a row */
+    FB_COND_FIELD_ABSENT = 1 << 2, /* HSETNX: only if the column is NULL or the row absent */
+    FB_WANT_OLD = 1 << 3,          /* give the value from before the write */
+    FB_ADD_FLOAT = 1 << 4,         /* delta is a decimal number with a fraction (INCRBYFLOAT) */
+    FB_EXPIRE_NX = 1 << 5,         /* only if EXPIRE has not shortened it */
+    FB_EXPIRE_XX = 1 << 6,         /* only if it has */
+    FB_EXPIRE_GT = 1 << 7,         /* only if the new life is longer */
+    FB_EXPIRE_LT = 1 << 8,         /* only if the new life is shorter */
+};
+
+typedef struct fb_op {
+    fb_op_kind kind;
+    unsigned flags;
+    fb_bytes key;
+    fb_bytes value;
+    const fb_field *fields;
+    size_t nfields;
+    int64_t life_ms; /* SET, EXPIRE, READ with a new life (GETEX): > 0; 0 = none given */
+} fb_op;
+
+/* Everything is borrowed and valid only during the completion (or, for a result returned at once, until the next call
+ * on the same thread is made with that result object). */
+typedef struct fb_result {
+    fb_status status;
+    fb_kind kind;    /* of value and old */
+    fb_bytes value;  /* READ: the value; ADD: the new number as text; writes: empty */
+    fb_bytes old;    /* with FB_WANT_OLD; data == NULL when there was no row */
+    int64_t number;  /* HSET: fields that were NULL or in no row before; HDEL: how many were set; TTL: milliseconds */
+    fb_err err;      /* when status is negative */
+    void *private_;
+} fb_result;
+
+typedef void (*fb_done)(void *user, const fb_result *result);
+
+/* Begin one operation. The op and what it points to are copied. Returns FB_PENDING when `done` will be called later,
+ * exactly once; any other status means that the operation is over, *ret_result is filled in, must be released with
+ * fb_result_release, and `done` is never called. */
+fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, fb_result *ret_result);
+void fb_result_release(fb_result *result);
+
+/* Several writes as one transaction: all keyspaces must belong to one source, else FB_UNSUPPORTED. Kinds SET, HSET,
+ * DELETE. The condition FB_COND_ABSENT on any of them counts for all (MSETNX). Atomic at the source; readers of the
+ * cache may see the keys change one after another. One result for all. */
+fb_status fb_submit_all(fb_cache *cache, const fb_op *ops, size_t n, fb_done done, void *user, fb_result *ret_result);
+
+/* The hit path: append the cached value to `out` if there is a fresh one. FB_OK (and its kind), FB_NOTFOUND (known
+ * absent), or FB_MISS. Never waits for a source, never allocates but to grow `out`. */
+fb_status fb_peek(fb_cache *cache, fb_bytes key, fb_buf *out, fb_kind *ret_kind);
+/* Is there a fresh cached copy? FB_OK, FB_NOTFOUND, FB_MISS. Counts as no hit. */
+fb_status fb_cached(fb_cache *cache, fb_bytes key);
+
+/* ---- figures ------------------------------------------------------------------------------------------------------- */
+
+/* Counters of one keyspace since the start. X(name, one line) */
+#define FB_KEYSPACE_COUNTERS(X)                                                                                       \
+    X(hits, "reads answered from a cached value")                                                                     \
+    X(negative_hits, "reads answered by a negative entry")                                                            \
+    X(misses, "reads that needed the source")                                                                         \
+    X(coalesced, "misses that joined a load already under way")                                                       \
+    X(loads, "keys asked of the source")                                                                              \
+    X(load_errors, "loads that failed")                                                                               \
+    X(fills_refused, "loads not kept because a write or invalidation came between")                                   \
+    X(writes, "writes applied at the source")                                                                         \
+    X(write_errors, "writes refused or failed")                                                                       \
+    X(writes_ignored, "writes accepted and ignored (on_set: ignore)")                                                 \
+    X(invalidations, "cached copies dropped by a write, a command or a call")                                         \
+    X(expired, "entries dropped at the end of their life")                                                            \
+    X(evicted, "entries dropped to make room")                                                                        \
+    X(timeouts, "operations that gave up waiting")
+
+typedef struct fb_keyspace_stats {
+#define FB_COUNTER_FIELD_(name, text) uint64_t name;
+    FB_KEYSPACE_COUNTERS(FB_COUNTER_FIELD_)
+#undef FB_COUNTER_FIELD_
+    uint64_t keys;          /* values cached now */
+    uint64_t negative_keys; /* negative entries now */
+    uint64_t bytes;         /* of both, with bookkeeping */
+} fb_keyspace_stats;
+
+typedef struct fb_source_stats {
+    uint64_t read_trips;  /* round trips for loads */
+    uint64_t rows_wanted; /* keys in them */
+    uint64_t write_trips; /* transactions */
+    uint64_t writes;      /* writes in them */
+    uint64_t errors;      /* failed round trips */
+    uint64_t waiting;     /* operations in the lanes now */
+} fb_source_stats;
+
+typedef struct fb_stats {
+    uint64_t memory_max;
+    uint64_t memory_used;
+    uint64_t keys;
+    uint64_t negative_keys;
+} fb_stats;
+
+void fb_stats_get(fb_cache *cache, fb_stats *ret_stats);
+fb_status fb_keyspace_stats_get(fb_cache *cache, unsigned index, fb_keyspace_stats *ret_stats);
+void fb_source_stats_get(const fb_source *source, fb_source_stats *ret_stats);
+const char *fb_source_name(const fb_source *source);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,186 @@
+/* One shard: a deterministic state machine that decides what happens to the keys that hash to it.
+ *
+ * It reads no clock, draws no random number, blocks on nothing, logs nothing and calls no user code: time and draws are
+ * arguments, and what should happen outside is handed back as effects. Three drivers run it: the threaded engine, the
+ * simulator and the explorer. The caller holds the shard's lock around every call and carries the effects out after it
+ * has let the lock go.
+ *
+ *     struct fb_effects fx;
+ *     fb_effects_init(&fx);
+ *     lock; status = fb_shard_get(shard, hash, key, keyspace, &waiter, now, &fx); unlock;
+ *     FB_OK / FB_NOTFOUND: answered from the cache.   FB_PENDING: waiter will come back on some fx.done.
+ *     fx.loads: flights to send to the source; call fb_shard_dispatched before the query, fb_shard_loaded after it.
+ *
+ * The protocol (docs/consistency.md; model in tests/): a key with a load or a write under way has a coordination record
+ * with the five moves MISS, FILL, BEGIN, END, INVAL, the same that a shared second level runs as scripts.
+ *
+ *   MISS   no writer, no lease: the flight gets the lease (a fill token). A writer is there: the flight gets none; its
+ *          answer is good for those who asked, and is not kept.
+ *   FILL   kept only if the flight still holds the lease and no writer is there.
+ *   BEGIN  the cached value and the lease go; the writer is marked; later writers of the key queue behind it.
+ *   END    the mark goes; the new value is kept only if nothing was invalidated meanwhile; the next writer begins.
+ *   INVAL  the value and the lease go; a writer under way will not keep its value.
+ *
+ * Invariants, cited by tests:
+ *   S1  A refused load changes nothing in the table.
+ *   S2  While a write is marked no value of the key is in the table.
+ *   S3  A waiter is answered exactly once.
+ *   S4  A waiter gets the value of a refused flight only if it joined before that flight was dispatched (or led it).
+ *   S5  At most one writer of a key is granted; grants come in the order of begin.
+ *   S6  Status and value of a flight travel together: every waiter of an error gets that error.
+ *   S7  A waiter is bounced by a load at most once: the second time it joins only a flight not yet dispatched. (Waiters
+ *       for a lease that the application holds are bounded by their deadline instead.) */
+#ifndef FB_CORE_SHARD_H
+#define FB_CORE_SHARD_H
+
+#include <forebay/forebay.h>
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/time.h"
+#include "base/value.h"
+#include "core/table.h"
+#include "policy/policy.h"
+
+enum {
+    FB_KEY_MAX = 4096,              /* bytes of a key; longer keys match no keyspace */
+    FB_WRITERS_PER_KEY_MAX = 1024,  /* queued writers of one key; more are FB_BUSY */
+    FB_LEASE_MS = 3000,             /* life of a lease held by the application */
+    FB_WRITE_WINDOW_MS = 5000,      /* life of a mark whose writer the core cannot see; also the doubt window */
+};
+
+struct fb_shard;
+struct fb_coord;
+
+/* One caller waiting for a key. Owned by the caller, lives until it comes back on fx.done (or was never PENDING). */
+struct fb_waiter {
+    struct fb_link link;       /* in a flight, or in fx.done */
+    struct fb_link timed;      /* in the shard's list of deadlines */
+    struct fb_flight *flight;
+    fb_instant deadline;       /* set by the caller before the call */
+    uint16_t keyspace;         /* set by the shard */
+    bool wants_lease;          /* set by the caller: cache-aside, will load by itself */
+    bool leads, before_dispatch, bounced;
+    /* The answer. */
+    fb_status status;
+    struct fb_value *value;    /* a reference the owner must give back; the value, or the error's text */
+    uint64_t token;            /* with FB_LEASE */
+};
+
+/* One load under way. Made and freed by the shard; between fx.loads and fb_shard_loaded it is the driver's to carry. */
+struct fb_flight {
+    struct fb_link link;       /* in fx.loads, then the driver's (a lane) */
+    struct fb_coord *coord;
+    struct fb_link waiters;
+    uint64_t token;            /* the lease it was given; 0: never to be kept */
+    uint64_t hash;
+    uint16_t keyspace;
+    bool is_dispatched, is_lease;
+    fb_instant sent;           /* when it was dispatched; the birth of what it brings */
+    fb_instant lease_until;    /* is_lease only */
+    /* Filled in by the driver before fb_shard_loaded. FB_OK with a value, FB_NOTFOUND without, or an error with its
+     * text as the value (or NULL). The flight owns the reference. */
+    fb_status status;
+    struct fb_value *value;
+};
+fb_bytes fb_flight_key(const struct fb_flight *flight);
+
+/* One write of one key. Owned by the driver, lives until its end or cancellation. */
+struct fb_writer {
+    struct fb_link link;       /* queued in the coordination record, or in fx.granted */
+    struct fb_coord *coord;
+    uint16_t keyspace;
+    bool is_granted;           /* marked: the value is hidden until the end */
+    bool is_contended;         /* an invalidation came meanwhile: what it wrote is not kept */
+    fb_instant expires;        /* FB_NEVER where the driver promises an end; else the mark dies then */
+    uint64_t ticket;
+};
+
+struct fb_effects {
+    struct fb_link done;       /* fb_waiter.link: answered; wake or reply */
+    struct fb_link loads;      /* fb_flight.link: ask the source */
+    struct fb_link granted;    /* fb_writer.link: may now store */
+    struct fb_link lapsed;     /* fb_writer.link: the mark has died (`expires`); the writer is the driver's again */
+};
+void fb_effects_init(struct fb_effects *fx);
+
+struct fb_shard_options {
+    uint64_t bytes_max;
+    const struct fb_evict_ops *evict;
+    const fb_policy *policies;       /* one per keyspace, read at each decision; owned by the caller, may change between
+                                        calls and must have room for keyspaces_max */
+    unsigned keyspaces_max;
+};
+
+struct fb_shard *fb_shard_create(const struct fb_shard_options *options);
+/* No flight, waiter or writer may be left. NULL accepted; returns NULL. */
+struct fb_shard *fb_shard_destroy(struct fb_shard *shard);
+
+/* ---- reading ---- */
+
+/* The hit path: FB_OK (value appended to out unless NULL, *ret_kind), FB_NOTFOUND, FB_MISS. Counts a hit, not a miss;
+ * an expired entry is removed. */
+fb_status fb_shard_peek(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, fb_buf *out,
+                        fb_kind *ret_kind);
+/* As peek, without counting or touching; *ret_stamp is the entry's. */
+fb_status fb_shard_look(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, struct fb_stamp *ret_stamp);
+
+/* A miss (the caller has just peeked under the same lock): join or start a flight. FB_PENDING; or FB_LEASE at once for
+ * a waiter that wants a lease and got one (waiter->token); or FB_NOMEM. */
+fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
+                        struct fb_waiter *waiter, fb_instant now, struct fb_effects *fx);
+/* The query is about to be sent: whoever joins later may get its value only if it is kept. */
+void fb_shard_dispatched(struct fb_shard *shard, struct fb_flight *flight, fb_instant now);
+/* The answer is in flight->status and flight->value. Consumes the flight. `draw` is the entry's jitter. */
+void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instant now, uint16_t draw,
+                     struct fb_effects *fx);
+
+/* The application's own load (FB_LEASE): FB_OK when kept, FB_REFUSED when the token is no longer held.
+ * status = FB_OK with value, FB_NOTFOUND for absent, or an error: the lease is given back. */
+fb_status fb_shard_fill(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint64_t token, fb_status status,
+                        fb_kind kind, fb_bytes value, fb_instant now, uint16_t draw, struct fb_effects *fx);
+
+/* ---- writing ---- */
+
+/* FB_OK: granted at once. FB_PENDING: will come on fx.granted. FB_BUSY, FB_NOMEM: not queued. */
+fb_status fb_shard_begin(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
+                         struct fb_writer *writer, fb_instant now, struct fb_effects *fx);
+/* How a write ended. */
+enum fb_write_end {
+    FB_END_KEEP,     /* committed: keep the value given */
+    FB_END_ABSENT,   /* committed: there is no row now */
+    FB_END_DROP,     /* committed, or certainly not applied: keep nothing */
+    FB_END_DOUBT,    /* may still land: keep nothing, and nothing that is loaded within the doubt window */
+};
+/* `birth` is when the write was sent, `cap_ms` a life given with it (0: none); value and kind count for FB_END_KEEP. */
+void fb_shard_end(struct fb_shard *shard, struct fb_writer *writer, enum fb_write_end how, fb_kind kind, fb_bytes value,
+                  fb_instant birth, uint32_t cap_ms, fb_instant now, uint16_t draw, struct fb_effects *fx);
+/* Take a writer that is still queued out again: true; false when it was granted meanwhile (then end it). */
+bool fb_shard_cancel(struct fb_shard *shard, struct fb_writer *writer);
+
+/* ---- forgetting and lives ---- */
+
+/* INVAL: FB_OK when a value was there, FB_NOTFOUND when a negative entry was, else FB_MISS. */
+fb_status fb_shard_invalidate(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now,
+                              struct fb_effects *fx);
+void fb_shard_invalidate_all(struct fb_shard *shard, fb_instant now, struct fb_effects *fx);
+/* FB_OK, FB_UNMET (a condition of `flags`), FB_MISS. A life in the past invalidates. */
+fb_status fb_shard_expire(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_span life, unsigned flags,
+                          fb_instant now, struct fb_effects *fx);
+fb_status fb_shard_persist(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now);
+
+/* ---- time ---- */
+
+/* Give up for waiters whose deadline has passed (FB_TIMEOUT), pass dead leases and marks on, sweep some expired
+ * entries. Returns the next instant at which there may be something to do for a deadline. */
+fb_instant fb_shard_tick(struct fb_shard *shard, fb_instant now, struct fb_effects *fx);
+
+/* ---- figures ---- */
+
+/* The counters of one keyspace, for reading and for the driver's own additions; valid until destroy. */
+fb_keyspace_stats *fb_shard_counters(struct fb_shard *shard, uint16_t keyspace);
+const struct fb_table *fb_shard_table(const struct fb_shard *shard);
+/* Coordination records, flights, waiters and queued writers alive: all 0 at rest. */
+unsigned fb_shard_busy(const struct fb_shard *shard);
+
+#endif

@@ -1,0 +1,69 @@
+/* What the files of the shard share. Nobody else includes this. */
+#ifndef FB_CORE_SHARD_INTERNAL_H
+#define FB_CORE_SHARD_INTERNAL_H
+
+#include "core/shard.h"
+
+/* The coordination record of one key: exists only while a load, a lease, a write or a doubt is there.
+ *
+ * `leased` is the flight that may fill; `fresh` is a flight without the lease that has not been dispatched, so that
+ * whoever joins it is sure to get an answer from after their question. Either may be NULL; flights that are neither are
+ * on their way home and only their own waiters know them. */
+struct fb_coord {
+    struct fb_link bucket;
+    struct fb_link dated;           /* in shard->dated while something here ends by time */
+    uint64_t hash;
+    uint64_t lease;                 /* the token that may fill; 0: none */
+    struct fb_flight *leased, *fresh;
+    struct fb_writer *active;       /* the marked writer */
+    struct fb_link queued;          /* fb_writer.link, in order of begin */
+    unsigned nqueued, nflights;
+    bool in_doubt;
+    fb_instant doubt_until;
+    size_t key_len;
+    char key[];
+};
+
+struct fb_shard {
+    struct fb_table *table;
+    const fb_policy *policies;
+    unsigned keyspaces_max;
+    fb_keyspace_stats *counters;
+    struct fb_link *buckets;        /* of fb_coord.bucket */
+    unsigned nbuckets, ncoords;     /* nbuckets is a power of two */
+    struct fb_link timed;           /* fb_waiter.timed, no order */
+    struct fb_link dated;           /* fb_coord.dated */
+    unsigned nwaiters;
+    fb_instant next_due;            /* nothing in timed or dated ends before it */
+    uint64_t next_token;
+};
+
+static inline fb_bytes fb_coord_key(const struct fb_coord *coord) { return fb_bytes_of(coord->key, coord->key_len); }
+static inline fb_keyspace_stats *fb_shard_count(struct fb_shard *shard, uint16_t keyspace) {
+    return &shard->counters[keyspace];
+}
+
+struct fb_coord *fb_coord_find(struct fb_shard *shard, uint64_t hash, fb_bytes key);
+struct fb_coord *fb_coord_make(struct fb_shard *shard, uint64_t hash, fb_bytes key); /* finds or makes; NULL: no memory */
+void fb_coord_settle(struct fb_shard *shard, struct fb_coord *coord);                /* frees it when nothing is left */
+void fb_coord_note_due(struct fb_shard *shard, struct fb_coord *coord, fb_instant due);
+
+/* MISS for one waiter, which may have been bounced: FB_PENDING, FB_LEASE, FB_NOMEM. */
+fb_status fb_coord_join(struct fb_shard *shard, struct fb_coord *coord, uint16_t keyspace, struct fb_waiter *waiter,
+                        fb_instant now, struct fb_effects *fx);
+/* Take the lease away. The waiters of an application's lease are put on `homeless` (fb_waiter.link): rejoin them with
+ * fb_coord_rehouse once the state of the record is final. */
+void fb_coord_fence(struct fb_shard *shard, struct fb_coord *coord, struct fb_link *homeless);
+void fb_coord_rehouse(struct fb_shard *shard, struct fb_coord *coord, struct fb_link *homeless, fb_instant now,
+                      struct fb_effects *fx);
+/* Grant the next queued writer, if nobody is marked. */
+void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct fb_link *homeless,
+                         struct fb_effects *fx);
+
+/* Answer a waiter: it leaves its flight and comes out on fx.done. The value is referenced anew. */
+void fb_waiter_answer(struct fb_shard *shard, struct fb_waiter *waiter, fb_status status, struct fb_value *value,
+                      struct fb_effects *fx);
+/* Keep a value or an absence in the table, as the policy allows. */
+void fb_shard_keep(struct fb_shard *shard, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp, fb_bytes value);
+
+#endif

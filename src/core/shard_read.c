@@ -1,0 +1,303 @@
+/* Reading: hits, MISS, flights and FILL. */
+#include "base/mem.h"
+#include "core/shard_internal.h"
+
+/* ---- hits ---- */
+
+/* A fresh entry, copied out; an expired one is removed on the way. */
+static fb_status read_fresh(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, fb_buf *out,
+                            struct fb_stamp *ret_stamp) {
+    size_t before = out != NULL ? out->len : 0;
+    fb_status status = fb_table_read(shard->table, hash, key, ret_stamp, out);
+    if (status != FB_OK)
+        return status;
+    if (fb_freshness(ret_stamp, &shard->policies[ret_stamp->keyspace], now) == FB_VERDICT_FRESH)
+        return ret_stamp->kind == FB_KIND_NONE ? FB_NOTFOUND : FB_OK;
+    if (out != NULL)
+        out->len = before;
+    fb_table_remove(shard->table, hash, key, NULL);
+    fb_shard_count(shard, ret_stamp->keyspace)->expired++;
+    return FB_MISS;
+}
+
+fb_status fb_shard_peek(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, fb_buf *out,
+                        fb_kind *ret_kind) {
+    struct fb_stamp stamp;
+    fb_status status = read_fresh(shard, hash, key, now, out, &stamp);
+    if (status != FB_OK && status != FB_NOTFOUND)
+        return status;
+    fb_table_touch(shard->table, hash, key);
+    fb_keyspace_stats *count = fb_shard_count(shard, stamp.keyspace);
+    if (status == FB_OK)
+        count->hits++;
+    else
+        count->negative_hits++;
+    *ret_kind = (fb_kind)stamp.kind;
+    return status;
+}
+
+fb_status fb_shard_look(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now,
+                        struct fb_stamp *ret_stamp) {
+    return read_fresh(shard, hash, key, now, /* out = */ NULL, ret_stamp);
+}
+
+/* ---- MISS ---- */
+
+static void seat(struct fb_shard *shard, struct fb_flight *flight, struct fb_waiter *waiter) {
+    waiter->flight = flight;
+    waiter->before_dispatch = !flight->is_dispatched;
+    fb_list_push_back(&flight->waiters, &waiter->link);
+    fb_list_push_back(&shard->timed, &waiter->timed);
+    shard->nwaiters++;
+    if (fb_before(waiter->deadline, shard->next_due))
+        shard->next_due = waiter->deadline;
+}
+
+/* The flight a waiter may join. One that was bounced wants an answer from after its question for certain (S7). */
+static struct fb_flight *joinable(const struct fb_coord *coord, const struct fb_waiter *waiter) {
+    if (coord->leased != NULL && (!waiter->bounced || !coord->leased->is_dispatched))
+        return coord->leased;
+    return coord->fresh;
+}
+
+/* May a new flight fill? Not while a write is under way or in doubt, and there is one lease per key. */
+static bool may_lease(const struct fb_coord *coord) {
+    return coord->active == NULL && !coord->in_doubt && coord->lease == 0;
+}
+
+static struct fb_flight *launch(struct fb_shard *shard, struct fb_coord *coord, uint16_t keyspace, fb_instant now) {
+    struct fb_flight *flight = fb_mem_calloc(1, sizeof *flight);
+    if (flight == NULL)
+        return NULL;
+    fb_list_init(&flight->link);
+    fb_list_init(&flight->waiters);
+    flight->coord = coord;
+    flight->hash = coord->hash;
+    flight->keyspace = keyspace;
+    flight->sent = now;
+    coord->nflights++;
+    if (may_lease(coord)) {
+        flight->token = shard->next_token++;
+        coord->lease = flight->token;
+        coord->leased = flight;
+    } else {
+        coord->fresh = flight;
+    }
+    return flight;
+}
+
+/* The caller loads by itself. When no lease can be had it gets a token that nothing will accept: its own value is good
+ * for itself, and is not kept. */
+static fb_status lend(struct fb_shard *shard, struct fb_coord *coord, uint16_t keyspace, struct fb_waiter *waiter,
+                      fb_instant now) {
+    if (!may_lease(coord)) {
+        waiter->token = shard->next_token++;
+        return FB_LEASE;
+    }
+    struct fb_flight *flight = launch(shard, coord, keyspace, now);
+    if (flight == NULL)
+        return FB_NOMEM;
+    flight->is_lease = true;
+    flight->is_dispatched = true;
+    flight->lease_until = fb_after(now, fb_ms(FB_LEASE_MS));
+    fb_coord_note_due(shard, coord, flight->lease_until);
+    waiter->token = flight->token;
+    return FB_LEASE;
+}
+
+fb_status fb_coord_join(struct fb_shard *shard, struct fb_coord *coord, uint16_t keyspace, struct fb_waiter *waiter,
+                        fb_instant now, struct fb_effects *fx) {
+    struct fb_flight *flight = joinable(coord, waiter);
+    if (flight != NULL) {
+        fb_shard_count(shard, keyspace)->coalesced++;
+        seat(shard, flight, waiter);
+        return FB_PENDING;
+    }
+    if (waiter->wants_lease)
+        return lend(shard, coord, keyspace, waiter, now);
+    flight = launch(shard, coord, keyspace, now);
+    if (flight == NULL)
+        return FB_NOMEM;
+    waiter->leads = true;
+    seat(shard, flight, waiter);
+    fb_list_push_back(&fx->loads, &flight->link);
+    return FB_PENDING;
+}
+
+fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
+                        struct fb_waiter *waiter, fb_instant now, struct fb_effects *fx) {
+    fb_list_init(&waiter->link);
+    fb_list_init(&waiter->timed);
+    waiter->flight = NULL;
+    waiter->leads = waiter->before_dispatch = waiter->bounced = false;
+    waiter->value = NULL;
+    waiter->keyspace = keyspace;
+    fb_shard_count(shard, keyspace)->misses++;
+    struct fb_coord *coord = fb_coord_make(shard, hash, key);
+    if (coord == NULL)
+        return FB_NOMEM;
+    fb_status status = fb_coord_join(shard, coord, keyspace, waiter, now, fx);
+    fb_coord_settle(shard, coord);
+    return status;
+}
+
+/* ---- losing the lease ---- */
+
+static void free_flight(struct fb_flight *flight) {
+    fb_value_unref(flight->value);
+    fb_mem_free(flight);
+}
+
+void fb_coord_fence(struct fb_shard *shard, struct fb_coord *coord, struct fb_link *homeless) {
+    struct fb_flight *flight = coord->leased;
+    coord->lease = 0;
+    coord->leased = NULL;
+    if (flight == NULL)
+        return;
+    flight->token = 0;
+    if (flight->is_lease) {
+        for (struct fb_link *l; (l = fb_list_pop_front(&flight->waiters)) != NULL;) {
+            struct fb_waiter *waiter = fb_member_of(l, struct fb_waiter, link);
+            fb_list_remove(&waiter->timed);
+            waiter->flight = NULL;
+            shard->nwaiters--;
+            fb_list_push_back(homeless, l);
+        }
+        coord->nflights--;
+        free_flight(flight);
+    } else if (!flight->is_dispatched && coord->fresh == NULL) {
+        /* Not sent yet: what it will read is from after this moment, so others may still join it. */
+        coord->fresh = flight;
+    }
+}
+
+/* A waiter whose flight cannot answer it asks again: what is in the cache now, or another flight. */
+static void ask_again(struct fb_shard *shard, struct fb_coord *coord, struct fb_waiter *waiter, fb_instant now,
+                      struct fb_effects *fx) {
+    struct fb_stamp stamp;
+    fb_buf copy = FB_BUF_INIT;
+    fb_status status = read_fresh(shard, coord->hash, fb_coord_key(coord), now, &copy, &stamp);
+    if (status == FB_OK) {
+        waiter->value = fb_value_new((fb_kind)stamp.kind, copy.data, copy.len);
+        if (waiter->value == NULL)
+            status = FB_NOMEM;
+    } else if (status == FB_MISS) {
+        status = fb_coord_join(shard, coord, waiter->keyspace, waiter, now, fx);
+    }
+    fb_buf_free(&copy);
+    if (status == FB_PENDING)
+        return;
+    waiter->status = status;
+    fb_list_push_back(&fx->done, &waiter->link);
+}
+
+void fb_coord_rehouse(struct fb_shard *shard, struct fb_coord *coord, struct fb_link *homeless, fb_instant now,
+                      struct fb_effects *fx) {
+    for (struct fb_link *l; (l = fb_list_pop_front(homeless)) != NULL;)
+        ask_again(shard, coord, fb_member_of(l, struct fb_waiter, link), now, fx);
+}
+
+/* ---- a load comes home ---- */
+
+void fb_shard_dispatched(struct fb_shard *shard, struct fb_flight *flight, fb_instant now) {
+    flight->is_dispatched = true;
+    flight->sent = now;
+    if (flight->coord->fresh == flight)
+        flight->coord->fresh = NULL;
+    fb_shard_count(shard, flight->keyspace)->loads++;
+}
+
+static uint32_t cost_us(const struct fb_flight *flight, fb_instant now) {
+    int64_t us = fb_since(now, flight->sent).ns / 1000;
+    return us < 0 ? 0 : us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+}
+
+/* FILL: the flight holds the lease, so what it brings is kept. Errors are never kept. */
+static void fill(struct fb_shard *shard, struct fb_flight *flight, fb_status status, fb_kind kind, fb_bytes value,
+                 fb_instant now, uint16_t draw) {
+    struct fb_coord *coord = flight->coord;
+    coord->lease = 0;
+    coord->leased = NULL;
+    if (status != FB_OK && status != FB_NOTFOUND)
+        return;
+    struct fb_stamp stamp = {
+        .birth = flight->sent,
+        .cost_us = cost_us(flight, now),
+        .draw = draw,
+        .keyspace = flight->keyspace,
+        .kind = (uint8_t)(status == FB_OK ? kind : FB_KIND_NONE),
+    };
+    fb_shard_keep(shard, coord->hash, fb_coord_key(coord), &stamp, value);
+}
+
+static bool may_have_refused(const struct fb_waiter *waiter) { return waiter->leads || waiter->before_dispatch; }
+
+void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instant now, uint16_t draw,
+                     struct fb_effects *fx) {
+    struct fb_coord *coord = flight->coord;
+    fb_keyspace_stats *count = fb_shard_count(shard, flight->keyspace);
+    bool is_error = flight->status < 0;
+    bool is_kept = coord->leased == flight;
+    struct fb_link bounced = FB_LIST_INIT(bounced);
+
+    if (is_kept)
+        fill(shard, flight, flight->status, flight->value != NULL ? flight->value->kind : FB_KIND_NONE,
+             fb_value_bytes(flight->value), now, draw);
+    else if (!is_error)
+        count->fills_refused++;
+    if (coord->fresh == flight)
+        coord->fresh = NULL;
+    count->load_errors += is_error;
+
+    for (struct fb_link *l = flight->waiters.next, *next; l != &flight->waiters; l = next) {
+        struct fb_waiter *waiter = fb_member_of(l, struct fb_waiter, link);
+        next = l->next;
+        /* An error is no value: it cannot be stale, and everyone who waited for it should know it (S6). */
+        if (is_kept || is_error || may_have_refused(waiter)) {
+            fb_waiter_answer(shard, waiter, flight->status, flight->value, fx);
+            continue;
+        }
+        fb_list_remove(&waiter->link);
+        fb_list_remove(&waiter->timed);
+        shard->nwaiters--;
+        waiter->flight = NULL;
+        waiter->bounced = true;
+        fb_list_push_back(&bounced, &waiter->link);
+    }
+    fb_coord_rehouse(shard, coord, &bounced, now, fx);
+    coord->nflights--;
+    free_flight(flight);
+    fb_coord_settle(shard, coord);
+}
+
+fb_status fb_shard_fill(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint64_t token, fb_status status,
+                        fb_kind kind, fb_bytes value, fb_instant now, uint16_t draw, struct fb_effects *fx) {
+    struct fb_coord *coord = fb_coord_find(shard, hash, key);
+    struct fb_flight *flight = coord != NULL ? coord->leased : NULL;
+    if (flight == NULL || !flight->is_lease || coord->lease != token)
+        return FB_REFUSED;
+    if (fb_reached(now, flight->lease_until))
+        return FB_REFUSED; /* the next tick passes it on */
+    struct fb_link homeless = FB_LIST_INIT(homeless);
+    fb_status result = FB_OK;
+    if (status < 0) {
+        fb_coord_fence(shard, coord, &homeless);
+    } else {
+        struct fb_value *copy = fb_value_new(kind, value.data, value.len);
+        if (copy == NULL) {
+            fb_coord_fence(shard, coord, &homeless);
+            result = FB_NOMEM;
+        } else {
+            fill(shard, flight, status, kind, value, now, draw);
+            while (!fb_list_is_empty(&flight->waiters))
+                fb_waiter_answer(shard, fb_member_of(flight->waiters.next, struct fb_waiter, link), status,
+                                 status == FB_OK ? copy : NULL, fx);
+            fb_value_unref(copy);
+            coord->nflights--;
+            free_flight(flight);
+        }
+    }
+    fb_coord_rehouse(shard, coord, &homeless, now, fx);
+    fb_coord_settle(shard, coord);
+    return result;
+}

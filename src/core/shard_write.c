@@ -1,0 +1,164 @@
+/* Writing and forgetting: BEGIN, END, INVAL, and the lives of entries. */
+#include "core/shard_internal.h"
+
+/* Remove what is cached; true when something was. */
+static bool forget(struct fb_shard *shard, uint64_t hash, fb_bytes key, struct fb_stamp *ret_stamp) {
+    if (!fb_table_remove(shard->table, hash, key, ret_stamp))
+        return false;
+    fb_shard_count(shard, ret_stamp->keyspace)->invalidations++;
+    return true;
+}
+
+/* BEGIN for the next in the queue: value and lease go, the writer is marked. */
+void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct fb_link *homeless,
+                         struct fb_effects *fx) {
+    struct fb_link *l = coord->active == NULL ? fb_list_pop_front(&coord->queued) : NULL;
+    if (l == NULL)
+        return;
+    struct fb_writer *writer = fb_member_of(l, struct fb_writer, link);
+    struct fb_stamp stamp;
+    coord->nqueued--;
+    coord->active = writer;
+    writer->is_granted = true;
+    fb_coord_fence(shard, coord, homeless);
+    (void)forget(shard, coord->hash, fb_coord_key(coord), &stamp);
+    if (writer->expires.ns != FB_NEVER.ns)
+        fb_coord_note_due(shard, coord, writer->expires);
+    fb_list_push_back(&fx->granted, &writer->link);
+}
+
+fb_status fb_shard_begin(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
+                         struct fb_writer *writer, fb_instant now, struct fb_effects *fx) {
+    struct fb_link homeless = FB_LIST_INIT(homeless);
+    struct fb_coord *coord = fb_coord_make(shard, hash, key);
+    fb_list_init(&writer->link);
+    writer->is_granted = writer->is_contended = false;
+    writer->keyspace = keyspace;
+    writer->coord = coord;
+    if (coord == NULL)
+        return FB_NOMEM;
+    if (coord->nqueued >= FB_WRITERS_PER_KEY_MAX)
+        return FB_BUSY;
+    fb_list_push_back(&coord->queued, &writer->link);
+    coord->nqueued++;
+    if (coord->active != NULL)
+        return FB_PENDING;
+    fb_coord_grant_next(shard, coord, &homeless, fx);
+    fb_coord_rehouse(shard, coord, &homeless, now, fx);
+    fb_list_remove(&writer->link); /* granted here and now: the return value says so, not fx */
+    return FB_OK;
+}
+
+void fb_shard_end(struct fb_shard *shard, struct fb_writer *writer, enum fb_write_end how, fb_kind kind, fb_bytes value,
+                  fb_instant birth, uint32_t cap_ms, fb_instant now, uint16_t draw, struct fb_effects *fx) {
+    struct fb_coord *coord = writer->coord;
+    struct fb_link homeless = FB_LIST_INIT(homeless);
+    bool may_keep = !writer->is_contended && !coord->in_doubt;
+
+    coord->active = NULL;
+    writer->coord = NULL;
+    writer->is_granted = false;
+    fb_coord_fence(shard, coord, &homeless);
+    if (may_keep && (how == FB_END_KEEP || how == FB_END_ABSENT)) {
+        struct fb_stamp stamp = {
+            .birth = birth,
+            .cap_ms = cap_ms,
+            .draw = draw,
+            .keyspace = writer->keyspace,
+            .kind = (uint8_t)(how == FB_END_KEEP ? kind : FB_KIND_NONE),
+        };
+        fb_shard_keep(shard, coord->hash, fb_coord_key(coord), &stamp, value);
+    }
+    if (how == FB_END_DOUBT) {
+        coord->in_doubt = true;
+        coord->doubt_until = fb_after(now, fb_ms(FB_WRITE_WINDOW_MS));
+        fb_coord_note_due(shard, coord, coord->doubt_until);
+    }
+    fb_coord_grant_next(shard, coord, &homeless, fx);
+    fb_coord_rehouse(shard, coord, &homeless, now, fx);
+    fb_coord_settle(shard, coord);
+}
+
+bool fb_shard_cancel(struct fb_shard *shard, struct fb_writer *writer) {
+    struct fb_coord *coord = writer->coord;
+    if (writer->is_granted)
+        return false;
+    fb_list_remove(&writer->link);
+    writer->coord = NULL;
+    coord->nqueued--;
+    fb_coord_settle(shard, coord);
+    return true;
+}
+
+/* ---- forgetting ---- */
+
+static void invalidate_coord(struct fb_shard *shard, struct fb_coord *coord, fb_instant now, struct fb_effects *fx) {
+    struct fb_link homeless = FB_LIST_INIT(homeless);
+    fb_coord_fence(shard, coord, &homeless);
+    if (coord->active != NULL)
+        coord->active->is_contended = true;
+    fb_coord_rehouse(shard, coord, &homeless, now, fx);
+    fb_coord_settle(shard, coord);
+}
+
+fb_status fb_shard_invalidate(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now,
+                              struct fb_effects *fx) {
+    struct fb_stamp stamp;
+    fb_status status = FB_MISS;
+    if (forget(shard, hash, key, &stamp))
+        status = fb_freshness(&stamp, &shard->policies[stamp.keyspace], now) != FB_VERDICT_FRESH ? FB_MISS
+                 : stamp.kind == FB_KIND_NONE                                                     ? FB_NOTFOUND
+                                                                                                  : FB_OK;
+    struct fb_coord *coord = fb_coord_find(shard, hash, key);
+    if (coord != NULL)
+        invalidate_coord(shard, coord, now, fx);
+    return status;
+}
+
+void fb_shard_invalidate_all(struct fb_shard *shard, fb_instant now, struct fb_effects *fx) {
+    fb_table_clear(shard->table);
+    for (unsigned i = 0; i < shard->nbuckets; i++)
+        for (struct fb_link *l = shard->buckets[i].next, *next; l != &shard->buckets[i]; l = next) {
+            next = l->next;
+            invalidate_coord(shard, fb_member_of(l, struct fb_coord, bucket), now, fx);
+        }
+}
+
+/* ---- lives ---- */
+
+static bool life_allowed(const struct fb_stamp *stamp, const fb_policy *policy, unsigned flags, fb_instant due) {
+    fb_instant current = fb_policy_expiry(stamp, policy);
+    if ((flags & FB_EXPIRE_NX) && stamp->cap_ms != 0)
+        return false;
+    if ((flags & FB_EXPIRE_XX) && stamp->cap_ms == 0)
+        return false;
+    if ((flags & FB_EXPIRE_GT) && !fb_before(current, due))
+        return false;
+    if ((flags & FB_EXPIRE_LT) && !fb_before(due, current))
+        return false;
+    return true;
+}
+
+fb_status fb_shard_expire(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_span life, unsigned flags,
+                          fb_instant now, struct fb_effects *fx) {
+    struct fb_stamp stamp;
+    if (fb_shard_look(shard, hash, key, now, &stamp) != FB_OK)
+        return FB_MISS;
+    fb_instant due = fb_after(now, life);
+    if (!life_allowed(&stamp, &shard->policies[stamp.keyspace], flags, due))
+        return FB_UNMET;
+    if (!fb_before(now, due))
+        return fb_shard_invalidate(shard, hash, key, now, fx);
+    int64_t cap = fb_span_ms(fb_since(due, stamp.birth));
+    cap = cap < 1 ? 1 : cap > UINT32_MAX ? UINT32_MAX : cap;
+    return fb_table_set_cap(shard->table, hash, key, (uint32_t)cap) ? FB_OK : FB_MISS;
+}
+
+fb_status fb_shard_persist(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now) {
+    struct fb_stamp stamp;
+    if (fb_shard_look(shard, hash, key, now, &stamp) != FB_OK)
+        return FB_MISS;
+    if (stamp.cap_ms == 0)
+        return FB_UNMET;
+    return fb_table_set_cap(shard->table, hash, key, 0) ? FB_OK : FB_MISS;
+}

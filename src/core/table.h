@@ -1,0 +1,58 @@
+/* The cached entries of one shard: an index by key, the bytes, their accounting and their eviction.
+ *
+ * Behind this interface a lock-free, log-structured table can take over: a read copies out and hands back the stamp, so
+ * that the verdict on freshness is made on a copy and nothing points into the table afterwards. Not thread-safe: the
+ * shard's lock covers it.
+ *
+ * Invariants: T1 at most one entry per key. T2 bytes_used never exceeds bytes_max after a call. T3 negative entries
+ * have memory of their own (bytes_max / FB_TABLE_NEGATIVE_SHARE), so a scan of absent keys cannot push out values.
+ * T4 bytes_used is our own arithmetic and the same under every allocator. */
+#ifndef FB_CORE_TABLE_H
+#define FB_CORE_TABLE_H
+
+#include <forebay/forebay.h>
+
+#include "policy/evict.h"
+#include "policy/policy.h"
+
+enum {
+    FB_TABLE_NEGATIVE_SHARE = 20, /* 5 % of the memory for negative entries */
+    FB_TABLE_ENTRY_SHARE = 8,     /* a value larger than 1/8 of a table is served but not kept */
+};
+
+struct fb_table;
+
+struct fb_table_stats {
+    uint64_t keys, negative_keys, bytes;
+};
+
+/* Told of every entry the table drops by itself (eviction only). */
+typedef void fb_table_evicted(void *user, const struct fb_stamp *stamp);
+
+struct fb_table *fb_table_create(uint64_t bytes_max, const struct fb_evict_ops *evict, fb_table_evicted *evicted,
+                                 void *user);
+struct fb_table *fb_table_destroy(struct fb_table *table); /* NULL accepted; returns NULL */
+
+/* Copy the value out (appended to `out`, unless NULL) with its stamp. FB_OK; FB_MISS when there is no entry;
+ * FB_NOMEM when `out` could not grow. Does not judge freshness and counts as no hit: see fb_table_touch. */
+fb_status fb_table_read(struct fb_table *table, uint64_t hash, fb_bytes key, struct fb_stamp *ret_stamp, fb_buf *out);
+/* Tell the eviction that the entry just read was wanted. Ignored when it is gone. */
+void fb_table_touch(struct fb_table *table, uint64_t hash, fb_bytes key);
+
+/* Insert or overwrite. An entry that cannot be kept (out of memory, too large) is removed instead: false. */
+bool fb_table_put(struct fb_table *table, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp, fb_bytes value);
+/* Change the cap of an entry; false when there is none. */
+bool fb_table_set_cap(struct fb_table *table, uint64_t hash, fb_bytes key, uint32_t cap_ms);
+/* Remove; true when there was an entry. *ret_stamp may be NULL. */
+bool fb_table_remove(struct fb_table *table, uint64_t hash, fb_bytes key, struct fb_stamp *ret_stamp);
+void fb_table_clear(struct fb_table *table);
+
+/* Look at up to `steps` index slots, going round, and remove the entries the judge condemns; returns how many. */
+typedef bool fb_table_judge(void *user, const struct fb_stamp *stamp);
+unsigned fb_table_sweep(struct fb_table *table, unsigned steps, fb_table_judge *is_over, void *user);
+
+void fb_table_stats(const struct fb_table *table, struct fb_table_stats *ret_stats);
+/* Keys (values, not negative entries) and bytes of one keyspace; walks the table. */
+void fb_table_keyspace_stats(const struct fb_table *table, uint16_t keyspace, struct fb_table_stats *ret_stats);
+
+#endif

@@ -1,0 +1,41 @@
+/* The Redis face: listeners, event loops, sessions. Uses the public API of the cache and nothing below it.
+ *
+ * One acceptor hands connections to the loops in turn (no SO_REUSEPORT: a second daemon would bind silently). A hit is
+ * answered inside the loop; everything else comes back to that loop; replies keep the connection's order. Reads of one
+ * connection may be under way together; a write waits for everything before it and holds up what follows. */
+#ifndef FB_SERVER_SERVER_H
+#define FB_SERVER_SERVER_H
+
+#include <stdbool.h>
+
+#include <forebay/forebay.h>
+
+struct fb_server;
+
+/* Called by CONFIG GET for every setting whose name or Redis alias matches the glob. */
+typedef void fb_config_emit(void *user, const char *name, const char *value);
+
+struct fb_server_options {
+    const char *const *listen;   /* "127.0.0.1:6380", "[::1]:6380", "unix:/path"; NULL-terminated. Port 0: any free one */
+    unsigned threads;            /* event loops; 0 = number of cores */
+    const char *password;        /* NULL: none asked */
+    unsigned clients_max;        /* 10000 */
+    uint64_t bulk_max;           /* longest bulk string; 8 MiB */
+    uint64_t query_buffer_max;   /* bytes read ahead per connection; 16 MiB */
+    uint64_t output_buffer_max;  /* bytes unsent per connection before it is closed; 64 MiB */
+    bool is_protected;           /* refuse a non-loopback listener without a password */
+    const char *config_file;     /* for INFO; NULL: none */
+    void (*config_get)(void *user, const char *glob, fb_config_emit *emit, void *emit_user); /* may be NULL */
+    void *config_user;
+};
+
+/* Listen and serve on threads of its own. FB_SYSTEM (address in use, …) says which address and what to do. */
+fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *options, struct fb_server **ret_server,
+                          fb_err *reterr);
+/* The port of the first TCP listener; 0 when there is none. */
+unsigned fb_server_port(const struct fb_server *server);
+/* Stop accepting, let requests under way finish for up to drain_ms, close all connections, join all threads, free.
+ * NULL accepted. The cache is the caller's. */
+void fb_server_stop(struct fb_server *server, int64_t drain_ms);
+
+#endif

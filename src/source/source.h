@@ -1,0 +1,88 @@
+/* Adapters to databases: what an engine asks of one, and nothing about how.
+ *
+ * A source is opened once; each worker thread opens a session (one connection) of its own and uses it alone. A binding
+ * is a keyspace checked against the source's catalogue, with its statements prepared as text; it is immutable after
+ * bind and shared by all threads. Every item of a batch gets its own answer: one bad key never fails another.
+ *
+ * An answer is FB_OK, FB_NOTFOUND, an error that is certainly not applied (FB_SOURCE, FB_DOWN, FB_TIMEOUT, FB_CONFLICT,
+ * FB_BADVALUE, …) or FB_UNKNOWN for a write that may still land. An error never looks like "absent". */
+#ifndef FB_SOURCE_SOURCE_H
+#define FB_SOURCE_SOURCE_H
+
+#include <forebay/forebay.h>
+
+#include "base/list.h"
+#include "base/time.h"
+#include "base/value.h"
+
+struct fb_driver;   /* the adapter's state for one source */
+struct fb_session;  /* one connection */
+struct fb_binding;  /* one keyspace at this source */
+struct fb_plan;     /* one write, checked and typed: nothing in it can still be refused by us */
+
+struct fb_load_item {
+    const struct fb_binding *binding;
+    fb_bytes key;                /* borrowed until the call returns */
+    fb_status status;            /* answer */
+    struct fb_value *value;      /* answer: with FB_OK the rendered value; with an error its text; a new reference */
+};
+
+struct fb_store_item {
+    const struct fb_binding *binding;
+    fb_bytes key;
+    const struct fb_plan *plan;
+    /* Answer. FB_OK; FB_UNMET (a condition did not hold, nothing changed); FB_NOTFOUND (DELETE or ADD of no row);
+     * an error with its text in `after`. */
+    fb_status status;
+    struct fb_value *after;      /* the row as the database has it after the write, rendered; NULL when there is none
+                                    now, or when `after_unknown` */
+    bool after_unknown;          /* written, but what is there now has to be loaded */
+    struct fb_value *before;     /* with FB_WANT_OLD: the row before, NULL when there was none */
+    struct fb_value *number;     /* ADD: the new number as text */
+    int64_t count;               /* HSET: fields that were NULL or in no row; HDEL: fields that were set */
+};
+
+/* A set of writes that belong together: all or none. */
+struct fb_store_group {
+    struct fb_link link;         /* the driver's: a lane */
+    struct fb_store_item *items;
+    size_t nitems;
+};
+
+struct fb_driver_ops {
+    const char *scheme;          /* "sqlite"; NULL for callbacks */
+    bool on_caller_thread;       /* blocking calls run it on the caller's own thread */
+    fb_status (*open)(const char *url, const fb_source_options *options, struct fb_driver **ret_driver, fb_err *reterr);
+    void (*close)(struct fb_driver *driver);
+
+    /* Check the keyspace against the catalogue. *ret_pattern is the pattern with the types filled in that the columns
+     * demand (an integer key column makes {id} an {id:int}); allocated with fb_mem_alloc, the caller frees it. */
+    fb_status (*bind)(struct fb_driver *driver, const fb_keyspace_options *options, struct fb_binding **ret_binding,
+                      char **ret_pattern, fb_err *reterr);
+    void (*unbind)(struct fb_binding *binding);
+
+    /* Check and type one write (SET, HSET, HDEL, ADD, DELETE) without asking the database: pure, thread-safe.
+     * FB_BADVALUE, FB_UNSUPPORTED, FB_WRONGTYPE, FB_NOTANUMBER; nothing has changed then. */
+    fb_status (*plan)(const struct fb_binding *binding, const fb_op *op, struct fb_plan **ret_plan, fb_err *reterr);
+    void (*plan_free)(struct fb_plan *plan);
+
+    /* A connection; is_writer for the one that stores. FB_DOWN when it cannot be had: the worker tries again later. */
+    fb_status (*session_open)(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session, fb_err *reterr);
+    void (*session_close)(struct fb_session *session);
+
+    /* One round trip for all items (grouped by binding inside). Duplicate keys are allowed. */
+    void (*load)(struct fb_session *session, struct fb_load_item *items, size_t n);
+    /* Each group is a transaction of its own in outcome; the adapter may join several in one and must then try them
+     * singly when the joint one fails. */
+    void (*store)(struct fb_session *session, struct fb_store_group *const *groups, size_t n);
+};
+
+extern const struct fb_driver_ops fb_driver_sqlite;
+extern const struct fb_driver_ops fb_driver_callbacks;
+
+/* The driver for a URL, or NULL with the known schemes in the error. */
+const struct fb_driver_ops *fb_driver_find(const char *url, fb_err *reterr);
+/* Make a driver from functions (which fb_driver_callbacks.open cannot, it has no URL). */
+fb_status fb_driver_callbacks_new(const fb_callbacks *callbacks, struct fb_driver **ret_driver);
+
+#endif

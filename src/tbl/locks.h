@@ -1,0 +1,14 @@
+/* The locks of the engine in the order in which they may be taken (top first). A shard's lock is never held together
+ * with another shard's. */
+#ifndef FB_TBL_LOCKS_H
+#define FB_TBL_LOCKS_H
+
+/* X(name, what it covers) */
+#define FB_LOCK_MAP(X)                                                                                                \
+    X(SHARD, "one shard: table, flights, writers, counters")                                                          \
+    X(LANE, "one lane's queue")                                                                                       \
+    X(PARK, "one blocked caller's completion flag")                                                                   \
+    X(LOOP, "what other threads hand to an event loop")                                                               \
+    X(LOG, "the log's output")
+
+#endif
