@@ -1,0 +1,47 @@
+# The commands of the README, in front of Meson and the test runner. Every target works in a fresh clone and can be
+# repeated. `make run ARGS=--once` hands arguments on to what is started.
+
+BUILD ?= build
+ARGS ?=
+PREFIX ?= /usr/local
+
+.PHONY: help build run test test-fast test-asan test-tsan test-clean-root sim bench-hit docs install clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
+
+build: ## install what is missing, configure, compile: build/forebay
+	@tools/setup.sh build
+	@tools/build $(BUILD)
+
+run: build ## build, then show Forebay at work in front of a small shop database
+	@$(BUILD)/forebay demo $(ARGS)
+
+test: ## build and run all tests; ends with "N passed, N failed"
+	@tools/setup.sh build test
+	@tools/run-tests $(ARGS)
+
+test-fast: ## the tests of the plain build only: no sanitizers, no sockets
+	@tools/setup.sh build test
+	@tools/run-tests --only plain $(ARGS)
+
+test-asan: ## all C tests under AddressSanitizer and UBSan, simulator in full
+	@tools/setup.sh build test
+	@tools/run-tests --only asan --full $(ARGS)
+
+test-tsan: ## all C tests under ThreadSanitizer, simulator in full
+	@tools/setup.sh build test
+	@tools/run-tests --only tsan --full $(ARGS)
+
+test-clean-root: ## the README's commands in a fresh Debian 12 (debootstrap, needs root, some minutes)
+	@tools/fresh-root $(ARGS)
+
+docs: build ## write the reference pages from the program's own tables into docs/
+	@tools/docs $(BUILD)
+
+install: build ## install under PREFIX (default /usr/local)
+	meson configure $(BUILD) --prefix $(abspath $(PREFIX))
+	meson install -C $(BUILD)
+
+clean: ## remove everything that was built
+	rm -rf build build-asan build-tsan build-release

@@ -1,0 +1,86 @@
+#!/bin/sh
+# Install what is missing for building, testing or benchmarking: `tools/setup.sh build test bench`.
+# Asks nothing, and says nothing when nothing is missing. Knows Debian and its relatives; elsewhere it names the packages.
+set -eu
+cd "$(dirname "$0")/.."
+
+# A row is a Debian package, or package:command where any program of that name will do. redis-tools holds the server's
+# program too; the package redis-server would only start a daemon nobody asked for.
+build="gcc:gcc libc6-dev meson:meson ninja-build:ninja pkg-config:pkg-config libuv1-dev libsqlite3-dev libyaml-dev"
+test="libcmocka-dev libjansson-dev libhiredis-dev g++:g++ python3 python3-pytest python3-redis
+      redis-tools:redis-cli nodejs:node npm:npm"
+bench="redis-tools:redis-benchmark memcached:memcached util-linux:taskset"
+
+say() { printf '%s\n' "setup: $*" >&2; }
+
+is_there() {
+    case $1 in
+    *:*) command -v "${1#*:}" >/dev/null 2>&1 && return 0 ;;
+    esac
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "${1%%:*}" 2>/dev/null)" = installed ]
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+install_packages() {
+    missing=
+    for row in "$@"; do
+        is_there "$row" || missing="$missing ${row%%:*}"
+    done
+    [ -n "$missing" ] || return 0
+    if ! command -v apt-get >/dev/null 2>&1; then
+        say "this is not Debian; please install what these Debian packages hold:$missing"
+        exit 1
+    fi
+    if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null 2>&1; then
+        say "neither root nor sudo; please run as root: apt-get install$missing"
+        exit 1
+    fi
+    say "installing$missing"
+    log=$(mktemp)
+    if ! { as_root apt-get update -qq &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+    } </dev/null >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        say "apt-get could not install$missing (the whole log: $log)"
+        exit 1
+    fi
+    rm -f "$log"
+}
+
+# The clients of the wire tests that Debian does not carry. They live with what is built; the lock file pins them.
+install_npm_clients() {
+    to=build/npm
+    if cmp -s tests/wire/npm/package-lock.json "$to/.installed"; then
+        return 0
+    fi
+    say "fetching the Node clients of the wire tests into $to"
+    mkdir -p "$to"
+    cp tests/wire/npm/package.json tests/wire/npm/package-lock.json tests/wire/npm/.npmrc "$to/"
+    if (cd "$to" && npm ci --loglevel=error </dev/null >npm.log 2>&1); then
+        cp tests/wire/npm/package-lock.json "$to/.installed"
+    else
+        # Without a registry the rest can still be tested; the wire tests say aloud that they skip these clients.
+        tail -n 5 "$to/npm.log" >&2
+        say "the Node clients could not be fetched; their tests will be skipped"
+    fi
+}
+
+[ $# -gt 0 ] || set -- build
+for part in "$@"; do
+    case $part in
+    build) install_packages $build ;;
+    test) install_packages $test && install_npm_clients ;;
+    bench) install_packages $bench ;;
+    *)
+        say "unknown part '$part'; known are build, test, bench"
+        exit 2
+        ;;
+    esac
+done
