@@ -1,0 +1,18 @@
+/* Are the numbers of a strategy within their ranges? */
+#include "policy/policy.h"
+
+#include <inttypes.h>
+
+#include "base/err.h"
+
+fb_status fb_policy_check(const fb_policy *policy, fb_err *reterr) {
+    if (policy->ttl_ms < 1 || policy->ttl_ms > FB_TTL_MS_MAX)
+        return fb_fail(reterr, FB_INVALID, "ttl must be between 1 ms and 10 years, not %" PRId64 " ms", policy->ttl_ms);
+    /* Written so that a NaN fails it too. */
+    if (!(policy->jitter >= 0 && policy->jitter <= FB_JITTER_MAX))
+        return fb_fail(reterr, FB_INVALID, "jitter must be between 0 and %g, not %g", FB_JITTER_MAX, policy->jitter);
+    if (policy->negative_ttl_ms < 0 || policy->negative_ttl_ms > FB_TTL_MS_MAX)
+        return fb_fail(reterr, FB_INVALID, "negative_ttl must be between 0 (off) and 10 years, not %" PRId64 " ms",
+                       policy->negative_ttl_ms);
+    return FB_OK;
+}
