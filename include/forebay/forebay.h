@@ -243,7 +243,7 @@ void fb_lease_drop(fb_cache *cache, fb_bytes key, uint64_t token);
 
 /* Announce a write to one's own database before it commits, and say afterwards that it has ended (however it ended).
  * Between the two nothing is cached for the key. A write that is announced and never ended stops counting after 5 s, so
- * the transaction must be shorter. fb_write_begin waits for other writes of the same key. */
+ * the transaction must be shorter. fb_write_begin waits for other writes of the same key, at most 5 s (FB_TIMEOUT). */
 fb_status fb_write_begin(fb_cache *cache, fb_bytes key, uint64_t *ret_ticket, fb_err *reterr);
 void fb_write_end(fb_cache *cache, fb_bytes key, uint64_t ticket);
 
@@ -282,7 +282,7 @@ typedef struct fb_op {
     fb_bytes value;
     const fb_field *fields;
     size_t nfields;
-    int64_t life_ms; /* SET, EXPIRE, READ with a new life (GETEX): > 0; 0 = none given */
+    int64_t life_ms; /* SET: life of the cached copy, 0 = its TTL's; EXPIRE: the new life, ≤ 0 forgets the copy */
 } fb_op;
 
 /* Everything is borrowed and valid only during the completion (or, for a result returned at once, until the next call

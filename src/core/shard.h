@@ -92,7 +92,9 @@ struct fb_writer {
     uint16_t keyspace;
     bool is_granted;           /* marked: the value is hidden until the end */
     bool is_contended;         /* an invalidation came meanwhile: what it wrote is not kept */
-    fb_instant expires;        /* FB_NEVER where the driver promises an end; else the mark dies then */
+    fb_span window;            /* set by the caller: life of the mark from its grant, for writers whose end the core
+                                  cannot be sure of; 0 where the driver promises an end */
+    fb_instant expires;        /* set at the grant */
     uint64_t ticket;
 };
 

@@ -57,7 +57,7 @@ void fb_coord_fence(struct fb_shard *shard, struct fb_coord *coord, struct fb_li
 void fb_coord_rehouse(struct fb_shard *shard, struct fb_coord *coord, struct fb_link *homeless, fb_instant now,
                       struct fb_effects *fx);
 /* Grant the next queued writer, if nobody is marked. */
-void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct fb_link *homeless,
+void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct fb_link *homeless, fb_instant now,
                          struct fb_effects *fx);
 
 /* Answer a waiter: it leaves its flight and comes out on fx.done. The value is referenced anew. */

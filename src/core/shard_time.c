@@ -47,7 +47,7 @@ static fb_instant end_dated(struct fb_shard *shard, struct fb_coord *coord, fb_i
         writer->coord = NULL;
         writer->is_granted = false;
         fb_list_push_back(&fx->lapsed, &writer->link);
-        fb_coord_grant_next(shard, coord, &homeless, fx);
+        fb_coord_grant_next(shard, coord, &homeless, now, fx);
     }
     if (coord->leased != NULL && coord->leased->is_lease && fb_reached(now, coord->leased->lease_until))
         fb_coord_fence(shard, coord, &homeless);

@@ -10,7 +10,7 @@ static bool forget(struct fb_shard *shard, uint64_t hash, fb_bytes key, struct f
 }
 
 /* BEGIN for the next in the queue: value and lease go, the writer is marked. */
-void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct fb_link *homeless,
+void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct fb_link *homeless, fb_instant now,
                          struct fb_effects *fx) {
     struct fb_link *l = coord->active == NULL ? fb_list_pop_front(&coord->queued) : NULL;
     if (l == NULL)
@@ -22,7 +22,8 @@ void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct 
     writer->is_granted = true;
     fb_coord_fence(shard, coord, homeless);
     (void)forget(shard, coord->hash, fb_coord_key(coord), &stamp);
-    if (writer->expires.ns != FB_NEVER.ns)
+    writer->expires = writer->window.ns > 0 ? fb_after(now, writer->window) : FB_NEVER;
+    if (writer->window.ns > 0)
         fb_coord_note_due(shard, coord, writer->expires);
     fb_list_push_back(&fx->granted, &writer->link);
 }
@@ -43,7 +44,7 @@ fb_status fb_shard_begin(struct fb_shard *shard, uint64_t hash, fb_bytes key, ui
     coord->nqueued++;
     if (coord->active != NULL)
         return FB_PENDING;
-    fb_coord_grant_next(shard, coord, &homeless, fx);
+    fb_coord_grant_next(shard, coord, &homeless, now, fx);
     fb_coord_rehouse(shard, coord, &homeless, now, fx);
     fb_list_remove(&writer->link); /* granted here and now: the return value says so, not fx */
     return FB_OK;
@@ -74,7 +75,7 @@ void fb_shard_end(struct fb_shard *shard, struct fb_writer *writer, enum fb_writ
         coord->doubt_until = fb_after(now, fb_ms(FB_WRITE_WINDOW_MS));
         fb_coord_note_due(shard, coord, coord->doubt_until);
     }
-    fb_coord_grant_next(shard, coord, &homeless, fx);
+    fb_coord_grant_next(shard, coord, &homeless, now, fx);
     fb_coord_rehouse(shard, coord, &homeless, now, fx);
     fb_coord_settle(shard, coord);
 }

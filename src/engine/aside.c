@@ -1,0 +1,147 @@
+/* Cache-aside: what the application loads and writes by itself, under the same protocol. */
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "engine/engine.h"
+
+/* A write that the application announced. Freed by fb_write_end, or when its mark dies. */
+struct fb_ticket {
+    struct fb_engine_writer writer;
+    struct fb_link link;       /* in the shard's tickets; its lock covers both */
+    uint64_t number;
+    struct fb_park *park;      /* of the caller that waits to be granted */
+};
+
+static bool is_hash(const struct fb_keyspace *keyspace) {
+    return keyspace->options.as != NULL && __builtin_strcmp(keyspace->options.as, "hash") == 0;
+}
+
+static fb_status give_back(fb_cache *cache, fb_bytes key, uint64_t token, fb_status status, fb_kind kind,
+                           fb_bytes value) {
+    uint64_t hash = fb_cache_hash(cache, key);
+    struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
+    struct fb_effects fx;
+    fb_effects_init(&fx);
+    fb_lock_acquire(&shard->lock);
+    fb_status result = fb_shard_fill(shard->core, hash, key, token, status, kind, value, fb_clock_now(),
+                                     (uint16_t)fb_rng_next(&shard->rng), &fx);
+    fb_lock_release(&shard->lock);
+    fb_carry_out(cache, &fx, FB_RUN_LANES);
+    return result;
+}
+
+fb_status fb_fill(fb_cache *cache, fb_bytes key, uint64_t token, fb_bytes value, int absent, fb_err *reterr) {
+    struct fb_keyspace *keyspace;
+    fb_status status = fb_cache_find(cache, key, &keyspace, reterr);
+    if (status != FB_OK)
+        return status;
+    fb_kind kind = is_hash(keyspace) ? FB_KIND_HASH : FB_KIND_STRING;
+    status = give_back(cache, key, token, absent ? FB_NOTFOUND : FB_OK, kind, absent ? fb_bytes_of(NULL, 0) : value);
+    return status < 0 ? fb_fail(reterr, status, "%s", fb_status_text(status)) : status;
+}
+
+void fb_lease_drop(fb_cache *cache, fb_bytes key, uint64_t token) {
+    (void)give_back(cache, key, token, FB_SOURCE, FB_KIND_NONE, fb_bytes_of(NULL, 0));
+}
+
+/* ---- announced writes ---- */
+
+void fb_ticket_granted(struct fb_engine_writer *writer) { fb_park_done(writer->ticket->park); }
+
+/* Its turn did not come in time: true when it could still be taken out of the queue. */
+static bool withdraw(struct fb_engine_shard *shard, struct fb_ticket *ticket) {
+    fb_lock_acquire(&shard->lock);
+    bool is_out = fb_shard_cancel(shard->core, &ticket->writer.core);
+    if (is_out)
+        fb_list_remove(&ticket->link);
+    fb_lock_release(&shard->lock);
+    return is_out;
+}
+
+fb_status fb_write_begin(fb_cache *cache, fb_bytes key, uint64_t *ret_ticket, fb_err *reterr) {
+    struct fb_keyspace *keyspace;
+    struct fb_effects fx;
+    struct fb_park park;
+    fb_status status = fb_cache_find(cache, key, &keyspace, reterr);
+    if (status != FB_OK)
+        return status;
+    struct fb_ticket *ticket = fb_mem_calloc(1, sizeof *ticket);
+    if (ticket == NULL)
+        return fb_fail(reterr, FB_NOMEM, "out of memory");
+    uint64_t hash = fb_cache_hash(cache, key);
+    struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
+    fb_park_init(&park, 1);
+    fb_effects_init(&fx);
+    ticket->park = &park;
+    ticket->writer.ticket = ticket;
+    fb_list_init(&ticket->link);
+    fb_cache_op_begin(cache);
+
+    fb_lock_acquire(&shard->lock);
+    fb_instant now = fb_clock_now();
+    ticket->writer.core.window = fb_ms(FB_WRITE_WINDOW_MS);
+    status = fb_shard_begin(shard->core, hash, key, keyspace->id, &ticket->writer.core, now, &fx);
+    if (status == FB_OK || status == FB_PENDING) {
+        ticket->number = shard->next_ticket++;
+        *ret_ticket = ticket->number;
+        fb_list_push_back(&shard->tickets, &ticket->link);
+    }
+    fb_lock_release(&shard->lock);
+    fb_carry_out(cache, &fx, FB_RUN_LANES);
+    if (status != FB_PENDING)
+        fb_park_done(&park);
+    else if (!fb_park_wait_until(&park, fb_after(now, fb_ms(FB_WRITE_WINDOW_MS))) && withdraw(shard, ticket))
+        status = FB_TIMEOUT;
+    if (status == FB_TIMEOUT)
+        fb_park_done(&park);
+    fb_park_wait(&park);
+    fb_cache_op_end(cache);
+    if (status == FB_OK || status == FB_PENDING)
+        return FB_OK;
+    fb_mem_free(ticket);
+    return fb_fail(reterr, status, "%s", status == FB_TIMEOUT ? "other writes of the key did not end in time"
+                                                              : fb_status_text(status));
+}
+
+void fb_write_end(fb_cache *cache, fb_bytes key, uint64_t number) {
+    uint64_t hash = fb_cache_hash(cache, key);
+    struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
+    struct fb_effects fx;
+    struct fb_ticket *ended = NULL;
+    fb_effects_init(&fx);
+    fb_lock_acquire(&shard->lock);
+    fb_instant now = fb_clock_now();
+    for (struct fb_link *l = shard->tickets.next; l != &shard->tickets && ended == NULL; l = l->next) {
+        struct fb_ticket *ticket = fb_member_of(l, struct fb_ticket, link);
+        if (ticket->number == number)
+            ended = ticket;
+    }
+    if (ended != NULL) {
+        fb_list_remove(&ended->link);
+        fb_shard_end(shard->core, &ended->writer.core, FB_END_DROP, FB_KIND_NONE, fb_bytes_of(NULL, 0), now,
+                     /* cap_ms = */ 0, now, /* draw = */ 0, &fx);
+    }
+    fb_lock_release(&shard->lock);
+    fb_carry_out(cache, &fx, FB_RUN_LANES);
+    fb_mem_free(ended);
+}
+
+void fb_tickets_lapsed(struct fb_effects *fx) {
+    for (struct fb_link *l; (l = fb_list_pop_front(&fx->lapsed)) != NULL;) {
+        struct fb_ticket *ticket = fb_member_of(l, struct fb_engine_writer, core.link)->ticket;
+        fb_list_remove(&ticket->link);
+        fb_mem_free(ticket);
+    }
+}
+
+void fb_tickets_drop_all(struct fb_engine_shard *shard) {
+    for (struct fb_link *l; (l = fb_list_pop_front(&shard->tickets)) != NULL;) {
+        struct fb_ticket *ticket = fb_member_of(l, struct fb_ticket, link);
+        struct fb_effects fx;
+        fb_effects_init(&fx);
+        fb_instant now = fb_clock_now();
+        fb_shard_end(shard->core, &ticket->writer.core, FB_END_DROP, FB_KIND_NONE, fb_bytes_of(NULL, 0), now, 0, now, 0,
+                     &fx);
+        fb_mem_free(ticket);
+    }
+}

@@ -1,0 +1,162 @@
+/* The threaded driver of the core: what the engine's files share.
+ *
+ * It holds the shards and their locks, looks up keyspaces, carries effects out, and parks blocked callers. The way of
+ * one read: fb_submit → begin_read (peek, miss under the shard's lock) → fb_carry_out → lane → load_batch
+ * (fb_shard_dispatched, driver->load, fb_shard_loaded) → fb_carry_out → the request's completion.
+ * The way of one write: fb_submit → fb_txn_new (plan) → fb_txn_advance (fb_shard_begin, key by key in order) → lane →
+ * store_batch (driver->store, fb_shard_end) → completion.
+ *
+ * Rules: no lock is held over fb_carry_out, a driver's function or a completion. A request is touched by nobody after
+ * its completion began. */
+#ifndef FB_ENGINE_ENGINE_H
+#define FB_ENGINE_ENGINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <forebay/forebay.h>
+
+#include "base/lock.h"
+#include "base/rng.h"
+#include "core/shard.h"
+#include "engine/lane.h"
+#include "rows/pattern.h"
+#include "source/source.h"
+
+enum {
+    FB_TICK_MS = 50,               /* how late a deadline may be noticed */
+    FB_TXN_KEYS_MAX = 1024,        /* writes in one fb_submit_all */
+    FB_SOURCES_MAX = 64,
+};
+
+struct fb_source {
+    char *name;                    /* constant after open */
+    struct fb_cache *cache;
+    const struct fb_driver_ops *ops;
+    struct fb_driver *driver;
+    fb_source_options options;     /* with the defaults filled in */
+    struct fb_lane *reads, *writes;
+    struct fb_session *caller_session; /* of sources that run on the caller's thread; stateless */
+    _Atomic uint64_t read_trips, rows_wanted, write_trips, nwrites, errors;
+};
+
+struct fb_keyspace {
+    fb_keyspace_options options;   /* strings are ours; `pattern` is as bound */
+    struct fb_pattern pattern;
+    struct fb_source *source;
+    struct fb_binding *binding;
+    uint16_t id;
+    fb_on_set on_set;              /* never DEFAULT */
+};
+
+struct fb_engine_shard {
+    struct fb_lock lock;           /* covers the rest */
+    struct fb_shard *core;
+    struct fb_rng rng;
+    struct fb_link tickets;        /* fb_ticket.link: writes the application announced */
+    uint64_t next_ticket;
+} __attribute__((aligned(64)));
+
+struct fb_cache {
+    struct fb_hash_key hash_key;
+    unsigned nshards, shard_shift;
+    uint64_t memory_max;
+    struct fb_engine_shard *shards;
+    fb_policy *policies;           /* by keyspace; FB_ROUTER_KEYSPACES_MAX of them */
+    struct fb_keyspace **keyspaces;
+    unsigned nkeyspaces;
+    struct fb_source *sources[FB_SOURCES_MAX];
+    unsigned nsources;
+    struct fb_router *router;
+    _Atomic unsigned pending;      /* operations whose completion is still to come */
+    _Atomic bool is_closing;
+    struct fb_lock park_lock;      /* for the ticker's end and fb_close's wait */
+    struct fb_cond park_cond;
+    pthread_t ticker;
+    bool has_ticker;
+};
+
+/* ---- finding things ---- */
+
+static inline uint64_t fb_cache_hash(const struct fb_cache *cache, fb_bytes key) {
+    return fb_hash(&cache->hash_key, key.data, key.len);
+}
+static inline struct fb_engine_shard *fb_cache_shard(const struct fb_cache *cache, uint64_t hash) {
+    return &cache->shards[cache->shard_shift == 64 ? 0 : hash >> cache->shard_shift];
+}
+/* FB_OK, FB_NOMAP, FB_CLOSED. */
+fb_status fb_cache_find(struct fb_cache *cache, fb_bytes key, struct fb_keyspace **ret_keyspace, fb_err *reterr);
+
+/* ---- effects ---- */
+
+/* Who runs what a callback source has to do. */
+enum fb_run { FB_RUN_LANES, FB_RUN_HERE };
+/* Answer, load and store as the effects say; leaves them empty. */
+void fb_carry_out(struct fb_cache *cache, struct fb_effects *fx, enum fb_run run);
+
+/* ---- requests ---- */
+
+/* One read. `finish` is called exactly once, on any thread, and owns the request from then on. */
+struct fb_read {
+    struct fb_waiter waiter;
+    struct fb_cache *cache;
+    struct fb_keyspace *keyspace;
+    void (*finish)(struct fb_read *read);
+};
+
+/* One transaction: the writes of some keys that belong together. */
+struct fb_txn;
+struct fb_txn_result {
+    fb_status status;
+    struct fb_value *old, *number; /* borrowed during `finish` */
+    int64_t count;
+    fb_err err;
+};
+typedef void fb_txn_finish(void *user, const struct fb_txn_result *result);
+/* Check, type and copy; nothing has happened yet. */
+fb_status fb_txn_new(struct fb_cache *cache, const fb_op *ops, size_t n, fb_txn_finish *finish, void *user,
+                     struct fb_txn **ret_txn, fb_err *reterr);
+void fb_txn_start(struct fb_txn *txn, enum fb_run run);
+/* For the driver's lanes and effects. */
+struct fb_engine_writer {
+    struct fb_writer core;
+    struct fb_txn *txn;            /* or: */
+    struct fb_ticket *ticket;
+};
+void fb_txn_granted(struct fb_engine_writer *writer, enum fb_run run);
+/* The driver has answered every item; the write was sent at `sent`. */
+void fb_txn_stored(struct fb_store_group *group, fb_instant sent);
+void fb_ticket_granted(struct fb_engine_writer *writer);
+/* With the shard's lock held: tickets whose marks have died. */
+void fb_tickets_lapsed(struct fb_effects *fx);
+void fb_tickets_drop_all(struct fb_engine_shard *shard);
+
+/* The lanes' work. */
+fb_lane_work fb_load_lane_work, fb_store_lane_work;
+fb_lane_leave fb_lane_session_leave;
+void fb_load_here(struct fb_source *source, struct fb_link *flights, unsigned n);
+void fb_store_here(struct fb_source *source, struct fb_link *groups, unsigned n);
+
+/* Turn a source's answer into the sentence a caller sees. */
+void fb_explain(fb_err *err, fb_status status, const struct fb_keyspace *keyspace, fb_bytes text);
+
+/* A caller's own place to wait. */
+struct fb_park {
+    struct fb_lock lock;
+    struct fb_cond cond;
+    unsigned open;                 /* completions still to come */
+};
+void fb_park_init(struct fb_park *park, unsigned open);
+void fb_park_done(struct fb_park *park);
+bool fb_park_wait_until(struct fb_park *park, fb_instant due); /* true when all is done */
+void fb_park_wait(struct fb_park *park);                       /* until all is done, and finish it */
+
+void fb_cache_op_begin(struct fb_cache *cache);
+void fb_cache_op_end(struct fb_cache *cache);
+
+/* The read both kinds of calls share: FB_OK and FB_NOTFOUND at once (value appended to out), FB_MISS (cache-aside),
+ * FB_LEASE, FB_NOMEM; or FB_PENDING: read->finish will be called once `fx` has been carried out. */
+fb_status fb_read_begin(struct fb_read *read, struct fb_keyspace *keyspace, fb_bytes key, fb_buf *out, fb_kind *ret_kind,
+                        struct fb_effects *fx);
+
+#endif

@@ -1,0 +1,158 @@
+/* Adding keyspaces and finding the one a key belongs to. */
+#include "engine/keyspace.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "engine/engine.h"
+
+/* The members of fb_keyspace_options that are strings. */
+#define STRINGS(X) X(pattern) X(table) X(load) X(store) X(del) X(as)
+
+static char **copy_list(const char *const *list) {
+    size_t n = 0;
+    while (list[n] != NULL)
+        n++;
+    char **copy = fb_mem_calloc(n + 1, sizeof *copy);
+    for (size_t i = 0; copy != NULL && i < n; i++)
+        copy[i] = fb_mem_strdup(list[i]);
+    return copy;
+}
+
+static void free_list(const char *const *list) {
+    for (size_t i = 0; list != NULL && list[i] != NULL; i++)
+        fb_mem_free((char *)list[i]);
+    fb_mem_free((void *)list);
+}
+
+void fb_keyspace_free(struct fb_keyspace *keyspace) {
+    if (keyspace == NULL)
+        return;
+    if (keyspace->binding != NULL)
+        keyspace->source->ops->unbind(keyspace->binding);
+    fb_pattern_finish(&keyspace->pattern);
+#define FREE(member) fb_mem_free((char *)keyspace->options.member);
+    STRINGS(FREE)
+#undef FREE
+    free_list(keyspace->options.hide);
+    fb_mem_free(keyspace);
+}
+
+static fb_status copy_options(struct fb_keyspace *keyspace, const fb_keyspace_options *options) {
+    bool is_complete = true;
+    keyspace->options = *options;
+#define CLEAR(member) keyspace->options.member = NULL;
+    STRINGS(CLEAR)
+#undef CLEAR
+    keyspace->options.hide = NULL;
+#define COPY(member)                                                                                                  \
+    keyspace->options.member = fb_mem_strdup(options->member);                                                        \
+    is_complete &= options->member == NULL || keyspace->options.member != NULL;
+    STRINGS(COPY)
+#undef COPY
+    if (options->hide != NULL) {
+        keyspace->options.hide = (const char *const *)copy_list(options->hide);
+        is_complete &= keyspace->options.hide != NULL;
+        for (size_t i = 0; is_complete && options->hide[i] != NULL; i++)
+            is_complete &= keyspace->options.hide[i] != NULL;
+    }
+    return is_complete ? FB_OK : FB_NOMEM;
+}
+
+static fb_status check_modes(const fb_keyspace_options *o, fb_err *reterr) {
+    bool writes = o->write != FB_WRITE_OFF;
+    if (o->read != FB_READ_THROUGH && o->read != FB_READ_ASIDE)
+        return fb_fail(reterr, FB_CONFIG, "unknown read mode");
+    if (o->write != FB_WRITE_OFF && o->write != FB_WRITE_THROUGH && o->write != FB_WRITE_AROUND)
+        return fb_fail(reterr, FB_CONFIG, "unknown write mode");
+    if (o->on_set == FB_ON_SET_WRITE && !writes)
+        return fb_fail(reterr, FB_CONFIG, "on_set: write needs write: write-through or write-around");
+    if (o->on_del == FB_ON_DEL_DELETE_ROW && !writes)
+        return fb_fail(reterr, FB_CONFIG, "on_del: delete-row needs write: write-through or write-around");
+    return fb_policy_check(&o->policy, reterr);
+}
+
+/* One keyspace per table: two that can hold the same row would need each other's fences (decision 5). */
+static fb_status check_table(const struct fb_cache *cache, const struct fb_keyspace *keyspace, fb_err *reterr) {
+    for (unsigned i = 0; i < cache->nkeyspaces; i++) {
+        const struct fb_keyspace *other = cache->keyspaces[i];
+        if (other->source == keyspace->source && other->options.table != NULL && keyspace->options.table != NULL &&
+            strcasecmp(other->options.table, keyspace->options.table) == 0)
+            return fb_fail(reterr, FB_CONFIG, "table '%s' is mapped by '%s' already: a row may have one key only",
+                           keyspace->options.table, other->options.pattern);
+    }
+    return FB_OK;
+}
+
+static fb_status bind_keyspace(struct fb_cache *cache, struct fb_keyspace *keyspace, fb_err *reterr) {
+    char *pattern = NULL;
+    fb_status status = keyspace->source->ops->bind(keyspace->source->driver, &keyspace->options, &keyspace->binding,
+                                                   &pattern, reterr);
+    if (status != FB_OK)
+        return status;
+    if (pattern != NULL) {
+        fb_mem_free((char *)keyspace->options.pattern);
+        keyspace->options.pattern = pattern;
+    }
+    status = fb_pattern_parse(keyspace->options.pattern, &keyspace->pattern, reterr);
+    return status == FB_OK ? fb_router_add(cache->router, &keyspace->pattern, keyspace->id, reterr) : status;
+}
+
+fb_status fb_keyspace_add(fb_cache *cache, const fb_keyspace_options *options, fb_err *reterr) {
+    struct fb_pattern parsed;
+    if (options->pattern == NULL || options->source == NULL)
+        return fb_fail(reterr, FB_CONFIG, "a keyspace needs a pattern and a source");
+    if (cache->nkeyspaces == FB_ROUTER_KEYSPACES_MAX)
+        return fb_fail(reterr, FB_CONFIG, "at most %d keyspaces", FB_ROUTER_KEYSPACES_MAX);
+    fb_status status = check_modes(options, reterr);
+    if (status == FB_OK)
+        status = fb_pattern_parse(options->pattern, &parsed, reterr);
+    if (status != FB_OK)
+        return status;
+    fb_pattern_finish(&parsed);
+
+    struct fb_keyspace *keyspace = fb_mem_calloc(1, sizeof *keyspace);
+    if (keyspace == NULL)
+        return fb_fail(reterr, FB_NOMEM, "out of memory");
+    keyspace->source = options->source;
+    keyspace->id = (uint16_t)cache->nkeyspaces;
+    keyspace->on_set = options->on_set != FB_ON_SET_DEFAULT   ? options->on_set
+                       : options->write != FB_WRITE_OFF ? FB_ON_SET_WRITE
+                                                        : FB_ON_SET_ERROR;
+    status = copy_options(keyspace, options);
+    if (status != FB_OK)
+        (void)fb_fail(reterr, status, "out of memory");
+    if (status == FB_OK)
+        status = check_table(cache, keyspace, reterr);
+    if (status == FB_OK)
+        status = bind_keyspace(cache, keyspace, reterr);
+    if (status != FB_OK) {
+        fb_keyspace_free(keyspace);
+        return status;
+    }
+    cache->policies[keyspace->id] = options->policy;
+    cache->keyspaces[cache->nkeyspaces++] = keyspace;
+    return FB_OK;
+}
+
+unsigned fb_keyspace_count(const fb_cache *cache) { return cache->nkeyspaces; }
+
+const fb_keyspace_options *fb_keyspace_at(const fb_cache *cache, unsigned index) {
+    return index < cache->nkeyspaces ? &cache->keyspaces[index]->options : NULL;
+}
+
+int fb_keyspace_of(const fb_cache *cache, fb_bytes key) {
+    return key.len <= FB_KEY_MAX ? fb_router_find(cache->router, key) : -1;
+}
+
+fb_status fb_cache_find(struct fb_cache *cache, fb_bytes key, struct fb_keyspace **ret_keyspace, fb_err *reterr) {
+    if (atomic_load_explicit(&cache->is_closing, memory_order_relaxed))
+        return fb_fail(reterr, FB_CLOSED, "the cache is closing");
+    int id = fb_keyspace_of(cache, key);
+    if (id < 0)
+        return fb_fail(reterr, FB_NOMAP, "key '%.*s' matches no keyspace and no store is configured",
+                       (int)(key.len < 100 ? key.len : 100), key.data);
+    *ret_keyspace = cache->keyspaces[id];
+    return FB_OK;
+}

@@ -1,0 +1,100 @@
+/* Bounded queues drained in batches by their own threads. */
+#include "engine/lane.h"
+
+#include "base/mem.h"
+
+enum { WORKERS_MAX = 64 };
+
+struct fb_lane {
+    struct fb_lane_options options;  /* constant */
+    struct fb_lock lock;             /* covers what follows */
+    struct fb_cond filled;
+    struct fb_link queue;
+    unsigned waiting, started, idle;
+    bool is_stopping;
+    pthread_t threads[WORKERS_MAX];
+};
+
+struct fb_lane *fb_lane_create(const struct fb_lane_options *options) {
+    struct fb_lane *lane = fb_mem_calloc(1, sizeof *lane);
+    if (lane == NULL)
+        return NULL;
+    lane->options = *options;
+    if (lane->options.workers > WORKERS_MAX)
+        lane->options.workers = WORKERS_MAX;
+    fb_lock_init(&lane->lock, FB_LOCK_LANE);
+    fb_cond_init(&lane->filled);
+    fb_list_init(&lane->queue);
+    return lane;
+}
+
+/* Waits for work; 0 when the lane is stopping and empty. */
+static unsigned take(struct fb_lane *lane, struct fb_link *batch) {
+    unsigned n = 0;
+    fb_lock_acquire(&lane->lock);
+    while (lane->waiting == 0 && !lane->is_stopping) {
+        lane->idle++;
+        fb_cond_wait(&lane->filled, &lane->lock);
+        lane->idle--;
+    }
+    for (; n < lane->options.batch_max && lane->waiting > 0; n++, lane->waiting--)
+        fb_list_push_back(batch, fb_list_pop_front(&lane->queue));
+    if (lane->waiting > 0)
+        fb_cond_signal(&lane->filled); /* more than one batch: wake another */
+    fb_lock_release(&lane->lock);
+    return n;
+}
+
+static void *run(void *arg) {
+    struct fb_lane *lane = arg;
+    struct fb_link batch = FB_LIST_INIT(batch);
+    void *session = NULL;
+    for (unsigned n; (n = take(lane, &batch)) > 0;)
+        lane->options.work(lane->options.user, &session, &batch, n);
+    lane->options.leave(lane->options.user, session);
+    return NULL;
+}
+
+/* One more worker when nobody is idle; with the lane's lock held. A thread that cannot be had is not missed as long as
+ * there is one: the queue waits for it. */
+static void start_worker(struct fb_lane *lane) {
+    if (lane->idle > 0 || lane->started == lane->options.workers)
+        return;
+    if (pthread_create(&lane->threads[lane->started], NULL, run, lane) == 0)
+        lane->started++;
+}
+
+void fb_lane_push(struct fb_lane *lane, struct fb_link *items) {
+    fb_lock_acquire(&lane->lock);
+    start_worker(lane);
+    if (lane->started > 0) {
+        while (lane->waiting < lane->options.queue_max && !fb_list_is_empty(items)) {
+            fb_list_push_back(&lane->queue, fb_list_pop_front(items));
+            lane->waiting++;
+        }
+        fb_cond_signal(&lane->filled);
+    }
+    fb_lock_release(&lane->lock);
+}
+
+unsigned fb_lane_waiting(struct fb_lane *lane) {
+    fb_lock_acquire(&lane->lock);
+    unsigned n = lane->waiting;
+    fb_lock_release(&lane->lock);
+    return n;
+}
+
+void fb_lane_destroy(struct fb_lane *lane) {
+    if (lane == NULL)
+        return;
+    fb_lock_acquire(&lane->lock);
+    lane->is_stopping = true;
+    fb_cond_broadcast(&lane->filled);
+    unsigned started = lane->started;
+    fb_lock_release(&lane->lock);
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(lane->threads[i], NULL);
+    fb_cond_finish(&lane->filled);
+    fb_lock_finish(&lane->lock);
+    fb_mem_free(lane);
+}

@@ -1,0 +1,36 @@
+/* A lane: a bounded queue in front of one outside thing, drained by its own worker threads.
+ *
+ * A worker takes all that is waiting, up to batch_max, and makes one round trip of it. Idle: a batch of one, no delay.
+ * Busy: batches grow by themselves, as group commit does. Workers start with the first item, so a lane that is never
+ * used costs nothing. */
+#ifndef FB_ENGINE_LANE_H
+#define FB_ENGINE_LANE_H
+
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "base/lock.h"
+
+struct fb_lane;
+
+/* Carry out a batch: take every link off it. `session` is the worker's own slot, NULL at first, for a connection. */
+typedef void fb_lane_work(void *user, void **session, struct fb_link *batch, unsigned n);
+/* The worker ends: close what is in its slot. */
+typedef void fb_lane_leave(void *user, void *session);
+
+struct fb_lane_options {
+    unsigned workers, batch_max, queue_max;
+    fb_lane_work *work;
+    fb_lane_leave *leave;
+    void *user;
+};
+
+struct fb_lane *fb_lane_create(const struct fb_lane_options *options);
+/* Let the workers finish what is queued, then stop them. Nothing may be pushed any more. NULL accepted. */
+void fb_lane_destroy(struct fb_lane *lane);
+
+/* Queue as many of `items` as there is room for; the rest stays on the list. Thread-safe. */
+void fb_lane_push(struct fb_lane *lane, struct fb_link *items);
+unsigned fb_lane_waiting(struct fb_lane *lane);
+
+#endif

@@ -1,0 +1,56 @@
+/* Reads: the hit path, and joining or starting a load. */
+#include "base/clock.h"
+#include "base/err.h"
+#include "engine/engine.h"
+
+enum {
+    /* A waiter gives up after the source's own timeout, so that the source's more exact error comes first; twice,
+     * because the query may first wait for one round trip that is under way. */
+    WAIT_TRIPS = 2,
+};
+
+fb_status fb_peek(fb_cache *cache, fb_bytes key, fb_buf *out, fb_kind *ret_kind) {
+    uint64_t hash = fb_cache_hash(cache, key);
+    struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
+    fb_instant now = fb_clock_now();
+    fb_lock_acquire(&shard->lock);
+    fb_status status = fb_shard_peek(shard->core, hash, key, now, out, ret_kind);
+    fb_lock_release(&shard->lock);
+    return status;
+}
+
+fb_status fb_cached(fb_cache *cache, fb_bytes key) {
+    uint64_t hash = fb_cache_hash(cache, key);
+    struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
+    struct fb_stamp stamp;
+    fb_lock_acquire(&shard->lock);
+    fb_status status = fb_shard_look(shard->core, hash, key, fb_clock_now(), &stamp);
+    fb_lock_release(&shard->lock);
+    return status;
+}
+
+fb_status fb_read_begin(struct fb_read *read, struct fb_keyspace *keyspace, fb_bytes key, fb_buf *out, fb_kind *ret_kind,
+                        struct fb_effects *fx) {
+    struct fb_cache *cache = keyspace->source->cache;
+    uint64_t hash = fb_cache_hash(cache, key);
+    struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
+    fb_instant now = fb_clock_now();
+    bool may_load = keyspace->options.read == FB_READ_THROUGH || read->waiter.wants_lease;
+
+    read->cache = cache;
+    read->keyspace = keyspace;
+    if (!read->waiter.wants_lease)
+        read->waiter.deadline = fb_after(now, fb_ms(WAIT_TRIPS * keyspace->source->options.read_timeout_ms));
+    /* Counted before anything can complete it: its completion may run before this function returns. */
+    fb_cache_op_begin(cache);
+    fb_lock_acquire(&shard->lock);
+    fb_status status = fb_shard_peek(shard->core, hash, key, now, out, ret_kind);
+    if (status == FB_MISS && may_load)
+        status = fb_shard_miss(shard->core, hash, key, keyspace->id, &read->waiter, now, fx);
+    else if (status == FB_MISS)
+        fb_shard_counters(shard->core, keyspace->id)->misses++;
+    fb_lock_release(&shard->lock);
+    if (status != FB_PENDING)
+        fb_cache_op_end(cache);
+    return status;
+}

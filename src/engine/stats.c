@@ -1,0 +1,49 @@
+/* Figures, summed over the shards when somebody asks. */
+#include "base/err.h"
+#include "engine/engine.h"
+
+void fb_stats_get(fb_cache *cache, fb_stats *ret_stats) {
+    *ret_stats = (fb_stats){.memory_max = cache->memory_max};
+    for (unsigned i = 0; i < cache->nshards; i++) {
+        struct fb_engine_shard *shard = &cache->shards[i];
+        struct fb_table_stats table;
+        fb_lock_acquire(&shard->lock);
+        fb_table_stats(fb_shard_table(shard->core), &table);
+        fb_lock_release(&shard->lock);
+        ret_stats->memory_used += table.bytes;
+        ret_stats->keys += table.keys;
+        ret_stats->negative_keys += table.negative_keys;
+    }
+}
+
+fb_status fb_keyspace_stats_get(fb_cache *cache, unsigned index, fb_keyspace_stats *ret_stats) {
+    *ret_stats = (fb_keyspace_stats){0};
+    if (index >= cache->nkeyspaces)
+        return FB_INVALID;
+    for (unsigned i = 0; i < cache->nshards; i++) {
+        struct fb_engine_shard *shard = &cache->shards[i];
+        struct fb_table_stats table;
+        fb_lock_acquire(&shard->lock);
+        const fb_keyspace_stats *one = fb_shard_counters(shard->core, (uint16_t)index);
+#define ADD(name, text) ret_stats->name += one->name;
+        FB_KEYSPACE_COUNTERS(ADD)
+#undef ADD
+        fb_table_keyspace_stats(fb_shard_table(shard->core), (uint16_t)index, &table);
+        fb_lock_release(&shard->lock);
+        ret_stats->keys += table.keys;
+        ret_stats->negative_keys += table.negative_keys;
+        ret_stats->bytes += table.bytes;
+    }
+    return FB_OK;
+}
+
+void fb_source_stats_get(const fb_source *source, fb_source_stats *ret_stats) {
+    *ret_stats = (fb_source_stats){
+        .read_trips = atomic_load(&source->read_trips),
+        .rows_wanted = atomic_load(&source->rows_wanted),
+        .write_trips = atomic_load(&source->write_trips),
+        .writes = atomic_load(&source->nwrites),
+        .errors = atomic_load(&source->errors),
+        .waiting = fb_lane_waiting(source->reads) + fb_lane_waiting(source->writes),
+    };
+}
