@@ -29,7 +29,7 @@
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-/* ---- hash ------------------------------------------------------------------------------------------------------- */
+/* ---- hash -------------------------------------------------------------------------------------------------------- */
 
 /* SipHash-1-3 of 00 01 02 … (n−1) for n = 0 … 63 under the key 00 01 … 0f. Computed with an implementation of its own
  * in another language, which itself gave the paper's SipHash-2-4 example and CPython's hash(bytes) under a zero key. */
@@ -80,7 +80,7 @@ static void hash_depends_on_both_halves_of_the_key(void **state) {
     assert_true(fb_hash(&a, "k", 1) != fb_hash(&c, "k", 1));
 }
 
-/* ---- lists ------------------------------------------------------------------------------------------------------ */
+/* ---- lists ------------------------------------------------------------------------------------------------------- */
 
 struct item {
     int number;
@@ -144,7 +144,7 @@ static void append_moves_everything_and_empties_the_other(void **state) {
     expect_numbers(&from, (const int[]){3}, 1);
 }
 
-/* ---- buffers, values, hash values ----------------------------------------------------------------------------------- */
+/* ---- buffers, values, hash values -------------------------------------------------------------------------------- */
 
 static void buffer_grows_and_keeps_its_bytes(void **state) {
     (void)state;
@@ -262,7 +262,7 @@ static void lying_lengths_in_a_hash_value_are_not_followed(void **state) {
         assert_int_equal(fb_hash_len(fb_bytes_of(lies[i], sizeof lies[i])), 0);
 }
 
-/* ---- errors -------------------------------------------------------------------------------------------------------- */
+/* ---- errors ------------------------------------------------------------------------------------------------------ */
 
 static void every_status_has_a_name_a_text_and_a_number_of_its_own(void **state) {
     (void)state;
@@ -301,7 +301,7 @@ static void error_is_filled_prefixed_and_cut_at_its_size(void **state) {
     assert_int_equal(fb_err_prefix(NULL, "x"), FB_OK);
 }
 
-/* ---- locks --------------------------------------------------------------------------------------------------------- */
+/* ---- locks ------------------------------------------------------------------------------------------------------- */
 
 static void take_both(enum fb_lock_rank first, enum fb_lock_rank second) {
     struct fb_lock a, b;
@@ -335,12 +335,14 @@ static int signal_of_taking(enum fb_lock_rank first, enum fb_lock_rank second) {
 static void only_ascending_ranks_may_be_taken(void **state) {
     (void)state;
 #ifdef NDEBUG
-    skip();
+    const int of_wrong_order = 0; /* a release build does not look */
+#else
+    const int of_wrong_order = SIGABRT;
 #endif
     for (int first = 0; first < FB_LOCK_COUNT_; first++)
         for (int second = 0; second < FB_LOCK_COUNT_; second++)
             assert_int_equal(signal_of_taking((enum fb_lock_rank)first, (enum fb_lock_rank)second),
-                             second > first ? 0 : SIGABRT);
+                             second > first ? 0 : of_wrong_order);
 }
 
 static void timed_wait_gives_the_lock_back_held(void **state) {
@@ -357,7 +359,7 @@ static void timed_wait_gives_the_lock_back_held(void **state) {
     fb_lock_finish(&lock);
 }
 
-/* ---- memory, random numbers, time ---------------------------------------------------------------------------------- */
+/* ---- memory, random numbers, time -------------------------------------------------------------------------------- */
 
 static void exactly_the_named_allocation_fails(void **state) {
     (void)state;
