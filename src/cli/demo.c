@@ -1,0 +1,465 @@
+/* forebay demo: a sample shop, the same load without and with Forebay, and then a server to try.
+ *
+ * Signals are blocked before the first thread starts and taken only where the main thread rests, so Ctrl-C ends every
+ * part of it in order and what was made is removed. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <sqlite3.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "cli/demo_load.h"
+#include "cli/shop.h"
+#include "server/server.h"
+
+enum {
+    PORT = 6380,
+    SECONDS = 3,              /* of each of the four measurements */
+    ADDED_MS = 5,             /* what a database in another room costs per query */
+    DRAIN_MS = 1000,
+    SEED = 17,
+};
+
+static const struct fb_shop_size shop_size = {.users = 100000, .products = 10000, .orders = 50000};
+
+enum { OPT_ONCE, OPT_PORT, OPT_SECONDS, OPT_KEEP };
+static const struct fb_cli_option options[] = {
+    {"once", 0, NULL, "end after the measurements", OPT_ONCE},
+    {"port", 'p', "N", "serve on this port (6380)", OPT_PORT},
+    {"seconds", 's', "N", "length of each of the four measurements (3)", OPT_SECONDS},
+    {"keep", 0, "DIR", "make the shop (and a forebay.yaml) there and leave it", OPT_KEEP},
+    {0},
+};
+
+struct demo {
+    const char *keep;           /* NULL: a temporary directory, removed at the end */
+    bool is_once;
+    unsigned port;
+    fb_span length;
+    char directory[PATH_MAX - 64], database[PATH_MAX], config[PATH_MAX];
+    bool has_directory, was_stopped;
+};
+
+/* A cache on the shop with a server in front. */
+struct serving {
+    fb_cache *cache;
+    fb_source *shop;
+    struct fb_server *server;
+};
+
+/* ---- signals ----------------------------------------------------------------------------------------------------- */
+
+static sigset_t stop_signals(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    return set;
+}
+
+/* Rest for a while, or (FB_NEVER's span) for ever; true when a signal said to stop, now or before. */
+static bool rest(struct demo *d, fb_span span) {
+    sigset_t set = stop_signals();
+    struct timespec ts = {span.ns / 1000000000, span.ns % 1000000000};
+    int rc;
+    if (d->was_stopped)
+        return true;
+    do
+        rc = span.ns == INT64_MAX ? sigwaitinfo(&set, NULL) : sigtimedwait(&set, NULL, &ts);
+    while (rc < 0 && errno == EINTR);
+    d->was_stopped = rc > 0;
+    return d->was_stopped;
+}
+
+/* ---- the shop ---------------------------------------------------------------------------------------------------- */
+
+static bool show_progress(void *user, unsigned percent) {
+    struct demo *d = user;
+    if (isatty(STDOUT_FILENO)) {
+        printf("\rmaking a shop in SQLite … %u %%", percent);
+        fflush(stdout);
+    }
+    return !rest(d, fb_ms(0));
+}
+
+static fb_status make_directory(struct demo *d, fb_err *err) {
+    const char *tmp = getenv("TMPDIR");
+    if (d->keep != NULL) {
+        if (mkdir(d->keep, 0755) != 0 && errno != EEXIST)
+            return fb_fail(err, FB_SYSTEM, "%s: %s", d->keep, strerror(errno));
+        if (realpath(d->keep, d->database) == NULL || strlen(d->database) >= sizeof d->directory)
+            return fb_fail(err, FB_SYSTEM, "%s: %s", d->keep, strerror(errno));
+        memcpy(d->directory, d->database, strlen(d->database) + 1);
+    } else {
+        int n = snprintf(d->directory, sizeof d->directory, "%s/forebay-demo-XXXXXX", tmp != NULL ? tmp : "/tmp");
+        if (n >= (int)sizeof d->directory || mkdtemp(d->directory) == NULL)
+            return fb_fail(err, FB_SYSTEM, "cannot make a directory in %s: %s", tmp != NULL ? tmp : "/tmp", strerror(errno));
+        d->has_directory = true;
+    }
+    snprintf(d->database, sizeof d->database, "%s/shop.db", d->directory);
+    snprintf(d->config, sizeof d->config, "%s/forebay.yaml", d->directory);
+    return FB_OK;
+}
+
+static fb_status make_shop(struct demo *d, fb_err *err) {
+    fb_instant begin = fb_clock_now();
+    fb_status s = make_directory(d, err);
+    if (s == FB_OK)
+        s = fb_shop_create(d->database, &shop_size, SEED, show_progress, d, err);
+    if (s == FB_OK && d->keep != NULL)
+        s = fb_shop_config(d->config, d->database, err);
+    if (isatty(STDOUT_FILENO))
+        printf("\r%40s\r", "");
+    if (s == FB_OK)
+        printf("A shop in SQLite, made in %.1f s: %u users, %u products, %u orders\n  %s\n\n",
+               (double)fb_since(fb_clock_now(), begin).ns / 1e9, shop_size.users, shop_size.products, shop_size.orders,
+               d->database);
+    return s;
+}
+
+static void remove_shop(const struct demo *d) {
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+    char path[PATH_MAX + 16];
+    if (!d->has_directory)
+        return;
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        snprintf(path, sizeof path, "%s%s", d->database, suffixes[i]);
+        (void)unlink(path);
+    }
+    if (rmdir(d->directory) == 0)
+        printf("removed %s\n", d->directory);
+}
+
+/* ---- Forebay in front of it ---------------------------------------------------------------------------------------- */
+
+static void serving_end(struct serving *s) {
+    fb_server_stop(s->server, DRAIN_MS);
+    fb_close(s->cache);
+    *s = (struct serving){0};
+}
+
+/* Port 0: any free one. */
+static fb_status serving_begin(const struct demo *d, int64_t added_ms, unsigned port, struct serving *ret, fb_err *err) {
+    struct serving s = {0};
+    char url[PATH_MAX + 16], address[32];
+    const char *const listen[] = {address, NULL};
+    fb_source_options source = {.added_latency_ms = added_ms};
+    struct fb_server_options server = {
+        .listen = listen, .clients_max = 10000, .bulk_max = 8 << 20, .query_buffer_max = 16 << 20,
+        .output_buffer_max = 64 << 20, .is_protected = true,
+    };
+    snprintf(url, sizeof url, "sqlite:%s", d->database);
+    snprintf(address, sizeof address, "127.0.0.1:%u", port);
+    fb_status status = fb_open(/* options */ NULL, &s.cache, err);
+    if (status == FB_OK)
+        status = fb_source_open(s.cache, "shop", url, &source, &s.shop, err);
+    if (status == FB_OK)
+        status = fb_shop_map(s.cache, s.shop, err);
+    if (status == FB_OK)
+        status = fb_server_start(s.cache, &server, &s.server, err);
+    if (status == FB_OK)
+        *ret = s;
+    else
+        serving_end(&s);
+    return status;
+}
+
+/* ---- measuring ------------------------------------------------------------------------------------------------------ */
+
+/* One line of the table. */
+struct outcome {
+    uint64_t requests, queries, trips;
+    fb_span read_p50, read_p99, write_p50;
+};
+
+static fb_status run_load(struct demo *d, unsigned port, int64_t added_ms, struct fb_demo_result *result, fb_err *err) {
+    _Atomic bool stop = false;
+    struct fb_demo_clients *clients;
+    const struct fb_demo_load load = {
+        .database = d->database, .port = port, .added = fb_ms(added_ms), .size = shop_size, .seed = SEED, .stop = &stop,
+    };
+    fb_status s = fb_demo_load_begin(&load, &clients, err);
+    if (s != FB_OK)
+        return s;
+    bool is_over = rest(d, d->length);
+    atomic_store(&stop, true);
+    fb_demo_load_end(clients, result);
+    if (is_over)
+        return fb_fail(err, FB_CLOSED, "stopped");
+    if (result->errors > 0)
+        return fb_fail(err, FB_SOURCE, "%llu of %llu requests failed, the first with: %.200s",
+                       (unsigned long long)result->errors, (unsigned long long)result->requests, result->first_error);
+    return FB_OK;
+}
+
+static struct outcome outcome_of(const struct fb_demo_result *r) {
+    return (struct outcome){
+        .requests = r->requests, .queries = r->queries,
+        .read_p50 = fb_hist_quantile(&r->reads_latency, 0.5), .read_p99 = fb_hist_quantile(&r->reads_latency, 0.99),
+        .write_p50 = fb_hist_quantile(&r->writes_latency, 0.5),
+    };
+}
+
+/* After all the reading and writing: is every stock figure that Forebay gives the one in the database? */
+static fb_status compare_inventory(const struct demo *d, struct serving *s, fb_err *err) {
+    sqlite3 *db = NULL;
+    sqlite3_stmt *all = NULL;
+    fb_buf value = FB_BUF_INIT;
+    fb_status status = FB_OK;
+    int rc;
+    if (sqlite3_open_v2(d->database, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
+        sqlite3_prepare_v2(db, "SELECT product_id, quantity FROM inventory", -1, &all, NULL) != SQLITE_OK) {
+        status = fb_fail(err, FB_SOURCE, "%s", db != NULL ? sqlite3_errmsg(db) : "no memory");
+        goto out;
+    }
+    while ((rc = sqlite3_step(all)) == SQLITE_ROW) {
+        char key[48], expected[80];
+        int id = sqlite3_column_int(all, 0), quantity = sqlite3_column_int(all, 1);
+        snprintf(key, sizeof key, "inventory:%d", id);
+        int len = snprintf(expected, sizeof expected, "{\"product_id\":%d,\"quantity\":%d}", id, quantity);
+        value.len = 0;
+        if ((status = fb_get(s->cache, FB_STR(key), &value, err)) != FB_OK)
+            goto out;
+        if (value.len != (size_t)len || memcmp(value.data, expected, value.len) != 0) {
+            status = fb_fail(err, FB_SOURCE, "%s is %.*s here and %s in the database", key, (int)value.len, value.data,
+                             expected);
+            goto out;
+        }
+    }
+    if (rc != SQLITE_DONE)
+        status = fb_fail(err, FB_SOURCE, "%s", sqlite3_errmsg(db));
+out:
+    sqlite3_finalize(all);
+    sqlite3_close(db);
+    fb_buf_free(&value);
+    return status;
+}
+
+static fb_status measure_straight(struct demo *d, int64_t added_ms, struct outcome *ret, fb_err *err) {
+    static struct fb_demo_result result; /* large because of its histograms */
+    fb_status s = run_load(d, /* port */ 0, added_ms, &result, err);
+    if (s == FB_OK)
+        *ret = outcome_of(&result);
+    return s;
+}
+
+static fb_status measure_served(struct demo *d, int64_t added_ms, struct outcome *ret, fb_err *err) {
+    static struct fb_demo_result result;
+    struct serving serving;
+    fb_source_stats stats;
+    fb_status s = serving_begin(d, added_ms, /* port */ 0, &serving, err);
+    if (s != FB_OK)
+        return s;
+    s = run_load(d, fb_server_port(serving.server), added_ms, &result, err);
+    fb_source_stats_get(serving.shop, &stats);
+    if (s == FB_OK)
+        s = compare_inventory(d, &serving, err);
+    serving_end(&serving);
+    if (s == FB_OK) {
+        *ret = outcome_of(&result);
+        /* Every row asked for counts, though many travel in one round trip; a written row is also read back. */
+        ret->queries = stats.rows_wanted + 2 * stats.writes;
+        ret->trips = stats.read_trips + stats.write_trips;
+    }
+    return s;
+}
+
+/* ---- printing ------------------------------------------------------------------------------------------------------- */
+
+/* 1234567 as "1,234,567". */
+static const char *grouped(uint64_t n, char out[32]) {
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%llu", (unsigned long long)n), at = 0;
+    for (int i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0)
+            out[at++] = ',';
+        out[at++] = digits[i];
+    }
+    out[at] = '\0';
+    return out;
+}
+
+static const char *span_text(fb_span span, char out[32]) {
+    double us = (double)span.ns / 1000;
+    if (us < 1000)
+        snprintf(out, 32, us < 10 ? "%.1f us" : "%.0f us", us);
+    else
+        snprintf(out, 32, us < 100000 ? "%.2f ms" : "%.0f ms", us / 1000);
+    return out;
+}
+
+static void print_outcome(const char *name, const struct outcome *o) {
+    char requests[32], queries[32], p50[32], p99[32];
+    printf("  %-20s %12s %12s %11s %11s\n", name, grouped(o->requests, requests), grouped(o->queries, queries),
+           span_text(o->read_p50, p50), span_text(o->read_p99, p99));
+    fflush(stdout);
+}
+
+static double queries_per_request(const struct outcome *o) {
+    return o->requests > 0 ? (double)o->queries / (double)o->requests : 0;
+}
+
+static void print_comparison(const struct outcome *straight, const struct outcome *served) {
+    char a[32], b[32], trips[32];
+    double per_request = queries_per_request(served);
+    printf("  %.1f x fewer queries per request; they took %s round trips\n",
+           per_request > 0 ? queries_per_request(straight) / per_request : 0, grouped(served->trips, trips));
+    if (straight->read_p50.ns < served->read_p50.ns)
+        printf("  SQLite in the application's own process is faster than any network hop: here\n"
+               "  Forebay takes load off the database, not time off a read\n");
+    else
+        printf("  half of the reads take %.0f x less time\n",
+               (double)straight->read_p50.ns / (double)(served->read_p50.ns > 0 ? served->read_p50.ns : 1));
+    printf("  a write takes %s straight, %s through Forebay (the row is in the\n"
+           "  database before the reply)\n\n", span_text(straight->write_p50, a), span_text(served->write_p50, b));
+}
+
+/* Without and with Forebay, at one price of a query. */
+static fb_status measure_pair(struct demo *d, int64_t added_ms, fb_err *err) {
+    struct outcome straight, served;
+    fb_status s = measure_straight(d, added_ms, &straight, err);
+    if (s != FB_OK)
+        return s;
+    print_outcome("app -> database", &straight);
+    if ((s = measure_served(d, added_ms, &served, err)) != FB_OK)
+        return s;
+    print_outcome("app -> forebay", &served);
+    print_comparison(&straight, &served);
+    return FB_OK;
+}
+
+static fb_status measure_all(struct demo *d, fb_err *err) {
+    printf("The same load each time: %d clients, %.3g s, keys by Zipf's law (%.2f), one request\n"
+           "in %d a write. Forebay starts empty each time, and is spoken to over TCP.\n\n",
+           FB_DEMO_CLIENTS, (double)d->length.ns / 1e9, FB_DEMO_ZIPF, FB_DEMO_WRITES_IN);
+    printf("  %-20s %12s %12s %11s %11s\n", "", "requests", "DB queries", "read p50", "read p99");
+    printf("the database as it is, a local file\n");
+    fb_status s = measure_pair(d, 0, err);
+    if (s != FB_OK)
+        return s;
+    printf("%d ms added: to every query without Forebay, to every round trip with it\n", ADDED_MS);
+    if ((s = measure_pair(d, ADDED_MS, err)) == FB_OK)
+        printf("After each run every stock figure Forebay gave was the database's: %u compared.\n", shop_size.products);
+    return s;
+}
+
+/* ---- to try ----------------------------------------------------------------------------------------------------------- */
+
+/* A key of an order line that exists. */
+static void first_order_line(const struct demo *d, char *out, size_t size) {
+    sqlite3 *db = NULL;
+    sqlite3_stmt *first = NULL;
+    snprintf(out, size, "order_line:1:1");
+    if (sqlite3_open_v2(d->database, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
+        sqlite3_prepare_v2(db, "SELECT order_id, product_id FROM order_lines LIMIT 1", -1, &first, NULL) == SQLITE_OK &&
+        sqlite3_step(first) == SQLITE_ROW)
+        snprintf(out, size, "order_line:%d:%d", sqlite3_column_int(first, 0), sqlite3_column_int(first, 1));
+    sqlite3_finalize(first);
+    sqlite3_close(db);
+}
+
+static void print_invitation(const struct demo *d, unsigned port) {
+    char line[64];
+    first_order_line(d, line, sizeof line);
+    printf("\nServing on 127.0.0.1:%u until Ctrl-C. Try it:\n"
+           "  redis-cli -p %u GET product:17                  # a row, as JSON\n"
+           "  redis-cli -p %u HGETALL user:42                 # a row, as a hash\n"
+           "  redis-cli -p %u HINCRBY user:42 login_count 1   # one column of it\n"
+           "  redis-cli -p %u SET inventory:17 '{\"product_id\":17,\"quantity\":9}'\n"
+           "  redis-cli -p %u GET %-27s # a key of two columns\n"
+           "  redis-cli -p %u GET user:999999999              # (nil), asked once per 60 s\n"
+           "and see that the database had it before the reply:\n"
+           "  sqlite3 %s \\\n"
+           "    'SELECT * FROM inventory WHERE product_id = 17'\n",
+           port, port, port, port, port, port, line, port, d->database);
+    if (d->keep != NULL)
+        printf("or later: forebay serve -c %s\n", d->config);
+    fflush(stdout);
+}
+
+static void print_farewell(const struct serving *s) {
+    uint64_t hits = 0, negative = 0, misses = 0, writes = 0;
+    char a[32], b[32], c[32], w[32];
+    for (unsigned i = 0; i < fb_keyspace_count(s->cache); i++) {
+        fb_keyspace_stats stats;
+        if (fb_keyspace_stats_get(s->cache, i, &stats) != FB_OK)
+            continue;
+        hits += stats.hits;
+        negative += stats.negative_hits;
+        misses += stats.misses;
+        writes += stats.writes;
+    }
+    printf("\n%s reads from the cache, %s known absent, %s from the database; %s writes\n", grouped(hits, a),
+           grouped(negative, b), grouped(misses, c), grouped(writes, w));
+}
+
+static fb_status serve(struct demo *d, fb_err *err) {
+    struct serving s;
+    fb_status status = serving_begin(d, /* added_ms */ 0, d->port, &s, err);
+    if (status == FB_SYSTEM && d->port != 0) {
+        printf("\n%s\n", err->text);
+        if ((status = serving_begin(d, 0, /* port */ 0, &s, err)) == FB_OK)
+            printf("Another port is free: note the %u below.\n", fb_server_port(s.server));
+    }
+    if (status != FB_OK)
+        return status;
+    print_invitation(d, fb_server_port(s.server));
+    (void)rest(d, (fb_span){INT64_MAX});
+    print_farewell(&s);
+    serving_end(&s);
+    return FB_OK;
+}
+
+static int run(struct fb_cli_args *args) {
+    static struct demo d = {.port = PORT, .length = {SECONDS * INT64_C(1000000000)}}; /* paths are long */
+    fb_err err = {FB_OK, ""};
+    const char *value;
+    long long n = 0;
+    for (int opt; (opt = fb_cli_next(args, &value)) != FB_CLI_END;)
+        switch (opt) {
+        case OPT_ONCE: d.is_once = true; break;
+        case OPT_KEEP: d.keep = value; break;
+        case OPT_PORT:
+            if (!fb_cli_number(args->command, "port", value, 0, 65535, &n))
+                return FB_EXIT_USAGE;
+            d.port = (unsigned)n;
+            break;
+        case OPT_SECONDS:
+            if (!fb_cli_number(args->command, "seconds", value, 1, 3600, &n))
+                return FB_EXIT_USAGE;
+            d.length = fb_ms(n * 1000);
+            break;
+        default: return fb_cli_refuse(args, opt, value);
+        }
+    sigset_t set = stop_signals();
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    fb_status s = make_shop(&d, &err);
+    if (s == FB_OK)
+        s = measure_all(&d, &err);
+    if (s == FB_OK && !d.is_once)
+        s = serve(&d, &err);
+    if (s != FB_OK && !d.was_stopped)
+        fprintf(stderr, "forebay demo: %s\n", err.text);
+    remove_shop(&d);
+    return s == FB_OK || d.was_stopped ? FB_EXIT_OK : s == FB_NOMEM ? FB_EXIT_INTERNAL : FB_EXIT_FAILURE;
+}
+
+const struct fb_cli_command fb_cli_demo = {
+    "demo", "[--once] [-p PORT] [-s SECONDS] [--keep DIR]", "show Forebay at work in front of a small shop database",
+    "Makes a shop in SQLite in a temporary directory, puts the same load on it without and with\n"
+    "Forebay (as it is, and with 5 ms added per query, as from a database across a network), prints\n"
+    "what both cost, and then serves it until Ctrl-C. Needs no other program, leaves nothing behind.",
+    options, false, run,
+};
