@@ -1,0 +1,149 @@
+"""Shows that unchanged Redis clients work: each connects with its defaults, uses Forebay as a cache from end to end, and
+must get the asserted values; what was written is then looked up in the database itself."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import NODE_MODULES, query
+
+SHOP = """
+CREATE TABLE product(id INTEGER PRIMARY KEY, name TEXT NOT NULL, stock INTEGER NOT NULL DEFAULT 0);
+INSERT INTO product VALUES (1, 'tea', 3), (2, 'salt', 5);
+CREATE TABLE user(id INTEGER PRIMARY KEY, name TEXT NOT NULL, city TEXT, visits INTEGER NOT NULL DEFAULT 0);
+INSERT INTO user VALUES (1, 'Ada', NULL, 0);
+CREATE TABLE counter(name TEXT PRIMARY KEY, n INTEGER NOT NULL DEFAULT 0);
+INSERT INTO counter VALUES ('pages', 41);
+CREATE TABLE kv(k TEXT PRIMARY KEY, v TEXT);
+"""
+
+# What every client of the same scenario must have seen.
+EXPECTED = {
+    "ping": "PONG",
+    "product": {"id": 1, "name": "tea", "stock": 3},
+    "absent": None,
+    "set": "OK",
+    "written": {"id": 2, "name": "sea salt", "stock": 7},
+    "ttl": 60,
+    "many": ["tea", None, "sea salt"],
+    "user": {"id": "1", "name": "Ada", "visits": "0"},
+    "hset": 1,
+    "hincrby": 2,
+    "incr": 42,
+    "multi": ["OK", '{"id":3,"name":"oil","stock":0}'],
+    "pipeline": [1, 0],
+    "del": 1,
+    "error": "NOMAP",
+}
+
+
+@pytest.fixture
+def shop(forebay, database):
+    path = database(SHOP)
+    server = forebay({
+        "sources": {"shop": {"url": f"sqlite:{path}"}},
+        "keyspaces": {
+            "product:{id:int}": {"table": "product", "as": "json", "write": "write-through"},
+            "user:{id:int}": {"table": "user", "as": "hash", "write": "write-through"},
+            "counter:{name}": {"table": "counter", "as": "column:n", "write": "write-through"},
+            "key:{k:rest}": {"table": "kv", "as": "column:v", "write": "write-through"},
+        },
+    })
+    server.database = path
+    return server
+
+
+def check(got, server):
+    assert 55 <= got["ttl"] <= 60
+    assert {**got, "ttl": 60} == EXPECTED
+    assert [tuple(row) for row in query(server.database, "SELECT * FROM product ORDER BY id")] == \
+        [(1, "tea", 3), (2, "sea salt", 7), (3, "oil", 0)]
+    assert [tuple(row) for row in query(server.database, "SELECT city, visits FROM user")] == [("Paris", 2)]
+    assert query(server.database, "SELECT n FROM counter")[0][0] == 42
+
+
+def run(command, **more):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, **more)
+    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.short
+def test_python_redis(shop):
+    import redis
+    client = shop.client(client_name="shop", decode_responses=True)
+    got = {"ping": "PONG" if client.ping() else None}
+    got["product"] = json.loads(client.get("product:1"))
+    got["absent"] = client.get("product:999")
+    got["set"] = "OK" if client.set("product:2", json.dumps({"name": "sea salt", "stock": 7}), ex=60) else None
+    got["written"] = json.loads(client.get("product:2"))
+    got["ttl"] = client.ttl("product:2")
+    got["many"] = [text and json.loads(text)["name"] for text in client.mget("product:1", "product:999", "product:2")]
+    got["user"] = client.hgetall("user:1")
+    got["hset"] = client.hset("user:1", "city", "Paris")
+    got["hincrby"] = client.hincrby("user:1", "visits", 2)
+    got["incr"] = client.incr("counter:pages")
+    done, value = client.pipeline(transaction=True).set("product:3", '{"name": "oil"}').get("product:3").execute()
+    got["multi"] = ["OK" if done else None, value]
+    got["pipeline"] = client.pipeline(transaction=False).exists("product:1").exists("product:999").execute()
+    got["del"] = client.delete("product:1")
+    with pytest.raises(redis.ResponseError) as error:
+        client.set("nobody:1", "x")
+    got["error"] = str(error.value).split(" ")[0]
+    check(got, shop)
+    client.close()
+
+
+@pytest.mark.parametrize("client, module", [
+    ("client_ioredis.js", "ioredis4"), ("client_ioredis.js", "ioredis5"), ("client_ioredis.js", "ioredis6"),
+    ("client_redis.js", "redis4"), ("client_redis.js", "redis5"), ("client_redis.js", "redis6"),
+])
+def test_node_client(shop, client, module):
+    node = shutil.which("node")
+    if node is None or not os.path.isdir(os.path.join(NODE_MODULES, module)):
+        pytest.skip(f"{module} is not installed; run tools/setup.sh test")
+    major = int(run([node, "--version"]).lstrip("v").split(".")[0])
+    if module.endswith("6") and major < 20:
+        pytest.skip(f"{module} needs Node 20, this is {major}")
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), client)
+    check(json.loads(run([node, script, os.path.join(NODE_MODULES, module), str(shop.port)])), shop)
+
+
+def test_hiredis(shop, tmp_path):
+    source, program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "client_hiredis.c"), str(tmp_path / "client")
+    run(["cc", "-Wall", "-Wextra", "-Werror", "-o", program, source, "-lhiredis"])
+    run([program, str(shop.port)])
+    assert query(shop.database, "SELECT stock FROM product WHERE id = 2")[0][0] == 9
+
+
+@pytest.mark.parametrize("flags", [[], ["-3"]], ids=["resp2", "resp3"])
+def test_redis_cli(shop, flags):
+    def cli(*words, stdin=None):
+        return run(["redis-cli", "-p", str(shop.port), *flags, *words], input=stdin)
+
+    assert cli("PING") == "PONG\n"
+    assert cli("GET", "product:1") == '{"id":1,"name":"tea","stock":3}\n'
+    assert cli("GET", "product:999") == "\n"
+    assert cli("SET", "product:1", '{"stock":4}') == "OK\n"
+    assert query(shop.database, "SELECT stock FROM product WHERE id = 1")[0][0] == 4
+    assert cli(stdin="HGETALL user:1\nHSET user:1 city Rome\nHGET user:1 city\n").split("\n")[-3:] == ["1", "Rome", ""]
+    assert "product:1" in cli("--scan").split("\n")
+    assert cli("INFO", "server").startswith("# Server")
+    assert "NOMAP" in cli("GET", "nobody:1")
+    assert "Sampled" in cli("--bigkeys")
+
+
+@pytest.mark.parametrize("pipeline", [1, 16])
+def test_redis_benchmark(shop, pipeline):
+    out = run(["redis-benchmark", "-p", str(shop.port), "-t", "get,set", "-P", str(pipeline), "-c", "20", "-n", "2000",
+               "-r", "100", "-d", "8", "--csv"])
+    tests = {line.split(",")[0].strip('"'): float(line.split(",")[1].strip('"')) for line in out.split("\n")[1:] if line}
+    assert tests.keys() == {"SET", "GET"} and all(rate > 0 for rate in tests.values()), out
+    rows = query(shop.database, "SELECT k, v FROM kv")
+    assert len(rows) == 100  # 2000 draws leave one of them out once in 5 million runs
+    with shop.wire() as wire:
+        for row in rows:
+            assert wire.ask("GET", "key:" + row["k"]) == row["v"].encode()
