@@ -245,7 +245,7 @@ static int run(struct fb_cli_args *args) {
 }
 
 const struct fb_cli_command fb_cli_bench = {
-    "bench", "[-p PORT] [-k KEYS] [-c N] [-P N] …", "put load on a server that speaks the Redis protocol and measure it",
+    "bench", "[-p PORT] [-k KEYS] [-c N] [-P N] …", "put load on a Redis-speaking server and measure it",
     "One thread, closed loop: every connection sends as many requests as --pipeline says, waits for\n"
     "their replies and sends the next. Latency runs from the moment a batch was sent. Each connection\n"
     "draws keys of its own. Works with any Redis server too, so figures can be compared: pin server\n"

@@ -57,7 +57,7 @@ struct serving {
     struct fb_server *server;
 };
 
-/* ---- signals ----------------------------------------------------------------------------------------------------- */
+/* ---- signals ---------------------------------------------------------------------------------------------------- */
 
 static sigset_t stop_signals(void) {
     sigset_t set;
@@ -82,7 +82,7 @@ static bool rest(struct demo *d, fb_span span) {
     return d->was_stopped;
 }
 
-/* ---- the shop ---------------------------------------------------------------------------------------------------- */
+/* ---- the shop --------------------------------------------------------------------------------------------------- */
 
 static bool show_progress(void *user, unsigned percent) {
     struct demo *d = user;
@@ -94,7 +94,7 @@ static bool show_progress(void *user, unsigned percent) {
 }
 
 static fb_status make_directory(struct demo *d, fb_err *err) {
-    const char *tmp = getenv("TMPDIR");
+    const char *tmp = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
     if (d->keep != NULL) {
         if (mkdir(d->keep, 0755) != 0 && errno != EEXIST)
             return fb_fail(err, FB_SYSTEM, "%s: %s", d->keep, strerror(errno));
@@ -102,9 +102,9 @@ static fb_status make_directory(struct demo *d, fb_err *err) {
             return fb_fail(err, FB_SYSTEM, "%s: %s", d->keep, strerror(errno));
         memcpy(d->directory, d->database, strlen(d->database) + 1);
     } else {
-        int n = snprintf(d->directory, sizeof d->directory, "%s/forebay-demo-XXXXXX", tmp != NULL ? tmp : "/tmp");
+        int n = snprintf(d->directory, sizeof d->directory, "%s/forebay-demo-XXXXXX", tmp);
         if (n >= (int)sizeof d->directory || mkdtemp(d->directory) == NULL)
-            return fb_fail(err, FB_SYSTEM, "cannot make a directory in %s: %s", tmp != NULL ? tmp : "/tmp", strerror(errno));
+            return fb_fail(err, FB_SYSTEM, "cannot make a directory in %s: %s", tmp, strerror(errno));
         d->has_directory = true;
     }
     snprintf(d->database, sizeof d->database, "%s/shop.db", d->directory);
@@ -141,7 +141,7 @@ static void remove_shop(const struct demo *d) {
         printf("removed %s\n", d->directory);
 }
 
-/* ---- Forebay in front of it ---------------------------------------------------------------------------------------- */
+/* ---- Forebay in front of it ------------------------------------------------------------------------------------- */
 
 static void serving_end(struct serving *s) {
     fb_server_stop(s->server, DRAIN_MS);
@@ -150,7 +150,8 @@ static void serving_end(struct serving *s) {
 }
 
 /* Port 0: any free one. */
-static fb_status serving_begin(const struct demo *d, int64_t added_ms, unsigned port, struct serving *ret, fb_err *err) {
+static fb_status serving_begin(const struct demo *d, int64_t added_ms, unsigned port, struct serving *ret,
+                               fb_err *err) {
     struct serving s = {0};
     char url[PATH_MAX + 16], address[32];
     const char *const listen[] = {address, NULL};
@@ -175,7 +176,7 @@ static fb_status serving_begin(const struct demo *d, int64_t added_ms, unsigned 
     return status;
 }
 
-/* ---- measuring ------------------------------------------------------------------------------------------------------ */
+/* ---- measuring -------------------------------------------------------------------------------------------------- */
 
 /* One line of the table. */
 struct outcome {
@@ -275,7 +276,7 @@ static fb_status measure_served(struct demo *d, int64_t added_ms, struct outcome
     return s;
 }
 
-/* ---- printing ------------------------------------------------------------------------------------------------------- */
+/* ---- printing --------------------------------------------------------------------------------------------------- */
 
 /* 1234567 as "1,234,567". */
 static const char *grouped(uint64_t n, char out[32]) {
@@ -354,7 +355,7 @@ static fb_status measure_all(struct demo *d, fb_err *err) {
     return s;
 }
 
-/* ---- to try ----------------------------------------------------------------------------------------------------------- */
+/* ---- to try ----------------------------------------------------------------------------------------------------- */
 
 /* A key of an order line that exists. */
 static void first_order_line(const struct demo *d, char *out, size_t size) {

@@ -64,19 +64,20 @@ struct fb_demo_clients {
 static struct request draw(const struct fb_demo_clients *all, struct fb_rng *rng) {
     struct request r = {.quantity = (unsigned)fb_rng_below(rng, 200)};
     uint64_t share = fb_rng_below(rng, 100 * FB_DEMO_WRITES_IN);
-    r.kind = share < 100 ? WRITE_INVENTORY : share % 10 < 6 ? READ_PRODUCT : share % 10 < 9 ? READ_USER : READ_INVENTORY;
+    unsigned tenth = (unsigned)(share % 10);
+    r.kind = share < 100 ? WRITE_INVENTORY : tenth < 6 ? READ_PRODUCT : tenth < 9 ? READ_USER : READ_INVENTORY;
     r.id = (unsigned)fb_draw_next(r.kind == READ_USER ? &all->users : &all->products, rng) + 1;
     return r;
 }
 
-/* ---- straight ---------------------------------------------------------------------------------------------------- */
+/* ---- straight --------------------------------------------------------------------------------------------------- */
 
 static fb_status straight_open(struct client *c) {
     if (sqlite3_open_v2(c->all->load.database, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
         return fb_fail(&c->err, FB_DOWN, "%s", c->db != NULL ? sqlite3_errmsg(c->db) : "no memory");
     sqlite3_busy_timeout(c->db, DATABASE_BUSY_MS);
     for (int k = 0; k < KINDS; k++)
-        if (sqlite3_prepare_v3(c->db, kinds[k].sql, -1, SQLITE_PREPARE_PERSISTENT, &c->statements[k], NULL) != SQLITE_OK)
+        if (sqlite3_prepare_v2(c->db, kinds[k].sql, -1, &c->statements[k], NULL) != SQLITE_OK)
             return fb_fail(&c->err, FB_DOWN, "%s", sqlite3_errmsg(c->db));
     return FB_OK;
 }
@@ -104,7 +105,7 @@ static void straight_close(struct client *c) {
     sqlite3_close(c->db);
 }
 
-/* ---- through the server ------------------------------------------------------------------------------------------- */
+/* ---- through the server ----------------------------------------------------------------------------------------- */
 
 static fb_status served_open(struct client *c) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)c->all->load.port),
@@ -175,7 +176,7 @@ static const struct way {
     void (*close)(struct client *c);
 } straight = {straight_open, straight_do, straight_close}, served = {served_open, served_do, served_close};
 
-/* ---- threads ------------------------------------------------------------------------------------------------------ */
+/* ---- threads ---------------------------------------------------------------------------------------------------- */
 
 static void note_error(struct client *c) {
     if (c->result.errors++ == 0)
@@ -192,8 +193,9 @@ static void *client_main(void *user) {
         struct request r = draw(c->all, &c->rng);
         fb_instant begin = fb_clock_now();
         fb_status done = way->request(c, &r);
+        fb_span took = fb_since(fb_clock_now(), begin);
         bool is_write = r.kind == WRITE_INVENTORY;
-        fb_hist_add(is_write ? &c->result.writes_latency : &c->result.reads_latency, fb_since(fb_clock_now(), begin), 1);
+        fb_hist_add(is_write ? &c->result.writes_latency : &c->result.reads_latency, took, 1);
         c->result.requests++;
         c->result.writes += is_write;
         if (done != FB_OK)

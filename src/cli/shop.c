@@ -140,7 +140,9 @@ static fb_status fill_order_lines(struct shop *s, unsigned id) {
     return status;
 }
 
-static fb_status fill_table(struct shop *s, const char *sql, unsigned rows, fb_status (*fill)(struct shop *, unsigned)) {
+typedef fb_status fill_row(struct shop *s, unsigned id);
+
+static fb_status fill_table(struct shop *s, const char *sql, unsigned rows, fill_row *fill) {
     if (sqlite3_prepare_v2(s->db, sql, -1, &s->statement, NULL) != SQLITE_OK)
         return refuse(s, "cannot fill the shop");
     fb_status status = FB_OK;
@@ -160,7 +162,7 @@ static fb_status fill_all(struct shop *s) {
     const struct {
         const char *sql;
         unsigned rows;
-        fb_status (*fill)(struct shop *, unsigned);
+        fill_row *fill;
     } tables[] = {
         {"INSERT INTO users VALUES (?,?,?,?,?,?)", s->size.users, fill_user},
         {"INSERT INTO products VALUES (?,?,?,?)", s->size.products, fill_product},
@@ -198,7 +200,7 @@ fb_status fb_shop_create(const char *path, const struct fb_shop_size *size, uint
     return status;
 }
 
-/* ---- how Forebay serves it --------------------------------------------------------------------------------------- */
+/* ---- how Forebay serves it -------------------------------------------------------------------------------------- */
 
 /* One table, from which the cache is built and the file is written; all of it write-through. */
 static const struct mapping {
@@ -239,8 +241,8 @@ fb_status fb_shop_config(const char *config_path, const char *database_path, fb_
     }
     fputs("'\n\nkeyspaces:\n", f);
     for (size_t i = 0; i < MAPPINGS; i++)
-        fprintf(f, "  %s:\n    source: shop\n    table: %s\n    as: %s\n    write: write-through\n", mappings[i].pattern,
-                mappings[i].table, mappings[i].as);
+        fprintf(f, "  %s:\n    source: shop\n    table: %s\n    as: %s\n    write: write-through\n",
+                mappings[i].pattern, mappings[i].table, mappings[i].as);
     bool is_bad = ferror(f) != 0;
     return fclose(f) != 0 || is_bad ? fb_fail(reterr, FB_SYSTEM, "%s: cannot be written", config_path) : FB_OK;
 }

@@ -14,8 +14,8 @@ struct fb_shop_size { unsigned users, products, orders; };
 /* Called about a hundred times while the shop is made; false stops it. */
 typedef bool fb_shop_progress(void *user, unsigned percent);
 
-/* Make the database; the file must not exist. FB_INVALID (it does), FB_SYSTEM (SQLite's own words), FB_CLOSED (stopped).
- * Nothing is left behind on failure. */
+/* Make the database; the file must not exist. FB_INVALID (it does), FB_SYSTEM (SQLite's own words), FB_CLOSED
+ * (stopped). Nothing is left behind on failure. */
 fb_status fb_shop_create(const char *path, const struct fb_shop_size *size, uint64_t seed, fb_shop_progress *progress,
                          void *user, fb_err *reterr);
 
