@@ -1,7 +1,7 @@
 /* What ends by time: waiters' deadlines, leases, marks whose writer cannot be seen, doubts, and expired entries. */
 #include "core/shard_internal.h"
 
-enum { SWEEP_STEPS = 256 }; /* index slots looked at per tick: a million entries in 16 shards within half a minute */
+enum { SWEEP_STEPS = 64 }; /* index slots looked at per tick: a million entries in 16 shards within two minutes */
 
 struct sweep {
     struct fb_shard *shard;

@@ -51,15 +51,13 @@ void fb_park_wait(struct fb_park *park) {
 void fb_cache_op_begin(struct fb_cache *cache) { atomic_fetch_add(&cache->pending, 1); }
 
 void fb_cache_op_end(struct fb_cache *cache) {
-    /* The last one may be what fb_close waits for: it wakes it while it holds the lock, so the cache cannot go away in
-     * between. Others leave without touching the lock. */
-    unsigned before = atomic_load(&cache->pending);
-    while (before > 1)
-        if (atomic_compare_exchange_weak(&cache->pending, &before, before - 1))
-            return;
+    if (atomic_fetch_sub(&cache->pending, 1) != (FB_CLOSING | 1))
+        return;
+    /* The last one of a cache that is closing: fb_close waits for this flag and for nothing else, so the cache cannot
+     * go away before it is set. */
     fb_lock_acquire(&cache->park_lock);
-    if (atomic_fetch_sub(&cache->pending, 1) == 1)
-        fb_cond_broadcast(&cache->park_cond);
+    cache->is_idle = true;
+    fb_cond_broadcast(&cache->park_cond);
     fb_lock_release(&cache->park_lock);
 }
 
@@ -81,7 +79,7 @@ static void tick_all(struct fb_cache *cache) {
 static void *run_ticker(void *arg) {
     struct fb_cache *cache = arg;
     fb_lock_acquire(&cache->park_lock);
-    while (!atomic_load(&cache->is_closing) || atomic_load(&cache->pending) > 0) {
+    while (!cache->is_ticker_over) {
         fb_cond_wait_until(&cache->park_cond, &cache->park_lock, fb_after(fb_clock_now(), fb_ms(FB_TICK_MS)));
         fb_lock_release(&cache->park_lock);
         tick_all(cache);
@@ -185,11 +183,12 @@ static void close_source(struct fb_source *source) {
 void fb_close(fb_cache *cache) {
     if (cache == NULL)
         return;
+    bool is_busy = atomic_fetch_or(&cache->pending, FB_CLOSING) != 0;
     fb_lock_acquire(&cache->park_lock);
-    atomic_store(&cache->is_closing, true);
-    fb_cond_broadcast(&cache->park_cond);
-    while (atomic_load(&cache->pending) > 0)
+    while (is_busy && !cache->is_idle)
         fb_cond_wait(&cache->park_cond, &cache->park_lock);
+    cache->is_ticker_over = true; /* only now: it ends the waits of what was under way */
+    fb_cond_broadcast(&cache->park_cond);
     fb_lock_release(&cache->park_lock);
     if (cache->has_ticker)
         pthread_join(cache->ticker, NULL);

@@ -23,6 +23,8 @@
 #include "rows/pattern.h"
 #include "source/source.h"
 
+#define FB_CLOSING (UINT32_C(1) << 31)
+
 enum {
     FB_TICK_MS = 50,               /* how late a deadline may be noticed */
     FB_TXN_KEYS_MAX = 1024,        /* writes in one fb_submit_all */
@@ -68,10 +70,11 @@ struct fb_cache {
     struct fb_source *sources[FB_SOURCES_MAX];
     unsigned nsources;
     struct fb_router *router;
-    _Atomic unsigned pending;      /* operations whose completion is still to come */
-    _Atomic bool is_closing;
-    struct fb_lock park_lock;      /* for the ticker's end and fb_close's wait */
+    _Atomic uint32_t pending;      /* operations whose completion is still to come, and FB_CLOSING */
+    struct fb_lock park_lock;      /* covers the next three */
     struct fb_cond park_cond;
+    bool is_idle;                  /* closing, and the last operation has ended */
+    bool is_ticker_over;
     pthread_t ticker;
     bool has_ticker;
 };

@@ -147,7 +147,7 @@ int fb_keyspace_of(const fb_cache *cache, fb_bytes key) {
 }
 
 fb_status fb_cache_find(struct fb_cache *cache, fb_bytes key, struct fb_keyspace **ret_keyspace, fb_err *reterr) {
-    if (atomic_load_explicit(&cache->is_closing, memory_order_relaxed))
+    if (atomic_load_explicit(&cache->pending, memory_order_relaxed) & FB_CLOSING)
         return fb_fail(reterr, FB_CLOSED, "the cache is closing");
     int id = fb_keyspace_of(cache, key);
     if (id < 0)
