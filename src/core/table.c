@@ -37,6 +37,8 @@ struct fb_table {
     const struct fb_evict_ops *ops;
     struct fb_evict *evict;
     struct fb_link negatives; /* fb_evict_node.link, oldest first */
+    struct fb_table_stats *by_keyspace; /* keyspaces of them; grown with the first entry of a keyspace */
+    unsigned keyspaces;
     struct entry *recent;     /* the last one read, so that touching it looks for nothing; may be NULL */
     size_t swept;             /* the bucket a sweep goes on from */
     fb_table_evicted *evicted;
@@ -97,15 +99,40 @@ struct fb_table *fb_table_destroy(struct fb_table *table) {
     fb_table_clear(table);
     table->ops->destroy(table->evict);
     fb_index_finish(&table->index);
+    fb_mem_free(table->by_keyspace);
     fb_mem_free(table);
     return NULL;
 }
 
+/* ---- accounting ---- */
+
+/* Room for a keyspace's figures; false when out of memory. */
+static bool know_keyspace(struct fb_table *table, uint16_t keyspace) {
+    if (keyspace < table->keyspaces)
+        return true;
+    unsigned n = 2u * keyspace + 1;
+    struct fb_table_stats *figures = fb_mem_realloc(table->by_keyspace, n * sizeof *figures);
+    if (figures == NULL)
+        return false;
+    memset(figures + table->keyspaces, 0, (n - table->keyspaces) * sizeof *figures);
+    table->by_keyspace = figures;
+    table->keyspaces = n;
+    return true;
+}
+
+static void account(struct fb_table *table, const struct entry *entry, int sign) {
+    enum owner owner = owner_of(&entry->stamp);
+    struct fb_table_stats *figures = &table->by_keyspace[entry->stamp.keyspace];
+    uint64_t one = (uint64_t)(int64_t)sign, size = entry->node.size * one;
+    table->budgets[owner].bytes += size;
+    table->budgets[owner].keys += one;
+    figures->bytes += size;
+    *(owner == VALUES ? &figures->keys : &figures->negative_keys) += one;
+}
+
 /* The end of an entry that its queue has let go. */
 static void forget(struct fb_table *table, struct entry *entry) {
-    struct budget *budget = &table->budgets[owner_of(&entry->stamp)];
-    budget->bytes -= entry->node.size;
-    budget->keys--;
+    account(table, entry, -1);
     if (table->recent == entry)
         table->recent = NULL;
     fb_index_remove(&table->index, entry);
@@ -165,6 +192,8 @@ static bool insert(struct fb_table *table, const struct wanted *w, const struct 
     while (budget->bytes + cost > budget->bytes_max)
         if (!evict_one(table, owner_of(stamp)))
             return false;
+    if (!know_keyspace(table, stamp->keyspace))
+        return false;
     /* All that it is charged for, so that whatever costs the same fits in its place. */
     struct entry *entry = fb_mem_alloc(cost - INDEX_COST - ALLOC_HEAD);
     if (entry == NULL)
@@ -181,8 +210,7 @@ static bool insert(struct fb_table *table, const struct wanted *w, const struct 
         fb_mem_free(entry);
         return false;
     }
-    budget->bytes += cost;
-    budget->keys++;
+    account(table, entry, +1);
     if (owner_of(stamp) == NEGATIVES)
         fb_list_push_back(&table->negatives, &entry->node.link);
     else
@@ -196,7 +224,8 @@ bool fb_table_put(struct fb_table *table, uint64_t hash, fb_bytes key, const str
     struct entry *entry = find(table, hash, key);
     bool is_small_enough = value.len <= table->entry_max && cost_of(key.len, value.len) <= table->entry_max;
     uint32_t cost = is_small_enough ? (uint32_t)cost_of(key.len, value.len) : 0;
-    if (entry != NULL && entry->node.size == cost && owner_of(&entry->stamp) == owner_of(stamp)) {
+    if (entry != NULL && entry->node.size == cost && owner_of(&entry->stamp) == owner_of(stamp) &&
+        entry->stamp.keyspace == stamp->keyspace) {
         entry->stamp = *stamp;
         entry->value_len = (uint32_t)value.len;
         if (value.len > 0)
@@ -281,25 +310,6 @@ void fb_table_stats(const struct fb_table *table, struct fb_table_stats *ret_sta
     };
 }
 
-struct census {
-    uint16_t keyspace;
-    struct fb_table_stats sum;
-};
-
-static void count(void *user, void *item) {
-    struct census *census = user;
-    const struct entry *entry = item;
-    if (entry->stamp.keyspace != census->keyspace)
-        return;
-    census->sum.keys += owner_of(&entry->stamp) == VALUES;
-    census->sum.negative_keys += owner_of(&entry->stamp) == NEGATIVES;
-    census->sum.bytes += entry->node.size;
-}
-
 void fb_table_keyspace_stats(const struct fb_table *table, uint16_t keyspace, struct fb_table_stats *ret_stats) {
-    struct census census = {.keyspace = keyspace};
-    struct fb_index index = table->index; /* a copy to walk: nothing is removed */
-    for (size_t n = 0; n < index.buckets; n++)
-        fb_index_walk(&index, n, count, &census);
-    *ret_stats = census.sum;
+    *ret_stats = keyspace < table->keyspaces ? table->by_keyspace[keyspace] : (struct fb_table_stats){0};
 }

@@ -57,7 +57,7 @@ typedef bool fb_table_judge(void *user, const struct fb_stamp *stamp);
 unsigned fb_table_sweep(struct fb_table *table, unsigned steps, fb_table_judge *is_over, void *user);
 
 void fb_table_stats(const struct fb_table *table, struct fb_table_stats *ret_stats);
-/* Keys (values, not negative entries) and bytes of one keyspace; walks the table. */
+/* The same of one keyspace. */
 void fb_table_keyspace_stats(const struct fb_table *table, uint16_t keyspace, struct fb_table_stats *ret_stats);
 
 #endif
