@@ -273,9 +273,13 @@ def long_files(tree):
 
 
 def long_lines(tree):
-    return [f"{path}:{number}: {len(line)} columns, more than {COLUMNS_MAX}"
-            for path, text in sorted(tree.items()) if path.endswith((".c", ".h", ".py"))
-            for number, line in enumerate(text.split("\n"), 1) if len(line) > COLUMNS_MAX]
+    found = []
+    for path, text in sorted(tree.items()):
+        if path.endswith((".c", ".h", ".py")):
+            numbers = [number for number, line in enumerate(text.split("\n"), 1) if len(line) > COLUMNS_MAX]
+            if numbers:
+                found.append(f"{path}: more than {COLUMNS_MAX} columns in line {', '.join(map(str, numbers))}")
+    return found
 
 
 # (rule, a tree it must object to, a tree it must accept)
