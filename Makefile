@@ -36,6 +36,11 @@ test-tsan: ## all C tests under ThreadSanitizer, simulator in full
 test-clean-root: ## the README's commands in a fresh Debian 12 (debootstrap, needs root, some minutes)
 	@tools/fresh-root $(ARGS)
 
+bench-hit: ## what a hit costs, next to redis-server in the same run: about a minute, two idle cores
+	@tools/setup.sh build bench
+	@tools/build build-release -Dbuildtype=release
+	@tools/bench-hit --build build-release $(ARGS)
+
 docs: build ## write the reference pages from the program's own tables into docs/
 	@tools/docs $(BUILD)
 
