@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "cli/demo_load.h"
+#include "cli/port_user.h"
 #include "cli/shop.h"
 #include "server/server.h"
 
@@ -409,9 +410,11 @@ static fb_status serve(struct demo *d, fb_err *err) {
     struct serving s;
     fb_status status = serving_begin(d, /* added_ms */ 0, d->port, &s, err);
     if (status == FB_SYSTEM && d->port != 0) {
-        printf("\n%s\n", err->text);
+        char user[128];
+        if (!fb_port_user(d->port, user, sizeof user))
+            snprintf(user, sizeof user, "another process");
         if ((status = serving_begin(d, 0, /* port */ 0, &s, err)) == FB_OK)
-            printf("Another port is free: note the %u below.\n", fb_server_port(s.server));
+            printf("\nPort %u is taken by %s: another one is used, see below.\n", d->port, user);
     }
     if (status != FB_OK)
         return status;
