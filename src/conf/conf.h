@@ -18,26 +18,39 @@
 
 #include <forebay/forebay.h>
 
+#include "conf/nearest.h"
+
 struct fb_conf_source {
-    char *name, *url;            /* url with secrets resolved; print with fb_conf_url_redact only */
+    char *name, *url;            /* the URL as it was given */
+    char *password;
+    char *open_url;              /* the URL with the password put in; never print it */
     fb_source_options options;
     int line, col;
 };
 
+struct fb_conf_class {
+    char *name;
+    int64_t ttl_ms;
+    double jitter;
+};
+
 struct fb_conf_keyspace {
     fb_keyspace_options options; /* strings owned by the conf; options.source is set by fb_conf_apply */
-    char *source_name;
+    char *source_name, *class_name;
+    unsigned db;
     int line, col;
 };
+
+enum fb_conf_unmapped { FB_UNMAPPED_AUTO, FB_UNMAPPED_ERROR };
 
 struct fb_conf {
     char *path;                  /* NULL: no file */
     char **listen;               /* NULL-terminated */
-    char *admin;
-    unsigned threads, clients_max;
+    char *admin, *state_dir, *password; /* NULL: off, auto, none */
+    unsigned threads, clients_max;      /* threads 0: one per processor */
     uint64_t memory_max, bulk_max, query_buffer_max, output_buffer_max;
     int64_t drain_timeout_ms;
-    char *state_dir, *password, *unmapped;
+    enum fb_conf_unmapped unmapped;
     bool is_protected;
     fb_eviction eviction;
     struct fb_conf_source *sources;
@@ -58,21 +71,45 @@ struct fb_conf_args {
 };
 
 /* Read and check syntax and schema (offline). FB_OK, or FB_CONFIG with the diagnostics in *ret_conf (returned in both
- * cases; free it). */
+ * cases; free it). FB_NOMEM: nothing returned. */
 fb_status fb_conf_load(const struct fb_conf_args *args, struct fb_conf **ret_conf, fb_err *reterr);
+/* NULL accepted. */
 void fb_conf_free(struct fb_conf *conf);
 
-/* Open the cache, its sources and its keyspaces as configured; faults become diagnostics with their positions
- * (FB_CONFIG), all of them. */
+/* Open the cache, its sources and its keyspaces as configured; faults become diagnostics with their positions, all of
+ * them. FB_OK; FB_DOWN when the only fault is that sources cannot be reached; else FB_CONFIG, FB_NOMEM or FB_SYSTEM.
+ * *ret_cache is set with FB_OK only. Only for a conf that loaded with FB_OK; `conf` must outlive the cache's opening,
+ * not the cache. */
 fb_status fb_conf_apply(struct fb_conf *conf, fb_cache **ret_cache);
 
-/* Print the diagnostics; returns the number of errors (warnings are not counted). */
-unsigned fb_conf_print_diagnostics(const struct fb_conf *conf, FILE *out);
-/* The whole configuration as a file with comments; with origins when asked. Secrets print as ***. */
+enum fb_conf_format { FB_CONF_TEXT, FB_CONF_TEXT_COLOUR, FB_CONF_JSON };
+
+/* Print the diagnostics in the order of their positions (JSON: an array of objects); returns the number of errors
+ * (warnings are not counted). */
+unsigned fb_conf_print_diagnostics(const struct fb_conf *conf, FILE *out, enum fb_conf_format format);
+unsigned fb_conf_warnings(const struct fb_conf *conf);
+
+/* The whole configuration as a file with comments; with the origin of each value when asked. Secrets print as where
+ * they come from, or as ***. */
 void fb_conf_print(const struct fb_conf *conf, FILE *out, bool with_origins);
-/* CONFIG GET: every setting of scope server, by name and by Redis alias. Secrets come out empty. */
-void fb_conf_get(void *conf, const char *glob, void (*emit)(void *user, const char *name, const char *value), void *user);
+/* The same as one JSON object: {"server.listen": {"value": …, "origin": …}, …}. */
+void fb_conf_print_json(const struct fb_conf *conf, FILE *out);
+/* CONFIG GET: every setting of scope server, by name and by Redis alias, whose name matches the glob. Secrets come out
+ * empty. `conf` is a struct fb_conf; it is only read. Thread-safe. */
+void fb_conf_get(void *conf, const char *glob, void (*emit)(void *user, const char *name, const char *value),
+                 void *user);
+
 /* The reference page of all settings (Markdown). */
 void fb_conf_print_reference(FILE *out);
+
+/* The setting that a flag means: "memory-max", "memory_max" and "maxmemory" all mean "server.memory_max"; the other
+ * scopes are written in full ("sources.shop.pool", "keyspaces.user:{id:int}.ttl"). False when there is none; names that
+ * come near have then been offered to `nearest` (NULL accepted). */
+bool fb_conf_flag_find(const char *flag, char *ret_setting, size_t size, struct fb_nearest *nearest);
+/* One line per setting, as help shows flags. */
+void fb_conf_print_flags(FILE *out);
+
+/* A key that the keyspace's pattern matches ("user:42"), to be shown as an example; false when it has none. */
+bool fb_conf_example_key(const struct fb_conf_keyspace *keyspace, char *ret_key, size_t size);
 
 #endif

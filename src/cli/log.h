@@ -1,0 +1,21 @@
+/* The log of the server process: one line per event on stderr.
+ *
+ *     fb_log(FB_LOG_INFO, "serve.ready", {"listen", address}, {"keyspaces", count});
+ *
+ * On a terminal a line is for people; else it is logfmt (ts=… level=… event=… key=value), with systemd's <priority> in
+ * front when the journal reads it. Names of events are stable. Keys and values of the cache are never logged. */
+#ifndef FB_CLI_LOG_H
+#define FB_CLI_LOG_H
+
+enum fb_log_level { FB_LOG_ERROR = 3, FB_LOG_WARNING = 4, FB_LOG_NOTICE = 5, FB_LOG_INFO = 6 }; /* syslog's numbers */
+
+struct fb_log_field { const char *name, *value; };
+
+/* Decide the form of the lines; call once before the first. */
+void fb_log_open(void);
+/* `message` is one sentence for people; `fields` are ended by a NULL name and may be NULL. */
+void fb_log(enum fb_log_level level, const char *event, const char *message, const struct fb_log_field *fields);
+
+#define FB_LOG_FIELDS(...) ((const struct fb_log_field[]){__VA_ARGS__, {0}})
+
+#endif

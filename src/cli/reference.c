@@ -1,0 +1,69 @@
+/* forebay reference: the pages that are printed from tables. */
+#include "cli/cli.h"
+
+#include <string.h>
+
+#include <forebay/status.h>
+
+#include "conf/conf.h"
+#include "conf/nearest.h"
+#include "server/server.h"
+
+static void print_statuses(FILE *out) {
+    fputs("# Statuses\n\n"
+          "<!-- Printed by `forebay reference statuses`. -->\n\n"
+          "Outcomes are zero or positive, errors negative. Clients see the first word of the error. \"Retry\" means that\n"
+          "the same request may succeed later without any change.\n\n"
+          "| status | number | first word | retry | meaning |\n|---|---|---|---|---|\n",
+          out);
+#define ROW(name, number, word, retry, text)                                                                           \
+    fprintf(out, "| `%s` | %d | %s%s%s | %s | %s |\n", #name, number, number < 0 ? "`" : "", number < 0 ? word : "",   \
+            number < 0 ? "`" : "", retry ? "yes" : "", text);
+    FB_STATUS_MAP(ROW)
+#undef ROW
+    fputs("\n## Exit statuses of `forebay`\n\n| number | meaning |\n|---|---|\n", out);
+#define ROW(name, number, text) fprintf(out, "| %d | %s |\n", number, text);
+    FB_EXIT_MAP(ROW)
+#undef ROW
+}
+
+static const struct page {
+    const char *name;
+    void (*print)(FILE *out);
+} pages[] = {
+    {"settings", fb_conf_print_reference},
+    {"commands", fb_commands_print_reference},
+    {"statuses", print_statuses},
+};
+
+static int run(struct fb_cli_args *args) {
+    const char *name, *more;
+    int opt = fb_cli_next(args, &name);
+    if (opt == FB_CLI_END)
+        return fb_cli_usage(args->command, "say which page: settings, commands or statuses");
+    if (opt != FB_CLI_WORD)
+        return fb_cli_refuse(args, opt, name);
+    if ((opt = fb_cli_next(args, &more)) != FB_CLI_END)
+        return fb_cli_refuse(args, opt, more);
+    struct fb_nearest near = fb_nearest_begin(name);
+    for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++) {
+        if (strcmp(pages[i].name, name) == 0) {
+            pages[i].print(stdout);
+            return FB_EXIT_OK;
+        }
+        fb_nearest_offer(&near, pages[i].name);
+    }
+    return fb_cli_usage(args->command, "there is no page '%s'; did you mean '%s'?", name,
+                        near.best != NULL ? near.best : "settings");
+}
+
+const struct fb_cli_command fb_cli_reference = {
+    "reference",
+    "settings|commands|statuses",
+    "print a reference page (Markdown)",
+    "settings: the configuration file. commands: the Redis commands. statuses: what calls return,\n"
+    "what clients see, and exit statuses. The pages in docs/ are printed by this.",
+    NULL,
+    false,
+    run,
+};

@@ -1,0 +1,222 @@
+/* forebay serve: from the command line to a running server, and back down again in order.
+ *
+ * The main thread starts everything, then waits for signals and does nothing else. All signals it waits for are blocked
+ * before the first thread begins, so that no other thread gets them. */
+#include "cli/cli.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/config_args.h"
+#include "cli/log.h"
+#include "cli/port_user.h"
+#include "server/server.h"
+
+enum { OPT_CHECK = FB_OPT_OWN };
+
+/* ---- the ready line --------------------------------------------------------------------------------------------- */
+
+static bool is_tcp(const char *address) { return strncmp(address, "unix:", 5) != 0; }
+
+/* Addresses as they came out: port 0 has become a number. */
+static void list_addresses(const struct fb_conf *conf, unsigned port, char *out, size_t size) {
+    bool is_first_tcp = true;
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t i = 0; conf->listen[i] != NULL && len < size; i++) {
+        const char *address = conf->listen[i], *separator = i > 0 ? "," : "";
+        if (is_tcp(address) && is_first_tcp) {
+            int host = (int)(strrchr(address, ':') - address);
+            len += (size_t)snprintf(out + len, size - len, "%s%.*s:%u", separator, host, address, port);
+            is_first_tcp = false;
+        } else {
+            len += (size_t)snprintf(out + len, size - len, "%s%s", separator, address);
+        }
+    }
+}
+
+static void list_keyspaces(const struct fb_conf *conf, char *out, size_t size) {
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < conf->nkeyspaces && len < size; i++)
+        len += (size_t)snprintf(out + len, size - len, "%s%s", i > 0 ? "," : "", conf->keyspaces[i].options.pattern);
+}
+
+/* A first command to type. */
+static void suggest(const struct fb_conf *conf, unsigned port, char *out, size_t size) {
+    char key[256], where[300];
+    const struct fb_conf_keyspace *k = &conf->keyspaces[0];
+    const char *shape = k->options.as;
+    if (!fb_conf_example_key(k, key, sizeof key))
+        snprintf(key, sizeof key, "KEY");
+    if (port != 0)
+        snprintf(where, sizeof where, "-p %u", port);
+    else
+        snprintf(where, sizeof where, "-s %s", conf->listen[0] + strlen("unix:"));
+    snprintf(out, size, "redis-cli %s%s %s %s", where, conf->password != NULL ? " --askpass" : "",
+             shape != NULL && strcmp(shape, "hash") == 0 ? "HGETALL" : "GET", key);
+}
+
+static void say_ready(const struct fb_conf *conf, const struct fb_server *server) {
+    char addresses[512], keyspaces[512], try[600], message[1400];
+    unsigned port = fb_server_port(server);
+    list_addresses(conf, port, addresses, sizeof addresses);
+    list_keyspaces(conf, keyspaces, sizeof keyspaces);
+    suggest(conf, port, try, sizeof try);
+    snprintf(message, sizeof message, "ready on %s; try: %s", addresses, try);
+    fb_log(FB_LOG_NOTICE, "serve.ready", message,
+           FB_LOG_FIELDS({"listen", addresses}, {"keyspaces", keyspaces},
+                         {"config", conf->path != NULL ? conf->path : "-"}));
+}
+
+/* ---- starting --------------------------------------------------------------------------------------------------- */
+
+static void config_get(void *user, const char *glob, fb_config_emit *emit, void *emit_user) {
+    fb_conf_get(user, glob, emit, emit_user);
+}
+
+/* An address in use is the most common fault of a start: say by whom. */
+static void explain(const struct fb_conf *conf, const fb_err *err) {
+    char user[128];
+    fprintf(stderr, "forebay: %s\n", err->text);
+    if (strstr(err->text, "in use") == NULL)
+        return;
+    for (size_t i = 0; conf->listen[i] != NULL; i++) {
+        const char *address = conf->listen[i];
+        unsigned port = is_tcp(address) ? (unsigned)strtoul(strrchr(address, ':') + 1, NULL, 10) : 0;
+        if (port != 0 && strstr(err->text, address) != NULL && fb_port_user(port, user, sizeof user))
+            fprintf(stderr, "port %u is taken by %s\n", port, user);
+    }
+    fprintf(stderr, "help: stop it, or choose another port with --port N (0: any free one)\n");
+}
+
+static int start(struct fb_conf *conf, fb_cache *cache, struct fb_server **ret_server) {
+    struct fb_server_options options = {
+        .listen = (const char *const *)conf->listen,
+        .threads = conf->threads,
+        .password = conf->password,
+        .clients_max = conf->clients_max,
+        .bulk_max = conf->bulk_max,
+        .query_buffer_max = conf->query_buffer_max,
+        .output_buffer_max = conf->output_buffer_max,
+        .is_protected = conf->is_protected,
+        .config_file = conf->path,
+        .config_get = config_get,
+        .config_user = conf,
+    };
+    fb_err err = {0};
+    fb_status status = fb_server_start(cache, &options, ret_server, &err);
+    if (status == FB_OK)
+        return FB_EXIT_OK;
+    explain(conf, &err);
+    return status == FB_NOMEM ? FB_EXIT_INTERNAL : status == FB_INVALID || status == FB_CONFIG ? FB_EXIT_CONFIG
+                                                                                              : FB_EXIT_CANTCREAT;
+}
+
+/* ---- running ---------------------------------------------------------------------------------------------------- */
+
+static void watched(sigset_t *set) {
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+}
+
+/* Until a signal says stop. */
+static void wait_for_stop(const sigset_t *set) {
+    for (int signal_number;;) {
+        if (sigwait(set, &signal_number) != 0)
+            continue;
+        if (signal_number != SIGHUP) {
+            fb_log(FB_LOG_NOTICE, "serve.stopping", "stopping: requests under way are answered; again to stop at once",
+                   FB_LOG_FIELDS({"signal", signal_number == SIGTERM ? "TERM" : "INT"}));
+            return;
+        }
+        fb_log(FB_LOG_WARNING, "config.reload.rejected",
+               "SIGHUP: this version reads its configuration at the start only; restart it to apply changes", NULL);
+    }
+}
+
+/* From now on a second signal ends the process as if nobody had asked for it. */
+static void let_signals_kill(const sigset_t *set) {
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    sigset_t unblocked = *set;
+    sigdelset(&unblocked, SIGHUP);
+    pthread_sigmask(SIG_UNBLOCK, &unblocked, NULL);
+}
+
+static int serve(struct fb_conf *conf) {
+    fb_cache *cache = NULL;
+    struct fb_server *server = NULL;
+    sigset_t set;
+    watched(&set);
+    signal(SIGPIPE, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+
+    int status = fb_cli_exit_of(fb_conf_apply(conf, &cache));
+    fb_cli_print_diagnostics(conf, stderr);
+    if (status == FB_EXIT_OK)
+        status = start(conf, cache, &server);
+    if (status == FB_EXIT_OK) {
+        say_ready(conf, server);
+        wait_for_stop(&set);
+        let_signals_kill(&set);
+        fb_server_stop(server, conf->drain_timeout_ms);
+        fb_log(FB_LOG_NOTICE, "serve.stopped", "stopped", NULL);
+    }
+    fb_close(cache);
+    return status;
+}
+
+static int run(struct fb_cli_args *args) {
+    struct fb_config_args config;
+    struct fb_conf *conf = NULL;
+    const char *value;
+    bool only_check = false;
+    int status = fb_config_args_begin(&config, args);
+    for (int opt; status == FB_EXIT_OK && (opt = fb_cli_next(args, &value)) != FB_CLI_END;)
+        if (opt == OPT_CHECK)
+            only_check = true;
+        else
+            status = fb_config_args_take(&config, args, opt, value);
+    if (status != FB_EXIT_OK)
+        goto out;
+    fb_log_open();
+    status = fb_config_args_load(&config, &conf);
+    if (status == FB_EXIT_OK && !only_check) {
+        status = serve(conf);
+    } else if (status == FB_EXIT_OK) {
+        fb_cache *cache = NULL;
+        status = fb_cli_exit_of(fb_conf_apply(conf, &cache));
+        fb_close(cache);
+        fb_cli_print_diagnostics(conf, stderr);
+    } else if (conf != NULL) {
+        fb_cli_print_diagnostics(conf, stderr);
+    }
+out:
+    fb_conf_free(conf);
+    fb_config_args_finish(&config);
+    return status;
+}
+
+static const struct fb_cli_option options[] = {
+    FB_CONFIG_OPTIONS,
+    {"check", 0, NULL, "stop after checking, as 'forebay check' does", OPT_CHECK},
+    {0},
+};
+
+const struct fb_cli_command fb_cli_serve = {
+    "serve",
+    "[-c FILE] [OPTION…]",
+    "serve a database to Redis clients, cached",
+    "Reads the configuration, opens the databases, listens, and says so in one line. Flags alone\n"
+    "are enough for the first minute:\n\n"
+    "  forebay serve --source sqlite:shop.db --map 'user:{id:int}=users'\n\n"
+    "SIGTERM and SIGINT stop accepting, answer what is under way (at most drain_timeout) and exit\n"
+    "with 0; a second one ends the process at once.",
+    options,
+    true,
+    run,
+};

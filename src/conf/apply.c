@@ -1,0 +1,174 @@
+/* From a configuration that holds together to an open cache. What the databases have to say against it becomes
+ * diagnostics like the others. */
+#include <string.h>
+
+#include "conf/details.h"
+#include "rows/pattern.h"
+
+/* Does the text quote this value? */
+static bool quotes(const char *text, const char *value) {
+    size_t len = strlen(value);
+    for (const char *p = text; len > 0 && (p = strstr(p, value)) != NULL; p++)
+        if (p > text && p[-1] == '\'' && p[len] == '\'')
+            return true;
+    return false;
+}
+
+static bool quotes_setting(const char *text, const struct fb_setting *setting, const void *data, size_t *ret_len) {
+    bool is_quoted = false;
+    const char *value = fb_setting_string(setting, data);
+    const char *const *list = fb_setting_list(setting, data);
+    *ret_len = value != NULL ? strlen(value) : 0;
+    if (value != NULL)
+        is_quoted = quotes(text, value) || (strncmp(value, "column:", 7) == 0 && quotes(text, value + 7));
+    for (size_t i = 0; list != NULL && list[i] != NULL; i++)
+        if (quotes(text, list[i])) {
+            is_quoted = true;
+            *ret_len = strlen(list[i]);
+        }
+    return is_quoted;
+}
+
+/* A source says what is wrong in words, not which setting said so: point at the setting whose value it quotes (the
+ * longest), else at the statement or table, which is what most of its complaints are about. */
+static const struct fb_origin *place_of_fault(const struct fb_object *object, const char *text) {
+    size_t n, best_len = 0;
+    const struct fb_setting *rows = fb_settings_of(object->scope, &n);
+    const struct fb_origin *best = NULL;
+    for (size_t i = 0; i < n; i++) {
+        size_t len;
+        bool is_text = rows[i].type == FB_TYPE_TEXT || rows[i].type == FB_TYPE_NAMES || rows[i].type == FB_TYPE_SHAPE;
+        if (object->origins[i].kind >= FB_ORIGIN_FILE && is_text &&
+            quotes_setting(text, &rows[i], object->data, &len) && len > best_len) {
+            best = &object->origins[i];
+            best_len = len;
+        }
+    }
+    static const char *const statements[] = {"store", "delete", "load"};
+    for (size_t i = 0; best == NULL && i < sizeof statements / sizeof statements[0]; i++) {
+        const struct fb_origin *origin = fb_object_origin(object, statements[i]);
+        size_t len = strlen(statements[i]);
+        if (origin->kind >= FB_ORIGIN_FILE && strncmp(text, statements[i], len) == 0 &&
+            !(text[len] >= 'a' && text[len] <= 'z'))
+            best = origin;
+    }
+    return best != NULL ? best : &object->where;
+}
+
+/* "…; did you mean …": what stands behind the last semicolon is the help. */
+static void fault_of(struct fb_conf_details *d, const struct fb_origin *at, const char *code, const fb_err *err,
+                     const char *help) {
+    const char *semicolon = NULL;
+    for (const char *p = err->text; (p = strstr(p, "; ")) != NULL; p++)
+        semicolon = p;
+    if (semicolon == NULL) {
+        fb_fault(d, at, code, "%s", err->text);
+        fb_help(d, "%s", help);
+    } else {
+        fb_fault(d, at, code, "%.*s", (int)(semicolon - err->text), err->text);
+        fb_help(d, "%s", semicolon + 2);
+    }
+}
+
+static fb_status open_sources(struct fb_conf *conf, fb_cache *cache, fb_source **sources) {
+    struct fb_conf_details *d = conf->details;
+    fb_status worst = FB_OK;
+    for (size_t i = 0; i < conf->nsources; i++) {
+        const struct fb_conf_source *s = &conf->sources[i];
+        const struct fb_object *object = fb_object_find(d, FB_SCOPE_SOURCE, s->name);
+        const struct fb_origin *url = fb_object_origin(object, "url");
+        fb_err err = {0};
+        fb_status status = fb_source_open(cache, s->name, s->open_url, &s->options, &sources[i], &err);
+        if (status == FB_NOMEM)
+            return status;
+        if (status == FB_OK)
+            continue;
+        sources[i] = NULL;
+        bool is_down = status == FB_DOWN;
+        fault_of(d, url, is_down ? "source-down" : "source", &err,
+                 is_down ? "start the database, or correct the URL" : "correct the URL");
+        worst = is_down && worst != FB_CONFIG ? FB_DOWN : FB_CONFIG;
+    }
+    return worst;
+}
+
+static fb_status add_keyspaces(struct fb_conf *conf, fb_cache *cache, fb_source *const *sources) {
+    struct fb_conf_details *d = conf->details;
+    fb_status worst = FB_OK;
+    for (size_t i = 0; i < conf->nkeyspaces; i++) {
+        struct fb_conf_keyspace *k = &conf->keyspaces[i];
+        const struct fb_object *object = fb_object_find(d, FB_SCOPE_KEYSPACE, k->options.pattern);
+        fb_err err = {0};
+        k->options.source = NULL;
+        for (size_t s = 0; s < conf->nsources; s++)
+            if (strcmp(conf->sources[s].name, k->source_name) == 0)
+                k->options.source = sources[s];
+        if (k->options.source == NULL) /* not open, which has been said */
+            continue;
+        fb_status status = fb_keyspace_add(cache, &k->options, &err);
+        if (status == FB_NOMEM)
+            return status;
+        if (status == FB_OK)
+            continue;
+        bool is_down = status == FB_DOWN;
+        fault_of(d, place_of_fault(object, err.text), is_down ? "source-down" : "keyspace", &err,
+                 is_down ? "start the database, or correct the URL of its source"
+                         : "compare the keyspace with the database's tables and columns");
+        worst = is_down && worst != FB_CONFIG ? FB_DOWN : FB_CONFIG;
+    }
+    return worst;
+}
+
+fb_status fb_conf_apply(struct fb_conf *conf, fb_cache **ret_cache) {
+    struct fb_conf_details *d = conf->details;
+    fb_options options = {.memory_max = conf->memory_max, .eviction = conf->eviction};
+    fb_cache *cache = NULL;
+    fb_err err = {0};
+    fb_source **sources = fb_arena_alloc(&d->arena, (conf->nsources + 1) * sizeof *sources);
+    if (sources == NULL)
+        return FB_NOMEM;
+    fb_status status = fb_open(&options, &cache, &err);
+    if (status != FB_OK) {
+        fb_fault(d, &d->server->where, "cache", "the cache cannot be opened: %s", err.text);
+        fb_help(d, "lower server.memory_max, or free some memory");
+        return status;
+    }
+    status = open_sources(conf, cache, sources);
+    if (status != FB_NOMEM) {
+        fb_status added = add_keyspaces(conf, cache, sources);
+        status = added == FB_NOMEM || added == FB_CONFIG || status == FB_OK ? added : status;
+    }
+    if (d->arena.is_exhausted)
+        status = FB_NOMEM;
+    if (status != FB_OK) {
+        fb_close(cache);
+        return status;
+    }
+    *ret_cache = cache;
+    return FB_OK;
+}
+
+bool fb_conf_example_key(const struct fb_conf_keyspace *keyspace, char *ret_key, size_t size) {
+    static const char *const examples[] = {
+        [FB_PARAM_TEXT] = "42", [FB_PARAM_INT] = "42",
+        [FB_PARAM_UUID] = "00000000-0000-4000-8000-000000000042", [FB_PARAM_HEX] = "2a",
+        [FB_PARAM_DATE] = "2026-01-31", [FB_PARAM_REST] = "42",
+    };
+    struct fb_pattern pattern;
+    fb_bytes params[FB_PATTERN_PARAMS_MAX];
+    fb_buf key = FB_BUF_INIT;
+    bool ok = false;
+    if (fb_pattern_parse(keyspace->options.pattern, &pattern, NULL) != FB_OK)
+        return false;
+    for (unsigned i = 0, n = 0; i < pattern.nparts; i++)
+        if (pattern.parts[i].is_param)
+            params[n++] = FB_STR(examples[pattern.parts[i].type]);
+    if (fb_pattern_render(&pattern, params, &key) == FB_OK && key.len < size) {
+        memcpy(ret_key, key.data, key.len);
+        ret_key[key.len] = '\0';
+        ok = true;
+    }
+    fb_buf_free(&key);
+    fb_pattern_finish(&pattern);
+    return ok;
+}

@@ -1,0 +1,213 @@
+/* Every setting, declared once. The parser, the defaults, the flags, the environment variables, `forebay check`,
+ * `--print-config`, CONFIG GET and docs/settings.md come from these rows.
+ *
+ * X(scope, name, type, default, choices, min, max, member, effect, alias, line, text)
+ *   scope    SERVER, SOURCE, CLASS, KEYSPACE: the section of the file
+ *   type     a row of FB_SETTING_TYPES
+ *   default  as one would write it; NULL: none. REQUIRED stands alone for "must be given"
+ *   choices  for CHOICE: "a|b|c", stored as the position; "a=b" is b on the Redis side; "!d" is known and comes later.
+ *            for other types: a word that stands for zero or none ("auto", "off")
+ *   min, max as one would write them; NULL: no limit
+ *   member   where it is stored in the scope's struct (conf/conf.h)
+ *   effect   RESTART or LIVE
+ *   alias    Redis' name of the setting, for CONFIG GET and flags; NULL: Redis has no such setting
+ *   line     one line, lower case, no full stop
+ *   text     a paragraph */
+#ifndef FB_TBL_SETTINGS_H
+#define FB_TBL_SETTINGS_H
+
+#define FB_SETTING_REQUIRED "\1"
+
+/* X(type, how it is written) */
+#define FB_SETTING_TYPES(X)                                                                                            \
+    X(TEXT, "text")                                                                                                    \
+    X(BOOL, "true or false")                                                                                           \
+    X(CHOICE, "one of the words listed")                                                                               \
+    X(COUNT, "a whole number without a unit")                                                                          \
+    X(DURATION, "a time with its unit: 250ms, 30s, 10m, 1h30m, 7d")                                                    \
+    X(SIZE, "bytes with their unit: 512b, 64kb, 256mb, 2gb (a kb is 1024 bytes)")                                      \
+    X(PERCENT, "a share with its sign: 10%")                                                                           \
+    X(NAMES, "a name or a list of names")                                                                              \
+    X(ADDRESS, "HOST:PORT, [IPV6]:PORT or unix:/PATH")                                                                 \
+    X(ADDRESSES, "an address or a list of addresses: HOST:PORT, [IPV6]:PORT, unix:/PATH")                              \
+    X(SECRET, "where the secret is kept: env:NAME, file:/PATH (mode 0600) or credential:NAME")                         \
+    X(URL, "SCHEME:REST as the database's own tools write it")                                                         \
+    X(SQL, "an SQL statement with :named parameters")                                                                  \
+    X(SHAPE, "json, hash, text or column:NAME")                                                                        \
+    X(REFERENCE, "the name of a section of this configuration")
+
+#define FB_SETTINGS(X)                                                                                                 \
+    X(SERVER, listen, ADDRESSES, "127.0.0.1:6380", NULL, NULL, NULL, listen, RESTART, NULL,                            \
+      "where clients connect",                                                                                         \
+      "One address or a list. Port 0 takes any free port and says which at the start. A host that is not of this "     \
+      "machine's loopback needs a password, unless server.protected is false.")                                        \
+    X(SERVER, admin, ADDRESS, "off", "off", NULL, NULL, admin, RESTART, NULL,                                          \
+      "where metrics and health are served over HTTP",                                                                 \
+      "This version has no admin listener: anything but 'off' is refused.")                                            \
+    X(SERVER, threads, COUNT, "auto", "auto", "1", "256", threads, RESTART, "io-threads",                              \
+      "event loops that serve clients",                                                                                \
+      "'auto' is one per processor. Each loop has connections of its own; hits are answered inside it. The threads "   \
+      "that ask a source are counted by sources.NAME.pool.")                                                           \
+    X(SERVER, memory_max, SIZE, "256mb", NULL, "1mb", "16tb", memory_max, RESTART, "maxmemory",                        \
+      "bytes for cached entries with their bookkeeping",                                                               \
+      "When it is full, entries leave as server.eviction says. Buffers of connections and of sources come on top; "    \
+      "they are bounded by clients_max, query_buffer_max, output_buffer_max and the pools.")                           \
+    X(SERVER, eviction, CHOICE, "s3fifo", "s3fifo=allkeys-lfu|lru=allkeys-lru", NULL, NULL, eviction, RESTART,         \
+      "maxmemory-policy",                                                                                              \
+      "which entry leaves when memory is full",                                                                        \
+      "'s3fifo' keeps what is asked for again and lets one-time reads pass (Yang et al., SOSP 2023). 'lru' is the "    \
+      "reference to compare with.")                                                                                    \
+    X(SERVER, state_dir, TEXT, "auto", "auto", NULL, NULL, state_dir, RESTART, "dir",                                  \
+      "directory for what must survive a restart",                                                                     \
+      "'auto' is $STATE_DIRECTORY under systemd, else none. This version keeps nothing there.")                        \
+    X(SERVER, password, SECRET, NULL, NULL, NULL, NULL, password, RESTART, "requirepass",                              \
+      "what clients must give with AUTH or HELLO",                                                                     \
+      "Without it none is asked. Never written into the file: give env:NAME, file:/PATH or credential:NAME (systemd's "\
+      "LoadCredential). In the environment, FOREBAY_PASSWORD holds the password itself and FOREBAY_PASSWORD_FILE the " \
+      "path of a file with it.")                                                                                       \
+    X(SERVER, unmapped, CHOICE, "auto", "auto|error|!pass", NULL, NULL, unmapped, RESTART, NULL,                       \
+      "what happens to a key that no keyspace matches",                                                                \
+      "'error' answers NOMAP. 'auto' passes it on when there is a shared store, else it is 'error'; this version has " \
+      "no store.")                                                                                                     \
+    X(SERVER, clients_max, COUNT, "10000", NULL, "1", "1000000", clients_max, RESTART, "maxclients",                   \
+      "connections at a time",                                                                                         \
+      "One more is told so and closed, as Redis does.")                                                                \
+    X(SERVER, bulk_max, SIZE, "8mb", NULL, "1kb", "512mb", bulk_max, RESTART, "proto-max-bulk-len",                    \
+      "longest single argument of a command",                                                                          \
+      "A longer one is a protocol error and closes the connection. It must fit into query_buffer_max.")                \
+    X(SERVER, query_buffer_max, SIZE, "16mb", NULL, "4kb", "1gb", query_buffer_max, RESTART,                           \
+      "client-query-buffer-limit",                                                                                     \
+      "bytes read ahead for one connection",                                                                           \
+      "A connection that sends faster than it is served is read more slowly; a single command that does not fit "      \
+      "closes it.")                                                                                                    \
+    X(SERVER, output_buffer_max, SIZE, "64mb", NULL, "64kb", "4gb", output_buffer_max, RESTART, NULL,                  \
+      "bytes waiting to be sent to one connection",                                                                    \
+      "A client that asks and does not read is closed when its replies exceed this.")                                  \
+    X(SERVER, drain_timeout, DURATION, "30s", NULL, "0s", "1h", drain_timeout_ms, RESTART, "shutdown-timeout",         \
+      "how long a stop waits for requests under way",                                                                  \
+      "After SIGTERM or SIGINT no connection is accepted; requests already read are answered. A second signal ends "   \
+      "the process at once.")                                                                                          \
+    X(SERVER, protected, BOOL, "true", NULL, NULL, NULL, is_protected, RESTART, "protected-mode",                      \
+      "refuse to listen beyond this machine without a password",                                                       \
+      "Whoever can connect can read every mapped table. Set it to false only where something else (a firewall, a "     \
+      "private network of a container) keeps strangers away.")                                                         \
+                                                                                                                       \
+    X(SOURCE, url, URL, FB_SETTING_REQUIRED, NULL, NULL, NULL, url, RESTART, NULL,                                     \
+      "the database",                                                                                                  \
+      "sqlite:PATH, relative to the directory in which Forebay starts; the file must exist. A password does not "      \
+      "belong here, see sources.NAME.password.")                                                                       \
+    X(SOURCE, password, SECRET, NULL, NULL, NULL, NULL, password, RESTART, NULL,                                       \
+      "the password for the user in the URL",                                                                          \
+      "Given as env:NAME, file:/PATH or credential:NAME and put into the URL when the source is opened. A file of "    \
+      "SQLite has none.")                                                                                              \
+    X(SOURCE, pool, COUNT, "4", NULL, "1", "64", options.pool, RESTART, NULL,                                          \
+      "connections for reading",                                                                                       \
+      "Each has a thread of its own. Writes have one more connection. More connections help while the database "       \
+      "answers slowly and has processors to spare; misses that wait are sent together anyway (batch_max).")            \
+    X(SOURCE, batch_max, COUNT, "100", NULL, "1", "1000", options.batch_max, RESTART, NULL,                            \
+      "keys in one round trip",                                                                                        \
+      "A worker takes all misses that wait, up to this number, and asks for them in one query.")                       \
+    X(SOURCE, queue_max, COUNT, "10000", NULL, "1", "1000000", options.queue_max, RESTART, NULL,                       \
+      "operations that may wait in front of the source",                                                               \
+      "One more is answered SRCBUSY at once: a queue without a bound only makes everyone late.")                       \
+    X(SOURCE, read_timeout, DURATION, "2s", NULL, "1ms", "1h", options.read_timeout_ms, RESTART, NULL,                 \
+      "longest time of one round trip that reads",                                                                     \
+      "After it the query is interrupted and its readers get SRCTIMEOUT.")                                             \
+    X(SOURCE, write_timeout, DURATION, "3s", NULL, "1ms", "1h", options.write_timeout_ms, RESTART, NULL,               \
+      "longest time of one transaction that writes",                                                                   \
+      "After it the writer gets SRCTIMEOUT when the write was certainly not applied, else UNKNOWN.")                   \
+    X(SOURCE, added_latency, DURATION, "0ms", NULL, "0ms", "10s", options.added_latency_ms, RESTART, NULL,             \
+      "slept before every round trip",                                                                                 \
+      "For demonstrations and tests: makes a local file behave like a database across a network.")                     \
+                                                                                                                       \
+    X(CLASS, ttl, DURATION, FB_SETTING_REQUIRED, NULL, "1ms", "3650d", ttl_ms, RESTART, NULL,                          \
+      "life of the entries of this class",                                                                             \
+      "As keyspaces.PATTERN.ttl, for every keyspace of this class that has no ttl of its own. A class with the name "  \
+      "of a predefined one takes its place.")                                                                          \
+    X(CLASS, jitter, PERCENT, "10%", NULL, "0%", "90%", jitter, RESTART, NULL,                                         \
+      "how much shorter an entry may live",                                                                            \
+      "As keyspaces.PATTERN.jitter, for every keyspace of this class that has none of its own.")                       \
+                                                                                                                       \
+    X(KEYSPACE, source, REFERENCE, NULL, NULL, NULL, NULL, source_name, RESTART, NULL,                                 \
+      "the source that owns the rows",                                                                                 \
+      "A name from the section sources. It may be left out while there is only one source.")                           \
+    X(KEYSPACE, db, COUNT, "0", NULL, "0", "0", db, RESTART, NULL,                                                     \
+      "the database number of SELECT that its keys live in",                                                           \
+      "Keys of other databases are unmapped. In this version keyspaces live in database 0.")                           \
+    X(KEYSPACE, table, TEXT, NULL, NULL, NULL, NULL, options.table, RESTART, NULL,                                     \
+      "the table whose rows are the values",                                                                           \
+      "Columns, types and the primary key come from the database's catalogue; the pattern's parameters are columns "   \
+      "that make up a unique key. Either this or load.")                                                               \
+    X(KEYSPACE, load, SQL, NULL, NULL, NULL, NULL, options.load, RESTART, NULL,                                        \
+      "the query that gives the value",                                                                                \
+      "At most one row; the pattern's parameters are :named. Either this or table.")                                   \
+    X(KEYSPACE, store, SQL, NULL, NULL, NULL, NULL, options.store, RESTART, NULL,                                      \
+      "the statement that writes the value",                                                                           \
+      "Only beside load. Its parameters are the pattern's and the value's fields.")                                    \
+    X(KEYSPACE, delete, SQL, NULL, NULL, NULL, NULL, options.del, RESTART, NULL,                                       \
+      "the statement that deletes the row",                                                                            \
+      "Only beside load. Its parameters are the pattern's.")                                                           \
+    X(KEYSPACE, as, SHAPE, "json", NULL, NULL, NULL, options.as, RESTART, NULL,                                        \
+      "how a row looks to clients",                                                                                    \
+      "'json': one JSON object, read with GET. 'hash': a Redis hash of the columns, read with HGETALL and HGET. "      \
+      "'column:NAME': the text of one column; a number there can be counted with INCR. 'text': the only column of a "  \
+      "load query.")                                                                                                   \
+    X(KEYSPACE, class, REFERENCE, NULL, NULL, NULL, NULL, class_name, RESTART, NULL,                                   \
+      "the TTL class",                                                                                                 \
+      "A name from the section classes, or a predefined one. It gives ttl and jitter; what the keyspace itself says "  \
+      "goes first.")                                                                                                   \
+    X(KEYSPACE, ttl, DURATION, "1h", NULL, "1ms", "3650d", options.policy.ttl_ms, RESTART, NULL,                       \
+      "longest life of an entry",                                                                                      \
+      "Counted from the moment its query was sent, so no reader sees data older than this, whoever changed it. Goes "  \
+      "before the class's ttl.")                                                                                       \
+    X(KEYSPACE, jitter, PERCENT, "10%", NULL, "0%", "90%", options.policy.jitter, RESTART, NULL,                       \
+      "how much shorter an entry may live",                                                                            \
+      "Each entry draws its share, so that entries loaded together do not expire together. Only ever shorter: 'at "    \
+      "most ttl old' is a promise.")                                                                                   \
+    X(KEYSPACE, negative_ttl, DURATION, "60s", "off", "1ms", "3650d", options.policy.negative_ttl_ms, RESTART, NULL,   \
+      "how long an absent row is remembered as absent",                                                                \
+      "Asking again and again for what does not exist then costs the database nothing. 'off' asks every time. "        \
+      "Without jitter.")                                                                                               \
+    X(KEYSPACE, read, CHOICE, "read-through", "read-through|cache-aside", NULL, NULL, options.read, RESTART, NULL,     \
+      "what a miss does",                                                                                              \
+      "'read-through' loads the row, once for all who ask at the same time. 'cache-aside' loads nothing: the "         \
+      "application loads and fills under a lease (fb_get_or_lease in the C library).")                                 \
+    X(KEYSPACE, write, CHOICE, "off", "off|write-through|write-around|!write-behind", NULL, NULL, options.write,       \
+      RESTART, NULL,                                                                                                   \
+      "what a write does",                                                                                             \
+      "'off': the keyspace is read-only. 'write-through': the row is written, then the cache holds what the database " \
+      "made of it. 'write-around': the row is written and the cached copy dropped. The source is always first: a "     \
+      "failed write leaves the cache as it was.")                                                                      \
+    X(KEYSPACE, on_set, CHOICE, "auto", "auto|write|ignore|error", NULL, NULL, options.on_set, RESTART, NULL,          \
+      "what SET, HSET and their kin mean",                                                                             \
+      "'auto' is 'write' where write is on, else 'error'. 'ignore' answers OK and does nothing, which lets unchanged " \
+      "cache-aside code run.")                                                                                         \
+    X(KEYSPACE, on_del, CHOICE, "invalidate", "invalidate|delete-row|error", NULL, NULL, options.on_del, RESTART,      \
+      NULL,                                                                                                            \
+      "what DEL means",                                                                                                \
+      "'invalidate' drops the cached copy and never touches the row, as cache-aside code expects. 'delete-row' "       \
+      "deletes the row and needs write.")                                                                              \
+    X(KEYSPACE, write_mode, CHOICE, "merge", "merge|replace", NULL, NULL, options.set_mode, RESTART, NULL,             \
+      "what SET does to columns it does not name",                                                                     \
+      "'merge' leaves them as they are; 'replace' resets them to their defaults.")                                     \
+    X(KEYSPACE, hide_columns, NAMES, NULL, NULL, NULL, NULL, options.hide, RESTART, NULL,                              \
+      "columns never shown nor written",                                                                               \
+      "Password hashes and the like. A table's key cannot be hidden.")
+
+/* Settings and sections that are designed and not yet built: named, so that they are not taken for spelling mistakes.
+ * X(scope or section, name) */
+#define FB_SETTINGS_LATER(X)                                                                                           \
+    X(SERVER, log_format)                                                                                              \
+    X(SERVER, tls_cert)                                                                                                \
+    X(KEYSPACE, during_write)                                                                                          \
+    X(KEYSPACE, refresh_ahead)                                                                                         \
+    X(KEYSPACE, early_refresh)                                                                                         \
+    X(KEYSPACE, grace)                                                                                                 \
+    X(KEYSPACE, version)                                                                                               \
+    X(KEYSPACE, rows)                                                                                                  \
+    X(KEYSPACE, depends)                                                                                               \
+    X(KEYSPACE, flush_interval)                                                                                        \
+    X(KEYSPACE, flush_batch)                                                                                           \
+    X(FILE, store)
+
+#endif
