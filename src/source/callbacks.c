@@ -69,7 +69,7 @@ static fb_status may_plan(const struct fb_binding *binding, const fb_op *op, fb_
         return fb_fail(reterr, FB_UNSUPPORTED, "a source made of functions knows no conditions and no old values");
     if (op->kind == FB_OP_DELETE)
         return callbacks->del != NULL ? FB_OK
-                                      : fb_fail(reterr, FB_UNSUPPORTED, "the source has no `del` function");
+                                      : fb_fail(reterr, FB_READONLY, "the source has no `del` function");
     if (op->kind == FB_OP_SET)
         return binding->kind == FB_KIND_STRING
                    ? FB_OK
@@ -124,17 +124,22 @@ static struct fb_value *error_text(const fb_err *err) {
     return fb_value_new(FB_KIND_STRING, err->text, strnlen(err->text, sizeof err->text));
 }
 
+/* An outcome the contract does not have. Calling it "absent" would be a guess. */
+static fb_status wrong_status(fb_err *err, fb_status status, fb_status instead) {
+    return fb_fail(err, instead, "the function returned %s", fb_status_name(status));
+}
+
 static void load_one(const struct fb_driver *driver, struct fb_load_item *item) {
     fb_err err = {0};
     fb_buf value = FB_BUF_INIT;
     item->status = driver->callbacks.load(driver->callbacks.user, item->key, &value, &err);
+    if (item->status > FB_NOTFOUND)
+        item->status = wrong_status(&err, item->status, FB_SOURCE);
     if (item->status == FB_OK) {
         item->value = fb_value_new(item->binding->kind, value.data, value.len);
         if (item->value == NULL)
             item->status = FB_NOMEM;
-    } else if (item->status > 0) {
-        item->status = FB_NOTFOUND;
-    } else {
+    } else if (item->status < 0) {
         item->value = error_text(&err);
     }
     fb_buf_free(&value);
@@ -153,9 +158,11 @@ static void store_one(const struct fb_driver *driver, struct fb_store_item *item
     fb_bytes value = fb_bytes_of(item->plan->value, item->plan->len);
     item->status = item->plan->is_delete ? callbacks->del(callbacks->user, item->key, &err)
                                          : callbacks->store(callbacks->user, item->key, value, &after, &err);
+    if (item->status > (item->plan->is_delete ? FB_NOTFOUND : FB_OK))
+        item->status = wrong_status(&err, item->status, FB_UNKNOWN);
     if (item->status < 0) {
         item->after = error_text(&err);
-    } else if (item->status == FB_OK && !item->plan->is_delete) {
+    } else if (!item->plan->is_delete) {
         bool is_known = after.len > 0 || item->binding->kind == FB_KIND_STRING;
         if (is_known)
             item->after = after.len > 0 ? fb_value_new(item->binding->kind, after.data, after.len)

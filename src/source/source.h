@@ -4,6 +4,9 @@
  * is a keyspace checked against the source's catalogue, with its statements prepared as text; it is immutable after
  * bind and shared by all threads. Every item of a batch gets its own answer: one bad key never fails another.
  *
+ * Error texts are the bare message: the engine puts "source 'shop': " in front of FB_SOURCE, FB_DOWN and FB_UNKNOWN, and
+ * "keyspace 'user:{id:int}': " in front of FB_CONFLICT. Refusals of a plan (FB_BADVALUE) name the keyspace themselves.
+ *
  * An answer is FB_OK, FB_NOTFOUND, an error that is certainly not applied (FB_SOURCE, FB_DOWN, FB_TIMEOUT, FB_CONFLICT,
  * FB_BADVALUE, …) or FB_UNKNOWN for a write that may still land. An error never looks like "absent". */
 #ifndef FB_SOURCE_SOURCE_H
@@ -31,18 +34,18 @@ struct fb_store_item {
     const struct fb_binding *binding;
     fb_bytes key;
     const struct fb_plan *plan;
-    /* Answer. FB_OK; FB_UNMET (a condition did not hold, nothing changed); FB_NOTFOUND (DELETE or ADD of no row);
-     * an error with its text in `after`. */
+    /* Answer. FB_OK; FB_UNMET (a condition did not hold, nothing changed); FB_NOTFOUND (DELETE of no row); an error
+     * with its text in `after`. ADD and HSET of no row make one. */
     fb_status status;
     struct fb_value *after;      /* the row as the database has it after the write, rendered; NULL when there is none
                                     now, or when `after_unknown` */
     bool after_unknown;          /* written, but what is there now has to be loaded */
-    struct fb_value *before;     /* with FB_WANT_OLD: the row before, NULL when there was none */
+    struct fb_value *before;     /* with FB_WANT_OLD: the row before, NULL when there was none; also with FB_UNMET */
     struct fb_value *number;     /* ADD: the new number as text */
     int64_t count;               /* HSET: fields that were NULL or in no row; HDEL: fields that were set */
 };
 
-/* A set of writes that belong together: all or none. */
+/* A set of writes that belong together: all or none. When one fails or is unmet, all have its answer. */
 struct fb_store_group {
     struct fb_link link;         /* the driver's: a lane */
     struct fb_store_item *items;

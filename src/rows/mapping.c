@@ -1,0 +1,164 @@
+/* Columns, keys and settings of a keyspace's shape. */
+#include "rows/mapping.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "rows/names.h"
+#include "rows/number.h"
+
+const char *fb_class_name(enum fb_class class) {
+    static const char *const names[] = {
+        [FB_CLASS_INTEGER] = "integer", [FB_CLASS_NUMERIC] = "number", [FB_CLASS_REAL] = "real",
+        [FB_CLASS_BOOLEAN] = "boolean", [FB_CLASS_TEXT] = "text",      [FB_CLASS_JSON] = "json",
+        [FB_CLASS_BINARY] = "base64",   [FB_CLASS_TIME] = "date or time", [FB_CLASS_ANY] = "a value",
+    };
+    return names[class];
+}
+
+bool fb_datum_equal(const struct fb_datum *a, const struct fb_datum *b) {
+    if (a->kind != b->kind)
+        return false;
+    switch (a->kind) {
+    case FB_DATUM_NULL:
+        return true;
+    case FB_DATUM_INT:
+        return a->i == b->i;
+    case FB_DATUM_REAL:
+        return a->r == b->r;
+    default:
+        return a->bytes.len == b->bytes.len &&
+               (a->bytes.len == 0 || memcmp(a->bytes.data, b->bytes.data, a->bytes.len) == 0);
+    }
+}
+
+_Static_assert((int)FB_DATUM_TEXT_MAX == (int)FB_NUMBER_TEXT_MAX, "one buffer holds any number");
+
+fb_bytes fb_datum_text(const struct fb_datum *datum, char space[FB_DATUM_TEXT_MAX]) {
+    switch (datum->kind) {
+    case FB_DATUM_NULL:
+        return fb_bytes_of(NULL, 0);
+    case FB_DATUM_INT:
+        return fb_bytes_of(space, fb_number_format_int(space, datum->i));
+    case FB_DATUM_REAL:
+        return fb_bytes_of(space, fb_number_format_real(space, datum->r));
+    default:
+        return datum->bytes;
+    }
+}
+
+bool fb_mapping_row_is_key(const struct fb_mapping *mapping, const struct fb_datum *row, const struct fb_datum *key) {
+    for (unsigned i = 0; i < mapping->ncolumns; i++) {
+        char space[2][FB_DATUM_TEXT_MAX];
+        int param = mapping->columns[i].param;
+        if (param < 0)
+            continue;
+        if (row[i].kind == FB_DATUM_NULL || row[i].kind == FB_DATUM_BLOB)
+            return false;
+        fb_bytes a = fb_datum_text(&row[i], space[0]), b = fb_datum_text(&key[param], space[1]);
+        if (a.len != b.len || memcmp(a.data, b.data, a.len) != 0)
+            return false;
+    }
+    return true;
+}
+
+void fb_mapping_finish(struct fb_mapping *mapping) {
+    fb_pattern_finish(&mapping->pattern);
+    for (unsigned i = 0; i < mapping->ncolumns; i++)
+        fb_mem_free(mapping->columns[i].name);
+    fb_mem_free(mapping->columns);
+    fb_mem_free(mapping->name);
+    *mapping = (struct fb_mapping){.name = NULL};
+}
+
+fb_status fb_mapping_fail(const struct fb_mapping *mapping, fb_err *err, fb_status status, const char *format, ...) {
+    if (err == NULL)
+        return status;
+    char text[FB_ERR_TEXT_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return fb_fail(err, status, "keyspace '%s': %s", mapping->name, text);
+}
+
+int fb_mapping_find_column(const struct fb_mapping *mapping, fb_bytes name) {
+    for (unsigned i = 0; i < mapping->ncolumns; i++) {
+        const struct fb_column *c = &mapping->columns[i];
+        if (!c->is_hidden && c->name_len == name.len && memcmp(c->name, name.data, name.len) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+static fb_status no_such_column(const struct fb_mapping *mapping, const char *setting, const char *name, fb_err *err) {
+    struct fb_nearest nearest = FB_NEAREST_INIT(FB_STR(name));
+    char hint[FB_NAME_LEN_MAX + 24];
+    for (unsigned i = 0; i < mapping->ncolumns; i++)
+        fb_nearest_offer(&nearest, mapping->columns[i].name);
+    return fb_mapping_fail(mapping, err, FB_CONFIG, "%s: there is no column '%s'%s", setting, name,
+                           fb_nearest_hint(&nearest, hint));
+}
+
+fb_status fb_mapping_hide(struct fb_mapping *mapping, const char *const *names, fb_err *reterr) {
+    for (; names != NULL && *names != NULL; names++) {
+        int i = fb_mapping_find_column(mapping, FB_STR(*names));
+        if (i >= 0) {
+            mapping->columns[i].is_hidden = true;
+            continue;
+        }
+        bool is_hidden_already = false;
+        for (unsigned k = 0; k < mapping->ncolumns; k++)
+            is_hidden_already = is_hidden_already || strcmp(mapping->columns[k].name, *names) == 0;
+        if (!is_hidden_already)
+            return no_such_column(mapping, "hide_columns", *names, reterr);
+    }
+    return FB_OK;
+}
+
+fb_status fb_mapping_set_as(struct fb_mapping *mapping, const char *as, bool is_explicit_sql, fb_err *reterr) {
+    static const char column[] = "column:";
+    if (as == NULL || strcmp(as, "json") == 0) {
+        mapping->as = FB_AS_JSON;
+    } else if (strcmp(as, "hash") == 0) {
+        mapping->as = FB_AS_HASH;
+    } else if (strcmp(as, "text") == 0) {
+        if (!is_explicit_sql)
+            return fb_mapping_fail(mapping, reterr, FB_CONFIG, "as: text needs a load statement; for one column of a "
+                                                               "table write as: column:NAME");
+        if (mapping->ncolumns != 1)
+            return fb_mapping_fail(mapping, reterr, FB_CONFIG, "as: text needs exactly one result column, there are %u",
+                                   mapping->ncolumns);
+        mapping->as = FB_AS_COLUMN;
+        mapping->as_column = 0;
+    } else if (strncmp(as, column, sizeof column - 1) == 0) {
+        int i = fb_mapping_find_column(mapping, FB_STR(as + sizeof column - 1));
+        if (i < 0)
+            return no_such_column(mapping, "as", as + sizeof column - 1, reterr);
+        mapping->as = FB_AS_COLUMN;
+        mapping->as_column = (unsigned)i;
+    } else {
+        return fb_mapping_fail(mapping, reterr, FB_CONFIG, "as: '%s' is not one of json, hash, text, column:NAME", as);
+    }
+    return FB_OK;
+}
+
+fb_status fb_mapping_key(const struct fb_mapping *mapping, fb_bytes key, struct fb_datum ret_values[FB_PATTERN_PARAMS_MAX],
+                         fb_err *reterr) {
+    fb_bytes params[FB_PATTERN_PARAMS_MAX];
+    if (fb_pattern_match(&mapping->pattern, key, params) != FB_OK)
+        return fb_fail(reterr, FB_NOMAP, "key '%.*s' does not match keyspace '%s'", key.len < 100 ? (int)key.len : 100,
+                       key.data, mapping->name);
+    for (unsigned i = 0; i < mapping->pattern.nparams; i++) {
+        int64_t number;
+        /* A key column that is an integer made its parameter {…:int} at bind, so this cannot fail for one. */
+        if (mapping->param_is_int[i] && fb_number_int(params[i], &number))
+            ret_values[i] = fb_datum_int(number);
+        else
+            ret_values[i] = fb_datum_bytes(FB_DATUM_TEXT, params[i]);
+    }
+    return FB_OK;
+}

@@ -1,0 +1,110 @@
+/* What a keyspace looks like: its pattern, its columns with their types, and how a row becomes a value.
+ *
+ * A mapping is filled in by a source when it binds a keyspace to its catalogue and never changes afterwards. Everything
+ * here is pure: no database is asked. */
+#ifndef FB_ROWS_MAPPING_H
+#define FB_ROWS_MAPPING_H
+
+#include <stdbool.h>
+
+#include <forebay/forebay.h>
+
+#include "rows/pattern.h"
+
+enum { FB_COLUMNS_MAX = 500 }; /* rows are handled in arrays of this size on the stack: 12 KiB */
+
+/* What kind of values a column holds; the database's own types are folded into these. */
+enum fb_class {
+    FB_CLASS_INTEGER, /* 64 bits */
+    FB_CLASS_NUMERIC, /* exact decimal */
+    FB_CLASS_REAL,
+    FB_CLASS_BOOLEAN,
+    FB_CLASS_TEXT,
+    FB_CLASS_JSON,
+    FB_CLASS_BINARY,
+    FB_CLASS_TIME,    /* date or time, as the database writes it */
+    FB_CLASS_ANY,     /* no declared type: each value has its own */
+};
+const char *fb_class_name(enum fb_class class);
+
+struct fb_column {
+    char *name;
+    size_t name_len;
+    enum fb_class class;
+    bool is_nullable;
+    bool has_default;
+    bool is_readonly;  /* generated, or not written by the keyspace's own SQL */
+    bool is_hidden;    /* never shown, never written: for clients it does not exist */
+    int param;         /* the parameter of the pattern that holds it, or −1 */
+};
+
+enum fb_datum_kind { FB_DATUM_NULL, FB_DATUM_INT, FB_DATUM_REAL, FB_DATUM_NUMBER, FB_DATUM_TEXT, FB_DATUM_BLOB };
+
+/* One value of one column. */
+struct fb_datum {
+    enum fb_datum_kind kind;
+    union {
+        int64_t i;
+        double r;
+        fb_bytes bytes; /* NUMBER (exact decimal as text), TEXT, BLOB: borrowed */
+    };
+};
+
+static inline struct fb_datum fb_datum_null(void) { return (struct fb_datum){.kind = FB_DATUM_NULL}; }
+static inline struct fb_datum fb_datum_int(int64_t i) { return (struct fb_datum){.kind = FB_DATUM_INT, .i = i}; }
+static inline struct fb_datum fb_datum_real(double r) { return (struct fb_datum){.kind = FB_DATUM_REAL, .r = r}; }
+static inline struct fb_datum fb_datum_bytes(enum fb_datum_kind kind, fb_bytes b) {
+    return (struct fb_datum){.kind = kind, .bytes = b};
+}
+/* The same value, exactly: 1 and 1.0 differ, and so do a text and a blob of the same bytes. */
+bool fb_datum_equal(const struct fb_datum *a, const struct fb_datum *b);
+enum { FB_DATUM_TEXT_MAX = 32 };
+/* Its plain text; numbers are formatted into `space`, the rest is borrowed. NULL has none. */
+fb_bytes fb_datum_text(const struct fb_datum *datum, char space[FB_DATUM_TEXT_MAX]);
+
+enum fb_as { FB_AS_JSON, FB_AS_HASH, FB_AS_COLUMN };
+
+struct fb_mapping {
+    char *name; /* the pattern as text, for messages */
+    struct fb_pattern pattern;
+    bool param_is_int[FB_PATTERN_PARAMS_MAX]; /* goes to the database as a number, else as text */
+    struct fb_column *columns;
+    unsigned ncolumns;
+    enum fb_as as;
+    unsigned as_column;     /* FB_AS_COLUMN */
+    bool set_replaces;      /* SET resets the columns it does not name */
+    bool reals_only;        /* exact decimals are kept as doubles here (SQLite): what does not fit one is refused */
+};
+
+/* Frees what is inside; accepts a zeroed mapping. */
+void fb_mapping_finish(struct fb_mapping *mapping);
+static inline fb_kind fb_mapping_kind(const struct fb_mapping *m) {
+    return m->as == FB_AS_HASH ? FB_KIND_HASH : FB_KIND_STRING;
+}
+/* The column clients may name, or −1 with the nearest name in the hint. */
+int fb_mapping_find_column(const struct fb_mapping *mapping, fb_bytes name);
+/* "as" of a keyspace: json (also NULL), hash, text, column:NAME. FB_CONFIG. The columns are there already. */
+fb_status fb_mapping_set_as(struct fb_mapping *mapping, const char *as, bool is_explicit_sql, fb_err *reterr);
+/* Mark the hidden columns. FB_CONFIG with the nearest name; key columns may be hidden. */
+fb_status fb_mapping_hide(struct fb_mapping *mapping, const char *const *names, fb_err *reterr);
+
+/* A key as values for the database, in the order of the pattern's parameters; they borrow from the key. FB_NOMAP when
+ * the key does not match. */
+fb_status fb_mapping_key(const struct fb_mapping *mapping, fb_bytes key, struct fb_datum ret_values[FB_PATTERN_PARAMS_MAX],
+                         fb_err *reterr);
+/* Is this row the one the key names? A database may compare more loosely than we do ('042' finds 42, 'bob' finds 'Bob');
+ * such a row belongs to another key. Compares the texts of the columns that the pattern's parameters hold. */
+bool fb_mapping_row_is_key(const struct fb_mapping *mapping, const struct fb_datum *row, const struct fb_datum *key);
+/* Write "keyspace 'pattern': …" and return the status. */
+fb_status fb_mapping_fail(const struct fb_mapping *mapping, fb_err *err, fb_status status, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* ---- a row becomes a value (render.c) ---- */
+
+/* Append the value of a row (one datum per column of the mapping). FB_NOTFOUND: the one column shown is NULL, so there is
+ * no value. FB_SOURCE: a column holds what its type and the format cannot show. */
+fb_status fb_render_row(const struct fb_mapping *mapping, const struct fb_datum *row, fb_buf *out, fb_err *reterr);
+/* A JSON string with quotes. FB_BADVALUE when the text is not valid UTF-8. */
+fb_status fb_render_json_string(fb_buf *out, fb_bytes text);
+
+#endif

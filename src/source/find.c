@@ -1,0 +1,25 @@
+/* Which adapter serves a URL. */
+#include "source/source.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+
+static const struct fb_driver_ops *const drivers[] = {&fb_driver_sqlite};
+enum { NDRIVERS = sizeof drivers / sizeof drivers[0] };
+
+const struct fb_driver_ops *fb_driver_find(const char *url, fb_err *reterr) {
+    char known[80] = "";
+    for (size_t i = 0, at = 0; i < NDRIVERS; i++) {
+        size_t n = strlen(drivers[i]->scheme);
+        if (url != NULL && strncmp(url, drivers[i]->scheme, n) == 0 && url[n] == ':')
+            return drivers[i];
+        at += (size_t)snprintf(known + at, sizeof known - at, "%s%s:", i > 0 ? ", " : "", drivers[i]->scheme);
+    }
+    /* Only the scheme is shown: what follows may hold a password. */
+    size_t n = url != NULL ? strcspn(url, ":") : 0;
+    fb_fail(reterr, FB_INVALID, "unknown kind of source '%.*s'; known: %s", n < 40 ? (int)n : 40, url != NULL ? url : "",
+            known);
+    return NULL;
+}

@@ -1,0 +1,114 @@
+/* The text of SQL statements, made from the catalogue's names only: no key and no value ever comes here. */
+#include "source/sqlite.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+/* Appending with one check at the end. */
+struct text {
+    fb_buf *out;
+    fb_status status;
+};
+
+static void put(struct text *t, const char *s) {
+    if (t->status == FB_OK)
+        t->status = fb_buf_append(t->out, s, strlen(s));
+}
+
+static fb_status end(struct text *t) {
+    if (t->status == FB_OK)
+        t->status = fb_buf_append(t->out, "", 1);
+    return t->status;
+}
+
+char *fb_sqlite_quote(const char *name) {
+    size_t len = strlen(name), quotes = 0;
+    for (size_t i = 0; i < len; i++)
+        quotes += name[i] == '"';
+    char *out = fb_mem_alloc(len + quotes + 3), *p = out;
+    if (out == NULL)
+        return NULL;
+    *p++ = '"';
+    for (size_t i = 0; i < len; i++) {
+        if (name[i] == '"')
+            *p++ = '"';
+        *p++ = name[i];
+    }
+    *p++ = '"';
+    *p = 0;
+    return out;
+}
+
+static void put_where_key(struct text *t, const struct fb_binding *b) {
+    for (unsigned i = 0; i < b->mapping.pattern.nparams; i++) {
+        put(t, i == 0 ? " WHERE " : " AND ");
+        put(t, b->quoted[b->key_columns[i]]);
+        put(t, " = ?");
+    }
+}
+
+fb_status fb_sqlite_load_text(const struct fb_binding *binding, fb_buf *out) {
+    struct text t = {out, FB_OK};
+    for (unsigned i = 0; i < binding->mapping.ncolumns; i++) {
+        put(&t, i == 0 ? "SELECT " : ", ");
+        put(&t, binding->quoted[i]);
+    }
+    put(&t, " FROM ");
+    put(&t, binding->table);
+    put_where_key(&t, binding);
+    return end(&t);
+}
+
+fb_status fb_sqlite_delete_text(const struct fb_binding *binding, fb_buf *out) {
+    struct text t = {out, FB_OK};
+    put(&t, "DELETE FROM ");
+    put(&t, binding->table);
+    put_where_key(&t, binding);
+    return end(&t);
+}
+
+/* Is this a column that "replace" resets? */
+static bool is_reset(const struct fb_column *c) { return c->param < 0 && !c->is_hidden && !c->is_readonly; }
+
+fb_status fb_sqlite_update_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out) {
+    struct text t = {out, FB_OK};
+    const char *between = " SET ";
+    put(&t, "UPDATE ");
+    put(&t, binding->table);
+    for (unsigned i = 0; i < plan->nassigns; i++) {
+        put(&t, between);
+        put(&t, binding->quoted[plan->assigns[i].column]);
+        put(&t, " = ?");
+        between = ", ";
+    }
+    for (unsigned c = 0, next = 0; plan->replaces && c < binding->mapping.ncolumns; c++) {
+        if (next < plan->nassigns && plan->assigns[next].column == c) {
+            next++;
+        } else if (is_reset(&binding->mapping.columns[c])) {
+            put(&t, between);
+            put(&t, binding->quoted[c]);
+            put(&t, " = (");
+            put(&t, binding->defaults[c]);
+            put(&t, ")");
+            between = ", ";
+        }
+    }
+    put_where_key(&t, binding);
+    return end(&t);
+}
+
+fb_status fb_sqlite_insert_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out) {
+    struct text t = {out, FB_OK};
+    unsigned nkeys = binding->mapping.pattern.nparams;
+    put(&t, "INSERT INTO ");
+    put(&t, binding->table);
+    for (unsigned i = 0; i < nkeys + plan->nassigns; i++) {
+        put(&t, i == 0 ? " (" : ", ");
+        put(&t, binding->quoted[i < nkeys ? (unsigned)binding->key_columns[i] : plan->assigns[i - nkeys].column]);
+    }
+    for (unsigned i = 0; i < nkeys + plan->nassigns; i++)
+        put(&t, i == 0 ? ") VALUES (?" : ", ?");
+    put(&t, ")");
+    return end(&t);
+}
