@@ -7,6 +7,7 @@
 #define FB_SERVER_SERVER_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include <forebay/forebay.h>
 
@@ -37,5 +38,8 @@ unsigned fb_server_port(const struct fb_server *server);
 /* Stop accepting, let requests under way finish for up to drain_ms, close all connections, join all threads, free.
  * NULL accepted. The cache is the caller's. */
 void fb_server_stop(struct fb_server *server, int64_t drain_ms);
+
+/* The reference page of all commands (Markdown). */
+void fb_commands_print_reference(FILE *out);
 
 #endif

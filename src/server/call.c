@@ -1,0 +1,309 @@
+/* Carrying out a request: at once, or in parts that come back later. */
+#include "server/call.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "server/commands.h"
+
+enum { SHOWN_KEY_MAX = 128 }; /* bytes of a key in an error */
+
+/* ---- waits -------------------------------------------------------------------------------------------------------- */
+
+static struct fb_wait *new_wait(struct fb_call *call, size_t n) {
+    struct fb_wait *wait;
+    size_t size;
+    if (__builtin_mul_overflow(n, sizeof wait->parts[0], &size) || __builtin_add_overflow(size, sizeof *wait, &size) ||
+        (wait = fb_mem_calloc(1, size)) == NULL)
+        return NULL;
+    wait->message.kind = FB_MESSAGE_WAIT;
+    fb_list_init(&wait->link);
+    wait->inbox = fb_inbox_ref(fb_call_loop(call)->inbox);
+    wait->session = call->session->ref;
+    wait->call = *call;
+    wait->call.wait = wait;
+    wait->call.out = &wait->reply;
+    wait->reply = wait->after = (struct fb_resp_out)FB_RESP_OUT_INIT;
+    wait->reply.version = wait->after.version = call->out->version;
+    wait->is_silent = call->is_silent;
+    wait->nparts = n;
+    size_t written = call->out->buf.len - call->mark;
+    if (fb_buf_append(&wait->reply.buf, call->out->buf.data + call->mark, written) != FB_OK)
+        return fb_wait_free(wait);
+    fb_call_rewind(call);
+    wait->call.mark = 0;
+    return wait;
+}
+
+struct fb_wait *fb_wait_free(struct fb_wait *wait) {
+    if (wait == NULL)
+        return NULL;
+    for (size_t i = 0; i < wait->nparts; i++)
+        fb_buf_free(&wait->parts[i].bytes);
+    fb_buf_free(&wait->reply.buf);
+    fb_buf_free(&wait->after.buf);
+    fb_mem_free(wait->args);
+    fb_inbox_unref(wait->inbox);
+    fb_mem_free(wait);
+    return NULL;
+}
+
+/* The arguments point into a buffer that is used again as soon as the handler has returned. */
+static bool keep_args(struct fb_wait *wait) {
+    struct fb_call *call = &wait->call;
+    size_t size = call->argc * sizeof(fb_bytes);
+    for (size_t i = 0; i < call->argc; i++)
+        size += call->argv[i].len;
+    wait->args = fb_mem_alloc(size);
+    if (wait->args == NULL)
+        return false;
+    char *p = (char *)(wait->args + call->argc);
+    for (size_t i = 0; i < call->argc; i++) {
+        if (call->argv[i].len > 0)
+            memcpy(p, call->argv[i].data, call->argv[i].len);
+        wait->args[i] = fb_bytes_of(p, call->argv[i].len);
+        p += call->argv[i].len;
+    }
+    call->argv = wait->args;
+    return true;
+}
+
+/* ---- parts -------------------------------------------------------------------------------------------------------- */
+
+static void note_result(struct fb_part *part, const fb_result *result) {
+    fb_bytes bytes = result->status < 0 ? FB_STR(result->err.text) : result->value;
+    part->status = result->status;
+    part->kind = result->kind;
+    part->number = result->number;
+    if (result->status >= 0 && bytes.data == NULL)
+        bytes = result->old;
+    part->bytes.len = 0;
+    if (bytes.data == NULL)
+        part->kind = FB_KIND_NONE;
+    else if (fb_buf_append(&part->bytes, bytes.data, bytes.len) != FB_OK)
+        part->status = FB_NOMEM;
+}
+
+/* One part less; true for the last. Release and acquire, so that the last sees what the others wrote. */
+static bool end_part(struct fb_wait *wait) {
+    return atomic_fetch_sub_explicit(&wait->left, 1, memory_order_acq_rel) == 1;
+}
+
+/* Runs on a thread of the engine. */
+static void on_done(void *user, const fb_result *result) {
+    struct fb_part *part = user;
+    struct fb_wait *wait = part->wait;
+    note_result(part, result);
+    if (end_part(wait) && !fb_inbox_post(wait->inbox, &wait->message))
+        fb_wait_free(wait); /* the loop has ended */
+}
+
+static void submit_part(struct fb_wait *wait, const struct fb_call *call, size_t i) {
+    struct fb_part *part = &wait->parts[i];
+    fb_result result;
+    fb_op op = {.kind = FB_OP_READ};
+    wait->prepare(call, i, &op);
+    part->wait = wait;
+    if (fb_submit(fb_call_cache(call), &op, on_done, part, &result) == FB_PENDING)
+        return;
+    note_result(part, &result);
+    fb_result_release(&result);
+    (void)end_part(wait); /* never the last: the submitter has one of its own */
+}
+
+/* Submit the next batch; true when it is over already. Afterwards, if it is not, the wait is nobody's. */
+static bool submit_batch(struct fb_wait *wait, const struct fb_call *call) {
+    size_t from = wait->next, n = wait->nparts - from < FB_BATCH_MAX ? wait->nparts - from : FB_BATCH_MAX;
+    wait->next = from + n;
+    atomic_store_explicit(&wait->left, n + 1, memory_order_relaxed);
+    for (size_t i = 0; i < n; i++)
+        submit_part(wait, call, from + i);
+    return end_part(wait);
+}
+
+bool fb_wait_advance(struct fb_wait *wait) {
+    do {
+        while (wait->next < wait->nparts)
+            if (!submit_batch(wait, &wait->call))
+                return false;
+        fb_call_finish *finish = wait->finish;
+        wait->finish = NULL;
+        finish(&wait->call, wait->parts, wait->nparts);
+    } while (wait->finish != NULL);
+    return wait->is_over = true;
+}
+
+static void out_of_memory(struct fb_call *call) { fb_call_fail(call, FB_NOMEM, fb_bytes_of(NULL, 0)); }
+
+/* The first batch has been submitted (is_over: and ended): go on as far as possible, then answer or queue. */
+static void begin_wait(struct fb_call *call, struct fb_wait *wait, bool is_over) {
+    if (!is_over || !fb_wait_advance(wait)) {
+        fb_session_enqueue(call->session, wait);
+        return;
+    }
+    if (wait->reply.failed || call->out->failed ||
+        fb_buf_append(&call->out->buf, wait->reply.buf.data, wait->reply.buf.len) != FB_OK)
+        call->out->failed = true;
+    fb_wait_free(wait);
+}
+
+void fb_call_run(struct fb_call *call, size_t n, fb_call_prepare *prepare, fb_call_finish *finish) {
+    struct fb_wait *wait = new_wait(call, n);
+    if (wait == NULL || ((call->keeps_args || n > FB_BATCH_MAX) && !keep_args(wait))) {
+        fb_wait_free(wait);
+        out_of_memory(call);
+        return;
+    }
+    wait->prepare = prepare;
+    wait->finish = finish;
+    begin_wait(call, wait, submit_batch(wait, &wait->call));
+}
+
+void fb_call_then(struct fb_call *call, fb_call_prepare *prepare, fb_call_finish *finish) {
+    struct fb_wait *wait = call->wait;
+    wait->prepare = prepare;
+    wait->finish = finish;
+    wait->next = wait->nparts - 1; /* the last part is used again; commands with a second step have one */
+}
+
+void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_finish *finish) {
+    struct fb_wait *wait = new_wait(call, 1);
+    if (wait == NULL) {
+        out_of_memory(call);
+        return;
+    }
+    struct fb_part *part = &wait->parts[0];
+    fb_result result;
+    wait->finish = finish;
+    wait->next = 1;
+    part->wait = wait;
+    atomic_store_explicit(&wait->left, 2, memory_order_relaxed);
+    if (fb_submit_all(fb_call_cache(call), ops, n, on_done, part, &result) != FB_PENDING) {
+        note_result(part, &result);
+        fb_result_release(&result);
+        (void)end_part(wait);
+    }
+    begin_wait(call, wait, end_part(wait));
+}
+
+/* ---- reading one key ---------------------------------------------------------------------------------------------- */
+
+static void prepare_read(const struct fb_call *call, size_t i, fb_op *op) {
+    (void)i;
+    op->key = call->argv[1];
+}
+
+static void finish_read(struct fb_call *call, struct fb_part *parts, size_t n) {
+    (void)n;
+    if (!fb_call_failed(call, parts))
+        call->render(call, parts->status == FB_OK ? parts->kind : FB_KIND_NONE,
+                     fb_bytes_of(parts->bytes.data, parts->bytes.len));
+}
+
+void fb_call_load(struct fb_call *call, fb_call_render *render) {
+    if (fb_key_is_probe(call->argv[1])) {
+        render(call, FB_KIND_NONE, fb_bytes_of(NULL, 0));
+    } else if (fb_call_maps(call, call->argv[1])) {
+        call->render = render;
+        call->keeps_args = true;
+        fb_call_run(call, 1, prepare_read, finish_read);
+    }
+}
+
+void fb_call_read(struct fb_call *call, fb_call_render *render) {
+    fb_buf *scratch = &fb_call_loop(call)->scratch;
+    fb_kind kind = FB_KIND_NONE;
+    scratch->len = 0;
+    fb_status status = call->session->db == 0 ? fb_peek(fb_call_cache(call), call->argv[1], scratch, &kind) : FB_MISS;
+    if (status == FB_OK)
+        render(call, kind, fb_bytes_of(scratch->data, scratch->len));
+    else if (status == FB_NOTFOUND)
+        render(call, FB_KIND_NONE, fb_bytes_of(NULL, 0));
+    else
+        fb_call_load(call, render);
+}
+
+/* ---- keys and arguments ------------------------------------------------------------------------------------------- */
+
+bool fb_key_is_probe(fb_bytes key) {
+    static const char prefix[] = "__Booksleeve_"; /* StackExchange.Redis */
+    return key.len >= sizeof prefix - 1 && memcmp(key.data, prefix, sizeof prefix - 1) == 0;
+}
+
+bool fb_call_maps(struct fb_call *call, fb_bytes key) {
+    if (call->session->db == 0 && fb_keyspace_of(fb_call_cache(call), key) >= 0)
+        return true;
+    int len = (int)(key.len < SHOWN_KEY_MAX ? key.len : SHOWN_KEY_MAX);
+    fb_call_error(call, "NOMAP", "key '%.*s' matches no keyspace and no store is configured", len, key.data);
+    return false;
+}
+
+bool fb_is_word(fb_bytes arg, const char *word) {
+    for (size_t i = 0; i < arg.len; i++) {
+        char c = arg.data[i];
+        if (word[i] == '\0' || (c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c) != word[i])
+            return false;
+    }
+    return word[arg.len] == '\0';
+}
+
+/* Canonical decimal, so that a number has one form and -9223372036854775808 fits. */
+bool fb_parse_integer(fb_bytes text, int64_t *ret_number) {
+    size_t i = text.len > 0 && text.data[0] == '-';
+    bool is_negative = i == 1;
+    if (i == text.len || (text.data[i] == '0' && text.len > 1))
+        return false;
+    int64_t n = 0;
+    for (; i < text.len; i++) {
+        int digit = text.data[i] - '0';
+        if (digit < 0 || digit > 9 || __builtin_mul_overflow(n, 10, &n) ||
+            (is_negative ? __builtin_sub_overflow(n, digit, &n) : __builtin_add_overflow(n, digit, &n)))
+            return false;
+    }
+    *ret_number = n;
+    return true;
+}
+
+bool fb_call_integer(struct fb_call *call, fb_bytes text, int64_t *ret_number) {
+    if (fb_parse_integer(text, ret_number))
+        return true;
+    fb_call_error(call, "ERR", "value is not an integer or out of range");
+    return false;
+}
+
+/* ---- errors ------------------------------------------------------------------------------------------------------- */
+
+void fb_call_error(struct fb_call *call, const char *word, const char *format, ...) {
+    char text[FB_ERR_TEXT_MAX + SHOWN_KEY_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    fb_count(&fb_call_loop(call)->counters.errors, 1);
+    fb_resp_write_error(call->out, word, text);
+}
+
+void fb_call_wrong_type(struct fb_call *call) {
+    fb_call_error(call, "WRONGTYPE", "Operation against a key holding the wrong kind of value");
+}
+
+void fb_call_syntax_error(struct fb_call *call) { fb_call_error(call, "ERR", "syntax error"); }
+
+void fb_call_fail(struct fb_call *call, fb_status status, fb_bytes text) {
+    if (status == FB_WRONGTYPE)
+        fb_call_wrong_type(call); /* clients know Redis' words */
+    else if (text.len == 0)
+        fb_call_error(call, fb_status_word(status), "%s", fb_status_text(status));
+    else
+        fb_call_error(call, fb_status_word(status), "%.*s", (int)text.len, text.data);
+}
+
+bool fb_call_failed(struct fb_call *call, const struct fb_part *part) {
+    if (part->status >= 0)
+        return false;
+    fb_call_fail(call, part->status, fb_bytes_of(part->bytes.data, part->bytes.len));
+    return true;
+}

@@ -1,0 +1,126 @@
+/* One request being carried out, and how it may wait.
+ *
+ * A handler either answers into call->out at once, or begins operations and answers when they are over:
+ *
+ *     static void finish_strlen(…)                          { fb_resp_write_integer(call->out, …); }
+ *     void fb_cmd_strlen(struct fb_call *call)              { fb_call_read(call, render_strlen); }
+ *
+ * The operations of one request are its *parts*. They are submitted in batches; their completions come on other threads
+ * and leave their results in the part; whoever finishes the last part of a batch posts the wait to the loop, where
+ * `finish` runs. A wait belongs to the loop's thread except between the submission and the end of a batch, when it
+ * belongs to nobody and only its parts and `left` are written. */
+#ifndef FB_SERVER_CALL_H
+#define FB_SERVER_CALL_H
+
+#include "server/session.h"
+
+enum { FB_BATCH_MAX = 1024 }; /* operations of one request under way together; below the queues of the sources */
+
+struct fb_call;
+struct fb_wait;
+
+typedef void fb_handler(struct fb_call *call);
+
+/* A row of tbl/commands.h. `parent` is the first word of a subcommand. */
+struct fb_command {
+    const char *name, *parent;
+    fb_handler *handler;
+    int arity;
+    unsigned flags;
+    int first, last, step;
+    const char *group, *since, *syntax, *summary;
+};
+
+/* The outcome of one operation. */
+struct fb_part {
+    struct fb_wait *wait;
+    fb_status status;
+    fb_kind kind;      /* NONE: no value */
+    fb_buf bytes;      /* the value, the value from before (FB_WANT_OLD), or the text of the error */
+    int64_t number;
+};
+
+/* Fill in the operation of part i. */
+typedef void fb_call_prepare(const struct fb_call *call, size_t i, fb_op *ret_op);
+typedef void fb_call_finish(struct fb_call *call, struct fb_part *parts, size_t n);
+/* Write the reply of a reading command; kind NONE: there is no row. */
+typedef void fb_call_render(struct fb_call *call, fb_kind kind, fb_bytes value);
+
+struct fb_call {
+    struct fb_session *session;
+    const struct fb_command *command;
+    const fb_bytes *argv;
+    size_t argc;
+    struct fb_resp_out *out;
+    size_t mark;               /* where its reply begins in out */
+    bool is_silent;            /* nobody wants the reply */
+    struct fb_wait *wait;      /* NULL until it waits */
+
+    /* The handler's notes for later. */
+    fb_call_render *render;
+    unsigned flags;
+    int64_t number[2];
+    bool keeps_args;           /* argv is needed after the submission */
+};
+
+/* Operations 0 .. n−1, then finish. What has been written so far stays in front of what finish writes. */
+void fb_call_run(struct fb_call *call, size_t n, fb_call_prepare *prepare, fb_call_finish *finish);
+/* From a finish: one more operation, then another finish. */
+void fb_call_then(struct fb_call *call, fb_call_prepare *prepare, fb_call_finish *finish);
+/* Several writes as one transaction (fb_submit_all), then finish with one part. */
+void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_finish *finish);
+
+/* Read argv[1], from the cache at once or else from the source, then render. */
+void fb_call_read(struct fb_call *call, fb_call_render *render);
+/* The same when the cache has been asked already. */
+void fb_call_load(struct fb_call *call, fb_call_render *render);
+
+/* Does the key belong to a keyspace? If not, NOMAP has been written. */
+bool fb_call_maps(struct fb_call *call, fb_bytes key);
+/* Keys a client library probes for; they are absent everywhere. */
+bool fb_key_is_probe(fb_bytes key);
+
+/* Errors, counted. The word comes from the status; `text` from a source is cleaned by the writer. */
+void fb_call_error(struct fb_call *call, const char *word, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void fb_call_fail(struct fb_call *call, fb_status status, fb_bytes text);
+/* A negative part: fail, and true. */
+bool fb_call_failed(struct fb_call *call, const struct fb_part *part);
+void fb_call_wrong_type(struct fb_call *call);
+void fb_call_syntax_error(struct fb_call *call);
+/* Arguments as numbers, in canonical form; on failure the error has been written. */
+bool fb_call_integer(struct fb_call *call, fb_bytes text, int64_t *ret_number);
+bool fb_parse_integer(fb_bytes text, int64_t *ret_number);
+/* Is the argument this word, in any case? */
+bool fb_is_word(fb_bytes arg, const char *word);
+
+/* Take back what has been written. */
+static inline void fb_call_rewind(struct fb_call *call) { fb_resp_rewind(call->out, call->mark); }
+static inline struct fb_loop *fb_call_loop(const struct fb_call *call) { return call->session->loop; }
+static inline struct fb_server *fb_call_server(const struct fb_call *call) { return call->session->loop->server; }
+static inline fb_cache *fb_call_cache(const struct fb_call *call) { return call->session->loop->server->cache; }
+
+/* ---- waits, for session.c and loop.c ------------------------------------------------------------------------------- */
+
+struct fb_wait {
+    struct fb_message message;
+    struct fb_link link;           /* in the session's queue */
+    struct fb_inbox *inbox;        /* a reference */
+    struct fb_session_ref session;
+    struct fb_call call;           /* out is &reply */
+    struct fb_resp_out reply;      /* its own */
+    struct fb_resp_out after;      /* of the requests behind it that were answered at once */
+    fb_call_prepare *prepare;
+    fb_call_finish *finish;        /* NULL once it has run and wants nothing more */
+    bool is_over, is_silent;
+    fb_bytes *args;                /* own copy of argv with its bytes, or NULL */
+    size_t nparts, next;           /* parts in all; the first not yet submitted */
+    _Atomic size_t left;           /* parts of this batch under way, and one for the submitter */
+    struct fb_part parts[];
+};
+
+/* On the loop: a batch is over. Submits the next one or finishes; true when the wait is over. */
+bool fb_wait_advance(struct fb_wait *wait);
+struct fb_wait *fb_wait_free(struct fb_wait *wait);
+
+#endif

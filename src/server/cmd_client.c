@@ -1,0 +1,249 @@
+/* CLIENT: names of connections, the list of them, closing them. */
+#include "server/commands.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+enum { LINE_MAX_ = 1024 };
+
+/* ---- texts about oneself ------------------------------------------------------------------------------------------ */
+
+/* They are printed in one line, so nothing that ends a word or a line may be in them. */
+static bool is_printable(fb_bytes text) {
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] <= ' ' || text.data[i] > '~')
+            return false;
+    return true;
+}
+
+bool fb_set_client_text(struct fb_call *call, char target[FB_NAME_MAX], fb_bytes text, const char *what) {
+    if (text.len >= FB_NAME_MAX || !is_printable(text)) {
+        fb_call_error(call, "ERR", "%s cannot contain spaces, newlines or special characters.", what);
+        return false;
+    }
+    struct fb_loop *loop = fb_call_loop(call);
+    fb_lock_acquire(&loop->lock);
+    if (text.len > 0)
+        memcpy(target, text.data, text.len);
+    target[text.len] = '\0';
+    fb_lock_release(&loop->lock);
+    return true;
+}
+
+void fb_cmd_client_setname(struct fb_call *call) {
+    if (fb_set_client_text(call, call->session->name, call->argv[2], "Client names"))
+        fb_resp_write_simple(call->out, "OK");
+}
+
+void fb_cmd_client_getname(struct fb_call *call) {
+    if (call->session->name[0] != '\0')
+        fb_resp_write_bulk(call->out, FB_STR(call->session->name));
+    else
+        fb_resp_write_null(call->out);
+}
+
+void fb_cmd_client_setinfo(struct fb_call *call) {
+    bool is_name = fb_is_word(call->argv[2], "lib-name");
+    if (!is_name && !fb_is_word(call->argv[2], "lib-ver")) {
+        int shown = (int)(call->argv[2].len < 64 ? call->argv[2].len : 64);
+        fb_call_error(call, "ERR", "Unrecognized option '%.*s'", shown, call->argv[2].data);
+        return;
+    }
+    char *target = is_name ? call->session->lib_name : call->session->lib_version;
+    if (fb_set_client_text(call, target, call->argv[3], is_name ? "lib-name" : "lib-ver"))
+        fb_resp_write_simple(call->out, "OK");
+}
+
+void fb_cmd_client_id(struct fb_call *call) { fb_resp_write_integer(call->out, (int64_t)call->session->id); }
+
+void fb_cmd_client_switch(struct fb_call *call) {
+    if (fb_is_word(call->argv[2], "on") || fb_is_word(call->argv[2], "off"))
+        fb_resp_write_simple(call->out, "OK");
+    else
+        fb_call_syntax_error(call);
+}
+
+void fb_cmd_client_reply(struct fb_call *call) {
+    struct fb_session *session = call->session;
+    if (fb_is_word(call->argv[2], "on")) {
+        session->reply_mode = FB_REPLY_ON;
+        fb_resp_write_simple(fb_session_sink(session), "OK");
+    } else if (fb_is_word(call->argv[2], "off")) {
+        session->reply_mode = FB_REPLY_OFF;
+    } else if (fb_is_word(call->argv[2], "skip")) {
+        if (session->reply_mode == FB_REPLY_ON)
+            session->reply_mode = FB_REPLY_SKIP;
+    } else {
+        fb_call_syntax_error(call);
+    }
+}
+
+/* ---- the list ----------------------------------------------------------------------------------------------------- */
+
+/* The caller holds the lock of the session's loop, unless it is its own. */
+static void append_line(fb_buf *out, const struct fb_session *s, int64_t now_us) {
+    const struct fb_command *command = atomic_load_explicit(&s->last_command, memory_order_relaxed);
+    const char *parent = command != NULL && command->parent != NULL ? command->parent : NULL;
+    if (fb_buf_reserve(out, LINE_MAX_) != FB_OK)
+        return;
+    int n = snprintf(out->data + out->len, LINE_MAX_,
+                     "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%u flags=N db=%u sub=0 psub=0 "
+                     "multi=-1 cmd=%s%s%s user=default resp=%u lib-name=%s lib-ver=%s\n",
+                     s->id, s->address, s->local_address, s->fd, s->name, (now_us - s->since_wall_us) / 1000000,
+                     s->loop->tick - atomic_load_explicit(&s->last_tick, memory_order_relaxed),
+                     atomic_load_explicit(&s->shown_db, memory_order_relaxed), parent != NULL ? parent : "",
+                     parent != NULL ? "|" : "", command != NULL ? command->name : "NULL",
+                     atomic_load_explicit(&s->shown_version, memory_order_relaxed), s->lib_name, s->lib_version);
+    out->len += (size_t)n < LINE_MAX_ ? (size_t)n : LINE_MAX_ - 1;
+}
+
+void fb_cmd_client_info(struct fb_call *call) {
+    fb_buf text = FB_BUF_INIT;
+    append_line(&text, call->session, fb_clock_wall_us());
+    fb_resp_write_verbatim(call->out, "txt", fb_bytes_of(text.data, text.len));
+    fb_buf_free(&text);
+}
+
+static bool is_wanted(const struct fb_call *call, uint64_t id) {
+    if (call->number[0] == 0)
+        return true;
+    for (size_t i = (size_t)call->number[0]; i < call->argc; i++) {
+        int64_t wanted;
+        if (fb_parse_integer(call->argv[i], &wanted) && (uint64_t)wanted == id)
+            return true;
+    }
+    return false;
+}
+
+/* LIST [TYPE type] [ID id ...]; number[0] is the place of the first id. */
+void fb_cmd_client_list(struct fb_call *call) {
+    bool shows_any = true;
+    if (call->argc == 4 && fb_is_word(call->argv[2], "type")) {
+        shows_any = fb_is_word(call->argv[3], "normal");
+    } else if (call->argc > 3 && fb_is_word(call->argv[2], "id")) {
+        call->number[0] = 3;
+        for (size_t i = 3; i < call->argc; i++) {
+            int64_t id;
+            if (!fb_parse_integer(call->argv[i], &id) || id < 1) {
+                fb_call_error(call, "ERR", "Invalid client ID");
+                return;
+            }
+        }
+    } else if (call->argc > 2) {
+        fb_call_syntax_error(call);
+        return;
+    }
+    struct fb_server *server = fb_call_server(call);
+    fb_buf text = FB_BUF_INIT;
+    int64_t now_us = fb_clock_wall_us();
+    for (unsigned i = 0; shows_any && i < server->nloops; i++) {
+        struct fb_loop *loop = &server->loops[i];
+        fb_lock_acquire(&loop->lock);
+        for (struct fb_link *link = loop->sessions.next; link != &loop->sessions; link = link->next) {
+            const struct fb_session *session = fb_member_of(link, struct fb_session, link);
+            if (is_wanted(call, session->id))
+                append_line(&text, session, now_us);
+        }
+        fb_lock_release(&loop->lock);
+    }
+    fb_resp_write_verbatim(call->out, "txt", fb_bytes_of(text.data, text.len));
+    fb_buf_free(&text);
+}
+
+/* ---- KILL --------------------------------------------------------------------------------------------------------- */
+
+struct filter {
+    int64_t id;                     /* 0: any */
+    const fb_bytes *address, *local_address;
+    bool skips_me, matches_nobody;
+};
+
+static bool is_text(const fb_bytes *wanted, const char *text) {
+    return wanted == NULL || (wanted->len == strlen(text) && memcmp(wanted->data, text, wanted->len) == 0);
+}
+
+/* The arguments come in pairs; false when the error has been written. */
+static bool read_filter(struct fb_call *call, struct filter *filter) {
+    if (call->argc % 2 != 0) {
+        fb_call_syntax_error(call);
+        return false;
+    }
+    for (size_t i = 2; i < call->argc; i += 2) {
+        const fb_bytes *value = &call->argv[i + 1];
+        if (fb_is_word(call->argv[i], "id")) {
+            if (!fb_parse_integer(*value, &filter->id) || filter->id < 1) {
+                fb_call_error(call, "ERR", "client-id should be greater than 0");
+                return false;
+            }
+        } else if (fb_is_word(call->argv[i], "addr")) {
+            filter->address = value;
+        } else if (fb_is_word(call->argv[i], "laddr")) {
+            filter->local_address = value;
+        } else if (fb_is_word(call->argv[i], "user")) {
+            filter->matches_nobody |= !fb_is_word(*value, "default");
+        } else if (fb_is_word(call->argv[i], "type")) {
+            filter->matches_nobody |= !fb_is_word(*value, "normal");
+        } else if (fb_is_word(call->argv[i], "skipme") && (fb_is_word(*value, "yes") || fb_is_word(*value, "no"))) {
+            filter->skips_me = fb_is_word(*value, "yes");
+        } else {
+            fb_call_syntax_error(call);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A connection belongs to its loop, so its loop is asked to close it. */
+static int64_t kill_in(struct fb_call *call, struct fb_loop *loop, const struct filter *filter) {
+    struct fb_link doomed, *link;
+    int64_t count = 0;
+    fb_list_init(&doomed);
+    fb_lock_acquire(&loop->lock);
+    for (link = loop->sessions.next; link != &loop->sessions; link = link->next) {
+        const struct fb_session *session = fb_member_of(link, struct fb_session, link);
+        if ((filter->id != 0 && (uint64_t)filter->id != session->id) || !is_text(filter->address, session->address) ||
+            !is_text(filter->local_address, session->local_address) || (filter->skips_me && session == call->session))
+            continue;
+        struct fb_kill_message *kill = fb_mem_alloc(sizeof *kill);
+        if (kill == NULL)
+            break;
+        kill->message.kind = FB_MESSAGE_KILL;
+        kill->client_id = session->id;
+        fb_list_push_back(&doomed, &kill->message.link);
+    }
+    fb_lock_release(&loop->lock);
+    while ((link = fb_list_pop_front(&doomed)) != NULL) {
+        struct fb_kill_message *kill = fb_member_of(link, struct fb_kill_message, message.link);
+        count++;
+        if (kill->client_id == call->session->id) {
+            call->session->is_closing = true; /* after its reply */
+            fb_mem_free(kill);
+        } else if (!fb_inbox_post(loop->inbox, &kill->message)) {
+            fb_mem_free(kill);
+        }
+    }
+    return count;
+}
+
+void fb_cmd_client_kill(struct fb_call *call) {
+    struct fb_server *server = fb_call_server(call);
+    bool is_old_form = call->argc == 3;
+    struct filter filter = {.skips_me = !is_old_form};
+    int64_t count = 0;
+    if (is_old_form)
+        filter.address = &call->argv[2];
+    else if (!read_filter(call, &filter))
+        return;
+    for (unsigned i = 0; !filter.matches_nobody && i < server->nloops; i++)
+        count += kill_in(call, &server->loops[i], &filter);
+    if (!is_old_form)
+        fb_resp_write_integer(call->out, count);
+    else if (count > 0)
+        fb_resp_write_simple(call->out, "OK");
+    else
+        fb_call_error(call, "ERR", "No such client");
+}

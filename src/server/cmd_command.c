@@ -1,0 +1,315 @@
+/* COMMAND and HELP, and the reference page: the table of commands, printed. */
+#include "server/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/glob.h"
+
+/* ---- what Redis says about a command, derived from the flags ------------------------------------------------------- */
+
+static const struct flag_name {
+    unsigned flag;
+    const char *name, *category;
+} flag_names[] = {
+    {FB_CMD_READ, "readonly", "@read"},
+    {FB_CMD_WRITE, "write", "@write"},
+    {FB_CMD_ADMIN, "admin", "@admin"},
+    {FB_CMD_FAST, "fast", "@fast"},
+    {FB_CMD_NO_AUTH, "no_auth", NULL},
+};
+enum { NFLAGS = sizeof flag_names / sizeof flag_names[0] };
+
+static const char *group_category(const struct fb_command *command) {
+    static const char *const names[][2] = {
+        {"generic", "@keyspace"}, {"string", "@string"}, {"hash", "@hash"}, {"connection", "@connection"}};
+    for (size_t i = 0; command->group != NULL && i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i][0], command->group) == 0)
+            return names[i][1];
+    return NULL;
+}
+
+static bool is_in_category(const struct fb_command *command, fb_bytes name) {
+    char text[32];
+    snprintf(text, sizeof text, "@%.*s", (int)(name.len < 30 ? name.len : 30), name.data);
+    for (size_t i = 0; i < NFLAGS; i++)
+        if ((command->flags & flag_names[i].flag) && flag_names[i].category != NULL &&
+            fb_is_word(FB_STR(text), flag_names[i].category))
+            return true;
+    if (!(command->flags & FB_CMD_FAST) && fb_is_word(FB_STR(text), "@slow"))
+        return true;
+    const char *group = group_category(command);
+    return group != NULL && fb_is_word(FB_STR(text), group);
+}
+
+static void write_flags(struct fb_resp_out *out, const struct fb_command *command) {
+    size_t n = 0;
+    for (size_t i = 0; i < NFLAGS; i++)
+        n += (command->flags & flag_names[i].flag) != 0;
+    fb_resp_write_set(out, n);
+    for (size_t i = 0; i < NFLAGS; i++)
+        if (command->flags & flag_names[i].flag)
+            fb_resp_write_simple(out, flag_names[i].name);
+}
+
+static void write_categories(struct fb_resp_out *out, const struct fb_command *command) {
+    const char *group = group_category(command);
+    size_t n = (group != NULL) + !(command->flags & FB_CMD_FAST);
+    for (size_t i = 0; i < NFLAGS; i++)
+        n += (command->flags & flag_names[i].flag) && flag_names[i].category != NULL;
+    fb_resp_write_set(out, n);
+    if (group != NULL)
+        fb_resp_write_simple(out, group);
+    if (!(command->flags & FB_CMD_FAST))
+        fb_resp_write_simple(out, "@slow");
+    for (size_t i = 0; i < NFLAGS; i++)
+        if ((command->flags & flag_names[i].flag) && flag_names[i].category != NULL)
+            fb_resp_write_simple(out, flag_names[i].category);
+}
+
+static void write_full_name(struct fb_resp_out *out, const struct fb_command *command) {
+    char name[64];
+    snprintf(name, sizeof name, "%s%s%s", command->parent != NULL ? command->parent : "",
+             command->parent != NULL ? "|" : "", command->name);
+    fb_resp_write_bulk(out, FB_STR(name));
+}
+
+static bool is_child(const struct fb_command *row, const struct fb_command *parent) {
+    return parent->parent == NULL && strcmp(row->parent, parent->name) == 0;
+}
+
+static size_t count_children(const struct fb_command *parent) {
+    size_t n, count = 0;
+    const struct fb_command *rows = fb_subcommands(&n);
+    for (size_t i = 0; i < n; i++)
+        count += is_child(&rows[i], parent);
+    return count;
+}
+
+/* Ten elements, as Redis 7. Tips and key specifications are left empty: clients use the positions. */
+static void write_info(struct fb_resp_out *out, const struct fb_command *command) {
+    size_t n;
+    const struct fb_command *rows = fb_subcommands(&n);
+    fb_resp_write_array(out, 10);
+    write_full_name(out, command);
+    fb_resp_write_integer(out, command->arity);
+    write_flags(out, command);
+    fb_resp_write_integer(out, command->first);
+    fb_resp_write_integer(out, command->last);
+    fb_resp_write_integer(out, command->step);
+    write_categories(out, command);
+    fb_resp_write_array(out, 0);
+    fb_resp_write_array(out, 0);
+    if (command->parent != NULL) {
+        fb_resp_write_array(out, 0);
+        return;
+    }
+    fb_resp_write_array(out, count_children(command));
+    for (size_t i = 0; i < n; i++)
+        if (is_child(&rows[i], command))
+            write_info(out, &rows[i]); /* one level: subcommands have none */
+}
+
+static void write_docs(struct fb_resp_out *out, const struct fb_command *command, const char *group) {
+    size_t n, children = command->parent == NULL ? count_children(command) : 0;
+    const struct fb_command *rows = fb_subcommands(&n);
+    write_full_name(out, command);
+    fb_resp_write_map(out, children > 0 ? 4 : 3);
+    fb_resp_write_bulk(out, FB_STR("summary"));
+    fb_resp_write_bulk(out, FB_STR(command->summary));
+    fb_resp_write_bulk(out, FB_STR("since"));
+    fb_resp_write_bulk(out, FB_STR(command->since));
+    fb_resp_write_bulk(out, FB_STR("group"));
+    fb_resp_write_bulk(out, FB_STR(group));
+    if (children == 0)
+        return;
+    fb_resp_write_bulk(out, FB_STR("subcommands"));
+    fb_resp_write_map(out, children);
+    for (size_t i = 0; i < n; i++)
+        if (is_child(&rows[i], command))
+            write_docs(out, &rows[i], group);
+}
+
+/* ---- COMMAND ------------------------------------------------------------------------------------------------------ */
+
+static void write_all(struct fb_call *call) {
+    size_t n;
+    const struct fb_command *rows = fb_commands(&n);
+    fb_resp_write_array(call->out, n);
+    for (size_t i = 0; i < n; i++)
+        write_info(call->out, &rows[i]);
+}
+
+/* COMMAND alone; with a second word its subcommand has been found instead. */
+void fb_cmd_command(struct fb_call *call) { write_all(call); }
+
+void fb_cmd_command_count(struct fb_call *call) {
+    size_t n;
+    (void)fb_commands(&n);
+    fb_resp_write_integer(call->out, (int64_t)n);
+}
+
+/* "get", or "client|id". */
+static const struct fb_command *find_by_name(fb_bytes name) {
+    const char *bar = memchr(name.data, '|', name.len);
+    if (bar == NULL)
+        return fb_command_named(name);
+    size_t len = (size_t)(bar - name.data);
+    const fb_bytes words[] = {fb_bytes_of(name.data, len), fb_bytes_of(bar + 1, name.len - len - 1)};
+    return fb_command_find(words, 2);
+}
+
+void fb_cmd_command_info(struct fb_call *call) {
+    if (call->argc == 2) {
+        write_all(call);
+        return;
+    }
+    fb_resp_write_array(call->out, call->argc - 2);
+    for (size_t i = 2; i < call->argc; i++) {
+        const struct fb_command *command = find_by_name(call->argv[i]);
+        if (command != NULL)
+            write_info(call->out, command);
+        else
+            fb_resp_write_null_array(call->out);
+    }
+}
+
+static const char *group_of(const struct fb_command *command) {
+    return command->parent != NULL ? fb_command_named(FB_STR(command->parent))->group : command->group;
+}
+
+void fb_cmd_command_docs(struct fb_call *call) {
+    size_t n, found = 0;
+    const struct fb_command *rows = fb_commands(&n);
+    if (call->argc == 2) {
+        fb_resp_write_map(call->out, n);
+        for (size_t i = 0; i < n; i++)
+            write_docs(call->out, &rows[i], rows[i].group);
+        return;
+    }
+    for (size_t i = 2; i < call->argc; i++)
+        found += find_by_name(call->argv[i]) != NULL;
+    fb_resp_write_map(call->out, found);
+    for (size_t i = 2; i < call->argc; i++) {
+        const struct fb_command *command = find_by_name(call->argv[i]);
+        if (command != NULL)
+            write_docs(call->out, command, group_of(command));
+    }
+}
+
+static bool is_listed(const struct fb_call *call, const struct fb_command *command) {
+    if (call->argc == 2)
+        return true;
+    if (fb_is_word(call->argv[3], "pattern"))
+        return fb_glob_match(call->argv[4], FB_STR(command->name), /* ignore_case */ true);
+    return fb_is_word(call->argv[3], "aclcat") && is_in_category(command, call->argv[4]);
+}
+
+void fb_cmd_command_list(struct fb_call *call) {
+    size_t n, count = 0;
+    const struct fb_command *rows = fb_commands(&n);
+    bool has_filter = call->argc == 5 && fb_is_word(call->argv[2], "filterby") &&
+                      (fb_is_word(call->argv[3], "pattern") || fb_is_word(call->argv[3], "aclcat") ||
+                       fb_is_word(call->argv[3], "module"));
+    if (call->argc != 2 && !has_filter) {
+        fb_call_syntax_error(call);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        count += is_listed(call, &rows[i]);
+    fb_resp_write_array(call->out, count);
+    for (size_t i = 0; i < n; i++)
+        if (is_listed(call, &rows[i]))
+            fb_resp_write_bulk(call->out, FB_STR(rows[i].name));
+}
+
+void fb_cmd_command_getkeys(struct fb_call *call) {
+    const fb_bytes *argv = call->argv + 2;
+    size_t argc = call->argc - 2;
+    const struct fb_command *command = fb_command_find(argv, argc);
+    if (command == NULL) {
+        fb_call_error(call, "ERR", "Invalid command specified");
+    } else if (command->first == 0) {
+        fb_call_error(call, "ERR", "The command has no key arguments");
+    } else if (!fb_arity_fits(command, argc)) {
+        fb_call_error(call, "ERR", "Invalid number of arguments specified for command");
+    } else {
+        size_t first = (size_t)command->first, step = (size_t)command->step;
+        size_t last = command->last < 0 ? argc - (size_t)-command->last : (size_t)command->last;
+        fb_resp_write_array(call->out, (last - first) / step + 1);
+        for (size_t i = first; i <= last; i += step)
+            fb_resp_write_bulk(call->out, argv[i]);
+    }
+}
+
+/* ---- HELP of every parent ----------------------------------------------------------------------------------------- */
+
+void fb_cmd_help(struct fb_call *call) {
+    const struct fb_command *parent = fb_command_named(call->argv[0]);
+    size_t n;
+    const struct fb_command *rows = fb_subcommands(&n);
+    char line[256], upper[32];
+    fb_resp_write_array(call->out, 1 + 2 * count_children(parent));
+    snprintf(line, sizeof line, "%s <subcommand> [<arg> ...]. Subcommands are:", parent->name);
+    fb_resp_write_simple(call->out, line);
+    for (size_t i = 0; i < n; i++) {
+        if (!is_child(&rows[i], parent))
+            continue;
+        size_t k = 0;
+        for (; rows[i].name[k] != '\0' && k < sizeof upper - 1; k++)
+            upper[k] = (char)(rows[i].name[k] >= 'a' ? rows[i].name[k] - ('a' - 'A') : rows[i].name[k]);
+        upper[k] = '\0';
+        snprintf(line, sizeof line, "%s %s", upper, rows[i].syntax);
+        fb_resp_write_simple(call->out, line);
+        snprintf(line, sizeof line, "    %s.", rows[i].summary);
+        fb_resp_write_simple(call->out, line);
+    }
+}
+
+/* CLIENT or CONFIG without a second word does not come here (arity −2); the row needs a handler all the same. */
+void fb_cmd_parent(struct fb_call *call) { fb_call_syntax_error(call); }
+
+/* ---- the reference page ------------------------------------------------------------------------------------------- */
+
+/* `|` ends a cell of a Markdown table. */
+static void print_cell(FILE *out, const char *text) {
+    for (; *text != '\0'; text++)
+        fprintf(out, *text == '|' ? "\\|" : "%c", *text);
+}
+
+static void print_name(FILE *out, const struct fb_command *row) {
+    fputs("| `", out);
+    for (const char *p = row->parent != NULL ? row->parent : ""; *p != '\0'; p++)
+        fputc(*p >= 'a' ? *p - ('a' - 'A') : *p, out);
+    fputs(row->parent != NULL ? " " : "", out);
+    for (const char *p = row->name; *p != '\0'; p++)
+        fputc(*p >= 'a' ? *p - ('a' - 'A') : *p, out);
+    if (row->syntax[0] != '\0')
+        fputc(' ', out);
+    print_cell(out, row->syntax);
+    fputs("` | ", out);
+    print_cell(out, row->summary);
+    fputs(" |\n", out);
+}
+
+void fb_commands_print_reference(FILE *out) {
+    size_t n, m;
+    const struct fb_command *rows = fb_commands(&n), *children = fb_subcommands(&m);
+    const char *group = "";
+    fb_commands_prepare();
+    fputs("# Commands\n\nPrinted by `forebay commands`; the table in the program is the only place where a command is "
+          "declared.\nKeys belong to keyspaces, and a command does what the keyspace says. DEL, EXPIRE and FLUSHDB concern "
+          "cached copies\nand never delete a row, unless the keyspace says `on_del: delete-row`.\n", out);
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(group, rows[i].group) != 0) {
+            group = rows[i].group;
+            fprintf(out, "\n## %s\n\n| command | what it does |\n|---|---|\n", group);
+        }
+        if (!(rows[i].flags & FB_CMD_PARENT) || strcmp(rows[i].name, "command") == 0)
+            print_name(out, &rows[i]);
+        for (size_t k = 0; k < m; k++)
+            if (is_child(&children[k], &rows[i]))
+                print_name(out, &children[k]);
+    }
+    fb_print_refused(out);
+}

@@ -1,0 +1,344 @@
+/* Commands on string values: a row as JSON, text, or one column. */
+#include "server/commands.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server/life.h"
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+static void render_value(struct fb_call *call, fb_kind kind, fb_bytes value) {
+    if (kind == FB_KIND_NONE)
+        fb_resp_write_null(call->out);
+    else if (kind == FB_KIND_STRING)
+        fb_resp_write_bulk(call->out, value);
+    else
+        fb_call_wrong_type(call);
+}
+
+/* The path that matters: the value goes from the cache straight into the connection's output. */
+void fb_cmd_get(struct fb_call *call) {
+    struct fb_resp_out *out = call->out;
+    if (call->session->db == 0) {
+        fb_kind kind = FB_KIND_NONE;
+        size_t mark = fb_resp_bulk_begin(out);
+        fb_status status = fb_peek(fb_call_cache(call), call->argv[1], &out->buf, &kind);
+        if (status == FB_OK && kind == FB_KIND_STRING) {
+            fb_resp_bulk_end(out, mark);
+            return;
+        }
+        fb_resp_rewind(out, mark);
+        if (status == FB_OK || status == FB_NOTFOUND) {
+            render_value(call, status == FB_OK ? kind : FB_KIND_NONE, fb_bytes_of(NULL, 0));
+            return;
+        }
+    }
+    fb_call_load(call, render_value);
+}
+
+static void render_length(struct fb_call *call, fb_kind kind, fb_bytes value) {
+    if (kind == FB_KIND_HASH)
+        fb_call_wrong_type(call);
+    else
+        fb_resp_write_integer(call->out, (int64_t)value.len);
+}
+
+void fb_cmd_strlen(struct fb_call *call) { fb_call_read(call, render_length); }
+
+static void render_range(struct fb_call *call, fb_kind kind, fb_bytes value) {
+    if (kind == FB_KIND_HASH) {
+        fb_call_wrong_type(call);
+        return;
+    }
+    int64_t len = (int64_t)value.len, start = call->number[0], end = call->number[1];
+    start = start >= 0 ? start : start + len < 0 ? 0 : start + len;
+    end = end >= 0 ? end : end + len < 0 ? (call->number[0] < 0 && call->number[0] > call->number[1] ? -1 : 0) : end + len;
+    end = end < len ? end : len - 1;
+    fb_resp_write_bulk(call->out, start > end ? fb_bytes_of(NULL, 0)
+                                              : fb_bytes_of(value.data + start, (size_t)(end - start + 1)));
+}
+
+void fb_cmd_getrange(struct fb_call *call) {
+    if (fb_call_integer(call, call->argv[2], &call->number[0]) &&
+        fb_call_integer(call, call->argv[3], &call->number[1]))
+        fb_call_read(call, render_range);
+}
+
+/* ---- MGET: hits are written as they are found; from the first miss on, the rest travels together ------------------- */
+
+static void prepare_mget(const struct fb_call *call, size_t i, fb_op *op) {
+    op->key = call->argv[(size_t)call->number[0] + i];
+}
+
+static void write_one(struct fb_call *call, bool is_string, fb_bytes value) {
+    if (is_string)
+        fb_resp_write_bulk(call->out, value);
+    else
+        fb_resp_write_null(call->out); /* absent, or a hash: Redis answers nil for both */
+}
+
+static void finish_mget(struct fb_call *call, struct fb_part *parts, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (parts[i].status < 0) {
+            fb_call_rewind(call);
+            (void)fb_call_failed(call, &parts[i]);
+            return;
+        }
+    for (size_t i = 0; i < n; i++)
+        write_one(call, parts[i].status == FB_OK && parts[i].kind == FB_KIND_STRING,
+                  fb_bytes_of(parts[i].bytes.data, parts[i].bytes.len));
+}
+
+void fb_cmd_mget(struct fb_call *call) {
+    struct fb_loop *loop = fb_call_loop(call);
+    size_t i = 1, most = fb_call_server(call)->options.output_buffer_max;
+    fb_resp_write_array(call->out, call->argc - 1);
+    for (; i < call->argc && call->session->db == 0; i++) {
+        fb_kind kind = FB_KIND_NONE;
+        loop->scratch.len = 0;
+        fb_status status = fb_peek(fb_call_cache(call), call->argv[i], &loop->scratch, &kind);
+        if (status != FB_OK && status != FB_NOTFOUND)
+            break;
+        write_one(call, status == FB_OK && kind == FB_KIND_STRING, fb_bytes_of(loop->scratch.data, loop->scratch.len));
+        if (call->out->buf.len - call->mark > most) { /* it would be closed for that anyway, after much more of it */
+            call->session->is_dead = true;
+            return;
+        }
+    }
+    if (i == call->argc)
+        return;
+    for (size_t k = i; k < call->argc; k++)
+        if (call->session->db != 0 || fb_keyspace_of(fb_call_cache(call), call->argv[k]) < 0) {
+            fb_call_rewind(call);
+            (void)fb_call_maps(call, call->argv[k]);
+            return;
+        }
+    call->number[0] = (int64_t)i;
+    fb_call_run(call, call->argc - i, prepare_mget, finish_mget);
+}
+
+/* ---- SET and its relatives: flags of the operation in call->flags, life in number[0], place of the value in [1] ----- */
+
+enum { SET_AS_NUMBER = 1 << 16, SET_AS_OLD = 1 << 17 }; /* how to answer; not for the engine */
+
+static void prepare_set(const struct fb_call *call, size_t i, fb_op *op) {
+    (void)i;
+    op->kind = FB_OP_SET;
+    op->flags = call->flags & ~(unsigned)(SET_AS_NUMBER | SET_AS_OLD);
+    op->key = call->argv[1];
+    op->value = call->argv[call->number[1]];
+    op->life_ms = call->number[0];
+}
+
+static void finish_set(struct fb_call *call, struct fb_part *part, size_t n) {
+    (void)n;
+    if (fb_call_failed(call, part))
+        return;
+    if (call->flags & FB_WANT_OLD)
+        render_value(call, part->kind, fb_bytes_of(part->bytes.data, part->bytes.len));
+    else if (call->flags & SET_AS_NUMBER)
+        fb_resp_write_integer(call->out, part->status != FB_UNMET);
+    else if (part->status == FB_UNMET)
+        fb_resp_write_null(call->out);
+    else
+        fb_resp_write_simple(call->out, "OK");
+}
+
+static void set(struct fb_call *call, unsigned flags, int64_t life_ms, int value) {
+    if (!fb_call_maps(call, call->argv[1]))
+        return;
+    call->flags = flags;
+    call->number[0] = life_ms;
+    call->number[1] = value;
+    fb_call_run(call, 1, prepare_set, finish_set);
+}
+
+void fb_cmd_set(struct fb_call *call) {
+    unsigned flags = 0;
+    int64_t life_ms = 0;
+    bool has_life = false;
+    for (size_t i = 3; i < call->argc; i++) {
+        fb_bytes word = call->argv[i];
+        const struct fb_life_unit *unit = fb_life_unit(word);
+        unsigned flag = fb_is_word(word, "nx") ? FB_COND_ABSENT : fb_is_word(word, "xx") ? FB_COND_PRESENT
+                        : fb_is_word(word, "get") ? FB_WANT_OLD : 0;
+        bool keeps_life = fb_is_word(word, "keepttl");
+        flags |= flag;
+        if ((flag == 0 && unit == NULL && !keeps_life) || ((unit != NULL || keeps_life) && has_life) ||
+            (unit != NULL && i + 1 == call->argc) ||
+            (flags & (FB_COND_ABSENT | FB_COND_PRESENT)) == (FB_COND_ABSENT | FB_COND_PRESENT)) {
+            fb_call_syntax_error(call);
+            return;
+        }
+        has_life |= unit != NULL || keeps_life;
+        if (unit != NULL && !fb_call_life(call, unit, call->argv[++i], &life_ms))
+            return;
+    }
+    set(call, flags, life_ms, 2);
+}
+
+void fb_cmd_setnx(struct fb_call *call) { set(call, FB_COND_ABSENT | SET_AS_NUMBER, 0, 2); }
+void fb_cmd_getset(struct fb_call *call) { set(call, FB_WANT_OLD, 0, 2); }
+
+static void set_with_life(struct fb_call *call, const char *unit) {
+    int64_t life_ms;
+    if (fb_call_life(call, fb_life_unit(FB_STR(unit)), call->argv[2], &life_ms))
+        set(call, 0, life_ms, 3);
+}
+void fb_cmd_setex(struct fb_call *call) { set_with_life(call, "ex"); }
+void fb_cmd_psetex(struct fb_call *call) { set_with_life(call, "px"); }
+
+/* ---- MSET: one transaction ---------------------------------------------------------------------------------------- */
+
+static void finish_mset(struct fb_call *call, struct fb_part *part, size_t n) {
+    (void)n;
+    if (fb_call_failed(call, part))
+        return;
+    if (call->flags & SET_AS_NUMBER)
+        fb_resp_write_integer(call->out, part->status != FB_UNMET);
+    else
+        fb_resp_write_simple(call->out, "OK");
+}
+
+static void set_many(struct fb_call *call, unsigned condition) {
+    fb_buf *array = &fb_call_loop(call)->fields;
+    size_t n = call->argc / 2;
+    if (call->argc % 2 == 0) {
+        fb_call_error(call, "ERR", "wrong number of arguments for '%s' command", call->command->name);
+        return;
+    }
+    array->len = 0;
+    if (fb_buf_reserve(array, n * sizeof(fb_op)) != FB_OK) {
+        fb_call_fail(call, FB_NOMEM, fb_bytes_of(NULL, 0));
+        return;
+    }
+    fb_op *ops = (fb_op *)(void *)array->data;
+    for (size_t i = 0; i < n; i++) {
+        ops[i] = (fb_op){.kind = FB_OP_SET, .flags = condition, .key = call->argv[1 + 2 * i],
+                         .value = call->argv[2 + 2 * i]};
+        if (!fb_call_maps(call, ops[i].key))
+            return;
+    }
+    fb_call_run_all(call, ops, n, finish_mset);
+}
+
+void fb_cmd_mset(struct fb_call *call) { set_many(call, 0); }
+void fb_cmd_msetnx(struct fb_call *call) {
+    call->flags = SET_AS_NUMBER;
+    set_many(call, FB_COND_ABSENT);
+}
+
+/* ---- reading and changing: two operations, between which no request of this connection can come --------------------- */
+
+static void finish_second(struct fb_call *call, struct fb_part *part, size_t n) {
+    (void)n;
+    if (part->status >= 0)
+        return; /* the reply has been written by the first step */
+    fb_call_rewind(call);
+    (void)fb_call_failed(call, part);
+}
+
+static void prepare_second(const struct fb_call *call, size_t i, fb_op *op) {
+    (void)i;
+    op->kind = (fb_op_kind)call->number[1];
+    op->key = call->argv[1];
+}
+
+static void finish_first(struct fb_call *call, struct fb_part *part, size_t n) {
+    (void)n;
+    if (fb_call_failed(call, part))
+        return;
+    fb_kind kind = part->status == FB_OK ? part->kind : FB_KIND_NONE;
+    render_value(call, kind, fb_bytes_of(part->bytes.data, part->bytes.len));
+    if (kind == FB_KIND_STRING && call->number[1] != FB_OP_READ)
+        fb_call_then(call, prepare_second, finish_second);
+}
+
+static void prepare_first(const struct fb_call *call, size_t i, fb_op *op) {
+    (void)i;
+    op->key = call->argv[1];
+    op->life_ms = call->number[0];
+}
+
+static void read_then(struct fb_call *call, int64_t life_ms, fb_op_kind second) {
+    if (!fb_call_maps(call, call->argv[1]))
+        return;
+    call->number[0] = life_ms;
+    call->number[1] = second;
+    call->keeps_args = true;
+    fb_call_run(call, 1, prepare_first, finish_first);
+}
+
+void fb_cmd_getdel(struct fb_call *call) { read_then(call, 0, FB_OP_DROP); }
+
+void fb_cmd_getex(struct fb_call *call) {
+    int64_t life_ms = 0;
+    const struct fb_life_unit *unit = call->argc > 2 ? fb_life_unit(call->argv[2]) : NULL;
+    bool persists = call->argc == 3 && fb_is_word(call->argv[2], "persist");
+    if (call->argc > 2 && !persists && (unit == NULL || call->argc != 4))
+        fb_call_syntax_error(call);
+    else if (unit == NULL || fb_call_life(call, unit, call->argv[3], &life_ms))
+        read_then(call, life_ms, persists ? FB_OP_PERSIST : FB_OP_READ);
+}
+
+/* ---- adding: at the source, so that two servers do not lose each other's ------------------------------------------- */
+
+static void prepare_add(const struct fb_call *call, size_t i, fb_op *op) {
+    (void)i;
+    op->kind = FB_OP_ADD;
+    op->flags = call->flags;
+    op->key = call->argv[1];
+    op->value = call->argv[2];
+    if (call->flags & FB_ADD_FLOAT)
+        return;
+    fb_buf *text = &fb_call_loop(call)->scratch;
+    text->len = 0;
+    if (fb_buf_reserve(text, 24) == FB_OK)
+        text->len = (size_t)snprintf(text->data, 24, "%" PRId64, call->number[0]);
+    op->value = fb_bytes_of(text->data, text->len);
+}
+
+void fb_finish_add(struct fb_call *call, struct fb_part *part, size_t n) {
+    (void)n;
+    int64_t number;
+    if (fb_call_failed(call, part))
+        return;
+    fb_bytes text = fb_bytes_of(part->bytes.data, part->bytes.len);
+    if (!(call->flags & FB_ADD_FLOAT) && fb_parse_integer(text, &number))
+        fb_resp_write_integer(call->out, number);
+    else
+        fb_resp_write_bulk(call->out, text);
+}
+
+static void add(struct fb_call *call, int64_t delta) {
+    call->number[0] = delta;
+    if (fb_call_maps(call, call->argv[1]))
+        fb_call_run(call, 1, prepare_add, fb_finish_add);
+}
+
+void fb_cmd_incr(struct fb_call *call) { add(call, 1); }
+void fb_cmd_decr(struct fb_call *call) { add(call, -1); }
+
+void fb_cmd_incrby(struct fb_call *call) {
+    int64_t delta;
+    if (fb_call_integer(call, call->argv[2], &delta))
+        add(call, delta);
+}
+
+void fb_cmd_decrby(struct fb_call *call) {
+    int64_t delta;
+    if (!fb_call_integer(call, call->argv[2], &delta))
+        return;
+    if (delta == INT64_MIN)
+        fb_call_error(call, "ERR", "decrement would overflow");
+    else
+        add(call, -delta);
+}
+
+void fb_cmd_incrbyfloat(struct fb_call *call) {
+    call->flags = FB_ADD_FLOAT;
+    if (fb_call_decimal(call, call->argv[2]))
+        add(call, 0);
+}

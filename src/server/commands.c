@@ -1,0 +1,265 @@
+/* The command table as rows, an index of names, and what is checked before a handler runs. */
+#include "server/commands.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    NAME_WORDS = 3,           /* names have up to 24 bytes */
+    INDEX_SIZE = 1024,        /* a power of two, about four times the number of names */
+    SHOWN_ARGS_MAX = 128,     /* bytes of arguments in "unknown command", as in Redis */
+};
+
+static const struct fb_command commands[] = {
+#define ROW(name, handler, arity, flags, first, last, step, group, since, syntax, summary)                             \
+    {name, NULL, fb_cmd_##handler, arity, flags, first, last, step, group, since, syntax, summary},
+    FB_COMMAND_MAP(ROW)
+#undef ROW
+};
+
+static const struct fb_command subcommands[] = {
+#define ROW(parent, name, handler, arity, flags, since, syntax, summary)                                               \
+    {name, parent, fb_cmd_##handler, arity, flags, 0, 0, 0, NULL, since, syntax, summary},
+    FB_SUBCOMMAND_MAP(ROW)
+#undef ROW
+};
+
+enum refusal { DATA, SCRIPT, NEVER, CLUSTER };
+
+static const struct refused {
+    const char *name;
+    enum refusal kind;
+    unsigned first;
+} refused[] = {
+#define ROW(name, kind, first) {name, kind, first},
+    FB_REFUSED_MAP(ROW)
+#undef ROW
+};
+
+enum {
+    NCOMMANDS = sizeof commands / sizeof commands[0],
+    NSUBCOMMANDS = sizeof subcommands / sizeof subcommands[0],
+    NREFUSED = sizeof refused / sizeof refused[0],
+};
+
+const struct fb_command *fb_commands(size_t *ret_count) {
+    *ret_count = NCOMMANDS;
+    return commands;
+}
+
+const struct fb_command *fb_subcommands(size_t *ret_count) {
+    *ret_count = NSUBCOMMANDS;
+    return subcommands;
+}
+
+/* ---- the index ---------------------------------------------------------------------------------------------------- */
+
+/* A name in lower case, filled up with blanks. Setting bit 5 lowers letters; what it does to other bytes is sorted out by
+ * comparing those names exactly that hold others than letters. */
+struct name { uint64_t words[NAME_WORDS]; };
+
+static struct slot {
+    struct name name;
+    uint8_t len;
+    bool has_other; /* than letters */
+    const struct fb_command *command; /* or: */
+    const struct refused *refused;
+} names[INDEX_SIZE];
+
+static struct name fold(fb_bytes text) {
+    struct name name = {{0}};
+    memcpy(&name, text.data, text.len);
+    for (int i = 0; i < NAME_WORDS; i++)
+        name.words[i] |= UINT64_C(0x2020202020202020);
+    return name;
+}
+
+static size_t place_of(const struct name *name) {
+    uint64_t h = name->words[0] ^ name->words[1] * UINT64_C(0x9e3779b97f4a7c15) ^
+                 name->words[2] * UINT64_C(0xc2b2ae3d27d4eb4f);
+    return (h * UINT64_C(0x9fb21c651e98df25)) >> 54; /* the top 10 bits: INDEX_SIZE */
+}
+
+static const struct slot *find(fb_bytes text) {
+    if (text.len > sizeof(struct name))
+        return NULL;
+    struct name name = fold(text);
+    for (size_t i = place_of(&name);; i = (i + 1) % INDEX_SIZE) {
+        const struct slot *slot = &names[i];
+        if (slot->len == 0)
+            return NULL;
+        if (slot->len == text.len && memcmp(&slot->name, &name, sizeof name) == 0 &&
+            (!slot->has_other || fb_is_word(text, slot->command ? slot->command->name : slot->refused->name)))
+            return slot;
+    }
+}
+
+static void add(const char *text, const struct fb_command *command, const struct refused *refusal) {
+    assert(strlen(text) <= sizeof(struct name));
+    struct name name = fold(FB_STR(text));
+    size_t i = place_of(&name);
+    while (names[i].len != 0)
+        i = (i + 1) % INDEX_SIZE;
+    names[i] = (struct slot){.name = name, .len = (uint8_t)strlen(text), .command = command, .refused = refusal};
+    for (const char *p = text; *p != '\0'; p++)
+        names[i].has_other |= *p < 'a' || *p > 'z';
+}
+
+static void build(void) {
+    for (size_t i = 0; i < NCOMMANDS; i++)
+        add(commands[i].name, &commands[i], NULL);
+    for (size_t i = 0; i < NREFUSED; i++)
+        add(refused[i].name, NULL, &refused[i]);
+}
+
+void fb_commands_prepare(void) {
+    static uv_once_t once = UV_ONCE_INIT;
+    uv_once(&once, build);
+}
+
+const struct fb_command *fb_command_named(fb_bytes name) {
+    const struct slot *slot = find(name);
+    return slot != NULL ? slot->command : NULL;
+}
+
+static const struct fb_command *find_subcommand(const struct fb_command *parent, fb_bytes name) {
+    for (size_t i = 0; i < NSUBCOMMANDS; i++)
+        if (strcmp(subcommands[i].parent, parent->name) == 0 && fb_is_word(name, subcommands[i].name))
+            return &subcommands[i];
+    return NULL;
+}
+
+const struct fb_command *fb_command_find(const fb_bytes *argv, size_t argc) {
+    const struct fb_command *command = fb_command_named(argv[0]);
+    return command != NULL && (command->flags & FB_CMD_PARENT) && argc > 1 ? find_subcommand(command, argv[1]) : command;
+}
+
+bool fb_arity_fits(const struct fb_command *command, size_t argc) {
+    return command->arity >= 0 ? argc == (size_t)command->arity : argc >= (size_t)-command->arity;
+}
+
+/* ---- refusing ----------------------------------------------------------------------------------------------------- */
+
+static void refuse_unknown(struct fb_call *call) {
+    char args[SHOWN_ARGS_MAX + 8];
+    size_t len = 0;
+    for (size_t i = 1; i < call->argc && len < SHOWN_ARGS_MAX; i++) {
+        size_t room = SHOWN_ARGS_MAX - len;
+        int shown = (int)(call->argv[i].len < room ? call->argv[i].len : room);
+        int n = snprintf(args + len, sizeof args - len, "'%.*s' ", shown, call->argv[i].data);
+        len = (size_t)n < sizeof args - len ? len + (size_t)n : sizeof args - 1;
+    }
+    args[len] = '\0';
+    int shown = (int)(call->argv[0].len < SHOWN_ARGS_MAX ? call->argv[0].len : SHOWN_ARGS_MAX);
+    fb_call_error(call, "ERR", "unknown command '%.*s', with args beginning with: %s", shown, call->argv[0].data, args);
+}
+
+static void refuse_subcommand(struct fb_call *call, const struct fb_command *parent) {
+    char upper[sizeof(struct name) + 1] = "";
+    for (size_t i = 0; parent->name[i] != '\0'; i++)
+        upper[i] = (char)(parent->name[i] - ('a' - 'A'));
+    int shown = (int)(call->argv[1].len < SHOWN_ARGS_MAX ? call->argv[1].len : SHOWN_ARGS_MAX);
+    fb_call_error(call, "ERR", "unknown subcommand '%.*s'. Try %s HELP.", shown, call->argv[1].data, upper);
+}
+
+static void refuse_arity(struct fb_call *call, const struct fb_command *command) {
+    fb_call_error(call, "ERR", "wrong number of arguments for '%s%s%s' command",
+                  command->parent != NULL ? command->parent : "", command->parent != NULL ? "|" : "", command->name);
+}
+
+static void refuse_data(struct fb_call *call, const struct refused *row) {
+    if (call->argc <= row->first) {
+        fb_call_error(call, "ERR", "wrong number of arguments for '%s' command", row->name);
+        return;
+    }
+    fb_bytes key = call->argv[row->first];
+    if (!fb_call_maps(call, key))
+        return;
+    fb_cache *cache = fb_call_cache(call);
+    const fb_keyspace_options *keyspace = fb_keyspace_at(cache, (unsigned)fb_keyspace_of(cache, key));
+    int shown = (int)(key.len < SHOWN_ARGS_MAX ? key.len : SHOWN_ARGS_MAX);
+    fb_call_error(call, "ERR", "'%s' is not supported on mapped key '%.*s' (keyspace '%s', as %s)", row->name, shown,
+                  key.data, keyspace->pattern, keyspace->as != NULL ? keyspace->as : "json");
+}
+
+static void refuse_known(struct fb_call *call, const struct refused *row) {
+    switch (row->kind) {
+    case DATA: refuse_data(call, row); return;
+    case SCRIPT:
+        fb_call_error(call, "ERR", "Forebay does not run scripts: '%s' needs a Redis of its own", row->name);
+        return;
+    case NEVER: fb_call_error(call, "ERR", "'%s' is not supported by Forebay", row->name); return;
+    case CLUSTER: fb_call_error(call, "ERR", "This instance has cluster support disabled"); return;
+    }
+}
+
+void fb_print_refused(FILE *out) {
+    static const char *const reasons[] = {
+        [DATA] = "On a mapped key these are refused by name; a row is not this kind of data",
+        [SCRIPT] = "Scripts are not run",
+        [NEVER] = "Replication, persistence and inspection of a Redis are not there",
+        [CLUSTER] = "Answered with `ERR This instance has cluster support disabled`",
+    };
+    fputs("\n## Refused\n", out);
+    for (size_t kind = 0; kind < sizeof reasons / sizeof reasons[0]; kind++) {
+        fprintf(out, "\n%s:", reasons[kind]);
+        for (size_t i = 0; i < NREFUSED; i++)
+            if (refused[i].kind == (enum refusal)kind)
+                fprintf(out, " `%s`", refused[i].name);
+        fputs(".\n", out);
+    }
+}
+
+/* ---- dispatch ----------------------------------------------------------------------------------------------------- */
+
+/* A browser made to send a form to this port; what follows would be commands of somebody else's choice. */
+static bool is_http(fb_bytes word) { return fb_is_word(word, "post") || fb_is_word(word, "host:"); }
+
+static enum fb_dispatch run(struct fb_call *call, const struct slot *slot) {
+    struct fb_session *session = call->session;
+    const struct fb_command *command = slot != NULL ? slot->command : NULL, *parent = command;
+    if (command != NULL && (command->flags & FB_CMD_PARENT) && call->argc > 1)
+        command = find_subcommand(parent, call->argv[1]);
+    if (command != NULL && (command->flags & (FB_CMD_WRITE | FB_CMD_ALONE)) && session->nwaits > 0)
+        return FB_DISPATCH_HOLD;
+    fb_count(&session->loop->counters.commands, 1);
+    if (command != NULL && !fb_arity_fits(command, call->argc)) {
+        refuse_arity(call, command);
+    } else if (!session->is_authenticated && (command == NULL || !(command->flags & FB_CMD_NO_AUTH))) {
+        fb_call_error(call, "NOAUTH", "Authentication required.");
+    } else if (command != NULL) {
+        call->command = command;
+        atomic_store_explicit(&session->last_command, command, memory_order_relaxed);
+        atomic_store_explicit(&session->last_tick, session->loop->tick, memory_order_relaxed);
+        command->handler(call);
+    } else if (parent != NULL) {
+        refuse_subcommand(call, parent);
+    } else if (slot != NULL) {
+        refuse_known(call, slot->refused);
+    } else {
+        if (is_http(call->argv[0]))
+            return FB_DISPATCH_HANG_UP;
+        refuse_unknown(call);
+    }
+    return FB_DISPATCH_DONE;
+}
+
+enum fb_dispatch fb_dispatch(struct fb_session *session, const fb_bytes *argv, size_t argc) {
+    struct fb_loop *loop = session->loop;
+    struct fb_call call = {.session = session, .argv = argv, .argc = argc, .is_silent = session->reply_mode != FB_REPLY_ON};
+    enum fb_reply_mode mode = session->reply_mode;
+    if (call.is_silent) {
+        call.out = &loop->trash;
+        loop->trash.buf.len = 0;
+        session->reply_mode = mode == FB_REPLY_SKIP ? FB_REPLY_ON : mode;
+    } else {
+        call.out = fb_session_sink(session);
+    }
+    call.out->version = atomic_load_explicit(&session->shown_version, memory_order_relaxed);
+    call.mark = call.out->buf.len;
+    enum fb_dispatch outcome = run(&call, find(argv[0]));
+    if (outcome == FB_DISPATCH_HOLD)
+        session->reply_mode = mode;
+    return outcome;
+}

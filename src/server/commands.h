@@ -1,0 +1,42 @@
+/* Finding commands, checking them, and the handlers of all rows of tbl/commands.h. */
+#ifndef FB_SERVER_COMMANDS_H
+#define FB_SERVER_COMMANDS_H
+
+#include "server/call.h"
+#include "tbl/commands.h"
+
+#include <stdio.h>
+
+/* Build the index of names; called before the first loop starts, any number of times. */
+void fb_commands_prepare(void);
+/* The row of a command line (of the subcommand, when there is one), or NULL. Any case. */
+const struct fb_command *fb_command_find(const fb_bytes *argv, size_t argc);
+/* The row of a first word, or NULL. */
+const struct fb_command *fb_command_named(fb_bytes name);
+/* All rows, in the order of the table; and those of FB_SUBCOMMAND_MAP. */
+const struct fb_command *fb_commands(size_t *ret_count);
+const struct fb_command *fb_subcommands(size_t *ret_count);
+bool fb_arity_fits(const struct fb_command *command, size_t argc);
+
+enum fb_dispatch { FB_DISPATCH_DONE, FB_DISPATCH_HOLD, FB_DISPATCH_HANG_UP };
+/* Carry out one request; HOLD: not begun, because it must wait for what came before (S2). */
+enum fb_dispatch fb_dispatch(struct fb_session *session, const fb_bytes *argv, size_t argc);
+
+#define FB_DECLARE_COMMAND_(name, handler, ...) fb_handler fb_cmd_##handler;
+#define FB_DECLARE_SUBCOMMAND_(parent, name, handler, ...) fb_handler fb_cmd_##handler;
+FB_COMMAND_MAP(FB_DECLARE_COMMAND_)
+FB_SUBCOMMAND_MAP(FB_DECLARE_SUBCOMMAND_)
+#undef FB_DECLARE_COMMAND_
+#undef FB_DECLARE_SUBCOMMAND_
+
+/* The version of Redis whose forms of commands clients may use; they decide by it. */
+#define FB_REDIS_VERSION "7.4.0"
+/* Copy a text a client says about itself (`what`, for the error) under the loop's lock; false: the error is written. */
+bool fb_set_client_text(struct fb_call *call, char target[FB_NAME_MAX], fb_bytes text, const char *what);
+/* The part of the reference page about commands that are refused. */
+void fb_print_refused(FILE *out);
+
+/* Append the text of INFO for the sections named (none: the default ones). */
+void fb_info_append(struct fb_server *server, const fb_bytes *sections, size_t n, fb_buf *out);
+
+#endif

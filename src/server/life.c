@@ -1,0 +1,64 @@
+/* Lives and decimal numbers as arguments. */
+#include "server/life.h"
+
+#include "base/clock.h"
+
+const struct fb_life_unit *fb_life_unit(fb_bytes word) {
+    static const struct fb_life_unit units[] = {
+        {"ex", true, false}, {"px", false, false}, {"exat", true, true}, {"pxat", false, true}};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (fb_is_word(word, units[i].word))
+            return &units[i];
+    return NULL;
+}
+
+bool fb_life_ms(const struct fb_life_unit *unit, int64_t number, int64_t *ret_ms) {
+    int64_t ms = number;
+    if (unit->is_seconds && __builtin_mul_overflow(ms, 1000, &ms))
+        return false;
+    if (unit->is_absolute && __builtin_sub_overflow(ms, fb_clock_wall_us() / 1000, &ms))
+        return false;
+    *ret_ms = ms;
+    return true;
+}
+
+bool fb_call_life(struct fb_call *call, const struct fb_life_unit *unit, fb_bytes text, int64_t *ret_ms) {
+    int64_t number, ms;
+    if (!fb_call_integer(call, text, &number))
+        return false;
+    if (number <= 0 || !fb_life_ms(unit, number, &ms)) {
+        fb_call_error(call, "ERR", "invalid expire time in '%s' command", call->command->name);
+        return false;
+    }
+    *ret_ms = ms > 0 ? ms : 1;
+    return true;
+}
+
+static size_t count_digits(fb_bytes text, size_t from) {
+    size_t i = from;
+    while (i < text.len && text.data[i] >= '0' && text.data[i] <= '9')
+        i++;
+    return i - from;
+}
+
+bool fb_call_decimal(struct fb_call *call, fb_bytes text) {
+    size_t i = text.len > 0 && (text.data[0] == '-' || text.data[0] == '+');
+    size_t whole = count_digits(text, i), fraction = 0;
+    i += whole;
+    if (i < text.len && text.data[i] == '.') {
+        fraction = count_digits(text, i + 1);
+        i += 1 + fraction;
+    }
+    bool is_number = whole + fraction > 0;
+    if (is_number && i < text.len && (text.data[i] == 'e' || text.data[i] == 'E')) {
+        i++;
+        i += i < text.len && (text.data[i] == '-' || text.data[i] == '+');
+        size_t exponent = count_digits(text, i);
+        is_number = exponent > 0 && exponent <= 3;
+        i += exponent;
+    }
+    if (is_number && i == text.len)
+        return true;
+    fb_call_error(call, "ERR", "value is not a valid float");
+    return false;
+}

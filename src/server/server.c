@@ -1,0 +1,187 @@
+/* Starting and stopping the Redis face. */
+#include "server/server.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "server/commands.h"
+#include "server/loop.h"
+
+enum {
+    THREADS_MAX = 256,
+    CLIENTS_DEFAULT = 10000,
+    ARGS_MAX = 65536,         /* an MGET of so many keys; their bytes are bounded by the query buffer */
+    INLINE_MAX = 64 * 1024,
+    STRANGER_ARGS_MAX = 10,   /* before AUTH */
+    STRANGER_BULK_MAX = 4096,
+    STRANGER_INLINE_MAX = 1024,
+};
+static const uint64_t bulk_default = 8 << 20, query_default = 16 << 20, output_default = 64 << 20;
+
+/* ---- options ------------------------------------------------------------------------------------------------------ */
+
+static void free_options(struct fb_server_options *options) {
+    for (size_t i = 0; options->listen != NULL && options->listen[i] != NULL; i++)
+        fb_mem_free((char *)options->listen[i]);
+    fb_mem_free((void *)options->listen);
+    fb_mem_free((char *)options->password);
+    fb_mem_free((char *)options->config_file);
+}
+
+/* Own copies of all strings; what has been copied is freed by free_options in any case. */
+static bool copy_options(struct fb_server_options *to, const struct fb_server_options *from) {
+    size_t n = 0;
+    while (from->listen[n] != NULL)
+        n++;
+    *to = *from;
+    to->password = fb_mem_strdup(from->password);
+    to->config_file = fb_mem_strdup(from->config_file);
+    char **listen = fb_mem_calloc(n + 1, sizeof *listen);
+    to->listen = (const char *const *)listen;
+    if (listen == NULL)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if ((listen[i] = fb_mem_strdup(from->listen[i])) == NULL)
+            return false;
+    return (to->password != NULL) == (from->password != NULL) &&
+           (to->config_file != NULL) == (from->config_file != NULL);
+}
+
+static fb_status check_options(const struct fb_server_options *options, fb_err *reterr) {
+    if (options->listen == NULL || options->listen[0] == NULL)
+        return fb_fail(reterr, FB_INVALID, "no address to listen on");
+    if (options->password != NULL && options->password[0] == '\0')
+        return fb_fail(reterr, FB_CONFIG, "the password is empty: remove server.password to ask for none");
+    if (options->threads > THREADS_MAX)
+        return fb_fail(reterr, FB_INVALID, "%u threads: at most %d", options->threads, THREADS_MAX);
+    return FB_OK;
+}
+
+static void set_defaults(struct fb_server *server) {
+    struct fb_server_options *o = &server->options;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    o->threads = o->threads > 0 ? o->threads : cores > 0 && cores <= THREADS_MAX ? (unsigned)cores : 1;
+    o->clients_max = o->clients_max > 0 ? o->clients_max : CLIENTS_DEFAULT;
+    o->bulk_max = o->bulk_max > 0 ? o->bulk_max : bulk_default;
+    o->query_buffer_max = o->query_buffer_max > 0 ? o->query_buffer_max : query_default;
+    o->output_buffer_max = o->output_buffer_max > 0 ? o->output_buffer_max : output_default;
+    server->limits[0] = (struct fb_resp_limits){STRANGER_ARGS_MAX, STRANGER_BULK_MAX, STRANGER_INLINE_MAX, false};
+    server->limits[1] = (struct fb_resp_limits){ARGS_MAX, (size_t)o->bulk_max, INLINE_MAX, true};
+}
+
+/* ---- totals ------------------------------------------------------------------------------------------------------- */
+
+void fb_server_totals(struct fb_server *server, struct fb_totals *ret_totals) {
+    struct fb_totals totals = {.rejected = atomic_load(&server->rejected)};
+    fb_keyspace_stats stats;
+    for (unsigned i = 0; i < server->nloops; i++) {
+#define ADD(name) totals.name += atomic_load_explicit(&server->loops[i].counters.name, memory_order_relaxed);
+        FB_LOOP_COUNTERS(ADD)
+#undef ADD
+    }
+    for (unsigned i = 0; i < fb_keyspace_count(server->cache); i++) {
+        if (fb_keyspace_stats_get(server->cache, i, &stats) != FB_OK)
+            continue;
+        totals.hits += stats.hits + stats.negative_hits;
+        totals.misses += stats.misses;
+        totals.expired += stats.expired;
+        totals.evicted += stats.evicted;
+    }
+    *ret_totals = totals;
+}
+
+/* ---- beginning and end -------------------------------------------------------------------------------------------- */
+
+static void make_run_id(char out[FB_RUN_ID_LEN + 1]) {
+    unsigned char random[FB_RUN_ID_LEN / 2];
+    fb_rng_system(random, sizeof random);
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(out + 2 * i, 3, "%02x", random[i]);
+}
+
+static void free_server(struct fb_server *server) {
+    fb_listeners_close(server);
+    fb_mem_free(server->loops);
+    free_options(&server->options);
+    fb_lock_finish(&server->lock);
+    fb_mem_free(server);
+}
+
+static fb_status start_loops(struct fb_server *server, fb_err *reterr) {
+    unsigned n = server->options.threads;
+    server->loops = fb_mem_calloc(n, sizeof *server->loops);
+    if (server->loops == NULL)
+        return fb_fail(reterr, FB_NOMEM, "no memory for %u event loops", n);
+    /* Before the first starts: its clock reads the counters of all. */
+    server->nloops = n;
+    for (unsigned i = 0; i < n; i++) {
+        fb_status status = fb_loop_start(&server->loops[i], server, i, reterr);
+        if (status == FB_OK)
+            continue;
+        while (i-- > 0) {
+            fb_loop_stop(&server->loops[i], 0);
+            fb_loop_join(&server->loops[i]);
+        }
+        return status;
+    }
+    return FB_OK;
+}
+
+static void stop_loops(struct fb_server *server, int64_t drain_ms) {
+    for (unsigned i = 0; i < server->nloops; i++)
+        fb_loop_stop(&server->loops[i], drain_ms);
+    for (unsigned i = 0; i < server->nloops; i++)
+        fb_loop_join(&server->loops[i]);
+}
+
+fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *options, struct fb_server **ret_server,
+                          fb_err *reterr) {
+    fb_status status = check_options(options, reterr);
+    if (status != FB_OK)
+        return status;
+    struct fb_server *server = fb_mem_calloc(1, sizeof *server);
+    if (server == NULL)
+        return fb_fail(reterr, FB_NOMEM, "no memory for a server");
+    server->cache = cache;
+    server->started = fb_clock_now();
+    server->started_wall_us = fb_clock_wall_us();
+    fb_lock_init(&server->lock, FB_LOCK_LOOP);
+    make_run_id(server->run_id);
+    fb_commands_prepare();
+    if (!copy_options(&server->options, options)) {
+        free_server(server);
+        return fb_fail(reterr, FB_NOMEM, "no memory for the options");
+    }
+    set_defaults(server);
+    if ((status = fb_listeners_open(server, reterr)) != FB_OK || (status = start_loops(server, reterr)) != FB_OK) {
+        free_server(server);
+        return status;
+    }
+    if ((status = fb_acceptor_start(server, reterr)) != FB_OK) {
+        stop_loops(server, 0);
+        free_server(server);
+        return status;
+    }
+    *ret_server = server;
+    return FB_OK;
+}
+
+unsigned fb_server_port(const struct fb_server *server) {
+    for (unsigned i = 0; i < server->nlisteners; i++)
+        if (server->listeners[i].port != 0)
+            return server->listeners[i].port;
+    return 0;
+}
+
+void fb_server_stop(struct fb_server *server, int64_t drain_ms) {
+    if (server == NULL)
+        return;
+    fb_acceptor_stop(server);
+    stop_loops(server, drain_ms);
+    free_server(server);
+}

@@ -1,0 +1,428 @@
+/* One connection: reading, the order of replies, sending, closing. */
+#include "server/session.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "server/commands.h"
+
+enum {
+    KEEPALIVE_SECONDS = 60,
+    INPUT_KEPT = 16 * 1024,  /* an empty input buffer up to this size is kept for the next request */
+    OUTPUT_MOVED = 64 * 1024, /* sent bytes are cut off the front of the buffer from this many on */
+    FIRST_TICK = 1,          /* 0 means "not counting" */
+};
+
+static size_t unsent(const struct fb_session *s) { return s->out.buf.len - s->out_start; }
+static size_t unread(const struct fb_session *s) { return s->in.len - s->in_start; }
+static bool may_begin(const struct fb_session *s) {
+    return !s->is_held && s->nwaits < FB_WAITS_MAX && !s->is_closing && !s->is_dead;
+}
+
+/* ---- sending ------------------------------------------------------------------------------------------------------ */
+
+/* One output buffer travels from connection to connection and stays in the CPU's cache; a connection owns one only
+ * while the other side is slow. */
+static void borrow_output(struct fb_session *s) {
+    if (s->out.buf.data != NULL)
+        return;
+    s->out.buf = s->loop->spare.buf;
+    s->loop->spare.buf = (fb_buf)FB_BUF_INIT;
+}
+
+static void return_output(struct fb_session *s) {
+    s->out.buf.len = s->out_start = 0;
+    if (s->loop->spare.buf.data == NULL) {
+        s->loop->spare.buf = s->out.buf;
+        s->out.buf = (fb_buf)FB_BUF_INIT;
+    } else {
+        fb_buf_free(&s->out.buf);
+    }
+}
+
+static void send_out(struct fb_session *s) {
+    while (unsent(s) > 0) {
+        ssize_t n = send(s->fd, s->out.buf.data + s->out_start, unsent(s), MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            s->is_dead |= errno != EAGAIN && errno != EWOULDBLOCK;
+            break;
+        }
+        fb_count(&s->loop->counters.bytes_out, (uint64_t)n);
+        s->out_start += (size_t)n;
+        if (unsent(s) > 0)
+            break; /* the socket is full; asking again would only be told so */
+    }
+    if (unsent(s) == 0) {
+        return_output(s);
+    } else if (s->out_start >= OUTPUT_MOVED && s->out_start >= s->out.buf.len / 2) {
+        memmove(s->out.buf.data, s->out.buf.data + s->out_start, unsent(s));
+        s->out.buf.len = unsent(s);
+        s->out_start = 0;
+    }
+}
+
+/* No connection makes us keep more than its limit. */
+static void check_output(struct fb_session *s) {
+    if (unsent(s) > FB_FLUSH_AT)
+        send_out(s);
+    size_t max = s->is_authenticated ? s->loop->server->options.output_buffer_max : FB_STRANGER_OUTPUT;
+    if (unsent(s) + s->waiting_bytes > max)
+        s->is_dead = true;
+}
+
+/* ---- order -------------------------------------------------------------------------------------------------------- */
+
+struct fb_resp_out *fb_session_sink(struct fb_session *s) {
+    if (!fb_list_is_empty(&s->waits))
+        return &fb_member_of(s->waits.prev, struct fb_wait, link)->after;
+    borrow_output(s);
+    return &s->out;
+}
+
+void fb_session_enqueue(struct fb_session *s, struct fb_wait *wait) {
+    fb_list_push_back(&s->waits, &wait->link);
+    s->nwaits++;
+    if (wait->call.command->flags & (FB_CMD_WRITE | FB_CMD_ALONE))
+        s->is_held = true;
+}
+
+static void move_reply(struct fb_session *s, struct fb_resp_out *from) {
+    s->out.failed |= from->failed;
+    s->waiting_bytes -= from->buf.len;
+    if (s->out.buf.len == 0) { /* nothing in front of it: the buffer changes hands */
+        fb_buf empty = s->out.buf;
+        s->out.buf = from->buf;
+        from->buf = empty;
+    } else if (fb_buf_append(&s->out.buf, from->buf.data, from->buf.len) != FB_OK) {
+        s->out.failed = true;
+    }
+}
+
+static void resume(struct fb_session *s);
+
+void fb_session_deliver(struct fb_session *s, struct fb_wait *wait) {
+    s->waiting_bytes += wait->reply.buf.len;
+    while (!fb_list_is_empty(&s->waits)) {
+        struct fb_wait *first = fb_member_of(s->waits.next, struct fb_wait, link);
+        if (!first->is_over)
+            break;
+        fb_list_remove(&first->link);
+        s->nwaits--;
+        if (first->is_silent) {
+            s->waiting_bytes -= first->reply.buf.len;
+            first->reply.buf.len = 0;
+        }
+        move_reply(s, &first->reply);
+        move_reply(s, &first->after);
+        fb_wait_free(first);
+    }
+    s->is_dead |= s->out.failed;
+    if (fb_list_is_empty(&s->waits))
+        s->is_held = false;
+    check_output(s);
+    resume(s);
+}
+
+/* ---- requests ----------------------------------------------------------------------------------------------------- */
+
+static void refuse(struct fb_session *s, const char *text) {
+    fb_count(&s->loop->counters.errors, 1);
+    fb_resp_write_error(fb_session_sink(s), "ERR", text);
+    s->is_closing = true;
+}
+
+/* One request; false when it has to wait for what came before. */
+static bool carry_out(struct fb_session *s, const struct fb_resp_args *args) {
+    struct fb_resp_out *sink = fb_session_sink(s);
+    size_t before = sink->buf.len;
+    switch (fb_dispatch(s, args->items, args->count)) {
+    case FB_DISPATCH_HOLD: s->is_held = true; return false;
+    case FB_DISPATCH_HANG_UP: s->is_dead = true; break;
+    case FB_DISPATCH_DONE: break;
+    }
+    if (sink != &s->out)
+        s->waiting_bytes += sink->buf.len - before;
+    s->is_dead |= sink->failed;
+    check_output(s);
+    return true;
+}
+
+/* Carry out what is complete; returns the bytes that are done with. */
+static size_t consume(struct fb_session *s, const char *data, size_t len) {
+    struct fb_loop *loop = s->loop;
+    size_t pos = 0, size;
+    fb_err err;
+    while (pos < len && len - pos >= s->need && may_begin(s)) {
+        switch (fb_resp_request(data + pos, data + len, &loop->server->limits[s->is_authenticated], &loop->args, &size,
+                                &err)) {
+        case FB_RESP_DONE:
+            if (loop->args.count > 0 && !carry_out(s, &loop->args))
+                return pos;
+            s->need = 0;
+            s->partial_since = 0;
+            pos += size;
+            break;
+        case FB_RESP_MORE:
+            s->need = size;
+            if (s->partial_since == 0)
+                s->partial_since = loop->tick + FIRST_TICK;
+            break;
+        case FB_RESP_BAD: refuse(s, err.text); break;
+        case FB_RESP_NOMEM: s->is_dead = true; break;
+        }
+    }
+    return s->is_closing || s->is_dead ? len : pos;
+}
+
+static void tidy_input(struct fb_session *s) {
+    if (unread(s) == 0) {
+        s->in.len = s->in_start = 0;
+        if (s->in.cap > INPUT_KEPT)
+            fb_buf_free(&s->in);
+    } else if (s->in_start >= s->in.len / 2) {
+        memmove(s->in.data, s->in.data + s->in_start, unread(s));
+        s->in.len = unread(s);
+        s->in_start = 0;
+    }
+}
+
+static void resume(struct fb_session *s) {
+    if (unread(s) > 0)
+        s->in_start += consume(s, s->in.data + s->in_start, unread(s));
+    tidy_input(s);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+static void check_input(struct fb_session *s) {
+    size_t max = s->is_authenticated ? s->loop->server->options.query_buffer_max : FB_STRANGER_QUERY;
+    if (unread(s) <= max || !may_begin(s))
+        return;
+    refuse(s, "Protocol error: too big request");
+    s->in.len = s->in_start = 0;
+}
+
+/* The usual case: nothing is left over from before, so the loop's buffer serves and nothing is copied. */
+static ssize_t read_fresh(struct fb_session *s) {
+    char *buffer = s->loop->read_buffer;
+    ssize_t n = recv(s->fd, buffer, FB_READ_BUFFER, 0);
+    if (n <= 0)
+        return n;
+    size_t done = consume(s, buffer, (size_t)n);
+    if (done < (size_t)n && fb_buf_append(&s->in, buffer + done, (size_t)n - done) != FB_OK)
+        s->is_dead = true;
+    return n;
+}
+
+static ssize_t read_more(struct fb_session *s) {
+    if (fb_buf_reserve(&s->in, FB_READ_BUFFER) != FB_OK) {
+        s->is_dead = true;
+        return 1;
+    }
+    ssize_t n = recv(s->fd, s->in.data + s->in.len, FB_READ_BUFFER, 0);
+    if (n > 0) {
+        s->in.len += (size_t)n;
+        resume(s);
+    }
+    return n;
+}
+
+static void read_some(struct fb_session *s) {
+    ssize_t n;
+    if (s->is_lingering)
+        n = recv(s->fd, s->loop->read_buffer, FB_READ_BUFFER, 0);
+    else
+        n = unread(s) == 0 ? read_fresh(s) : read_more(s);
+    if (n > 0) {
+        fb_count(&s->loop->counters.bytes_in, (uint64_t)n);
+        s->quiet_since = s->is_lingering ? s->quiet_since : s->loop->tick;
+        check_input(s);
+    } else if (n == 0) {
+        s->has_ended = true;
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+        s->is_dead = true;
+    }
+}
+
+/* ---- waiting and closing ------------------------------------------------------------------------------------------ */
+
+static void on_poll(uv_poll_t *poll, int status, int events) {
+    struct fb_session *s = poll->data;
+    if (status < 0)
+        s->is_dead = true;
+    else if (events & UV_READABLE)
+        read_some(s);
+    fb_session_settle(s);
+}
+
+static void wait_for_events(struct fb_session *s) {
+    bool reads = s->is_lingering || (!s->has_ended && !s->is_closing && !s->is_draining &&
+                                     (may_begin(s) || unread(s) < FB_READ_AHEAD));
+    int events = (reads ? UV_READABLE : 0) | (unsent(s) > 0 ? UV_WRITABLE : 0);
+    if (events == s->events)
+        return;
+    s->events = events;
+    if (events != 0)
+        uv_poll_start(&s->poll, events, on_poll);
+    else
+        uv_poll_stop(&s->poll);
+}
+
+void fb_session_settle(struct fb_session *s) {
+    if (!s->is_dead)
+        send_out(s);
+    if (s->nwaits == 0 && (s->has_ended || s->is_draining))
+        s->is_closing = true; /* what came before the end has been answered */
+    if (s->is_closing && !s->is_dead && s->nwaits == 0 && unsent(s) == 0 && !s->is_lingering) {
+        /* Closing with unread bytes makes the kernel throw away what the other side has not read yet, our last words
+         * among it. So say that we are through and give it a moment. */
+        s->is_lingering = !s->has_ended && !s->is_draining && shutdown(s->fd, SHUT_WR) == 0;
+        s->is_dead = !s->is_lingering;
+        s->quiet_since = s->loop->tick;
+    }
+    s->is_dead |= s->is_lingering && s->has_ended;
+    if (s->is_dead)
+        fb_session_close(s);
+    else
+        wait_for_events(s);
+}
+
+void fb_session_drain(struct fb_session *s) {
+    s->is_draining = true;
+    fb_session_settle(s);
+}
+
+void fb_session_tick(struct fb_session *s) {
+    uint32_t now = s->loop->tick;
+    bool is_stranger = !s->is_authenticated;
+    if (s->is_lingering) {
+        s->is_dead |= now - s->quiet_since >= FB_LINGER_SECONDS;
+    } else if (s->partial_since != 0 && may_begin(s)) {
+        uint32_t allowed = is_stranger ? FB_STRANGER_SECONDS : FB_PARTIAL_SECONDS + (uint32_t)(unread(s) / 1024);
+        s->is_dead |= now + FIRST_TICK - s->partial_since > allowed;
+    } else if (is_stranger) {
+        s->is_dead |= now - s->quiet_since > FB_STRANGER_IDLE_SECONDS;
+    }
+    if (unsent(s) <= FB_OUTPUT_SOFT)
+        s->soft_since = 0;
+    else if (s->soft_since == 0)
+        s->soft_since = now + FIRST_TICK;
+    else
+        s->is_dead |= now + FIRST_TICK - s->soft_since > FB_SOFT_SECONDS;
+    if (s->is_dead)
+        fb_session_close(s);
+}
+
+static void on_closed(uv_handle_t *handle) {
+    struct fb_session *s = handle->data;
+    fb_buf_free(&s->in);
+    fb_buf_free(&s->out.buf);
+    fb_mem_free(s);
+}
+
+void fb_session_close(struct fb_session *s) {
+    if (uv_is_closing((uv_handle_t *)&s->poll))
+        return;
+    s->is_dead = true;
+    struct fb_link *link;
+    while ((link = fb_list_pop_front(&s->waits)) != NULL) {
+        struct fb_wait *wait = fb_member_of(link, struct fb_wait, link);
+        if (wait->is_over) /* the others come home, find no session and end there */
+            fb_wait_free(wait);
+    }
+    fb_list_remove(&s->touched);
+    fb_loop_remove(s->loop, s);
+    atomic_fetch_sub(&s->loop->server->clients, 1);
+    uv_poll_stop(&s->poll);
+    close(s->fd);
+    uv_close((uv_handle_t *)&s->poll, on_closed);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------ */
+
+static void print_address(char out[FB_ADDRESS_MAX], const struct sockaddr_storage *address) {
+    char host[INET6_ADDRSTRLEN] = "?";
+    if (address->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+        snprintf(out, FB_ADDRESS_MAX, "%s:%u", host, ntohs(in->sin_port));
+    } else if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)address;
+        inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host);
+        snprintf(out, FB_ADDRESS_MAX, "[%s]:%u", host, ntohs(in->sin6_port));
+    } else {
+        const struct sockaddr_un *un = (const struct sockaddr_un *)address;
+        snprintf(out, FB_ADDRESS_MAX, "%s:0", un->sun_path[0] != '\0' ? un->sun_path : "unix");
+    }
+}
+
+static void note_addresses(struct fb_session *s, bool is_unix) {
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof address;
+    if (getsockname(s->fd, (struct sockaddr *)&address, &len) == 0)
+        print_address(s->local_address, &address);
+    address = (struct sockaddr_storage){0};
+    len = sizeof address;
+    if (is_unix) /* clients of a unix socket have no address of their own; Redis shows the socket's */
+        memcpy(s->address, s->local_address, sizeof s->address);
+    else if (getpeername(s->fd, (struct sockaddr *)&address, &len) == 0)
+        print_address(s->address, &address);
+}
+
+static void tune_socket(int fd) {
+    int on = 1, idle = KEEPALIVE_SECONDS;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+}
+
+void fb_session_open(struct fb_loop *loop, int fd, bool is_unix) {
+    struct fb_session *s = fb_mem_calloc(1, sizeof *s);
+    if (s == NULL)
+        goto refused;
+    s->loop = loop;
+    s->fd = fd;
+    s->out = (struct fb_resp_out)FB_RESP_OUT_INIT;
+    fb_list_init(&s->waits);
+    fb_list_init(&s->touched);
+    s->id = atomic_fetch_add(&loop->server->next_client_id, 1) + 1;
+    s->is_authenticated = loop->server->options.password == NULL;
+    s->quiet_since = loop->tick;
+    s->since_wall_us = fb_clock_wall_us();
+    atomic_store(&s->last_tick, loop->tick);
+    atomic_store(&s->shown_version, 2);
+    note_addresses(s, is_unix);
+    if (!is_unix)
+        tune_socket(fd);
+    if (uv_poll_init(&loop->uv, &s->poll, fd) != 0)
+        goto refused;
+    s->poll.data = s;
+    if (fb_loop_add(loop, s) != FB_OK) {
+        atomic_fetch_sub(&loop->server->clients, 1);
+        close(fd);
+        uv_close((uv_handle_t *)&s->poll, on_closed);
+        return;
+    }
+    fb_count(&loop->counters.connections, 1);
+    if (loop->is_draining)
+        fb_session_close(s);
+    else
+        wait_for_events(s);
+    return;
+
+refused:
+    fb_mem_free(s);
+    atomic_fetch_sub(&loop->server->clients, 1);
+    close(fd);
+}

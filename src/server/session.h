@@ -1,0 +1,96 @@
+/* One connection: bytes in, requests carried out in order, replies out in order.
+ *
+ * Order. A request that is answered at once writes into the output buffer. One that has to wait for a source becomes a
+ * *wait* at the end of the session's queue; the replies of later requests then collect behind it, in the wait itself, and
+ * move to the output buffer when it is over. So replies leave in the order of the requests whatever finishes first.
+ *
+ *   S1 replies leave in the order of the requests
+ *   S2 a request that writes (FB_CMD_WRITE, FB_CMD_ALONE) begins when the queue is empty, and nothing begins before it
+ *      is over: a connection reads its own writes
+ *   S3 nothing that another thread holds points to a session; waits know it by number (struct fb_session_ref)
+ *   S4 a session is freed only by the loop, after its handle has been closed; is_dead marks it before that */
+#ifndef FB_SERVER_SESSION_H
+#define FB_SERVER_SESSION_H
+
+#include "server/loop.h"
+
+enum {
+    FB_WAITS_MAX = 1024,            /* requests of one connection under way together */
+    FB_READ_AHEAD = 64 * 1024,      /* bytes kept while nothing may begin; then reading stops */
+    FB_FLUSH_AT = 256 * 1024,       /* output written before the read buffer is through */
+    FB_NAME_MAX = 128,              /* CLIENT SETNAME, SETINFO */
+    FB_OUTPUT_SOFT = 8 << 20,       /* unsent bytes a connection may have for FB_SOFT_SECONDS at a time */
+    FB_SOFT_SECONDS = 10,
+    FB_PARTIAL_SECONDS = 30,        /* an unfinished request, plus a second per KiB received */
+    FB_STRANGER_SECONDS = 5,        /* the same before AUTH */
+    FB_STRANGER_IDLE_SECONDS = 30,  /* saying nothing before AUTH */
+    FB_LINGER_SECONDS = 2,          /* for the other side to read our last words */
+    FB_STRANGER_QUERY = 64 * 1024,  /* buffered bytes before AUTH, in */
+    FB_STRANGER_OUTPUT = 64 * 1024, /* and out */
+};
+
+enum fb_reply_mode { FB_REPLY_ON, FB_REPLY_OFF, FB_REPLY_SKIP }; /* SKIP: for the next request */
+
+struct fb_command;
+struct fb_wait;
+
+struct fb_session {
+    struct fb_loop *loop;
+    struct fb_session_ref ref;
+    uint64_t id;
+    uv_poll_t poll;
+    int fd;
+    int events;                 /* what poll waits for now */
+
+    fb_buf in;                  /* bytes not yet carried out, from in_start on */
+    size_t in_start;
+    size_t need;                /* bytes the next request takes at least */
+    uint32_t partial_since;     /* tick; of an unfinished request */
+
+    struct fb_resp_out out;
+    size_t out_start;           /* bytes already sent */
+    struct fb_link waits;       /* struct fb_wait, oldest first */
+    unsigned nwaits;
+    size_t waiting_bytes;       /* replies collected in waits */
+    uint32_t soft_since;        /* tick since when more than FB_OUTPUT_SOFT is unsent */
+
+    struct fb_link touched;     /* in loop->touched */
+    bool is_held;               /* S2: nothing begins before the queue is empty */
+    bool is_authenticated;
+    bool is_closing;            /* no further request; close when all is sent */
+    bool is_lingering;          /* all is sent and said so; waiting for the other side's end */
+    bool has_ended;             /* the other side sends no more */
+    bool is_draining;           /* we read no more; the server is stopping */
+    bool is_dead;
+    enum fb_reply_mode reply_mode;
+    unsigned db;
+    uint32_t quiet_since;       /* tick; lingering, or a stranger's silence */
+
+    /* For CLIENT LIST. Written by the loop's thread, the texts under loop->lock. */
+    struct fb_link link;        /* loop->sessions */
+    char address[FB_ADDRESS_MAX], local_address[FB_ADDRESS_MAX];
+    char name[FB_NAME_MAX], lib_name[FB_NAME_MAX], lib_version[FB_NAME_MAX];
+    int64_t since_wall_us;
+    _Atomic uint32_t last_tick; /* of the last request */
+    _Atomic unsigned shown_db, shown_version;
+    _Atomic(const struct fb_command *) last_command;
+};
+
+/* Take over a connected socket. It is closed when there is no memory for it. */
+void fb_session_open(struct fb_loop *loop, int fd, bool is_unix);
+/* Send what there is, then close or go on waiting. To be called last after anything was done to a session. */
+void fb_session_settle(struct fb_session *session);
+/* Once a second. */
+void fb_session_tick(struct fb_session *session);
+/* No new bytes; close when everything received has been answered. */
+void fb_session_drain(struct fb_session *session);
+void fb_session_close(struct fb_session *session);
+
+/* Where the next reply belongs. */
+struct fb_resp_out *fb_session_sink(struct fb_session *session);
+/* A wait of this session is over: move on what can leave, and begin what was held up. */
+void fb_session_deliver(struct fb_session *session, struct fb_wait *wait);
+/* Put a wait at the end of the queue. */
+void fb_session_enqueue(struct fb_session *session, struct fb_wait *wait);
+
+#endif

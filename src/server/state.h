@@ -1,0 +1,94 @@
+/* What all threads of one server share. */
+#ifndef FB_SERVER_STATE_H
+#define FB_SERVER_STATE_H
+
+#include <stdatomic.h>
+
+#include <uv.h>
+
+#include "base/lock.h"
+#include "proto/resp.h"
+#include "server/server.h"
+
+enum {
+    FB_LISTENERS_MAX = 16,
+    FB_RUN_ID_LEN = 40,
+    FB_DATABASES = 16,
+    FB_ADDRESS_MAX = 120, /* "[address%zone]:port" or the path of a unix socket */
+};
+
+/* Counters a loop keeps for itself; others read them while it writes. X(name) */
+#define FB_LOOP_COUNTERS(X) X(connections) X(commands) X(errors) X(bytes_in) X(bytes_out)
+
+struct fb_loop_counters {
+#define FB_COUNTER_(name) _Atomic uint64_t name;
+    FB_LOOP_COUNTERS(FB_COUNTER_)
+#undef FB_COUNTER_
+};
+
+/* One writer per counter, so no locked instruction is needed. */
+static inline void fb_count(_Atomic uint64_t *counter, uint64_t n) {
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+/* The same figures as plain numbers: sums over the loops and the keyspaces. X(name) adds those of the server. */
+#define FB_TOTALS(X) FB_LOOP_COUNTERS(X) X(rejected) X(hits) X(misses) X(expired) X(evicted)
+struct fb_totals {
+#define FB_TOTAL_(name) uint64_t name;
+    FB_TOTALS(FB_TOTAL_)
+#undef FB_TOTAL_
+};
+
+struct fb_listener {
+    int fd;
+    unsigned port;       /* 0: a unix socket */
+    char path[108];      /* of a unix socket, to be removed at the end */
+    struct fb_server *server;
+    uv_poll_t poll;      /* the acceptor's */
+};
+
+struct fb_server {
+    /* Set before the threads start, constant afterwards. */
+    fb_cache *cache;
+    struct fb_server_options options; /* its strings are the server's own */
+    struct fb_resp_limits limits[2];  /* before AUTH, and after */
+    struct fb_loop *loops;
+    unsigned nloops;
+    fb_instant started;
+    int64_t started_wall_us;
+    char run_id[FB_RUN_ID_LEN + 1];
+
+    /* The acceptor's thread. */
+    struct fb_listener listeners[FB_LISTENERS_MAX];
+    unsigned nlisteners;
+    uv_loop_t acceptor;
+    uv_async_t acceptor_stop;
+    uv_timer_t acceptor_rest; /* runs while the process has no file descriptors left */
+    uv_thread_t acceptor_thread;
+    bool has_acceptor;
+    unsigned next_loop;
+
+    /* Any thread. */
+    _Atomic uint64_t next_client_id;
+    _Atomic unsigned clients;
+    _Atomic uint64_t rejected;
+
+    /* `lock` (rank LOOP). */
+    struct fb_lock lock;
+    struct fb_totals baseline;   /* taken off by CONFIG RESETSTAT */
+    struct fb_totals last;       /* a second ago, for the instantaneous figures */
+    uint64_t ops_per_second, in_per_second, out_per_second;
+};
+
+/* The sums since the start (not since RESETSTAT). */
+void fb_server_totals(struct fb_server *server, struct fb_totals *ret_totals);
+
+/* listen.c: open every listener of the options; on failure those already open are closed. */
+fb_status fb_listeners_open(struct fb_server *server, fb_err *reterr);
+void fb_listeners_close(struct fb_server *server);
+
+/* accept.c: the thread that takes connections and hands them to the loops in turn. */
+fb_status fb_acceptor_start(struct fb_server *server, fb_err *reterr);
+void fb_acceptor_stop(struct fb_server *server);
+
+#endif

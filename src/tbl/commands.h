@@ -1,0 +1,225 @@
+/* Every command of the Redis face, declared once. The dispatcher, COMMAND, HELP and the reference page come from here.
+ *
+ * arity      arguments with the name; negative: at least so many (Redis' convention)
+ * first,     positions of the keys: from `first` to `last` (negative: counted from the end) every `step`; 0: no keys
+ * last, step
+ * since      the version of Redis whose form of the command this is
+ * syntax     what follows the name */
+#ifndef FB_TBL_COMMANDS_H
+#define FB_TBL_COMMANDS_H
+
+enum fb_command_flags {
+    FB_CMD_READ = 1 << 0,    /* reads keys; several of one connection may be under way together */
+    FB_CMD_WRITE = 1 << 1,   /* changes keys or their life; has its connection for itself */
+    FB_CMD_FAST = 1 << 2,    /* work does not grow with the size of the value */
+    FB_CMD_ADMIN = 1 << 3,   /* concerns the server or other connections */
+    FB_CMD_ALONE = 1 << 4,   /* waits for what came before and holds up what follows, like a write */
+    FB_CMD_NO_AUTH = 1 << 5, /* allowed before AUTH */
+    FB_CMD_PARENT = 1 << 6,  /* its second word is a row of FB_SUBCOMMAND_MAP */
+};
+
+/* X(name, handler, arity, flags, first, last, step, group, since, syntax, summary); sorted by group, then name */
+#define FB_COMMAND_MAP(X)                                                                                             \
+    X("auth", auth, -2, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE, 0, 0, 0, "connection", "6.0.0",                  \
+      "[username] password", "Give the password of this server")                                                      \
+    X("client", parent, -2, FB_CMD_PARENT, 0, 0, 0, "connection", "2.4.0",                                            \
+      "subcommand [argument ...]", "Name, list and close connections")                                                \
+    X("echo", echo, 2, FB_CMD_FAST, 0, 0, 0, "connection", "1.0.0",                                                   \
+      "message", "Answer with the message")                                                                           \
+    X("hello", hello, -1, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE, 0, 0, 0, "connection", "6.2.0",                \
+      "[protover [AUTH username password] [SETNAME clientname]]", "Choose RESP2 or RESP3; may log in and set a name") \
+    X("ping", ping, -1, FB_CMD_FAST, 0, 0, 0, "connection", "1.0.0",                                                  \
+      "[message]", "Answer PONG, or with the message")                                                                \
+    X("quit", quit, -1, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE, 0, 0, 0, "connection", "1.0.0",                  \
+      "", "Close the connection after the replies before it")                                                         \
+    X("reset", reset, 1, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE, 0, 0, 0, "connection", "6.2.0",                 \
+      "", "Put the connection back into the state of a new one")                                                      \
+    X("select", select, 2, FB_CMD_FAST | FB_CMD_ALONE, 0, 0, 0, "connection", "1.0.0",                                \
+      "index", "Choose the database; keyspaces live in database 0")                                                   \
+    X("del", del, -2, FB_CMD_WRITE, 1, -1, 1, "generic", "1.0.0",                                                     \
+      "key [key ...]", "Forget cached copies (on_del: invalidate), or delete the rows (on_del: delete-row)")          \
+    X("exists", exists, -2, FB_CMD_READ | FB_CMD_FAST, 1, -1, 1, "generic", "3.0.3",                                  \
+      "key [key ...]", "Count the keys that have a row")                                                              \
+    X("expire", expire, -3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "generic", "7.0.0",                                  \
+      "key seconds [NX|XX|GT|LT]", "Shorten the life of a cached copy; the row is untouched")                         \
+    X("expireat", expireat, -3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "generic", "7.0.0",                              \
+      "key unix-time-seconds [NX|XX|GT|LT]", "Shorten the life of a cached copy to a point in time")                  \
+    X("expiretime", expiretime, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "generic", "7.0.0",                            \
+      "key", "When the cached copy ends, in seconds since 1970")                                                      \
+    X("persist", persist, 2, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "generic", "2.2.0",                                 \
+      "key", "Undo EXPIRE: the cached copy lives as long as its keyspace says")                                       \
+    X("pexpire", pexpire, -3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "generic", "7.0.0",                                \
+      "key milliseconds [NX|XX|GT|LT]", "Like EXPIRE, in milliseconds")                                               \
+    X("pexpireat", pexpireat, -3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "generic", "7.0.0",                            \
+      "key unix-time-milliseconds [NX|XX|GT|LT]", "Like EXPIREAT, in milliseconds")                                   \
+    X("pexpiretime", pexpiretime, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "generic", "7.0.0",                          \
+      "key", "Like EXPIRETIME, in milliseconds")                                                                      \
+    X("pttl", pttl, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "generic", "2.8.0",                                        \
+      "key", "Like TTL, in milliseconds")                                                                             \
+    X("touch", exists, -2, FB_CMD_READ | FB_CMD_FAST, 1, -1, 1, "generic", "3.2.1",                                   \
+      "key [key ...]", "Count the keys that have a row, and load those that are not cached")                          \
+    X("ttl", ttl, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "generic", "2.8.0",                                          \
+      "key", "Seconds the cached copy has left; -2 when there is none")                                               \
+    X("type", type, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "generic", "1.0.0",                                        \
+      "key", "string, hash, or none when there is no row")                                                            \
+    X("unlink", del, -2, FB_CMD_WRITE | FB_CMD_FAST, 1, -1, 1, "generic", "4.0.0",                                    \
+      "key [key ...]", "The same as DEL")                                                                             \
+    X("hdel", hdel, -3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "2.4.0",                                         \
+      "key field [field ...]", "Set columns to NULL")                                                                 \
+    X("hexists", hexists, 3, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                     \
+      "key field", "Is the column there and not NULL?")                                                               \
+    X("hget", hget, 3, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                           \
+      "key field", "One column of the row")                                                                           \
+    X("hgetall", hgetall, 2, FB_CMD_READ, 1, 1, 1, "hash", "2.0.0",                                                   \
+      "key", "All columns of the row that are not NULL")                                                              \
+    X("hincrby", hincrby, 4, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                    \
+      "key field increment", "Add a whole number to a column, at the source")                                         \
+    X("hincrbyfloat", hincrbyfloat, 4, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "2.6.0",                          \
+      "key field increment", "Add a decimal number to a column, at the source")                                       \
+    X("hkeys", hkeys, 2, FB_CMD_READ, 1, 1, 1, "hash", "2.0.0",                                                       \
+      "key", "Names of the columns that are not NULL")                                                                \
+    X("hlen", hlen, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                           \
+      "key", "Number of columns that are not NULL")                                                                   \
+    X("hmget", hmget, -3, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                        \
+      "key field [field ...]", "Several columns of the row")                                                          \
+    X("hmset", hmset, -4, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                       \
+      "key field value [field value ...]", "Like HSET, answering OK")                                                 \
+    X("hrandfield", hrandfield, -2, FB_CMD_READ, 1, 1, 1, "hash", "6.2.0",                                            \
+      "key [count [WITHVALUES]]", "Columns chosen at random")                                                         \
+    X("hscan", hscan, -3, FB_CMD_READ, 1, 1, 1, "hash", "2.8.0",                                                      \
+      "key cursor [MATCH pattern] [COUNT count]", "All columns in one step, filtered by name")                        \
+    X("hset", hset, -4, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "4.0.0",                                         \
+      "key field value [field value ...]", "Change columns of the row, or insert it")                                 \
+    X("hsetnx", hsetnx, 4, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                      \
+      "key field value", "Set a column only if it is NULL or the row is absent")                                      \
+    X("hstrlen", hstrlen, 3, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "hash", "3.2.0",                                     \
+      "key field", "Length of one column's text")                                                                     \
+    X("hvals", hvals, 2, FB_CMD_READ, 1, 1, 1, "hash", "2.0.0",                                                       \
+      "key", "Values of the columns that are not NULL")                                                               \
+    X("command", command, -1, FB_CMD_PARENT, 0, 0, 0, "server", "2.8.13",                                             \
+      "[subcommand [argument ...]]", "Describe the commands")                                                         \
+    X("config", parent, -2, FB_CMD_PARENT | FB_CMD_ADMIN, 0, 0, 0, "server", "2.0.0",                                 \
+      "subcommand [argument ...]", "Read the settings")                                                               \
+    X("dbsize", dbsize, 1, FB_CMD_READ | FB_CMD_FAST, 0, 0, 0, "server", "1.0.0",                                     \
+      "", "Number of cached values (never of rows)")                                                                  \
+    X("flushall", flush, -1, FB_CMD_WRITE, 0, 0, 0, "server", "6.2.0",                                                \
+      "[ASYNC|SYNC]", "Forget all cached copies; no row is deleted")                                                  \
+    X("flushdb", flush, -1, FB_CMD_WRITE, 0, 0, 0, "server", "6.2.0",                                                 \
+      "[ASYNC|SYNC]", "Forget all cached copies of the selected database; no row is deleted")                         \
+    X("info", info, -1, 0, 0, 0, 0, "server", "7.0.0",                                                                \
+      "[section ...]", "Figures of the server, the keyspaces and the sources")                                        \
+    X("time", time, 1, FB_CMD_FAST, 0, 0, 0, "server", "2.6.0",                                                       \
+      "", "The server's clock: seconds and microseconds since 1970")                                                  \
+    X("decr", decr, 2, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                        \
+      "key", "Subtract 1 from a column, at the source (as: column)")                                                  \
+    X("decrby", decrby, 3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                    \
+      "key decrement", "Subtract a whole number from a column, at the source (as: column)")                           \
+    X("get", get, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                           \
+      "key", "The value: from the cache, or loaded")                                                                  \
+    X("getdel", getdel, 2, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "6.2.0",                                    \
+      "key", "The value, then DEL")                                                                                   \
+    X("getex", getex, -2, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "6.2.0",                                     \
+      "key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST]",                  \
+      "The value, and a new life for its cached copy")                                                                \
+    X("getrange", getrange, 4, FB_CMD_READ, 1, 1, 1, "string", "2.4.0",                                               \
+      "key start end", "A part of the value")                                                                         \
+    X("getset", getset, 3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                    \
+      "key value", "Write the row, answering with the value from before")                                             \
+    X("incr", incr, 2, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                        \
+      "key", "Add 1 to a column, at the source (as: column)")                                                         \
+    X("incrby", incrby, 3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                    \
+      "key increment", "Add a whole number to a column, at the source (as: column)")                                  \
+    X("incrbyfloat", incrbyfloat, 3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "2.6.0",                          \
+      "key increment", "Add a decimal number to a column, at the source (as: column)")                                \
+    X("mget", mget, -2, FB_CMD_READ | FB_CMD_FAST, 1, -1, 1, "string", "1.0.0",                                       \
+      "key [key ...]", "Several values; the misses travel to the source together")                                    \
+    X("mset", mset, -3, FB_CMD_WRITE, 1, -1, 2, "string", "1.0.1",                                                    \
+      "key value [key value ...]", "Write several rows of one source in one transaction")                             \
+    X("msetnx", msetnx, -3, FB_CMD_WRITE, 1, -1, 2, "string", "1.0.1",                                                \
+      "key value [key value ...]", "Like MSET, only if none of the rows exists")                                      \
+    X("psetex", psetex, 4, FB_CMD_WRITE, 1, 1, 1, "string", "2.6.0",                                                  \
+      "key milliseconds value", "SET with a life for the cached copy, in milliseconds")                               \
+    X("set", set, -3, FB_CMD_WRITE, 1, 1, 1, "string", "7.0.0",                                                       \
+      "key value [NX|XX] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|"       \
+      "KEEPTTL]",                                                                                                     \
+      "Write the row as the keyspace says (write, on_set)")                                                           \
+    X("setex", setex, 4, FB_CMD_WRITE, 1, 1, 1, "string", "2.0.0",                                                    \
+      "key seconds value", "SET with a life for the cached copy, in seconds")                                         \
+    X("setnx", setnx, 3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                      \
+      "key value", "Write the row only if there is none")                                                             \
+    X("strlen", strlen, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "string", "2.2.0",                                     \
+      "key", "Length of the value in bytes")                                                                          \
+    X("substr", getrange, 4, FB_CMD_READ, 1, 1, 1, "string", "1.0.0",                                                 \
+      "key start end", "The old name of GETRANGE")
+
+/* X(parent, name, handler, arity, flags, since, syntax, summary); arity counts the parent's word too */
+#define FB_SUBCOMMAND_MAP(X)                                                                                          \
+    X("client", "getname", client_getname, 2, 0, "2.6.9", "", "The name of this connection")                          \
+    X("client", "help", help, 2, 0, "5.0.0", "", "This text")                                                         \
+    X("client", "id", client_id, 2, 0, "5.0.0", "", "The number of this connection")                                  \
+    X("client", "info", client_info, 2, 0, "6.2.0", "", "What CLIENT LIST says about this connection")                \
+    X("client", "kill", client_kill, -3, FB_CMD_ADMIN, "2.8.12",                                                      \
+      "ip:port | [ID client-id] [ADDR ip:port] [LADDR ip:port] [USER username] [SKIPME yes|no]",                      \
+      "Close connections")                                                                                            \
+    X("client", "list", client_list, -2, FB_CMD_ADMIN, "6.2.0", "[TYPE type] [ID client-id ...]",                     \
+      "A line for every connection")                                                                                  \
+    X("client", "no-evict", client_switch, 3, 0, "7.0.0", "ON|OFF", "Accepted; connections are never evicted")        \
+    X("client", "no-touch", client_switch, 3, 0, "7.2.0", "ON|OFF", "Accepted; without effect")                       \
+    X("client", "reply", client_reply, 3, FB_CMD_ALONE, "3.2.0", "ON|OFF|SKIP", "Whether replies are sent")           \
+    X("client", "setinfo", client_setinfo, 4, FB_CMD_ALONE, "7.2.0", "LIB-NAME name | LIB-VER version",               \
+      "Say which client library this is")                                                                             \
+    X("client", "setname", client_setname, 3, FB_CMD_ALONE, "2.6.9", "name", "Give this connection a name")           \
+    X("command", "count", command_count, 2, 0, "2.8.13", "", "How many commands there are")                           \
+    X("command", "docs", command_docs, -2, 0, "7.0.0", "[command ...]", "What commands are for")                      \
+    X("command", "getkeys", command_getkeys, -3, 0, "2.8.13", "command [argument ...]", "The keys of a command line") \
+    X("command", "help", help, 2, 0, "5.0.0", "", "This text")                                                        \
+    X("command", "info", command_info, -2, 0, "2.8.13", "[command ...]", "Arity, flags and key positions")            \
+    X("command", "list", command_list, -2, 0, "7.0.0", "[FILTERBY MODULE name|ACLCAT category|PATTERN pattern]",      \
+      "Names of the commands")                                                                                        \
+    X("config", "get", config_get, -3, FB_CMD_ADMIN, "7.0.0", "pattern [pattern ...]", "Settings by glob pattern")    \
+    X("config", "help", help, 2, 0, "5.0.0", "", "This text")                                                         \
+    X("config", "resetstat", config_resetstat, 2, FB_CMD_ADMIN, "2.0.0", "", "Start INFO's counters anew")            \
+    X("config", "rewrite", config_rewrite, 2, FB_CMD_ADMIN, "2.8.0", "", "Refused: the file is the operator's")       \
+    X("config", "set", config_set, -4, FB_CMD_ADMIN, "7.0.0", "parameter value [parameter value ...]",                \
+      "Refused: settings change in the file")
+
+/* Redis' commands that are known and refused, so that the reason can be said. X(name, kind, first key)
+ *   DATA     works on a kind of data that a row is not; named with its key and keyspace
+ *   SCRIPT   would run a program inside the server
+ *   NEVER    replication, persistence and inspection that a cache in front of a database does not have
+ *   CLUSTER  clients probe for it and know the answer */
+#define FB_REFUSED_MAP(X)                                                                                             \
+    X("append", DATA, 1) X("bitcount", DATA, 1) X("bitfield", DATA, 1) X("bitfield_ro", DATA, 1)                      \
+    X("bitop", DATA, 2) X("bitpos", DATA, 1) X("blmove", DATA, 1) X("blmpop", DATA, 3) X("blpop", DATA, 1)            \
+    X("brpop", DATA, 1) X("brpoplpush", DATA, 1) X("bzmpop", DATA, 3) X("bzpopmax", DATA, 1) X("bzpopmin", DATA, 1)   \
+    X("copy", DATA, 1) X("dump", DATA, 1) X("geoadd", DATA, 1) X("geodist", DATA, 1) X("geohash", DATA, 1)            \
+    X("geopos", DATA, 1) X("georadius", DATA, 1) X("georadiusbymember", DATA, 1) X("geosearch", DATA, 1)              \
+    X("geosearchstore", DATA, 1) X("getbit", DATA, 1) X("lcs", DATA, 1) X("lindex", DATA, 1) X("linsert", DATA, 1)    \
+    X("llen", DATA, 1) X("lmove", DATA, 1) X("lmpop", DATA, 2) X("lpop", DATA, 1) X("lpos", DATA, 1)                  \
+    X("lpush", DATA, 1) X("lpushx", DATA, 1) X("lrange", DATA, 1) X("lrem", DATA, 1) X("lset", DATA, 1)               \
+    X("ltrim", DATA, 1) X("move", DATA, 1) X("pfadd", DATA, 1) X("pfcount", DATA, 1) X("pfmerge", DATA, 1)            \
+    X("rename", DATA, 1) X("renamenx", DATA, 1) X("restore", DATA, 1) X("rpop", DATA, 1) X("rpoplpush", DATA, 1)      \
+    X("rpush", DATA, 1) X("rpushx", DATA, 1) X("sadd", DATA, 1) X("scard", DATA, 1) X("sdiff", DATA, 1)               \
+    X("sdiffstore", DATA, 1) X("setbit", DATA, 1) X("setrange", DATA, 1) X("sinter", DATA, 1)                         \
+    X("sintercard", DATA, 2) X("sinterstore", DATA, 1) X("sismember", DATA, 1) X("smembers", DATA, 1)                 \
+    X("smismember", DATA, 1) X("smove", DATA, 1) X("sort", DATA, 1) X("sort_ro", DATA, 1) X("spop", DATA, 1)          \
+    X("srandmember", DATA, 1) X("srem", DATA, 1) X("sscan", DATA, 1) X("sunion", DATA, 1) X("sunionstore", DATA, 1)   \
+    X("xack", DATA, 1) X("xadd", DATA, 1) X("xautoclaim", DATA, 1) X("xclaim", DATA, 1) X("xdel", DATA, 1)            \
+    X("xgroup", DATA, 2) X("xinfo", DATA, 2) X("xlen", DATA, 1) X("xpending", DATA, 1) X("xrange", DATA, 1)           \
+    X("xrevrange", DATA, 1) X("xtrim", DATA, 1) X("zadd", DATA, 1) X("zcard", DATA, 1) X("zcount", DATA, 1)           \
+    X("zdiff", DATA, 2) X("zdiffstore", DATA, 1) X("zincrby", DATA, 1) X("zinter", DATA, 2) X("zintercard", DATA, 2)  \
+    X("zinterstore", DATA, 1) X("zlexcount", DATA, 1) X("zmpop", DATA, 2) X("zmscore", DATA, 1)                       \
+    X("zpopmax", DATA, 1) X("zpopmin", DATA, 1) X("zrandmember", DATA, 1) X("zrange", DATA, 1)                        \
+    X("zrangebylex", DATA, 1) X("zrangebyscore", DATA, 1) X("zrangestore", DATA, 1) X("zrank", DATA, 1)               \
+    X("zrem", DATA, 1) X("zremrangebylex", DATA, 1) X("zremrangebyrank", DATA, 1) X("zremrangebyscore", DATA, 1)      \
+    X("zrevrange", DATA, 1) X("zrevrangebylex", DATA, 1) X("zrevrangebyscore", DATA, 1) X("zrevrank", DATA, 1)        \
+    X("zscan", DATA, 1) X("zscore", DATA, 1) X("zunion", DATA, 2) X("zunionstore", DATA, 1)                           \
+    X("eval", SCRIPT, 0) X("eval_ro", SCRIPT, 0) X("evalsha", SCRIPT, 0) X("evalsha_ro", SCRIPT, 0)                   \
+    X("fcall", SCRIPT, 0) X("fcall_ro", SCRIPT, 0) X("function", SCRIPT, 0) X("script", SCRIPT, 0)                    \
+    X("bgrewriteaof", NEVER, 0) X("bgsave", NEVER, 0) X("debug", NEVER, 0) X("failover", NEVER, 0)                    \
+    X("migrate", NEVER, 0) X("module", NEVER, 0) X("psync", NEVER, 0) X("replconf", NEVER, 0)                         \
+    X("replicaof", NEVER, 0) X("restore-asking", NEVER, 0) X("save", NEVER, 0) X("shutdown", NEVER, 0)                \
+    X("slaveof", NEVER, 0) X("swapdb", NEVER, 0) X("sync", NEVER, 0)                                                  \
+    X("asking", CLUSTER, 0) X("cluster", CLUSTER, 0) X("readonly", CLUSTER, 0) X("readwrite", CLUSTER, 0)
+
+#endif
