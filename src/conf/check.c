@@ -1,4 +1,5 @@
 /* What must hold together, beyond each setting being right by itself. Nothing here asks a database. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -61,20 +62,24 @@ static void check_required(struct fb_conf_details *d, const struct fb_object *ob
     }
 }
 
+static char as_in_variable(char c) { return (char)(c == '-' ? '_' : toupper((unsigned char)c)); }
+
+static bool is_alike(const char *a, const char *b) {
+    while (*a != '\0' && as_in_variable(*a) == as_in_variable(*b)) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
 /* Names that are spelled alike in the environment (my-shop, my_shop) could not be told apart there. */
 static void check_names(struct fb_conf_details *d, const struct fb_object *source) {
     for (size_t i = 0; d->objects[i] != source; i++) {
         const struct fb_object *other = d->objects[i];
-        if (other->scope != FB_SCOPE_SOURCE || strlen(other->name) != strlen(source->name))
+        if (other->scope != FB_SCOPE_SOURCE || !is_alike(other->name, source->name))
             continue;
-        struct fb_nearest near = {.word = source->name,
-                                  .distance = 1}; /* distance 0: the same but for case, '-', '_' */
-        fb_nearest_offer(&near, other->name);
-        if (near.best != NULL) {
-            fb_fault(d, &source->where, "name", "the names '%s' and '%s' are too much alike", other->name,
-                     source->name);
-            fb_help(d, "variables like FOREBAY_SOURCE_NAME_URL could not tell them apart; rename one");
-        }
+        fb_fault(d, &source->where, "name", "the names '%s' and '%s' are too much alike", other->name, source->name);
+        fb_help(d, "variables like FOREBAY_SOURCE_NAME_URL could not tell them apart; rename one");
     }
 }
 

@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "conf/details.h"
-#include "conf/yaml.h"
+#include "conf/tree.h"
 #include "policy/policy.h"
 
 /* ---- the file --------------------------------------------------------------------------------------------------- */

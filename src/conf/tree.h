@@ -2,8 +2,8 @@
  *
  * Anchors, aliases, tags, several documents and keys that are no scalars are refused; depth and size are bounded. No
  * scalar is typed here. */
-#ifndef FB_CONF_YAML_H
-#define FB_CONF_YAML_H
+#ifndef FB_CONF_TREE_H
+#define FB_CONF_TREE_H
 
 #include "conf/details.h"
 

@@ -1,5 +1,5 @@
 /* From libyaml's events to a tree. */
-#include "conf/yaml.h"
+#include "conf/tree.h"
 
 #include <string.h>
 #include <yaml.h>
