@@ -18,11 +18,12 @@ FLOORS = {
     "base": 0, "tbl": 0,
 }
 
-# Folders that see less than their floor would allow: the processes use the cache through its public API alone.
+# Folders that see less than their floor would allow: they use the cache through its public API alone, and beside it only
+# pure functions.
 SEES_ONLY = {
     "server": {"server", "proto", "conf", "base", "tbl"},
     "cli": {"cli", "server", "proto", "conf", "base", "tbl"},
-    "conf": {"conf", "policy", "base", "tbl"},
+    "conf": {"conf", "policy", "proto", "rows", "base", "tbl"},
 }
 
 # The libraries of others, and the folders that may know them.
