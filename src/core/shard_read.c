@@ -148,6 +148,23 @@ static void free_flight(struct fb_flight *flight) {
     fb_mem_free(flight);
 }
 
+static void unseat(struct fb_shard *shard, struct fb_waiter *waiter, struct fb_link *homeless) {
+    fb_list_remove(&waiter->link);
+    fb_list_remove(&waiter->timed);
+    waiter->flight = NULL;
+    shard->nwaiters--;
+    fb_list_push_back(homeless, &waiter->link);
+}
+
+/* The end of an application's lease without an answer for those who wait for it. */
+static void end_lease(struct fb_shard *shard, struct fb_coord *coord, struct fb_flight *flight,
+                      struct fb_link *homeless) {
+    while (!fb_list_is_empty(&flight->waiters))
+        unseat(shard, fb_member_of(flight->waiters.next, struct fb_waiter, link), homeless);
+    coord->nflights--;
+    free_flight(flight);
+}
+
 void fb_coord_fence(struct fb_shard *shard, struct fb_coord *coord, struct fb_link *homeless) {
     struct fb_flight *flight = coord->leased;
     coord->lease = 0;
@@ -156,15 +173,7 @@ void fb_coord_fence(struct fb_shard *shard, struct fb_coord *coord, struct fb_li
         return;
     flight->token = 0;
     if (flight->is_lease) {
-        for (struct fb_link *l; (l = fb_list_pop_front(&flight->waiters)) != NULL;) {
-            struct fb_waiter *waiter = fb_member_of(l, struct fb_waiter, link);
-            fb_list_remove(&waiter->timed);
-            waiter->flight = NULL;
-            shard->nwaiters--;
-            fb_list_push_back(homeless, l);
-        }
-        coord->nflights--;
-        free_flight(flight);
+        end_lease(shard, coord, flight, homeless);
     } else if (!flight->is_dispatched && coord->fresh == NULL) {
         /* Not sent yet: what it will read is from after this moment, so others may still join it. */
         coord->fresh = flight;
@@ -212,14 +221,15 @@ static uint32_t cost_us(const struct fb_flight *flight, fb_instant now) {
     return us < 0 ? 0 : us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
 }
 
-/* FILL: the flight holds the lease, so what it brings is kept. Errors are never kept. */
-static void fill(struct fb_shard *shard, struct fb_flight *flight, fb_status status, fb_kind kind, fb_bytes value,
+/* FILL: the flight holds the lease, so what it brings is kept. Errors are never kept. False when it is no error and
+ * has outlived its life on the way: then it is good for those who asked before it was sent, and for nobody else. */
+static bool fill(struct fb_shard *shard, struct fb_flight *flight, fb_status status, fb_kind kind, fb_bytes value,
                  fb_instant now, uint16_t draw) {
     struct fb_coord *coord = flight->coord;
     coord->lease = 0;
     coord->leased = NULL;
     if (status != FB_OK && status != FB_NOTFOUND)
-        return;
+        return true;
     struct fb_stamp stamp = {
         .birth = flight->sent,
         .cost_us = cost_us(flight, now),
@@ -228,6 +238,7 @@ static void fill(struct fb_shard *shard, struct fb_flight *flight, fb_status sta
         .kind = (uint8_t)(status == FB_OK ? kind : FB_KIND_NONE),
     };
     fb_shard_keep(shard, coord->hash, fb_coord_key(coord), &stamp, value);
+    return fb_freshness(&stamp, &shard->policies[stamp.keyspace], now) == FB_VERDICT_FRESH;
 }
 
 static bool may_have_refused(const struct fb_waiter *waiter) { return waiter->leads || waiter->before_dispatch; }
@@ -237,12 +248,12 @@ void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instan
     struct fb_coord *coord = flight->coord;
     fb_keyspace_stats *count = fb_shard_count(shard, flight->keyspace);
     bool is_error = flight->status < 0;
-    bool is_kept = coord->leased == flight;
+    bool is_kept = coord->leased == flight, is_for_all = is_error;
     struct fb_link bounced = FB_LIST_INIT(bounced);
 
     if (is_kept)
-        fill(shard, flight, flight->status, flight->value != NULL ? flight->value->kind : FB_KIND_NONE,
-             fb_value_bytes(flight->value), now, draw);
+        is_for_all = fill(shard, flight, flight->status, flight->value != NULL ? flight->value->kind : FB_KIND_NONE,
+                          fb_value_bytes(flight->value), now, draw);
     else if (!is_error)
         count->fills_refused++;
     if (coord->fresh == flight)
@@ -253,16 +264,12 @@ void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instan
         struct fb_waiter *waiter = fb_member_of(l, struct fb_waiter, link);
         next = l->next;
         /* An error is no value: it cannot be stale, and everyone who waited for it should know it (S6). */
-        if (is_kept || is_error || may_have_refused(waiter)) {
+        if (is_for_all || may_have_refused(waiter)) {
             fb_waiter_answer(shard, waiter, flight->status, flight->value, fx);
             continue;
         }
-        fb_list_remove(&waiter->link);
-        fb_list_remove(&waiter->timed);
-        shard->nwaiters--;
-        waiter->flight = NULL;
         waiter->bounced = true;
-        fb_list_push_back(&bounced, &waiter->link);
+        unseat(shard, waiter, &bounced);
     }
     fb_coord_rehouse(shard, coord, &bounced, now, fx);
     coord->nflights--;
@@ -288,13 +295,12 @@ fb_status fb_shard_fill(struct fb_shard *shard, uint64_t hash, fb_bytes key, uin
             fb_coord_fence(shard, coord, &homeless);
             result = FB_NOMEM;
         } else {
-            fill(shard, flight, status, kind, value, now, draw);
-            while (!fb_list_is_empty(&flight->waiters))
+            bool is_for_all = fill(shard, flight, status, kind, value, now, draw);
+            while (is_for_all && !fb_list_is_empty(&flight->waiters))
                 fb_waiter_answer(shard, fb_member_of(flight->waiters.next, struct fb_waiter, link), status,
                                  status == FB_OK ? copy : NULL, fx);
             fb_value_unref(copy);
-            coord->nflights--;
-            free_flight(flight);
+            end_lease(shard, coord, flight, &homeless);
         }
     }
     fb_coord_rehouse(shard, coord, &homeless, now, fx);

@@ -20,6 +20,8 @@ void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct 
     coord->nqueued--;
     coord->active = writer;
     writer->is_granted = true;
+    /* The doubted write may land after this one, however late this one's end is told. */
+    writer->is_contended = coord->in_doubt;
     fb_coord_fence(shard, coord, homeless);
     (void)forget(shard, coord->hash, fb_coord_key(coord), &stamp);
     writer->expires = writer->window.ns > 0 ? fb_after(now, writer->window) : FB_NEVER;
@@ -54,7 +56,7 @@ void fb_shard_end(struct fb_shard *shard, struct fb_writer *writer, enum fb_writ
                   fb_instant birth, uint32_t cap_ms, fb_instant now, uint16_t draw, struct fb_effects *fx) {
     struct fb_coord *coord = writer->coord;
     struct fb_link homeless = FB_LIST_INIT(homeless);
-    bool may_keep = !writer->is_contended && !coord->in_doubt;
+    bool may_keep = !writer->is_contended;
 
     coord->active = NULL;
     writer->coord = NULL;
