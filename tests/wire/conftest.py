@@ -68,13 +68,19 @@ def to_yaml(node, indent=""):
     return "\n".join(lines)
 
 
+def clean_environment():
+    """The environment without what would configure Forebay."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
+
+
 class Process:
     """A program that runs beside a test and is stopped by its id; `started` learns of it at once."""
 
     def __init__(self, started, name, command, folder):
         self.name, self.log_path = name, os.path.join(folder, f"{name}.log")
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder,
+                                            env=clean_environment())
         self.pid = self.process.pid
         started.append(self)
 
