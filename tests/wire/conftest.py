@@ -157,6 +157,11 @@ class Forebay(Process):
                 current[field] = value
         return sections
 
+    def source(self, name="shop"):
+        """The counters of a source."""
+        line = self.info("forebay_sources")["forebay_sources"][f"source_{name}"]
+        return {field: int(number) for field, number in (part.split("=") for part in line.split(","))}
+
     def finish(self):
         """What the fixture asks of every server at the end of its test."""
         if self.process.returncode == -signal.SIGKILL:
