@@ -14,60 +14,84 @@ static bool quotes(const char *text, const char *value) {
     return false;
 }
 
-static bool quotes_setting(const char *text, const struct fb_setting *setting, const void *data, size_t *ret_len) {
-    bool is_quoted = false;
+/* Where the text quotes the setting's value, or one of its items; NULL: it does not. */
+static const struct fb_origin *quoted_at(const char *text, const struct fb_setting *setting, const void *data,
+                                         const struct fb_origin *origin, size_t *ret_len) {
+    const struct fb_origin *at = NULL;
     const char *value = fb_setting_string(setting, data);
     const char *const *list = fb_setting_list(setting, data);
     *ret_len = value != NULL ? strlen(value) : 0;
-    if (value != NULL)
-        is_quoted = quotes(text, value) || (strncmp(value, "column:", 7) == 0 && quotes(text, value + 7));
+    if (value != NULL && (quotes(text, value) || (strncmp(value, "column:", 7) == 0 && quotes(text, value + 7))))
+        at = origin;
     for (size_t i = 0; list != NULL && list[i] != NULL; i++)
         if (quotes(text, list[i])) {
-            is_quoted = true;
+            at = origin->items != NULL ? &origin->items[i] : origin;
             *ret_len = strlen(list[i]);
         }
-    return is_quoted;
+    return at;
 }
 
-/* A source says what is wrong in words, not which setting said so: point at the setting whose value it quotes (the
- * longest), else at the statement or table, which is what most of its complaints are about. */
-static const struct fb_origin *place_of_fault(const struct fb_object *object, const char *text) {
+/* A source says what is wrong in words: "keyspace 'PATTERN': [SETTING: ]what (did you mean 'name'?)". Taken apart. */
+struct complaint {
+    const char *text;
+    int text_len;
+    const char *hint;  /* "did you mean 'name'?", or NULL */
+    int hint_len;
+    const struct fb_origin *at;
+};
+
+/* Point at the setting that is named, else at the one whose value is quoted (the longest); what is said about
+ * parameters belongs to the pattern, and the rest to the keyspace as a whole. */
+static const struct fb_origin *place_of(const struct fb_object *object, const char *text) {
     size_t n, best_len = 0;
     const struct fb_setting *rows = fb_settings_of(object->scope, &n);
     const struct fb_origin *best = NULL;
     for (size_t i = 0; i < n; i++) {
+        size_t len = strlen(rows[i].name);
+        if (strncmp(text, rows[i].name, len) == 0 && strncmp(text + len, ": ", 2) == 0 &&
+            object->origins[i].kind >= FB_ORIGIN_FILE && rows[i].type != FB_TYPE_NAMES)
+            return &object->origins[i];
+    }
+    if (strstr(text, "parameter") != NULL)
+        return &object->where;
+    for (size_t i = 0; i < n; i++) {
         size_t len;
-        bool is_text = rows[i].type == FB_TYPE_TEXT || rows[i].type == FB_TYPE_NAMES || rows[i].type == FB_TYPE_SHAPE;
-        if (object->origins[i].kind >= FB_ORIGIN_FILE && is_text &&
-            quotes_setting(text, &rows[i], object->data, &len) && len > best_len) {
-            best = &object->origins[i];
+        const struct fb_origin *at = quoted_at(text, &rows[i], object->data, &object->origins[i], &len);
+        if (object->origins[i].kind >= FB_ORIGIN_FILE && at != NULL && len > best_len) {
+            best = at;
             best_len = len;
         }
-    }
-    static const char *const statements[] = {"store", "delete", "load"};
-    for (size_t i = 0; best == NULL && i < sizeof statements / sizeof statements[0]; i++) {
-        const struct fb_origin *origin = fb_object_origin(object, statements[i]);
-        size_t len = strlen(statements[i]);
-        if (origin->kind >= FB_ORIGIN_FILE && strncmp(text, statements[i], len) == 0 &&
-            !(text[len] >= 'a' && text[len] <= 'z'))
-            best = origin;
     }
     return best != NULL ? best : &object->where;
 }
 
-/* "…; did you mean …": what stands behind the last semicolon is the help. */
-static void fault_of(struct fb_conf_details *d, const struct fb_origin *at, const char *code, const fb_err *err,
-                     const char *help) {
-    const char *semicolon = NULL;
-    for (const char *p = err->text; (p = strstr(p, "; ")) != NULL; p++)
-        semicolon = p;
-    if (semicolon == NULL) {
-        fb_fault(d, at, code, "%s", err->text);
-        fb_help(d, "%s", help);
-    } else {
-        fb_fault(d, at, code, "%.*s", (int)(semicolon - err->text), err->text);
-        fb_help(d, "%s", semicolon + 2);
+static struct complaint take_apart(const struct fb_object *object, const char *text) {
+    struct complaint c = {.at = &object->where};
+    const char *name = strstr(text, object->name);
+    size_t len = strlen(object->name);
+    if (strncmp(text, "keyspace '", strlen("keyspace '")) == 0 && name == text + strlen("keyspace '") &&
+        strncmp(name + len, "': ", 3) == 0)
+        text = name + len + 3;
+    const char *hint = strstr(text, " (did you mean '");
+    size_t all = strlen(text);
+    c.text = text;
+    c.text_len = (int)(hint != NULL ? (size_t)(hint - text) : all);
+    if (hint != NULL && text[all - 1] == ')') {
+        c.hint = hint + 2;
+        c.hint_len = (int)(text + all - 1 - c.hint);
     }
+    c.at = object->scope == FB_SCOPE_KEYSPACE ? place_of(object, text) : fb_object_origin(object, "url");
+    return c;
+}
+
+static void fault_of(struct fb_conf_details *d, const struct fb_object *object, const char *code, const fb_err *err,
+                     const char *help) {
+    struct complaint c = take_apart(object, err->text);
+    fb_fault(d, c.at, code, "%.*s", c.text_len, c.text);
+    if (c.hint != NULL)
+        fb_help(d, "%.*s", c.hint_len, c.hint);
+    else
+        fb_help(d, "%s", help);
 }
 
 static fb_status open_sources(struct fb_conf *conf, fb_cache *cache, fb_source **sources) {
@@ -76,7 +100,6 @@ static fb_status open_sources(struct fb_conf *conf, fb_cache *cache, fb_source *
     for (size_t i = 0; i < conf->nsources; i++) {
         const struct fb_conf_source *s = &conf->sources[i];
         const struct fb_object *object = fb_object_find(d, FB_SCOPE_SOURCE, s->name);
-        const struct fb_origin *url = fb_object_origin(object, "url");
         fb_err err = {0};
         fb_status status = fb_source_open(cache, s->name, s->open_url, &s->options, &sources[i], &err);
         if (status == FB_NOMEM)
@@ -85,8 +108,11 @@ static fb_status open_sources(struct fb_conf *conf, fb_cache *cache, fb_source *
             continue;
         sources[i] = NULL;
         bool is_down = status == FB_DOWN;
-        fault_of(d, url, is_down ? "source-down" : "source", &err,
-                 is_down ? "start the database, or correct the URL" : "correct the URL");
+        bool is_file = strncmp(s->url, "sqlite:", strlen("sqlite:")) == 0;
+        fault_of(d, object, is_down ? "source-down" : "source", &err,
+                 is_file   ? "the file must exist; a relative path begins where forebay is started"
+                 : is_down ? "start the database, or correct the URL"
+                           : "correct the URL");
         worst = is_down && worst != FB_CONFIG ? FB_DOWN : FB_CONFIG;
     }
     return worst;
@@ -111,7 +137,7 @@ static fb_status add_keyspaces(struct fb_conf *conf, fb_cache *cache, fb_source 
         if (status == FB_OK)
             continue;
         bool is_down = status == FB_DOWN;
-        fault_of(d, place_of_fault(object, err.text), is_down ? "source-down" : "keyspace", &err,
+        fault_of(d, object, is_down ? "source-down" : "keyspace", &err,
                  is_down ? "start the database, or correct the URL of its source"
                          : "compare the keyspace with the database's tables and columns");
         worst = is_down && worst != FB_CONFIG ? FB_DOWN : FB_CONFIG;

@@ -96,6 +96,7 @@ void fb_object_assign(struct fb_conf_details *d, struct fb_object *object, const
     struct fb_origin *origin = fb_object_origin(object, setting->name);
     bool is_literal = at->kind == FB_ORIGIN_ENVIRONMENT && at->reference == NULL;
     *origin = *at;
+    origin->items = ats;
     if (!fb_setting_parse(setting, &d->arena, items, n, is_literal, object->data, &complaint)) {
         fb_fault(d, ats != NULL && n > 0 ? &ats[complaint.item] : at, complaint.code, "%s", complaint.text);
         fb_help(d, "%s", complaint.help);
