@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "cli/demo_load.h"
 #include "cli/port_user.h"
 #include "cli/shop.h"
@@ -25,9 +26,10 @@
 
 enum {
     PORT = 6380,
-    SECONDS = 3,              /* of each of the four measurements */
+    SECONDS = 2,              /* of each of the six measurements */
     ADDED_MS = 5,             /* what a database in another room costs per query */
     DRAIN_MS = 1000,
+    COMPARED = 1000,          /* rows compared at a time */
     SEED = 17,
 };
 
@@ -37,7 +39,7 @@ enum { OPT_ONCE, OPT_PORT, OPT_SECONDS, OPT_KEEP };
 static const struct fb_cli_option options[] = {
     {"once", 0, NULL, "end after the measurements", OPT_ONCE},
     {"port", 'p', "N", "serve on this port (6380)", OPT_PORT},
-    {"seconds", 's', "N", "length of each of the four measurements (3)", OPT_SECONDS},
+    {"seconds", 's', "N", "length of each of the six measurements (2)", OPT_SECONDS},
     {"keep", 0, "DIR", "make the shop (and a forebay.yaml) there and leave it", OPT_KEEP},
     {0},
 };
@@ -185,94 +187,100 @@ struct outcome {
     fb_span read_p50, read_p99, write_p50;
 };
 
-static fb_status run_load(struct demo *d, unsigned port, int64_t added_ms, struct fb_demo_result *result, fb_err *err) {
+static fb_status run_load(struct demo *d, unsigned port, int64_t added_ms, uint64_t seed, struct outcome *ret,
+                          fb_err *err) {
+    static struct fb_demo_result result; /* large because of its histograms */
     _Atomic bool stop = false;
     struct fb_demo_clients *clients;
     const struct fb_demo_load load = {
-        .database = d->database, .port = port, .added = fb_ms(added_ms), .size = shop_size, .seed = SEED, .stop = &stop,
+        .database = d->database, .port = port, .added = fb_ms(added_ms), .size = shop_size, .seed = seed, .stop = &stop,
     };
     fb_status s = fb_demo_load_begin(&load, &clients, err);
     if (s != FB_OK)
         return s;
     bool is_over = rest(d, d->length);
     atomic_store(&stop, true);
-    fb_demo_load_end(clients, result);
+    fb_demo_load_end(clients, &result);
     if (is_over)
         return fb_fail(err, FB_CLOSED, "stopped");
-    if (result->errors > 0)
+    if (result.errors > 0)
         return fb_fail(err, FB_SOURCE, "%llu of %llu requests failed, the first with: %.200s",
-                       (unsigned long long)result->errors, (unsigned long long)result->requests, result->first_error);
+                       (unsigned long long)result.errors, (unsigned long long)result.requests, result.first_error);
+    *ret = (struct outcome){
+        .requests = result.requests, .queries = result.queries,
+        .read_p50 = fb_hist_quantile(&result.reads_latency, 0.5),
+        .read_p99 = fb_hist_quantile(&result.reads_latency, 0.99),
+        .write_p50 = fb_hist_quantile(&result.writes_latency, 0.5),
+    };
     return FB_OK;
 }
 
-static struct outcome outcome_of(const struct fb_demo_result *r) {
-    return (struct outcome){
-        .requests = r->requests, .queries = r->queries,
-        .read_p50 = fb_hist_quantile(&r->reads_latency, 0.5), .read_p99 = fb_hist_quantile(&r->reads_latency, 0.99),
-        .write_p50 = fb_hist_quantile(&r->writes_latency, 0.5),
-    };
+/* A batch of rows of the inventory: as the database has them, and as Forebay gives them. */
+struct comparison {
+    char keys[COMPARED][32], expected[COMPARED][64];
+    fb_bytes names[COMPARED];
+    fb_buf values[COMPARED];
+    fb_status statuses[COMPARED];
+    size_t n;
+};
+
+static fb_status compare_batch(fb_cache *cache, struct comparison *c, fb_err *err) {
+    fb_status status = fb_get_many(cache, c->names, c->n, c->values, c->statuses);
+    if (status != FB_OK)
+        return fb_fail(err, status, "no memory to compare");
+    for (size_t i = 0; i < c->n; i++) {
+        const fb_buf *value = &c->values[i];
+        if (c->statuses[i] != FB_OK)
+            return fb_fail(err, FB_SOURCE, "%s: %s", c->keys[i], fb_status_text(c->statuses[i]));
+        if (value->len != strlen(c->expected[i]) || memcmp(value->data, c->expected[i], value->len) != 0)
+            return fb_fail(err, FB_SOURCE, "%s is %.*s here and %s in the database", c->keys[i],
+                           (int)(value->len < 64 ? value->len : 64), value->data, c->expected[i]);
+    }
+    return FB_OK;
 }
 
 /* After all the reading and writing: is every stock figure that Forebay gives the one in the database? */
-static fb_status compare_inventory(const struct demo *d, struct serving *s, fb_err *err) {
+static fb_status compare_inventory(const struct demo *d, fb_cache *cache, fb_err *err) {
     sqlite3 *db = NULL;
     sqlite3_stmt *all = NULL;
-    fb_buf value = FB_BUF_INIT;
-    fb_status status = FB_OK;
-    int rc;
-    if (sqlite3_open_v2(d->database, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
-        sqlite3_prepare_v2(db, "SELECT product_id, quantity FROM inventory", -1, &all, NULL) != SQLITE_OK) {
+    struct comparison *c = fb_mem_calloc(1, sizeof *c);
+    fb_status status = c != NULL ? FB_OK : fb_fail(err, FB_NOMEM, "no memory to compare");
+    int rc = SQLITE_ROW;
+    if (status == FB_OK &&
+        (sqlite3_open_v2(d->database, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK ||
+         sqlite3_prepare_v2(db, "SELECT product_id, quantity FROM inventory", -1, &all, NULL) != SQLITE_OK))
         status = fb_fail(err, FB_SOURCE, "%s", db != NULL ? sqlite3_errmsg(db) : "no memory");
-        goto out;
-    }
-    while ((rc = sqlite3_step(all)) == SQLITE_ROW) {
-        char key[48], expected[80];
-        int id = sqlite3_column_int(all, 0), quantity = sqlite3_column_int(all, 1);
-        snprintf(key, sizeof key, "inventory:%d", id);
-        int len = snprintf(expected, sizeof expected, "{\"product_id\":%d,\"quantity\":%d}", id, quantity);
-        value.len = 0;
-        if ((status = fb_get(s->cache, FB_STR(key), &value, err)) != FB_OK)
-            goto out;
-        if (value.len != (size_t)len || memcmp(value.data, expected, value.len) != 0) {
-            status = fb_fail(err, FB_SOURCE, "%s is %.*s here and %s in the database", key, (int)value.len, value.data,
-                             expected);
-            goto out;
+    while (status == FB_OK && rc == SQLITE_ROW) {
+        for (c->n = 0; c->n < COMPARED && (rc = sqlite3_step(all)) == SQLITE_ROW; c->n++) {
+            int id = sqlite3_column_int(all, 0), quantity = sqlite3_column_int(all, 1);
+            snprintf(c->keys[c->n], sizeof c->keys[0], "inventory:%d", id);
+            snprintf(c->expected[c->n], sizeof c->expected[0], "{\"product_id\":%d,\"quantity\":%d}", id, quantity);
+            c->names[c->n] = FB_STR(c->keys[c->n]);
+            c->values[c->n].len = 0;
         }
+        status = compare_batch(cache, c, err);
     }
-    if (rc != SQLITE_DONE)
+    if (status == FB_OK && rc != SQLITE_DONE)
         status = fb_fail(err, FB_SOURCE, "%s", sqlite3_errmsg(db));
-out:
     sqlite3_finalize(all);
     sqlite3_close(db);
-    fb_buf_free(&value);
+    for (size_t i = 0; c != NULL && i < COMPARED; i++)
+        fb_buf_free(&c->values[i]);
+    fb_mem_free(c);
     return status;
 }
 
-static fb_status measure_straight(struct demo *d, int64_t added_ms, struct outcome *ret, fb_err *err) {
-    static struct fb_demo_result result; /* large because of its histograms */
-    fb_status s = run_load(d, /* port */ 0, added_ms, &result, err);
-    if (s == FB_OK)
-        *ret = outcome_of(&result);
-    return s;
-}
-
-static fb_status measure_served(struct demo *d, int64_t added_ms, struct outcome *ret, fb_err *err) {
-    static struct fb_demo_result result;
-    struct serving serving;
-    fb_source_stats stats;
-    fb_status s = serving_begin(d, added_ms, /* port */ 0, &serving, err);
-    if (s != FB_OK)
-        return s;
-    s = run_load(d, fb_server_port(serving.server), added_ms, &result, err);
-    fb_source_stats_get(serving.shop, &stats);
-    if (s == FB_OK)
-        s = compare_inventory(d, &serving, err);
-    serving_end(&serving);
+/* The load once more through the same server: what it had to ask the database for this time. */
+static fb_status measure_served(struct demo *d, const struct serving *serving, int64_t added_ms, uint64_t seed,
+                                struct outcome *ret, fb_err *err) {
+    fb_source_stats before, after;
+    fb_source_stats_get(serving->shop, &before);
+    fb_status s = run_load(d, fb_server_port(serving->server), added_ms, seed, ret, err);
+    fb_source_stats_get(serving->shop, &after);
     if (s == FB_OK) {
-        *ret = outcome_of(&result);
         /* Every row asked for counts, though many travel in one round trip; a written row is also read back. */
-        ret->queries = stats.rows_wanted + 2 * stats.writes;
-        ret->trips = stats.read_trips + stats.write_trips;
+        ret->queries = after.rows_wanted - before.rows_wanted + 2 * (after.writes - before.writes);
+        ret->trips = after.read_trips - before.read_trips + after.write_trips - before.write_trips;
     }
     return s;
 }
@@ -303,56 +311,70 @@ static const char *span_text(fb_span span, char out[32]) {
 
 static void print_outcome(const char *name, const struct outcome *o) {
     char requests[32], queries[32], p50[32], p99[32];
-    printf("  %-20s %12s %12s %11s %11s\n", name, grouped(o->requests, requests), grouped(o->queries, queries),
+    printf("  %-22s %12s %12s %11s %11s\n", name, grouped(o->requests, requests), grouped(o->queries, queries),
            span_text(o->read_p50, p50), span_text(o->read_p99, p99));
     fflush(stdout);
 }
 
-static double queries_per_request(const struct outcome *o) {
-    return o->requests > 0 ? (double)o->queries / (double)o->requests : 0;
+/* How many times more `straight` did per request than `served`. */
+static double times(uint64_t straight_n, uint64_t straight_requests, uint64_t served_n, uint64_t served_requests) {
+    double straight = (double)straight_n / (double)(straight_requests > 0 ? straight_requests : 1);
+    double served = (double)served_n / (double)(served_requests > 0 ? served_requests : 1);
+    return served > 0 ? straight / served : 0;
 }
 
-static void print_comparison(const struct outcome *straight, const struct outcome *served) {
-    char a[32], b[32], trips[32];
-    double per_request = queries_per_request(served);
-    printf("  %.1f x fewer queries per request; they took %s round trips\n",
-           per_request > 0 ? queries_per_request(straight) / per_request : 0, grouped(served->trips, trips));
-    if (straight->read_p50.ns < served->read_p50.ns)
+static void print_comparison(const struct outcome *straight, const struct outcome *empty, const struct outcome *warm) {
+    char a[32], b[32];
+    printf("  per request %.1f x fewer queries, warm %.1f x (and %.0f x fewer round trips)\n",
+           times(straight->queries, straight->requests, empty->queries, empty->requests),
+           times(straight->queries, straight->requests, warm->queries, warm->requests),
+           times(straight->queries, straight->requests, warm->trips, warm->requests));
+    if (straight->read_p50.ns < warm->read_p50.ns)
         printf("  SQLite in the application's own process is faster than any network hop: here\n"
                "  Forebay takes load off the database, not time off a read\n");
     else
         printf("  half of the reads take %.0f x less time\n",
-               (double)straight->read_p50.ns / (double)(served->read_p50.ns > 0 ? served->read_p50.ns : 1));
-    printf("  a write takes %s straight, %s through Forebay (the row is in the\n"
-           "  database before the reply)\n\n", span_text(straight->write_p50, a), span_text(served->write_p50, b));
+               (double)straight->read_p50.ns / (double)(warm->read_p50.ns > 0 ? warm->read_p50.ns : 1));
+    printf("  write p50 %s straight, %s through Forebay (committed by then)\n\n",
+           span_text(straight->write_p50, a), span_text(warm->write_p50, b));
 }
 
-/* Without and with Forebay, at one price of a query. */
-static fb_status measure_pair(struct demo *d, int64_t added_ms, fb_err *err) {
-    struct outcome straight, served;
-    fb_status s = measure_straight(d, added_ms, &straight, err);
+/* Without Forebay, with an empty one, and with the same a little later; all at one price of a query. */
+static fb_status measure_at(struct demo *d, int64_t added_ms, fb_err *err) {
+    struct outcome straight, empty, warm;
+    struct serving serving;
+    fb_status s = run_load(d, /* port */ 0, added_ms, SEED, &straight, err);
     if (s != FB_OK)
         return s;
     print_outcome("app -> database", &straight);
-    if ((s = measure_served(d, added_ms, &served, err)) != FB_OK)
+    if ((s = serving_begin(d, added_ms, /* port */ 0, &serving, err)) != FB_OK)
         return s;
-    print_outcome("app -> forebay", &served);
-    print_comparison(&straight, &served);
-    return FB_OK;
+    if ((s = measure_served(d, &serving, added_ms, SEED, &empty, err)) != FB_OK)
+        goto out;
+    print_outcome("app -> forebay, empty", &empty);
+    if ((s = measure_served(d, &serving, added_ms, SEED + 1, &warm, err)) != FB_OK)
+        goto out;
+    print_outcome("app -> forebay, warm", &warm);
+    print_comparison(&straight, &empty, &warm);
+    s = compare_inventory(d, serving.cache, err);
+out:
+    serving_end(&serving);
+    return s;
 }
 
 static fb_status measure_all(struct demo *d, fb_err *err) {
-    printf("The same load each time: %d clients, %.3g s, keys by Zipf's law (%.2f), one request\n"
-           "in %d a write. Forebay starts empty each time, and is spoken to over TCP.\n\n",
+    printf("The same load each time: %d clients for %.3g s, keys by Zipf's law (%.2f), one\n"
+           "request in %d a write. Forebay is asked over TCP, first empty, then once more.\n\n",
            FB_DEMO_CLIENTS, (double)d->length.ns / 1e9, FB_DEMO_ZIPF, FB_DEMO_WRITES_IN);
-    printf("  %-20s %12s %12s %11s %11s\n", "", "requests", "DB queries", "read p50", "read p99");
+    printf("  %-22s %12s %12s %11s %11s\n", "", "requests", "DB queries", "read p50", "read p99");
     printf("the database as it is, a local file\n");
-    fb_status s = measure_pair(d, 0, err);
+    fflush(stdout);
+    fb_status s = measure_at(d, 0, err);
     if (s != FB_OK)
         return s;
     printf("%d ms added: to every query without Forebay, to every round trip with it\n", ADDED_MS);
-    if ((s = measure_pair(d, ADDED_MS, err)) == FB_OK)
-        printf("After each run every stock figure Forebay gave was the database's: %u compared.\n", shop_size.products);
+    if ((s = measure_at(d, ADDED_MS, err)) == FB_OK)
+        printf("After each run all %u stock figures of Forebay were those of the database.\n", shop_size.products);
     return s;
 }
 

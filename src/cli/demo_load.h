@@ -13,7 +13,7 @@
 #include "cli/shop.h"
 
 enum {
-    FB_DEMO_CLIENTS = 16,
+    FB_DEMO_CLIENTS = 50,
     FB_DEMO_WRITES_IN = 100,  /* one request in so many is a write */
 };
 #define FB_DEMO_ZIPF 0.99
