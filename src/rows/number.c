@@ -102,8 +102,9 @@ size_t fb_number_format_real(char out[FB_NUMBER_TEXT_MAX], double value) {
         return (size_t)snprintf(out, FB_NUMBER_TEXT_MAX, "%s", isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
     locale_t old = enter_c_locale();
     int n = 0;
-    /* 15 digits survive any double, 17 tell any two doubles apart; most real data needs 15. */
-    for (int digits = DBL_DIG; digits <= 17; digits++) {
+    /* A number of up to 15 digits survives being a double, so printing 15 gives it back; 17 tell any two doubles apart.
+     * Below the normal range a double holds fewer. */
+    for (int digits = fabs(value) < DBL_MIN ? 1 : DBL_DIG; digits <= 17; digits++) {
         n = snprintf(out, FB_NUMBER_TEXT_MAX, "%.*g", digits, value);
         if (strtod(out, NULL) == value)
             break;

@@ -9,7 +9,7 @@
  *     extra  date: year modulo 400, then month and day; int: comparison with the largest number of 19 digits
  *
  * The walk uses characters, not bytes, so that examples are valid UTF-8: those of both patterns, what the types want,
- * and one that occurs nowhere, which stands for all others. */
+ * ':', which a plain parameter refuses, and one that occurs nowhere, which stands for all others. */
 #include "rows/overlap.h"
 
 #include <string.h>
@@ -347,7 +347,7 @@ fb_status fb_overlap_compare(const struct fb_pattern *a, const struct fb_pattern
     struct walk *w = fb_mem_calloc(1, sizeof *w);
     if (w == NULL)
         return FB_NOMEM;
-    for (const char *p = "10-2a3456789bcdef"; *p != 0; p++)
+    for (const char *p = "10-2a3456789bcdef:"; *p != 0; p++) /* digits first: they make the likelier examples */
         add_symbol(w, p, 1);
     add_symbols_of(w, a);
     add_symbols_of(w, b);

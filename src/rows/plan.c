@@ -53,31 +53,35 @@ static fb_status does_not_fit(struct draft *d, const struct fb_column *c, fb_byt
                            fb_class_name(c->class), quote, shown(got), got.data != NULL ? got.data : "", quote);
 }
 
+static bool is_word(fb_bytes text, const char *word) {
+    return text.len == strlen(word) && memcmp(text.data, word, text.len) == 0;
+}
+
+/* What a row shows must be accepted again. */
+static bool as_infinity(fb_bytes text, struct fb_datum *out) {
+    bool is_negative = is_word(text, "-Infinity");
+    if (!is_negative && !is_word(text, "Infinity"))
+        return false;
+    *out = fb_datum_real(is_negative ? -__builtin_inf() : __builtin_inf());
+    return true;
+}
+
 static bool as_decimal(struct draft *d, fb_bytes text, struct fb_datum *out) {
     int64_t i;
-    double ignored;
     if (fb_number_int(text, &i)) {
         *out = fb_datum_int(i);
         return true;
     }
     if (d->mapping->reals_only ? !fb_number_fits_real(text) : !fb_number_is_decimal(text))
         return false;
-    if (d->mapping->reals_only && !fb_number_real(text, &ignored))
-        return false;
     *out = fb_datum_bytes(FB_DATUM_NUMBER, copy(d, text));
     return true;
 }
 
 static bool as_real(fb_bytes text, struct fb_datum *out) {
-    static const struct { const char *text; double value; } infinite[] = {
-        {"Infinity", __builtin_inf()}, {"-Infinity", -__builtin_inf()},
-    };
     double r;
-    for (size_t i = 0; i < sizeof infinite / sizeof infinite[0]; i++)
-        if (text.len == strlen(infinite[i].text) && memcmp(text.data, infinite[i].text, text.len) == 0) {
-            *out = fb_datum_real(infinite[i].value); /* what a row shows must be accepted again */
-            return true;
-        }
+    if (as_infinity(text, out))
+        return true;
     if (!fb_number_real(text, &r))
         return false;
     *out = fb_datum_real(r);
@@ -87,7 +91,7 @@ static bool as_real(fb_bytes text, struct fb_datum *out) {
 static bool as_boolean(fb_bytes text, struct fb_datum *out) {
     static const struct { const char *text; int value; } words[] = {{"0", 0}, {"1", 1}, {"false", 0}, {"true", 1}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (text.len == strlen(words[i].text) && memcmp(text.data, words[i].text, text.len) == 0) {
+        if (is_word(text, words[i].text)) {
             *out = fb_datum_int(words[i].value);
             return true;
         }
@@ -106,7 +110,7 @@ static fb_status from_text(struct draft *d, const struct fb_column *c, fb_bytes 
         *out = fb_datum_int(fits ? i : 0);
         break;
     case FB_CLASS_NUMERIC:
-        fits = as_decimal(d, text, out);
+        fits = as_decimal(d, text, out) || as_infinity(text, out);
         break;
     case FB_CLASS_REAL:
         fits = as_real(text, out);
