@@ -313,6 +313,10 @@ fb_status fb_submit_all(fb_cache *cache, const fb_op *ops, size_t n, fb_done don
 /* The hit path: append the cached value to `out` if there is a fresh one. FB_OK (and its kind), FB_NOTFOUND (known
  * absent), or FB_MISS. Never waits for a source, never allocates but to grow `out`. */
 fb_status fb_peek(fb_cache *cache, fb_bytes key, fb_buf *out, fb_kind *ret_kind);
+/* Several fb_peek come next, for these keys (more than FB_PREFETCH_MAX are passed over): have their memory fetched
+ * together, because a hit spends most of its time waiting for memory. A hint only; borrows the keys during the call. */
+#define FB_PREFETCH_MAX 16
+void fb_prefetch(fb_cache *cache, const fb_bytes *keys, size_t n);
 /* Is there a fresh cached copy? FB_OK, FB_NOTFOUND, FB_MISS. Counts as no hit. */
 fb_status fb_cached(fb_cache *cache, fb_bytes key);
 

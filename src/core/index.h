@@ -62,6 +62,23 @@ static inline struct fb_bucket *fb_index_bucket(const struct fb_index *index, ui
     return fb_index_at(index, n < index->buckets ? n : n & (index->round - 1));
 }
 
+/* Fetch the bucket's line; later, when it has arrived, the first `lines` lines of the item that the tag points to. */
+static inline void fb_index_prefetch_bucket(const struct fb_index *index, uint64_t hash) {
+    __builtin_prefetch(fb_index_bucket(index, fb_index_spread(hash)));
+}
+static inline void fb_index_prefetch_item(const struct fb_index *index, uint64_t hash, unsigned lines) {
+    uint64_t spread = fb_index_spread(hash), tag = fb_index_tag(spread);
+    const struct fb_bucket *b = fb_index_bucket(index, spread);
+    for (unsigned i = 0; i < FB_BUCKET_SLOTS; i++) {
+        uint64_t slot = b->slots[i] ^ tag;
+        if (slot >> 48 != 0 || b->slots[i] == 0)
+            continue;
+        const char *item = (const char *)(uintptr_t)slot; /* NOLINT(performance-no-int-to-ptr) */
+        for (unsigned line = 0; line < lines; line++)
+            __builtin_prefetch(item + line * sizeof(struct fb_bucket));
+    }
+}
+
 /* The item for which `is_it(item, user)` holds, or NULL. */
 static inline void *fb_index_find(const struct fb_index *index, uint64_t hash,
                                   bool (*is_it)(const void *item, const void *user), const void *user) {

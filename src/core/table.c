@@ -40,6 +40,7 @@ struct fb_table {
     struct fb_table_stats *by_keyspace; /* keyspaces of them; grown with the first entry of a keyspace */
     unsigned keyspaces;
     struct entry *recent;     /* the last one read, so that touching it looks for nothing; may be NULL */
+    uint32_t size_read;       /* of the last one read: the next is probably alike */
     size_t swept;             /* the bucket a sweep goes on from */
     fb_table_evicted *evicted;
     void *user;
@@ -173,7 +174,18 @@ fb_status fb_table_read(struct fb_table *table, uint64_t hash, fb_bytes key, str
         return FB_NOMEM;
     *ret_stamp = entry->stamp;
     table->recent = entry;
+    table->size_read = entry->node.size;
     return FB_OK;
+}
+
+void fb_table_prefetch(const struct fb_table *table, uint64_t hash, enum fb_prefetch_step step) {
+    enum { LINE = 64, LINES_MAX = 8 }; /* longer values stream by themselves */
+    if (step == FB_PREFETCH_INDEX) {
+        fb_index_prefetch_bucket(&table->index, hash);
+        return;
+    }
+    unsigned lines = table->size_read / LINE + 1;
+    fb_index_prefetch_item(&table->index, hash, lines < LINES_MAX ? lines : LINES_MAX);
 }
 
 void fb_table_touch(struct fb_table *table, uint64_t hash, fb_bytes key) {

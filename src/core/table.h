@@ -44,6 +44,11 @@ fb_status fb_table_read(struct fb_table *table, uint64_t hash, fb_bytes key, str
 /* Tell the eviction that the entry just read was wanted. Ignored when it is gone. */
 void fb_table_touch(struct fb_table *table, uint64_t hash, fb_bytes key);
 
+/* Have memory fetched for a read that comes soon, in two steps with other keys' in between: PREFETCH_INDEX for all, then
+ * PREFETCH_ENTRY for all. Only hints: nothing depends on them. */
+enum fb_prefetch_step { FB_PREFETCH_INDEX, FB_PREFETCH_ENTRY };
+void fb_table_prefetch(const struct fb_table *table, uint64_t hash, enum fb_prefetch_step step);
+
 /* Insert or overwrite. An entry that cannot be kept (out of memory, too large) is removed instead: false. */
 bool fb_table_put(struct fb_table *table, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp, fb_bytes value);
 /* Change the cap of an entry; false when there is none. */

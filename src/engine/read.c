@@ -19,6 +19,26 @@ fb_status fb_peek(fb_cache *cache, fb_bytes key, fb_buf *out, fb_kind *ret_kind)
     return status;
 }
 
+/* The locks are taken again for each step: they are cheap next to the memory that is fetched meanwhile. */
+static void prefetch_step(fb_cache *cache, const uint64_t *hashes, size_t n, enum fb_prefetch_step step) {
+    for (size_t i = 0; i < n; i++) {
+        struct fb_engine_shard *shard = fb_cache_shard(cache, hashes[i]);
+        fb_lock_acquire(&shard->lock);
+        fb_table_prefetch(fb_shard_table(shard->core), hashes[i], step);
+        fb_lock_release(&shard->lock);
+    }
+}
+
+void fb_prefetch(fb_cache *cache, const fb_bytes *keys, size_t n) {
+    uint64_t hashes[FB_PREFETCH_MAX];
+    if (n > FB_PREFETCH_MAX)
+        n = FB_PREFETCH_MAX;
+    for (size_t i = 0; i < n; i++)
+        hashes[i] = fb_cache_hash(cache, keys[i]);
+    prefetch_step(cache, hashes, n, FB_PREFETCH_INDEX);
+    prefetch_step(cache, hashes, n, FB_PREFETCH_ENTRY);
+}
+
 fb_status fb_cached(fb_cache *cache, fb_bytes key) {
     uint64_t hash = fb_cache_hash(cache, key);
     struct fb_engine_shard *shard = fb_cache_shard(cache, hash);

@@ -148,7 +148,7 @@ static bool carry_out(struct fb_session *s, const struct fb_resp_args *args) {
     size_t before = sink->buf.len;
     switch (fb_dispatch(s, args->items, args->count)) {
     case FB_DISPATCH_HOLD: s->is_held = true; return false;
-    case FB_DISPATCH_HANG_UP: s->is_dead = true; break;
+    case FB_DISPATCH_HANG_UP: s->is_closing = true; break;
     case FB_DISPATCH_DONE: break;
     }
     if (sink != &s->out)
@@ -158,12 +158,37 @@ static bool carry_out(struct fb_session *s, const struct fb_resp_args *args) {
     return true;
 }
 
+/* The keys of the requests from `data` on, for the cache to fetch together; returns how many requests that were. An
+ * argument that is no key costs a wasted hint, so no table of commands is asked. Requests typed as a line are left out:
+ * their arguments do not outlive the next one. */
+static unsigned look_ahead(struct fb_session *s, const char *data, const char *end) {
+    struct fb_loop *loop = s->loop;
+    fb_bytes keys[FB_PREFETCH_MAX];
+    unsigned n = 0, seen = 0;
+    size_t size;
+    fb_err err;
+    for (; seen < FB_PREFETCH_MAX && data < end && *data == '*'; seen++, data += size) {
+        if (fb_resp_request(data, end, &loop->server->limits[s->is_authenticated], &loop->args, &size, &err) !=
+            FB_RESP_DONE)
+            break;
+        if (loop->args.count > 1)
+            keys[n++] = loop->args.items[1];
+    }
+    if (n > 1)
+        fb_prefetch(loop->server->cache, keys, n);
+    return seen;
+}
+
 /* Carry out what is complete; returns the bytes that are done with. */
 static size_t consume(struct fb_session *s, const char *data, size_t len) {
     struct fb_loop *loop = s->loop;
     size_t pos = 0, size;
+    unsigned ahead = 0; /* requests whose memory has been asked for */
     fb_err err;
     while (pos < len && len - pos >= s->need && may_begin(s)) {
+        if (ahead == 0)
+            ahead = look_ahead(s, data + pos, data + len);
+        ahead -= ahead > 0;
         switch (fb_resp_request(data + pos, data + len, &loop->server->limits[s->is_authenticated], &loop->args, &size,
                                 &err)) {
         case FB_RESP_DONE:
@@ -344,9 +369,13 @@ void fb_session_close(struct fb_session *s) {
     fb_list_remove(&s->touched);
     fb_loop_remove(s->loop, s);
     atomic_fetch_sub(&s->loop->server->clients, 1);
-    uv_poll_stop(&s->poll);
-    close(s->fd);
+    if (unsent(s) > 0) { /* the kernel would keep what it has for a reader that does not read */
+        struct linger reset = {.l_onoff = 1, .l_linger = 0};
+        (void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    }
+    /* In this order: once closed, the number can be another thread's new connection. */
     uv_close((uv_handle_t *)&s->poll, on_closed);
+    close(s->fd);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------------ */
@@ -410,8 +439,8 @@ void fb_session_open(struct fb_loop *loop, int fd, bool is_unix) {
     s->poll.data = s;
     if (fb_loop_add(loop, s) != FB_OK) {
         atomic_fetch_sub(&loop->server->clients, 1);
-        close(fd);
         uv_close((uv_handle_t *)&s->poll, on_closed);
+        close(fd);
         return;
     }
     fb_count(&loop->counters.connections, 1);
