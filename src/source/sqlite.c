@@ -41,6 +41,9 @@ static fb_status path_of(const char *url, char **ret_path, fb_err *err) {
 static fb_status connect_to(const struct fb_driver *driver, sqlite3 **ret_db, fb_err *err) {
     sqlite3 *db = NULL;
     int rc = sqlite3_open_v2(driver->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    /* Another session may be changing the file to WAL at this moment, which locks it for some milliseconds. */
+    if (rc == SQLITE_OK)
+        rc = sqlite3_busy_timeout(db, (int)fb_span_ms(driver->read_timeout));
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(db, "SELECT 1 FROM sqlite_schema LIMIT 1", NULL, NULL, NULL); /* opening reads nothing yet */
     if (rc == SQLITE_OK) {
