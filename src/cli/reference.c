@@ -12,8 +12,8 @@
 static void print_statuses(FILE *out) {
     fputs("# Statuses\n\n"
           "<!-- Printed by `forebay reference statuses`. -->\n\n"
-          "Outcomes are zero or positive, errors negative. Clients see the first word of the error. \"Retry\" means that\n"
-          "the same request may succeed later without any change.\n\n"
+          "Outcomes are zero or positive, errors negative. Clients see the first word of the error. \"Retry\" means\n"
+          "that the same request may succeed later without any change.\n\n"
           "| status | number | first word | retry | meaning |\n|---|---|---|---|---|\n",
           out);
 #define ROW(name, number, word, retry, text)                                                                           \

@@ -170,51 +170,45 @@ static void check_class_reference(struct fb_conf_details *d, const struct fb_obj
         fb_help(d, "describe it in the section 'classes', or give the keyspace a ttl of its own");
 }
 
-/* What follows from a value that is wrong itself is not worth saying. */
-static bool follows_from_another(const struct fb_object *object) {
-    static const char *const settings[] = {"write", "on_set", "on_del", "as"};
-    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
-        if (fb_object_origin(object, settings[i])->is_wrong)
-            return true;
-    return false;
-}
-
 /* Settings of a keyspace that need or exclude each other. */
 static void check_combinations(struct fb_conf_details *d, const struct fb_object *object) {
     const fb_keyspace_options *o = &((const struct fb_conf_keyspace *)object->data)->options;
     bool writes = o->write != FB_WRITE_OFF;
     bool table = fb_object_has(object, "table"), load = fb_object_has(object, "load");
     bool store = fb_object_has(object, "store"), del = fb_object_has(object, "delete");
-    const struct rule { bool is_broken; const char *setting, *code, *text, *help;
-    } rules[] = {
-        {!table && !load, "table", "missing", "the keyspace has neither table nor load",
+    const struct rule { bool is_broken; const char *setting, *other, *code, *text, *help; } rules[] = {
+        {!table && !load, "table", "load", "missing", "the keyspace has neither table nor load",
          "add 'table: NAME' for rows of a table, or 'load: SELECT …' for a query"},
-        {table && load, "load", "conflict", "a keyspace has a table or a load query, not both", "remove one of them"},
-        {store && table && !load, "store", "conflict", "store belongs to a load query",
+        {table && load, "load", "table", "conflict", "a keyspace has a table or a load query, not both",
+         "remove one of them"},
+        {store && table && !load, "store", "table", "conflict", "store belongs to a load query",
          "remove it: the statements for a table are made from its columns"},
-        {del && table && !load, "delete", "conflict", "delete belongs to a load query",
+        {del && table && !load, "delete", "table", "conflict", "delete belongs to a load query",
          "remove it: the statements for a table are made from its key"},
-        {store && !writes, "store", "conflict", "the keyspace has a store statement and writes nothing",
+        {store && !writes, "store", "write", "conflict", "the keyspace has a store statement and writes nothing",
          "add 'write: write-through'"},
-        {del && !writes, "delete", "conflict", "the keyspace has a delete statement and writes nothing",
+        {del && !writes, "delete", "write", "conflict", "the keyspace has a delete statement and writes nothing",
          "add 'write: write-through'"},
-        {writes && load && !table && !store, "write", "missing",
+        {writes && load && !table && !store, "write", "store", "missing",
          "a load query needs a store statement beside it to write", "add 'store: …', or 'write: off'"},
-        {o->on_set == FB_ON_SET_WRITE && !writes, "on_set", "conflict", "on_set: write, but write is off",
+        {o->on_set == FB_ON_SET_WRITE && !writes, "on_set", "write", "conflict", "on_set: write, but write is off",
          "add 'write: write-through'"},
-        {o->on_del == FB_ON_DEL_DELETE_ROW && !writes, "on_del", "conflict", "on_del: delete-row, but write is off",
-         "add 'write: write-through'"},
-        {o->on_del == FB_ON_DEL_DELETE_ROW && writes && load && !del, "on_del", "missing",
+        {o->on_del == FB_ON_DEL_DELETE_ROW && !writes, "on_del", "write", "conflict",
+         "on_del: delete-row, but write is off", "add 'write: write-through'"},
+        {o->on_del == FB_ON_DEL_DELETE_ROW && writes && load && !del, "on_del", "delete", "missing",
          "delete-row beside a load query needs a delete statement", "add 'delete: DELETE FROM …'"},
-        {table && !load && o->as != NULL && strcmp(o->as, "text") == 0, "as", "conflict",
+        {table && !load && o->as != NULL && strcmp(o->as, "text") == 0, "as", "table", "conflict",
          "text is the only column of a load query; a table has several", "write column:NAME"},
     };
-    bool is_relevant = !follows_from_another(object);
-    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
-        if (rules[i].is_broken && (is_relevant || strcmp(rules[i].code, "missing") == 0)) {
-            fb_fault(d, place_of(object, rules[i].setting), rules[i].code, "%s", rules[i].text);
-            fb_help(d, "%s", rules[i].help);
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        const struct rule *r = &rules[i];
+        /* What follows from a value that is wrong itself is not worth saying. */
+        if (r->is_broken && !fb_object_origin(object, r->setting)->is_wrong &&
+            !fb_object_origin(object, r->other)->is_wrong) {
+            fb_fault(d, place_of(object, r->setting), r->code, "%s", r->text);
+            fb_help(d, "%s", r->help);
         }
+    }
 }
 
 /* Two keyspaces that hold the same row would each miss the other's writes. */
@@ -281,10 +275,11 @@ void fb_conf_check(struct fb_conf *conf) {
             check_pattern(d, router, object, (int)id++);
         }
     }
-    for (size_t i = 0; i < d->nobjects; i++)
+    /* Of what is wrong anyway these would be consequences. */
+    for (size_t i = 0; d->nerrors == 0 && i < d->nobjects; i++)
         if (d->objects[i]->scope == FB_SCOPE_SOURCE || d->objects[i]->scope == FB_SCOPE_CLASS)
             warn_unused(d, d->objects[i]);
-    if (conf->nkeyspaces == 0) {
+    if (d->nerrors == 0 && conf->nkeyspaces == 0) {
         fb_fault(d, &(struct fb_origin){0}, "no-keyspaces", "there is nothing to serve: no keyspace maps keys to rows");
         fb_help(d, "forebay serve --source sqlite:shop.db --map 'user:{id:int}=users', or a file: -c forebay.yaml");
     }
