@@ -18,8 +18,8 @@ FLOORS = {
     "base": 0, "tbl": 0,
 }
 
-# Folders that see less than their floor would allow: they use the cache through its public API alone, and beside it only
-# pure functions.
+# Folders that see less than their floor would allow: they use the cache through its public API alone, and beside it
+# only pure functions.
 SEES_ONLY = {
     "server": {"server", "proto", "conf", "base", "tbl"},
     "cli": {"cli", "server", "proto", "conf", "base", "tbl"},

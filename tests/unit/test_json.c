@@ -215,8 +215,10 @@ static void numbers_ignore_the_locale(void **state) {
     bool has_comma = setlocale(LC_ALL, "de_DE.UTF-8") != NULL;
     unsetenv("LOCPATH");
     snprintf(command, sizeof command, "rm -r %s", dir);
-    if (system(command) != 0 || made != 0 || !has_comma)
+    if (system(command) != 0 || made != 0 || !has_comma) {
+        print_message("# SKIPPED: localedef cannot make de_DE.UTF-8 (Debian package locales)\n");
         skip();
+    }
     snprintf(out, sizeof out, "%.1f", 1.5);
     assert_string_equal(out, "1,5");
     double value, sum;

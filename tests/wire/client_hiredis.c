@@ -1,5 +1,5 @@
-/* Uses Forebay through hiredis as a C application would: blocking, then pipelined. Exits with 0 when every reply was the
- * expected one; else says which was not. */
+/* Uses Forebay through hiredis as a C application would: blocking, then pipelined. Exits with 0 when every reply was
+ * the expected one; else says which was not. */
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,8 @@ int main(int argc, char **argv) {
         return 1;
     }
     expect(redisCommand(c, "PING"), REDIS_REPLY_STATUS, "PONG", 0, "PING");
-    expect(redisCommand(c, "GET product:%d", 1), REDIS_REPLY_STRING, "{\"id\":1,\"name\":\"tea\",\"stock\":3}", 0, "GET");
+    expect(redisCommand(c, "GET product:%d", 1), REDIS_REPLY_STRING, "{\"id\":1,\"name\":\"tea\",\"stock\":3}", 0,
+           "GET");
     expect(redisCommand(c, "GET product:999"), REDIS_REPLY_NIL, NULL, 0, "GET of no row");
     expect(redisCommand(c, "SET product:2 %s", "{\"stock\": 9}"), REDIS_REPLY_STATUS, "OK", 0, "SET");
     expect(redisCommand(c, "GET product:2"), REDIS_REPLY_STRING, "{\"id\":2,\"name\":\"salt\",\"stock\":9}", 0,

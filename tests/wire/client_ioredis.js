@@ -18,9 +18,8 @@ async function main() {
   got.hset = await redis.hset('user:1', 'city', 'Paris');
   got.hincrby = await redis.hincrby('user:1', 'visits', 2);
   got.incr = await redis.incr('counter:pages');
-  got.multi = (await redis.multi().set('product:3', JSON.stringify({ name: 'oil' })).get('product:3').exec())
-    .map(([error, value]) => error ? error.message : value);
-  got.pipeline = (await redis.pipeline().exists('product:1').exists('product:999').exec()).map(([, value]) => value);
+  got.pipeline = (await redis.pipeline().set('product:3', JSON.stringify({ name: 'oil' })).get('product:3')
+    .exists('product:999').exec()).map(([error, value]) => error ? error.message : value);
   got.del = await redis.del('product:1');
   got.error = await redis.set('nobody:1', 'x').then(() => 'none', (error) => error.message.split(' ')[0]);
   await redis.quit();

@@ -18,8 +18,8 @@ async function main() {
   got.hset = await client.hSet('user:1', 'city', 'Paris');
   got.hincrby = await client.hIncrBy('user:1', 'visits', 2);
   got.incr = await client.incr('counter:pages');
-  got.multi = await client.multi().set('product:3', JSON.stringify({ name: 'oil' })).get('product:3').exec();
-  got.pipeline = await Promise.all([client.exists('product:1'), client.exists('product:999')]);
+  got.pipeline = await Promise.all([client.set('product:3', JSON.stringify({ name: 'oil' })), client.get('product:3'),
+    client.exists('product:999')]);
   got.del = await client.del('product:1');
   got.error = await client.set('nobody:1', 'x').then(() => 'none', (error) => error.message.split(' ')[0]);
   await client.quit();

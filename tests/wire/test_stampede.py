@@ -1,5 +1,5 @@
-"""Shows that a cold key asked for by many costs the database one query: 200 connections ask at the same moment for a row
-whose query takes 50 ms. Queries are counted by the server; the time is that of the slowest clients."""
+"""Shows that a cold key asked for by many costs the database one query: 200 connections ask at the same moment for a
+row whose query takes 50 ms. Queries are counted by the server; the time is that of the slowest clients."""
 
 import selectors
 import time
