@@ -1,4 +1,5 @@
 /* The reference page of all settings, printed from the table. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,11 +19,29 @@ static void print_choices(FILE *out, const char *choices) {
     }
 }
 
+enum { COLUMNS = 118 };
+
+/* A paragraph, broken at blanks. */
+static void print_paragraph(FILE *out, const char *text) {
+    for (size_t column = 0; *text != '\0';) {
+        size_t word = strcspn(text, " ");
+        if (column > 0 && column + 1 + word > COLUMNS) {
+            fputc('\n', out);
+            column = 0;
+        }
+        column += (size_t)fprintf(out, "%s%.*s", column > 0 ? " " : "", (int)word, text);
+        text += word + (text[word] == ' ');
+    }
+    fputs("\n\n", out);
+}
+
 static void print_setting(FILE *out, const struct fb_setting *s) {
     const struct fb_section *section = &fb_sections[s->scope];
-    fprintf(out, "### %s%s%s.%s\n\n%c%s.\n\n%s\n\n", section->name, section->one != NULL ? "." : "",
-            section->one != NULL ? section->label : "", s->name,
-            s->line[0] - ('a' <= s->line[0] && s->line[0] <= 'z') * 32, s->line + 1, s->text);
+    bool has_members = section->one != NULL;
+    char first = (char)(islower((unsigned char)s->line[0]) ? toupper((unsigned char)s->line[0]) : s->line[0]);
+    fprintf(out, "### %s%s%s.%s\n\n%c%s.\n\n", section->name, has_members ? "." : "",
+            has_members ? section->label : "", s->name, first, s->line + 1);
+    print_paragraph(out, s->text);
     fprintf(out, "* value: ");
     if (s->type == FB_TYPE_CHOICE)
         print_choices(out, s->choices);
