@@ -41,6 +41,10 @@ bench-hit: ## what a hit costs, next to redis-server in the same run: about a mi
 	@tools/build build-release -Dbuildtype=release -Dwerror=false
 	@tools/bench-hit --build build-release $(ARGS)
 
+COUNT ?= 1000000
+sim: build ## the simulator over COUNT seeds (default 1000000, about half a minute)
+	@$(BUILD)/tests/sim/sim --count $(COUNT)
+
 docs: build ## write the reference pages from the program's own tables into docs/
 	@tools/docs $(BUILD)
 

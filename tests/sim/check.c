@@ -1,0 +1,145 @@
+/* What the world must look like: the answers of reads (C1, C2), the shard after every action, and the world at rest. */
+#include "world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+fb_bytes world_value(const struct world *w, unsigned version, char *room, size_t size) {
+    int len = snprintf(room, size, "v%u ", version);
+    size_t total = (size_t)len + w->options.padding;
+    if (total > size)
+        total = size;
+    memset(room + len, '.', total - (size_t)len);
+    return fb_bytes_of(room, total);
+}
+
+static bool version_of(const struct world *w, fb_bytes value, unsigned *ret_version) {
+    char copy[16], room[1024];
+    size_t n = value.len < sizeof copy - 1 ? value.len : sizeof copy - 1;
+    if (n < 2 || value.data[0] != 'v')
+        return false;
+    memcpy(copy, value.data, n);
+    copy[n] = '\0';
+    *ret_version = (unsigned)strtoul(copy + 1, NULL, 10);
+    fb_bytes whole = world_value(w, *ret_version, room, sizeof room);
+    return whole.len == value.len && memcmp(whole.data, value.data, value.len) == 0;
+}
+
+/* "Absent" names no commit: the newest absent version it can mean, at least `floor`; nversions when there is none. */
+static unsigned absent_version(const struct row *row, unsigned floor) {
+    for (unsigned v = row->nversions; v > floor; v--)
+        if (row->versions[v - 1].is_absent)
+            return v - 1;
+    return row->nversions;
+}
+
+/* How long an answer of this kind may outlive its version. */
+static int64_t life_of(const struct world *w, bool is_absent) {
+    return fb_ms(is_absent ? w->policies[0].negative_ttl_ms : w->policies[0].ttl_ms).ns;
+}
+
+/* C1, C2 for a version seen in answer to a question asked at `asked`. */
+static void check_version(struct world *w, const struct row *row, const char *who, unsigned version, bool is_absent,
+                          unsigned floor, int64_t asked) {
+    if (version >= row->nversions || row->versions[version].is_absent != is_absent) {
+        world_fail(w, "%s: %s v%u, which never was", who, row->name, version);
+        return;
+    }
+    if (version < floor)
+        world_fail(w, "C1: %s: %s v%u is older than v%u, known when it was asked", who, row->name, version, floor);
+    if (version + 1 < row->nversions &&
+        row->versions[version + 1].committed < asked - life_of(w, is_absent) - 2 * LAG_MAX_NS)
+        world_fail(w, "C2: %s: %s v%u was superseded more than a TTL before", who, row->name, version);
+}
+
+void world_check_answer(struct world *w, struct op *op, fb_status status, fb_bytes value) {
+    const struct row *row = &w->rows[op->key];
+    char who[24];
+    snprintf(who, sizeof who, "op %u", op->number);
+    op->status = status;
+    op->is_absent = status == FB_NOTFOUND;
+    if (status < 0)
+        return;
+    if (status != FB_OK && status != FB_NOTFOUND) {
+        world_fail(w, "%s: answered %s", who, fb_status_name(status));
+        return;
+    }
+    unsigned version;
+    if (op->is_absent) {
+        version = absent_version(row, op->floor);
+        if (version == row->nversions) {
+            world_fail(w, "C1: %s: %s \"absent\", but a row was known when it was asked", who, row->name);
+            return;
+        }
+    } else if (!version_of(w, value, &version)) {
+        world_fail(w, "%s: %s: a value that nobody wrote: %.*s", who, row->name, (int)value.len, value.data);
+        return;
+    }
+    op->answer = version;
+    check_version(w, row, who, version, op->is_absent, op->floor, op->begun);
+}
+
+bool world_entry(const struct world *w, const struct row *row, struct fb_stamp *ret_stamp, fb_buf *out) {
+    struct fb_table *table = (struct fb_table *)(uintptr_t)fb_shard_table(w->shard); /* reading changes nothing */
+    return fb_table_read(table, row->hash, FB_STR(row->name), ret_stamp, out) == FB_OK;
+}
+
+/* C3 is arithmetic of our own, lest a mistake in the policy be compared with itself. */
+void world_check_served(struct world *w, const struct op *op) {
+    const struct row *row = &w->rows[op->key];
+    struct fb_stamp stamp;
+    if (world_entry(w, row, &stamp, NULL) &&
+        w->now.ns - stamp.birth.ns > life_of(w, stamp.kind == FB_KIND_NONE) + LAG_MAX_NS)
+        world_fail(w, "C3: op %u: %s served more than a TTL after its birth", op->number, row->name);
+}
+
+void world_check_birth(struct world *w, const struct row *row, int64_t sent) {
+    struct fb_stamp stamp;
+    if (world_entry(w, row, &stamp, NULL) && stamp.birth.ns > sent)
+        world_fail(w, "C3: %s is born after its question was sent", row->name);
+}
+
+void world_check_shared(struct world *w, const struct world_flight *f, bool was_kept, const struct op *op) {
+    bool is_early = op->waiter.leads || op->waiter.before_dispatch;
+    if (is_early)
+        return;
+    if (!was_kept)
+        world_fail(w, "S4: op %u gets the value of flight %u, which was refused", op->number, f->number);
+    if (w->now.ns - f->sent > life_of(w, /* is_absent = */ false) + LAG_MAX_NS)
+        world_fail(w, "C3: op %u gets the value of flight %u, which has outlived its life", op->number, f->number);
+}
+
+void world_check_step(struct world *w) {
+    for (unsigned k = 0; k < w->options.keys; k++) {
+        const struct row *row = &w->rows[k];
+        if (row->undispatched > 1)
+            world_fail(w, "%s: %u flights wait to be dispatched, one would do", row->name, row->undispatched);
+        if (row->granted == NULL)
+            continue;
+        struct fb_stamp stamp;
+        if (world_entry(w, row, &stamp, NULL))
+            world_fail(w, "S2: %s is in the table while op %u is marked", row->name, row->granted->number);
+    }
+}
+
+void world_check_entries(struct world *w) {
+    char room[1024];
+    fb_buf out = {room, 0, sizeof room};
+    for (unsigned k = 0; k < w->options.keys; k++) {
+        const struct row *row = &w->rows[k];
+        struct fb_stamp stamp;
+        out.len = 0;
+        if (!world_entry(w, row, &stamp, &out))
+            continue;
+        /* Expired ones may still lie about. */
+        if (fb_freshness(&stamp, &w->policies[stamp.keyspace], w->now) != FB_VERDICT_FRESH)
+            continue;
+        bool is_absent = stamp.kind == FB_KIND_NONE;
+        unsigned version = row->nversions;
+        if (is_absent)
+            version = absent_version(row, row->floor);
+        else if (!version_of(w, fb_bytes_of(out.data, out.len), &version))
+            version = row->nversions;
+        check_version(w, row, "at rest", version, is_absent, row->floor, w->now.ns);
+    }
+}

@@ -1,0 +1,25 @@
+/* The moves behind world_do: each is one call of the shard with all that follows from it. */
+#ifndef TESTS_SIM_MOVES_H
+#define TESTS_SIM_MOVES_H
+
+#include "world.h"
+
+void move_start(struct world *w, enum op_kind kind, unsigned key, uint64_t arg);
+
+/* Flights; `index` is a place in flights[]. */
+void move_dispatch(struct world *w, struct world_flight *f);
+void move_home(struct world *w, unsigned index, fb_status status);
+
+/* The application hands in what its lease was for: a row it read, or an error. */
+void move_fill(struct world *w, struct op *op, fb_status status);
+
+/* Writes: the database takes it, the shard is told how it ended. */
+void move_commit(struct world *w, struct op *op);
+void move_end(struct world *w, struct op *op, enum fb_write_end how);
+enum fb_write_end move_end_of(const struct op *op);
+void move_cancel(struct world *w, struct op *op);
+
+void move_invalidate(struct world *w, unsigned key);
+void move_tick(struct world *w);
+
+#endif

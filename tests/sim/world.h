@@ -1,0 +1,199 @@
+/* A small world around one real shard: a model database, actors, and everything that carries flights and writes
+ * between them, moved one action at a time.
+ *
+ * Three programs move it: the simulator by a seed, the explorer by an odometer over every choice, the scenario runner
+ * by lines of text. The world knows no chance of its own but the one it is given: the same actions give the same world.
+ *
+ * The database is a register per key. A version is a commit, numbered in the order of commits; the value of version 7
+ * is the text "v7", so every value names the commit it comes from. What a read may answer follows from the moments:
+ *
+ *   C1  Not older than the key's floor when the read began. The floor is the newest version at the last moment at which
+ *       Forebay knew of the key: a grant, a commit or landing of a write it carries, an end, an invalidation.
+ *   C2  Superseded at most a TTL (a negative TTL for "absent") before the read began.
+ *   C3  An entry is born no later than its question was sent, and is served and shared for at most a TTL from there.
+ *
+ * Without commits behind Forebay's back C1 says that no read is ever older than the newest commit when it began, which
+ * is linearizability of the register. After every action the invariants S1 to S7 of core/shard.h are checked too. */
+#ifndef TESTS_SIM_WORLD_H
+#define TESTS_SIM_WORLD_H
+
+#include <stdio.h>
+
+#include "base/rng.h"
+#include "core/shard.h"
+
+enum {
+    KEYS_MAX = 12,
+    OPS_MAX = 400,
+    FLIGHTS_MAX = 400,
+    VERSIONS_MAX = 600,
+    ACTIONS_MAX = 2048,
+    LAG_MAX_NS = 50000, /* callers read the clock before they get the lock: `now` may be so much too early */
+};
+
+/* What an actor does. */
+enum op_kind {
+    OP_READ,       /* read-through */
+    OP_ASIDE,      /* get or lease, load, fill */
+    OP_SET,        /* write-through of a value (an insert, where there is no row) */
+    OP_DELETE,     /* write-through of a delete */
+    OP_AROUND,     /* write-around of a value */
+    OP_TICKET,     /* the application's own write between fb_write_begin and fb_write_end */
+    OP_BEHIND,     /* a commit behind Forebay's back, perhaps followed by an invalidation */
+    OP_INVALIDATE,
+    OP_EXPIRE,
+    OP_PERSIST,
+    OP_INVALIDATE_ALL,
+    OP_KINDS
+};
+
+enum op_state {
+    OP_DONE,
+    OP_WAITING,    /* reads: for a flight or a lease */
+    OP_LEASED,     /* holds a lease, has not asked the database yet */
+    OP_ASKED,      /* has its row, not filled yet */
+    OP_QUEUED,     /* writes: behind another writer */
+    OP_GRANTED,
+    OP_COMMITTED,
+    OP_IN_DOUBT,   /* ended as unknown: may still land */
+    OP_BEHIND_COMMITTED,
+    OP_LAPSED,
+    OP_STATES
+};
+
+enum act {
+    ACT_START,        /* op kind in arg, key in index */
+    /* Flights: index is the place in flights[]. */
+    ACT_DISPATCH,
+    ACT_QUERY,        /* the moment at which the database reads the row */
+    ACT_HOME,
+    ACT_HOME_ERROR,
+    ACT_LANE_FULL,    /* comes back undispatched with FB_BUSY */
+    /* Operations: index is the place in ops[]. */
+    ACT_APP_QUERY,
+    ACT_APP_FILL,
+    ACT_APP_FAILS,    /* gives the lease back */
+    ACT_APP_DIES,     /* never comes back with its lease, or never ends its write */
+    ACT_COMMIT,
+    ACT_END,
+    ACT_FAIL,         /* definite error */
+    ACT_UNKNOWN,      /* no answer: in doubt */
+    ACT_LAND,
+    ACT_LOSE,         /* never lands */
+    ACT_CANCEL,
+    ACT_INVALIDATE,   /* the second half of OP_BEHIND */
+    ACT_FORGET,       /* no second half */
+    /* Time: arg in microseconds. */
+    ACT_TICK,
+    ACT_ADVANCE,
+    ACTS
+};
+
+struct action {
+    enum act act;
+    unsigned index;
+    uint64_t arg;
+};
+
+struct version {
+    int64_t committed;
+    bool is_absent;
+};
+
+struct row {
+    char name[16];
+    uint64_t hash;
+    struct version versions[VERSIONS_MAX];
+    unsigned nversions, floor;
+    struct op *granted;          /* the writer marked now, as the driver sees it */
+    unsigned begun, granted_seq; /* S5: tickets handed out, and the last one granted */
+    unsigned undispatched;
+};
+
+struct op {
+    enum op_kind kind;
+    enum op_state state;
+    unsigned key, number;
+    int64_t begun;
+    unsigned floor;
+    unsigned version;     /* asked for, or committed */
+    bool has_committed;
+    int64_t leased, ended; /* when */
+    unsigned ticket;
+    /* The answer, for scenarios. */
+    fb_status status;
+    unsigned answer;
+    bool is_absent;
+    struct fb_waiter waiter;
+    struct fb_writer writer;
+};
+
+enum flight_state { FLIGHT_NEW, FLIGHT_SENT, FLIGHT_READ };
+
+struct world_flight {
+    struct fb_flight *core;
+    enum flight_state state;
+    unsigned key, number, version;
+    int64_t sent;
+};
+
+struct world_options {
+    unsigned keys;
+    uint64_t bytes_max;
+    const struct fb_evict_ops *evict;
+    fb_policy policy;
+    uint32_t allowed;        /* a bit per act that world_enabled may offer */
+    bool is_one_hash;        /* all keys collide */
+    unsigned oom_one_in;     /* one core call in so many meets a failing allocation; 0: none */
+    int64_t lag_ns;
+    int64_t wait_ms;         /* deadline of reads; 0: none */
+    unsigned padding;        /* bytes added to every value */
+    FILE *trace;             /* NULL: silent */
+};
+
+struct world {
+    struct world_options options;
+    struct fb_rng rng;       /* for lags, draws and failing allocations only */
+    struct fb_shard *shard;
+    fb_policy policies[1];
+    fb_instant now;
+    struct row rows[KEYS_MAX];
+    struct op ops[OPS_MAX];
+    unsigned nops;
+    struct world_flight flights[FLIGHTS_MAX];
+    unsigned nflights, flights_made;
+    uint64_t reads, loads, peek_hits;
+    fb_status last_status;   /* of the last direct call of the core, for scenarios */
+    char violation[256];     /* empty: none. The first one stays */
+};
+
+/* The world begins with version 0 of every row: absent for odd keys of a simulation, a value in scenarios. */
+void world_begin(struct world *world, const struct world_options *options, uint64_t seed);
+/* Carry everything to its end, let every window pass, and check the world at rest; then free it. */
+void world_finish(struct world *world);
+
+/* All actions possible now, but for ACT_START. In a fixed order. Returns how many. */
+unsigned world_enabled(const struct world *world, struct action *actions);
+/* Do one. It must be possible. */
+void world_do(struct world *world, struct action action);
+const char *world_act_name(enum act act);
+const char *world_op_name(enum op_kind kind);
+
+/* A commit behind Forebay's back. */
+unsigned world_commit(struct world *world, unsigned key, bool is_absent);
+void world_fail(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void world_say(const struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* check.c: what a read may answer. */
+void world_check_answer(struct world *world, struct op *op, fb_status status, fb_bytes value);
+void world_check_served(struct world *world, const struct op *op);      /* C3, after a hit */
+void world_check_birth(struct world *world, const struct row *row, int64_t sent); /* C3, after a fill or an end */
+/* S4 and C3 for one who gets the very value of a flight. */
+void world_check_shared(struct world *world, const struct world_flight *flight, bool was_kept, const struct op *op);
+void world_check_entries(struct world *world);  /* at rest: every entry equals the database or is within its TTL */
+void world_check_step(struct world *world);     /* after every action: S2, S5 and the counts */
+/* Is there an entry, fresh or not? */
+bool world_entry(const struct world *world, const struct row *row, struct fb_stamp *ret_stamp, fb_buf *out);
+fb_bytes world_value(const struct world *world, unsigned version, char *room, size_t size);
+
+#endif
