@@ -41,7 +41,7 @@ void fb_index_remove(struct fb_index *index, const void *item);
 /* Split or merge a bucket where the load asks for it; call it after inserts and removals. */
 void fb_index_settle(struct fb_index *index);
 
-/* Call `visit` for the items of one bucket (and its overflow); it may remove the item it gets. Returns the slots seen. */
+/* Call `visit` for the items of one bucket and its overflow; it may remove the item it gets. Returns the slots seen. */
 typedef void fb_index_visit(void *user, void *item);
 unsigned fb_index_walk(struct fb_index *index, size_t bucket, fb_index_visit *visit, void *user);
 

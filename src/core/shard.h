@@ -91,7 +91,7 @@ struct fb_writer {
     struct fb_coord *coord;
     uint16_t keyspace;
     bool is_granted;           /* marked: the value is hidden until the end */
-    bool is_contended;         /* invalidated meanwhile, or granted in the doubt of another: what it wrote is not kept */
+    bool is_contended;         /* invalidated meanwhile, or granted in the doubt of another: its value is not kept */
     fb_span window;            /* set by the caller: life of the mark from its grant, for writers whose end the core
                                   cannot be sure of; 0 where the driver promises an end */
     fb_instant expires;        /* set at the grant */

@@ -4,10 +4,10 @@
  * that the verdict on freshness is made on a copy and nothing points into the table afterwards. Not thread-safe: the
  * shard's lock covers it.
  *
- * The first table: an index of tagged pointers in cache lines that grows by one bucket at a time (core/index.h), and one
- * block of memory per entry with its head, key and value, so that a hit costs two places in memory. Overwriting with a
- * value of about the same size happens in place. An entry is charged its block as the C library rounds it, and a fixed
- * share of the index and of the eviction's memory, so that memory_max is roughly what the process takes.
+ * The first table: an index of tagged pointers in cache lines that grows by one bucket at a time (core/index.h), and
+ * one block of memory per entry with its head, key and value, so that a hit costs two places in memory. Overwriting
+ * with a value of about the same size happens in place. An entry is charged its block as the C library rounds it, and a
+ * fixed share of the index and of the eviction's memory, so that memory_max is roughly what the process takes.
  *
  * Invariants: T1 at most one entry per key. T2 bytes_used never exceeds bytes_max after a call. T3 negative entries
  * have memory of their own (bytes_max / FB_TABLE_NEGATIVE_SHARE), so a scan of absent keys cannot push out values.

@@ -72,9 +72,9 @@ static void expiry_counts_from_birth_and_the_cap_only_shortens(void **state) {
         uint32_t cap_ms;
         int64_t lives_ms;
     } rows[] = {
-        {FB_KIND_STRING, 0, 1000}, {FB_KIND_STRING, 1, 1},   {FB_KIND_HASH, 999, 999},          {FB_KIND_HASH, 1000, 1000},
-        {FB_KIND_STRING, 1001, 1000}, {FB_KIND_STRING, UINT32_MAX, 1000}, {FB_KIND_NONE, 0, 200}, {FB_KIND_NONE, 100, 100},
-        {FB_KIND_NONE, 300, 200},
+        {FB_KIND_STRING, 0, 1000},    {FB_KIND_STRING, 1, 1},           {FB_KIND_HASH, 999, 999},
+        {FB_KIND_HASH, 1000, 1000},   {FB_KIND_STRING, 1001, 1000},     {FB_KIND_STRING, UINT32_MAX, 1000},
+        {FB_KIND_NONE, 0, 200},       {FB_KIND_NONE, 100, 100},         {FB_KIND_NONE, 300, 200},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct fb_stamp stamp = {.birth = {12345}, .kind = (uint8_t)rows[i].kind, .cap_ms = rows[i].cap_ms};
@@ -171,8 +171,10 @@ static void classes_are_found_by_name_and_hold_valid_lives(void **state) {
     static const struct {
         const char *name;
         int64_t seconds;
-    } guide[] = {{"session", 1800}, {"rate_limit", 60}, {"realtime", 10},         {"profile", 3600},     {"product", 1800},
-                 {"api", 300},      {"config", 86400},  {"country_list", 604800}, {"static", 2592000}, {"not_found", 60}};
+    } guide[] = {
+        {"session", 1800}, {"rate_limit", 60}, {"realtime", 10},         {"profile", 3600},    {"product", 1800},
+        {"api", 300},      {"config", 86400},  {"country_list", 604800}, {"static", 2592000},  {"not_found", 60},
+    };
     size_t n = 0;
     for (const struct fb_ttl_class *c = fb_ttl_classes(); c->name != NULL; c++, n++) {
         assert_string_equal(c->name, guide[n].name);

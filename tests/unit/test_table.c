@@ -146,7 +146,8 @@ static void step(struct world *w, bool is_failing) {
     compare(w, (unsigned)fb_rng_below(&w->rng, KEYS));
 }
 
-static uint64_t run(uint64_t seed, uint64_t bytes_max, const struct fb_evict_ops *ops, bool is_weak_hash, bool is_failing) {
+static uint64_t run(uint64_t seed, uint64_t bytes_max, const struct fb_evict_ops *ops, bool is_weak_hash,
+                    bool is_failing) {
     static struct world w;
     memset(&w, 0, sizeof w);
     w.rng.state = seed;
@@ -290,7 +291,9 @@ struct item {
     unsigned id;
 };
 
-static bool has_id(const void *item, const void *user) { return ((const struct item *)item)->id == *(const unsigned *)user; }
+static bool has_id(const void *item, const void *user) {
+    return ((const struct item *)item)->id == *(const unsigned *)user;
+}
 
 static void mark(void *user, void *item) { ((unsigned char *)user)[((struct item *)item)->id]++; }
 
