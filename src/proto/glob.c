@@ -43,15 +43,18 @@ bool fb_glob_match(fb_bytes pattern, fb_bytes text, bool ignore_case) {
         return false;
     const char *p = pattern.data, *p_end = p + pattern.len, *t = text.data, *t_end = t + text.len;
     const char *star = NULL, *resume = NULL; /* behind the last *, and where its match in the text ends */
-    for (unsigned steps = 0; t < t_end; steps++) {
-        if (steps == FB_GLOB_STEPS_MAX)
+    for (size_t steps = 0; t < t_end;) {
+        const char *before = p;
+        if (steps >= FB_GLOB_STEPS_MAX)
             return false;
         if (p < p_end && *p == '*') {
             star = ++p;
             resume = t;
         } else if (p < p_end && element_matches(&p, p_end, fold(*t, ignore_case), ignore_case)) {
             t++;
+            steps += (size_t)(p - before);
         } else if (star != NULL) {
+            steps += 1 + (size_t)(p - before); /* a set may be long */
             p = star;
             t = ++resume;
         } else {

@@ -8,7 +8,7 @@
 
 enum {
     FB_GLOB_LEN_MAX = 1024,       /* a longer pattern matches nothing */
-    FB_GLOB_STEPS_MAX = 1000000,  /* a match that takes longer is none: the work of one request is bounded */
+    FB_GLOB_STEPS_MAX = 1000000,  /* bytes of pattern looked at; a match that takes more is none */
 };
 
 /* Iterative, with memory of the last * only. Pure. */

@@ -84,7 +84,7 @@ static enum fb_resp_verdict parse_multibulk(const char *data, const char *end, c
     return FB_RESP_DONE;
 }
 
-/* ---- requests typed as a line: words between blanks, "…" with escapes, '…' with \' only --------------------------- */
+/* ---- requests typed as a line: words between blanks, "…" with escapes, '…' with \' only ------------------------- */
 
 static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\0'; }
 

@@ -5,10 +5,10 @@
  *     FB_RESP_MORE:  incomplete; call again, with the same start, once at least `size` bytes are there
  *     FB_RESP_BAD:   the stream cannot be followed any further; err says why; close after saying so
  *
- * The parsers are pure functions of (data, end): they keep nothing between calls, so there is no state that a strange
- * request could leave behind. An incomplete request is parsed again from its start; `size` keeps that cheap, since it is
- * the least number of bytes with which the request can be complete. They never allocate by a length that was only
- * announced, check every number before using it, and never read at or behind `end`. */
+ * The parsers are pure functions of (data, end): they keep nothing between calls, so there is no state that a
+ * strange request could leave behind. An incomplete request is parsed again from its start; `size` keeps that cheap,
+ * since it is the least number of bytes with which the request can be complete. They never allocate by a length that
+ * was only announced, check every number before using it, and never read at or behind `end`. */
 #ifndef FB_PROTO_RESP_H
 #define FB_PROTO_RESP_H
 
@@ -18,7 +18,7 @@
 
 enum fb_resp_verdict { FB_RESP_DONE, FB_RESP_MORE, FB_RESP_BAD, FB_RESP_NOMEM };
 
-/* ---- requests ----------------------------------------------------------------------------------------------------- */
+/* ---- requests --------------------------------------------------------------------------------------------------- */
 
 struct fb_resp_limits {
     size_t args_max;       /* arguments with the command's name */
@@ -41,7 +41,7 @@ void fb_resp_args_finish(struct fb_resp_args *args);
 enum fb_resp_verdict fb_resp_request(const char *data, const char *end, const struct fb_resp_limits *limits,
                                      struct fb_resp_args *args, size_t *ret_size, fb_err *reterr);
 
-/* ---- writing replies ---------------------------------------------------------------------------------------------- */
+/* ---- writing replies -------------------------------------------------------------------------------------------- */
 
 /* Replies under construction. `failed` stays set once memory was short: what is in the buffer is then unusable and the
  * connection has to be closed. */
@@ -85,7 +85,7 @@ static inline void fb_resp_rewind(struct fb_resp_out *out, size_t mark) { out->b
 /* A request, as a client sends it. */
 void fb_resp_write_command(struct fb_resp_out *out, const fb_bytes *args, size_t n);
 
-/* ---- reading replies (clients) ------------------------------------------------------------------------------------ */
+/* ---- reading replies (clients) ---------------------------------------------------------------------------------- */
 
 enum { FB_RESP_DEPTH_MAX = 8 }; /* arrays in arrays; Redis' own replies need 5 */
 

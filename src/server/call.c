@@ -11,7 +11,7 @@
 
 enum { SHOWN_KEY_MAX = 128 }; /* bytes of a key in an error */
 
-/* ---- waits -------------------------------------------------------------------------------------------------------- */
+/* ---- waits ------------------------------------------------------------------------------------------------------ */
 
 static struct fb_wait *new_wait(struct fb_call *call, size_t n) {
     struct fb_wait *wait;
@@ -71,19 +71,17 @@ static bool keep_args(struct fb_wait *wait) {
     return true;
 }
 
-/* ---- parts -------------------------------------------------------------------------------------------------------- */
+/* ---- parts ------------------------------------------------------------------------------------------------------ */
 
 static void note_result(struct fb_part *part, const fb_result *result) {
-    fb_bytes bytes = result->status < 0 ? FB_STR(result->err.text) : result->value;
+    fb_bytes bytes = part->wants_old ? result->old : result->value;
     part->status = result->status;
-    part->kind = result->kind;
     part->number = result->number;
-    if (result->status >= 0 && bytes.data == NULL)
-        bytes = result->old;
+    part->kind = part->wants_old && bytes.data == NULL ? FB_KIND_NONE : result->kind;
     part->bytes.len = 0;
-    if (bytes.data == NULL)
-        part->kind = FB_KIND_NONE;
-    else if (fb_buf_append(&part->bytes, bytes.data, bytes.len) != FB_OK)
+    if (result->status < 0)
+        bytes = FB_STR(result->err.text);
+    if (fb_buf_append(&part->bytes, bytes.data, bytes.len) != FB_OK)
         part->status = FB_NOMEM;
 }
 
@@ -107,6 +105,7 @@ static void submit_part(struct fb_wait *wait, const struct fb_call *call, size_t
     fb_op op = {.kind = FB_OP_READ};
     wait->prepare(call, i, &op);
     part->wait = wait;
+    part->wants_old = (op.flags & FB_WANT_OLD) != 0;
     if (fb_submit(fb_call_cache(call), &op, on_done, part, &result) == FB_PENDING)
         return;
     note_result(part, &result);
@@ -189,7 +188,7 @@ void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_f
     begin_wait(call, wait, end_part(wait));
 }
 
-/* ---- reading one key ---------------------------------------------------------------------------------------------- */
+/* ---- reading one key -------------------------------------------------------------------------------------------- */
 
 static void prepare_read(const struct fb_call *call, size_t i, fb_op *op) {
     (void)i;
@@ -226,7 +225,7 @@ void fb_call_read(struct fb_call *call, fb_call_render *render) {
         fb_call_load(call, render);
 }
 
-/* ---- keys and arguments ------------------------------------------------------------------------------------------- */
+/* ---- keys and arguments ----------------------------------------------------------------------------------------- */
 
 bool fb_key_is_probe(fb_bytes key) {
     static const char prefix[] = "__Booksleeve_"; /* StackExchange.Redis */
@@ -274,7 +273,7 @@ bool fb_call_integer(struct fb_call *call, fb_bytes text, int64_t *ret_number) {
     return false;
 }
 
-/* ---- errors ------------------------------------------------------------------------------------------------------- */
+/* ---- errors ----------------------------------------------------------------------------------------------------- */
 
 void fb_call_error(struct fb_call *call, const char *word, const char *format, ...) {
     char text[FB_ERR_TEXT_MAX + SHOWN_KEY_MAX];

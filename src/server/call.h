@@ -34,9 +34,10 @@ struct fb_command {
 /* The outcome of one operation. */
 struct fb_part {
     struct fb_wait *wait;
+    bool wants_old;    /* bytes is the value from before, kind NONE if there was none */
     fb_status status;
-    fb_kind kind;      /* NONE: no value */
-    fb_buf bytes;      /* the value, the value from before (FB_WANT_OLD), or the text of the error */
+    fb_kind kind;
+    fb_buf bytes;      /* the value, the value from before, or the text of the error */
     int64_t number;
 };
 
@@ -100,7 +101,7 @@ static inline struct fb_loop *fb_call_loop(const struct fb_call *call) { return 
 static inline struct fb_server *fb_call_server(const struct fb_call *call) { return call->session->loop->server; }
 static inline fb_cache *fb_call_cache(const struct fb_call *call) { return call->session->loop->server->cache; }
 
-/* ---- waits, for session.c and loop.c ------------------------------------------------------------------------------- */
+/* ---- waits, for session.c and loop.c ---------------------------------------------------------------------------- */
 
 struct fb_wait {
     struct fb_message message;

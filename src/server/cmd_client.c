@@ -10,7 +10,7 @@
 
 enum { LINE_MAX_ = 1024 };
 
-/* ---- texts about oneself ------------------------------------------------------------------------------------------ */
+/* ---- texts about oneself ---------------------------------------------------------------------------------------- */
 
 /* They are printed in one line, so nothing that ends a word or a line may be in them. */
 static bool is_printable(fb_bytes text) {
@@ -82,7 +82,7 @@ void fb_cmd_client_reply(struct fb_call *call) {
     }
 }
 
-/* ---- the list ----------------------------------------------------------------------------------------------------- */
+/* ---- the list --------------------------------------------------------------------------------------------------- */
 
 /* The caller holds the lock of the session's loop, unless it is its own. */
 static void append_line(fb_buf *out, const struct fb_session *s, int64_t now_us) {
@@ -154,7 +154,7 @@ void fb_cmd_client_list(struct fb_call *call) {
     fb_buf_free(&text);
 }
 
-/* ---- KILL --------------------------------------------------------------------------------------------------------- */
+/* ---- KILL ------------------------------------------------------------------------------------------------------- */
 
 struct filter {
     int64_t id;                     /* 0: any */

@@ -6,7 +6,7 @@
 
 #include "proto/glob.h"
 
-/* ---- what Redis says about a command, derived from the flags ------------------------------------------------------- */
+/* ---- what Redis says about a command, derived from the flags ---------------------------------------------------- */
 
 static const struct flag_name {
     unsigned flag;
@@ -130,7 +130,7 @@ static void write_docs(struct fb_resp_out *out, const struct fb_command *command
             write_docs(out, &rows[i], group);
 }
 
-/* ---- COMMAND ------------------------------------------------------------------------------------------------------ */
+/* ---- COMMAND ---------------------------------------------------------------------------------------------------- */
 
 static void write_all(struct fb_call *call) {
     size_t n;
@@ -242,7 +242,7 @@ void fb_cmd_command_getkeys(struct fb_call *call) {
     }
 }
 
-/* ---- HELP of every parent ----------------------------------------------------------------------------------------- */
+/* ---- HELP of every parent --------------------------------------------------------------------------------------- */
 
 void fb_cmd_help(struct fb_call *call) {
     const struct fb_command *parent = fb_command_named(call->argv[0]);
@@ -269,7 +269,7 @@ void fb_cmd_help(struct fb_call *call) {
 /* CLIENT or CONFIG without a second word does not come here (arity −2); the row needs a handler all the same. */
 void fb_cmd_parent(struct fb_call *call) { fb_call_syntax_error(call); }
 
-/* ---- the reference page ------------------------------------------------------------------------------------------- */
+/* ---- the reference page ----------------------------------------------------------------------------------------- */
 
 /* `|` ends a cell of a Markdown table. */
 static void print_cell(FILE *out, const char *text) {
@@ -298,8 +298,8 @@ void fb_commands_print_reference(FILE *out) {
     const char *group = "";
     fb_commands_prepare();
     fputs("# Commands\n\nPrinted by `forebay commands`; the table in the program is the only place where a command is "
-          "declared.\nKeys belong to keyspaces, and a command does what the keyspace says. DEL, EXPIRE and FLUSHDB concern "
-          "cached copies\nand never delete a row, unless the keyspace says `on_del: delete-row`.\n", out);
+          "declared.\nKeys belong to keyspaces, and a command does what the keyspace says. DEL, EXPIRE and FLUSHDB "
+          "concern cached copies\nand never delete a row, unless the keyspace says `on_del: delete-row`.\n", out);
     for (size_t i = 0; i < n; i++) {
         if (strcmp(group, rows[i].group) != 0) {
             group = rows[i].group;

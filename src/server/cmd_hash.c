@@ -10,7 +10,7 @@
 
 enum { RANDOM_FIELDS_MAX = 65536 }; /* HRANDFIELD with repetition */
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
 
 /* False when there are no fields to pick from, because it is a string: the error has been written. */
 static bool is_hash(struct fb_call *call, fb_kind kind) {
@@ -92,7 +92,7 @@ static void render_hvals(struct fb_call *call, fb_kind kind, fb_bytes hash) { wr
 void fb_cmd_hkeys(struct fb_call *call) { fb_call_read(call, render_hkeys); }
 void fb_cmd_hvals(struct fb_call *call) { fb_call_read(call, render_hvals); }
 
-/* ---- HSCAN: a row is small, so one step answers it all; number[0] is the place of the pattern, 0 for none ----------- */
+/* ---- HSCAN: a row is small, so one step answers it all; number[0] is the place of the pattern, 0 for none ------- */
 
 static void render_hscan(struct fb_call *call, fb_kind kind, fb_bytes hash) {
     if (!is_hash(call, kind))
@@ -149,7 +149,7 @@ void fb_cmd_hscan(struct fb_call *call) {
     fb_call_read(call, render_hscan);
 }
 
-/* ---- HRANDFIELD: number[0] is the count, flags says what was given -------------------------------------------------- */
+/* ---- HRANDFIELD: number[0] is the count, flags says what was given ---------------------------------------------- */
 
 enum { HAS_COUNT = 1, WITH_VALUES = 2 };
 
@@ -215,7 +215,7 @@ void fb_cmd_hrandfield(struct fb_call *call) {
     fb_call_read(call, render_hrandfield);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing ---------------------------------------------------------------------------------------------------- */
 
 /* The arguments from `first` on as fields, `step` apart (1: names only), in the loop's array. */
 static void take_fields(const struct fb_call *call, size_t first, size_t step, fb_op *op) {

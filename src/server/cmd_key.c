@@ -58,7 +58,7 @@ static void render_type(struct fb_call *call, fb_kind kind, fb_bytes value) {
 }
 void fb_cmd_type(struct fb_call *call) { fb_call_read(call, render_type); }
 
-/* ---- how long a copy lives: number[0] is the unit of the answer in ms, [1] whether it is a point in time ------------- */
+/* ---- how long a copy lives: number[0] is the unit of the answer in ms, [1] whether it is a point in time -------- */
 
 enum { ABSENT = -2 };
 
@@ -89,7 +89,7 @@ void fb_cmd_pttl(struct fb_call *call) { ttl(call, 1, false); }
 void fb_cmd_expiretime(struct fb_call *call) { ttl(call, 1000, true); }
 void fb_cmd_pexpiretime(struct fb_call *call) { ttl(call, 1, true); }
 
-/* ---- EXPIRE: number[0] is the life in ms ---------------------------------------------------------------------------- */
+/* ---- EXPIRE: number[0] is the life in ms ------------------------------------------------------------------------ */
 
 static void prepare_expire(const struct fb_call *call, size_t i, fb_op *op) {
     (void)i;

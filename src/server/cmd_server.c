@@ -45,7 +45,7 @@ void fb_cmd_info(struct fb_call *call) {
     fb_buf_free(&text);
 }
 
-/* ---- CONFIG ------------------------------------------------------------------------------------------------------- */
+/* ---- CONFIG ----------------------------------------------------------------------------------------------------- */
 
 /* Settings of Redis that clients ask for at connect and that Forebay does not have: fixed answers. */
 static const struct fixed { const char *name, *value; } fixed[] = {
@@ -104,8 +104,9 @@ void fb_cmd_config_set(struct fb_call *call) {
     if (call->argc % 2 != 0)
         fb_call_error(call, "ERR", "wrong number of arguments for 'config|set' command");
     else
-        fb_call_error(call, "ERR", "CONFIG SET failed (possibly related to argument '%.*s') - can't set immutable config",
-                      shown, call->argv[2].data);
+        fb_call_error(call, "ERR",
+                      "CONFIG SET failed (possibly related to argument '%.*s') - can't set immutable config", shown,
+                      call->argv[2].data);
 }
 
 void fb_cmd_config_rewrite(struct fb_call *call) {

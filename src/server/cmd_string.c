@@ -7,7 +7,7 @@
 
 #include "server/life.h"
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
 
 static void render_value(struct fb_call *call, fb_kind kind, fb_bytes value) {
     if (kind == FB_KIND_NONE)
@@ -47,17 +47,20 @@ static void render_length(struct fb_call *call, fb_kind kind, fb_bytes value) {
 
 void fb_cmd_strlen(struct fb_call *call) { fb_call_read(call, render_length); }
 
+/* A position counted from the end, as one from the start; before the start is the start. */
+static int64_t position(int64_t n, int64_t len) { return n >= 0 ? n : n + len > 0 ? n + len : 0; }
+
 static void render_range(struct fb_call *call, fb_kind kind, fb_bytes value) {
     if (kind == FB_KIND_HASH) {
         fb_call_wrong_type(call);
         return;
     }
-    int64_t len = (int64_t)value.len, start = call->number[0], end = call->number[1];
-    start = start >= 0 ? start : start + len < 0 ? 0 : start + len;
-    end = end >= 0 ? end : end + len < 0 ? (call->number[0] < 0 && call->number[0] > call->number[1] ? -1 : 0) : end + len;
-    end = end < len ? end : len - 1;
-    fb_resp_write_bulk(call->out, start > end ? fb_bytes_of(NULL, 0)
-                                              : fb_bytes_of(value.data + start, (size_t)(end - start + 1)));
+    int64_t len = (int64_t)value.len, from = call->number[0], to = call->number[1];
+    bool is_empty = len == 0 || (from < 0 && to < 0 && from > to);
+    from = position(from, len);
+    to = position(to, len) < len ? position(to, len) : len - 1;
+    fb_resp_write_bulk(call->out, is_empty || from > to ? fb_bytes_of(NULL, 0)
+                                                        : fb_bytes_of(value.data + from, (size_t)(to - from + 1)));
 }
 
 void fb_cmd_getrange(struct fb_call *call) {
@@ -66,7 +69,7 @@ void fb_cmd_getrange(struct fb_call *call) {
         fb_call_read(call, render_range);
 }
 
-/* ---- MGET: hits are written as they are found; from the first miss on, the rest travels together ------------------- */
+/* ---- MGET: hits are written as they are found; from the first miss on, the rest travels together ---------------- */
 
 static void prepare_mget(const struct fb_call *call, size_t i, fb_op *op) {
     op->key = call->argv[(size_t)call->number[0] + i];
@@ -119,7 +122,7 @@ void fb_cmd_mget(struct fb_call *call) {
     fb_call_run(call, call->argc - i, prepare_mget, finish_mget);
 }
 
-/* ---- SET and its relatives: flags of the operation in call->flags, life in number[0], place of the value in [1] ----- */
+/* ---- SET and its relatives: flags of the operation in call->flags, life in number[0], place of the value in [1] - */
 
 enum { SET_AS_NUMBER = 1 << 16, SET_AS_OLD = 1 << 17 }; /* how to answer; not for the engine */
 
@@ -190,7 +193,7 @@ static void set_with_life(struct fb_call *call, const char *unit) {
 void fb_cmd_setex(struct fb_call *call) { set_with_life(call, "ex"); }
 void fb_cmd_psetex(struct fb_call *call) { set_with_life(call, "px"); }
 
-/* ---- MSET: one transaction ---------------------------------------------------------------------------------------- */
+/* ---- MSET: one transaction -------------------------------------------------------------------------------------- */
 
 static void finish_mset(struct fb_call *call, struct fb_part *part, size_t n) {
     (void)n;
@@ -230,7 +233,7 @@ void fb_cmd_msetnx(struct fb_call *call) {
     set_many(call, FB_COND_ABSENT);
 }
 
-/* ---- reading and changing: two operations, between which no request of this connection can come --------------------- */
+/* ---- reading and changing: two operations, between which no request of this connection can come ----------------- */
 
 static void finish_second(struct fb_call *call, struct fb_part *part, size_t n) {
     (void)n;
@@ -283,7 +286,7 @@ void fb_cmd_getex(struct fb_call *call) {
         read_then(call, life_ms, persists ? FB_OP_PERSIST : FB_OP_READ);
 }
 
-/* ---- adding: at the source, so that two servers do not lose each other's ------------------------------------------- */
+/* ---- adding: at the source, so that two servers do not lose each other's ---------------------------------------- */
 
 static void prepare_add(const struct fb_call *call, size_t i, fb_op *op) {
     (void)i;

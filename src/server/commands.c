@@ -53,10 +53,10 @@ const struct fb_command *fb_subcommands(size_t *ret_count) {
     return subcommands;
 }
 
-/* ---- the index ---------------------------------------------------------------------------------------------------- */
+/* ---- the index -------------------------------------------------------------------------------------------------- */
 
-/* A name in lower case, filled up with blanks. Setting bit 5 lowers letters; what it does to other bytes is sorted out by
- * comparing those names exactly that hold others than letters. */
+/* A name in lower case, filled up with blanks. Setting bit 5 lowers letters; what it does to other bytes is sorted
+ * out by comparing those names exactly that hold others than letters. */
 struct name { uint64_t words[NAME_WORDS]; };
 
 static struct slot {
@@ -132,14 +132,15 @@ static const struct fb_command *find_subcommand(const struct fb_command *parent,
 
 const struct fb_command *fb_command_find(const fb_bytes *argv, size_t argc) {
     const struct fb_command *command = fb_command_named(argv[0]);
-    return command != NULL && (command->flags & FB_CMD_PARENT) && argc > 1 ? find_subcommand(command, argv[1]) : command;
+    bool is_parent = command != NULL && (command->flags & FB_CMD_PARENT) && argc > 1;
+    return is_parent ? find_subcommand(command, argv[1]) : command;
 }
 
 bool fb_arity_fits(const struct fb_command *command, size_t argc) {
     return command->arity >= 0 ? argc == (size_t)command->arity : argc >= (size_t)-command->arity;
 }
 
-/* ---- refusing ----------------------------------------------------------------------------------------------------- */
+/* ---- refusing --------------------------------------------------------------------------------------------------- */
 
 static void refuse_unknown(struct fb_call *call) {
     char args[SHOWN_ARGS_MAX + 8];
@@ -211,7 +212,7 @@ void fb_print_refused(FILE *out) {
     }
 }
 
-/* ---- dispatch ----------------------------------------------------------------------------------------------------- */
+/* ---- dispatch --------------------------------------------------------------------------------------------------- */
 
 /* A browser made to send a form to this port; what follows would be commands of somebody else's choice. */
 static bool is_http(fb_bytes word) { return fb_is_word(word, "post") || fb_is_word(word, "host:"); }
@@ -247,8 +248,8 @@ static enum fb_dispatch run(struct fb_call *call, const struct slot *slot) {
 
 enum fb_dispatch fb_dispatch(struct fb_session *session, const fb_bytes *argv, size_t argc) {
     struct fb_loop *loop = session->loop;
-    struct fb_call call = {.session = session, .argv = argv, .argc = argc, .is_silent = session->reply_mode != FB_REPLY_ON};
     enum fb_reply_mode mode = session->reply_mode;
+    struct fb_call call = {.session = session, .argv = argv, .argc = argc, .is_silent = mode != FB_REPLY_ON};
     if (call.is_silent) {
         call.out = &loop->trash;
         loop->trash.buf.len = 0;

@@ -43,7 +43,7 @@ static void add_human(const struct info *info, const char *name, uint64_t bytes)
     add(info, unit == 0 ? "%s:%.0f%c" : "%s:%.2f%c", name, n, units[unit]);
 }
 
-/* ---- the sections ------------------------------------------------------------------------------------------------- */
+/* ---- the sections ----------------------------------------------------------------------------------------------- */
 
 static void add_server(const struct info *info) {
     const struct fb_server *server = info->server;

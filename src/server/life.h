@@ -11,8 +11,8 @@ struct fb_life_unit {
 
 /* The unit that a word names, or NULL. */
 const struct fb_life_unit *fb_life_unit(fb_bytes word);
-/* The argument in milliseconds from now, at least 1; for a number that is not positive or too large the error of SET and
- * its relatives has been written. */
+/* The argument in milliseconds from now, at least 1; for a number that is not positive or too large the error of SET
+ * and its relatives has been written. */
 bool fb_call_life(struct fb_call *call, const struct fb_life_unit *unit, fb_bytes text, int64_t *ret_ms);
 /* A number of this unit in milliseconds from now; may be negative. False when it does not fit. */
 bool fb_life_ms(const struct fb_life_unit *unit, int64_t number, int64_t *ret_ms);

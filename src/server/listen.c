@@ -30,7 +30,7 @@ static fb_status fail_listen(fb_err *reterr, const char *address, int number) {
     return fb_fail(reterr, FB_SYSTEM, "cannot listen on %s: %s%s", address, strerror(number), advice);
 }
 
-/* ---- unix sockets ------------------------------------------------------------------------------------------------- */
+/* ---- unix sockets ----------------------------------------------------------------------------------------------- */
 
 /* A socket file that nobody answers on is left over from a process that was killed. */
 static bool is_stale(const struct sockaddr_un *address) {
@@ -71,7 +71,7 @@ static fb_status listen_unix(struct fb_server *server, const char *text, fb_err 
     return FB_OK;
 }
 
-/* ---- TCP ---------------------------------------------------------------------------------------------------------- */
+/* ---- TCP -------------------------------------------------------------------------------------------------------- */
 
 static bool is_loopback(const struct sockaddr *address) {
     if (address->sa_family == AF_INET)

@@ -14,7 +14,7 @@ enum {
     WARM_OUTPUT_MAX = 1 << 20, /* a spare output buffer larger than this is given back */
 };
 
-/* ---- sessions by number ------------------------------------------------------------------------------------------- */
+/* ---- sessions by number ----------------------------------------------------------------------------------------- */
 
 static bool grow_slots(struct fb_loop *loop) {
     uint32_t n = loop->nslots > 0 ? 2 * loop->nslots : SLOTS_FIRST;
@@ -68,7 +68,7 @@ static void for_each_session(struct fb_loop *loop, void (*visit)(struct fb_sessi
             visit(loop->slots[i].session);
 }
 
-/* ---- messages ----------------------------------------------------------------------------------------------------- */
+/* ---- messages --------------------------------------------------------------------------------------------------- */
 
 /* From now on nobody can post; what was posted is dropped. */
 static void close_inbox(struct fb_loop *loop) {
@@ -208,7 +208,7 @@ static void on_second(uv_timer_t *timer) {
     leave_if_empty(loop);
 }
 
-/* ---- beginning and end -------------------------------------------------------------------------------------------- */
+/* ---- beginning and end ------------------------------------------------------------------------------------------ */
 
 static void run(void *user) {
     struct fb_loop *loop = user;

@@ -12,7 +12,7 @@ enum {
     FB_READ_BUFFER = 64 * 1024, /* one read; about what a socket hands out at once */
 };
 
-/* ---- the inbox ---------------------------------------------------------------------------------------------------- */
+/* ---- the inbox -------------------------------------------------------------------------------------------------- */
 
 enum fb_message_kind { FB_MESSAGE_CONNECTION, FB_MESSAGE_WAIT, FB_MESSAGE_KILL, FB_MESSAGE_STOP };
 
@@ -37,7 +37,7 @@ void fb_inbox_unref(struct fb_inbox *inbox);
 /* Any thread. False when the loop is gone: the message is still the caller's. */
 bool fb_inbox_post(struct fb_inbox *inbox, struct fb_message *message);
 
-/* ---- messages that are not waits ---------------------------------------------------------------------------------- */
+/* ---- messages that are not waits -------------------------------------------------------------------------------- */
 
 struct fb_connection_message {
     struct fb_message message;
@@ -53,7 +53,7 @@ struct fb_stop_message {
     int64_t drain_ms;
 };
 
-/* ---- the loop ----------------------------------------------------------------------------------------------------- */
+/* ---- the loop --------------------------------------------------------------------------------------------------- */
 
 struct fb_session;
 

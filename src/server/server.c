@@ -23,7 +23,7 @@ enum {
 };
 static const uint64_t bulk_default = 8 << 20, query_default = 16 << 20, output_default = 64 << 20;
 
-/* ---- options ------------------------------------------------------------------------------------------------------ */
+/* ---- options ---------------------------------------------------------------------------------------------------- */
 
 static void free_options(struct fb_server_options *options) {
     for (size_t i = 0; options->listen != NULL && options->listen[i] != NULL; i++)
@@ -74,7 +74,7 @@ static void set_defaults(struct fb_server *server) {
     server->limits[1] = (struct fb_resp_limits){ARGS_MAX, (size_t)o->bulk_max, INLINE_MAX, true};
 }
 
-/* ---- totals ------------------------------------------------------------------------------------------------------- */
+/* ---- totals ----------------------------------------------------------------------------------------------------- */
 
 void fb_server_totals(struct fb_server *server, struct fb_totals *ret_totals) {
     struct fb_totals totals = {.rejected = atomic_load(&server->rejected)};
@@ -95,7 +95,7 @@ void fb_server_totals(struct fb_server *server, struct fb_totals *ret_totals) {
     *ret_totals = totals;
 }
 
-/* ---- beginning and end -------------------------------------------------------------------------------------------- */
+/* ---- beginning and end ------------------------------------------------------------------------------------------ */
 
 static void make_run_id(char out[FB_RUN_ID_LEN + 1]) {
     unsigned char random[FB_RUN_ID_LEN / 2];

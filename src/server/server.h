@@ -17,7 +17,7 @@ struct fb_server;
 typedef void fb_config_emit(void *user, const char *name, const char *value);
 
 struct fb_server_options {
-    const char *const *listen;   /* "127.0.0.1:6380", "[::1]:6380", "unix:/path"; NULL-terminated. Port 0: any free one */
+    const char *const *listen;   /* "127.0.0.1:6380", "[::1]:6380", "unix:/path"; NULL ends. Port 0: any free one */
     unsigned threads;            /* event loops; 0 = number of cores */
     const char *password;        /* NULL: none asked */
     unsigned clients_max;        /* 10000 */

@@ -28,7 +28,7 @@ static bool may_begin(const struct fb_session *s) {
     return !s->is_held && s->nwaits < FB_WAITS_MAX && !s->is_closing && !s->is_dead;
 }
 
-/* ---- sending ------------------------------------------------------------------------------------------------------ */
+/* ---- sending ---------------------------------------------------------------------------------------------------- */
 
 /* One output buffer travels from connection to connection and stays in the CPU's cache; a connection owns one only
  * while the other side is slow. */
@@ -81,7 +81,7 @@ static void check_output(struct fb_session *s) {
         s->is_dead = true;
 }
 
-/* ---- order -------------------------------------------------------------------------------------------------------- */
+/* ---- order ------------------------------------------------------------------------------------------------------ */
 
 struct fb_resp_out *fb_session_sink(struct fb_session *s) {
     if (!fb_list_is_empty(&s->waits))
@@ -134,7 +134,7 @@ void fb_session_deliver(struct fb_session *s, struct fb_wait *wait) {
     resume(s);
 }
 
-/* ---- requests ----------------------------------------------------------------------------------------------------- */
+/* ---- requests --------------------------------------------------------------------------------------------------- */
 
 static void refuse(struct fb_session *s, const char *text) {
     fb_count(&s->loop->counters.errors, 1);
@@ -228,7 +228,7 @@ static void resume(struct fb_session *s) {
     tidy_input(s);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
 
 static void check_input(struct fb_session *s) {
     size_t max = s->is_authenticated ? s->loop->server->options.query_buffer_max : FB_STRANGER_QUERY;
@@ -280,7 +280,7 @@ static void read_some(struct fb_session *s) {
     }
 }
 
-/* ---- waiting and closing ------------------------------------------------------------------------------------------ */
+/* ---- waiting and closing ---------------------------------------------------------------------------------------- */
 
 static void on_poll(uv_poll_t *poll, int status, int events) {
     struct fb_session *s = poll->data;
@@ -378,7 +378,7 @@ void fb_session_close(struct fb_session *s) {
     close(s->fd);
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening ---------------------------------------------------------------------------------------------------- */
 
 static void print_address(char out[FB_ADDRESS_MAX], const struct sockaddr_storage *address) {
     char host[INET6_ADDRSTRLEN] = "?";

@@ -1,8 +1,9 @@
 /* One connection: bytes in, requests carried out in order, replies out in order.
  *
- * Order. A request that is answered at once writes into the output buffer. One that has to wait for a source becomes a
- * *wait* at the end of the session's queue; the replies of later requests then collect behind it, in the wait itself, and
- * move to the output buffer when it is over. So replies leave in the order of the requests whatever finishes first.
+ * Order. A request that is answered at once writes into the output buffer. One that has to wait for a source becomes
+ * a *wait* at the end of the session's queue; the replies of later requests then collect behind it, in the wait
+ * itself, and move to the output buffer when it is over. So replies leave in the order of the requests whatever
+ * finishes first.
  *
  *   S1 replies leave in the order of the requests
  *   S2 a request that writes (FB_CMD_WRITE, FB_CMD_ALONE) begins when the queue is empty, and nothing begins before it

@@ -1,0 +1,521 @@
+/* A double of the engine: one lock, one table searched from the front, one thread that ends operations. */
+#include "double_engine.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/list.h"
+#include "base/lock.h"
+#include "base/rng.h"
+
+enum { ROWS_MAX = 4096, QUEUE_MAX = 200000, KEYSPACES = 5 };
+
+static const struct { const char *prefix, *as, *pattern; } keyspaces[KEYSPACES] = {
+    {"s", "json", "s:{id}"}, {"h", "hash", "h:{id}"}, {"ro", "json", "ro:{id}"}, {"ig", "json", "ig:{id}"},
+    {"bad", "json", "bad:{id}"},
+};
+enum { STRINGS, HASHES, READONLY, IGNORING, BAD };
+
+struct row {
+    char *key;
+    size_t key_len;
+    fb_kind kind;         /* NONE: no row */
+    fb_buf value;
+    bool is_cached;
+    int64_t life_ms;
+};
+
+struct job {
+    fb_op op;             /* with copies of everything */
+    fb_field *fields;
+    fb_op *more;          /* of fb_submit_all */
+    size_t nmore;
+    fb_done done;
+    void *user;
+};
+
+struct fb_cache {
+    struct fb_lock lock;
+    struct fb_cond cond;
+    struct row rows[ROWS_MAX];
+    size_t nrows;
+    struct job *queue;
+    size_t nqueue, running;
+    unsigned submitted;
+    bool is_held, is_stopping;
+    struct fb_rng rng;
+    pthread_t thread;
+    fb_keyspace_options options[KEYSPACES];
+    uint64_t hits, misses;
+};
+
+/* ---- rows ------------------------------------------------------------------------------------------------------- */
+
+static struct row *find(fb_cache *cache, fb_bytes key) {
+    for (size_t i = 0; i < cache->nrows; i++)
+        if (cache->rows[i].key_len == key.len && memcmp(cache->rows[i].key, key.data, key.len) == 0)
+            return &cache->rows[i];
+    return NULL;
+}
+
+static struct row *get_row(fb_cache *cache, fb_bytes key) {
+    struct row *row = find(cache, key);
+    if (row != NULL)
+        return row;
+    assert(cache->nrows < ROWS_MAX);
+    row = &cache->rows[cache->nrows++];
+    *row = (struct row){.key = malloc(key.len + 1), .key_len = key.len};
+    memcpy(row->key, key.data, key.len);
+    return row;
+}
+
+static void set_value(struct row *row, fb_kind kind, fb_bytes value) {
+    row->kind = kind;
+    row->value.len = 0;
+    (void)fb_buf_append(&row->value, value.data, value.len);
+}
+
+static fb_bytes value_of(const struct row *row) { return fb_bytes_of(row->value.data, row->value.len); }
+
+static int keyspace_of(fb_bytes key) {
+    for (int i = 0; i < KEYSPACES; i++) {
+        size_t n = strlen(keyspaces[i].prefix);
+        if (key.len > n + 1 && key.data[n] == ':' && memcmp(key.data, keyspaces[i].prefix, n) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static void set_field(struct row *row, fb_bytes name, const fb_bytes *value) {
+    fb_buf fresh = FB_BUF_INIT;
+    fb_field field;
+    bool is_there = false;
+    for (size_t cursor = 0; fb_hash_next(value_of(row), &cursor, &field);) {
+        bool is_it = field.name.len == name.len && memcmp(field.name.data, name.data, name.len) == 0;
+        is_there |= is_it;
+        if (!is_it)
+            (void)fb_hash_append(&fresh, field.name, field.value);
+        else if (value != NULL)
+            (void)fb_hash_append(&fresh, name, *value);
+    }
+    if (!is_there && value != NULL)
+        (void)fb_hash_append(&fresh, name, *value);
+    fb_buf_free(&row->value);
+    row->value = fresh;
+    row->kind = FB_KIND_HASH;
+}
+
+/* ---- operations; the lock is held ------------------------------------------------------------------------------- */
+
+struct outcome {
+    fb_result result;
+    fb_buf value, old;
+};
+
+static fb_status fail(struct outcome *o, fb_status status, const char *text) {
+    return o->result.status = fb_fail(&o->result.err, status, "%s", text);
+}
+
+static void read_row(struct row *row, struct outcome *o) {
+    row->is_cached = true;
+    o->result.status = row->kind == FB_KIND_NONE ? FB_NOTFOUND : FB_OK;
+    o->result.kind = row->kind;
+    if (row->kind != FB_KIND_NONE)
+        (void)fb_buf_append(&o->value, row->value.len > 0 ? row->value.data : "", row->value.len);
+}
+
+static void set_row(struct row *row, const fb_op *op, struct outcome *o) {
+    bool is_there = row->kind != FB_KIND_NONE;
+    if (op->flags & FB_WANT_OLD && is_there) {
+        (void)fb_buf_reserve(&o->old, row->value.len + 1);
+        (void)fb_buf_append(&o->old, row->value.data, row->value.len);
+        o->result.kind = row->kind;
+    }
+    if ((op->flags & FB_COND_ABSENT && is_there) || (op->flags & FB_COND_PRESENT && !is_there)) {
+        o->result.status = FB_UNMET;
+        return;
+    }
+    set_value(row, FB_KIND_STRING, op->value);
+    row->is_cached = true;
+    row->life_ms = op->life_ms;
+}
+
+static void add_to_row(struct row *row, const fb_op *op, struct outcome *o) {
+    char text[64];
+    fb_bytes old = value_of(row), name = op->nfields > 0 ? op->fields[0].name : fb_bytes_of(NULL, 0);
+    if (op->nfields > 0 && fb_hash_get(value_of(row), name, &old) != FB_OK)
+        old = FB_STR("0");
+    snprintf(text, sizeof text, "%.*s", (int)old.len, old.data != NULL ? old.data : "");
+    char delta[64];
+    snprintf(delta, sizeof delta, "%.*s", (int)op->value.len, op->value.data);
+    if (op->flags & FB_ADD_FLOAT)
+        snprintf(text, sizeof text, "%g", strtod(text, NULL) + strtod(delta, NULL));
+    else
+        snprintf(text, sizeof text, "%lld", strtoll(text, NULL, 10) + strtoll(delta, NULL, 10));
+    fb_bytes sum = FB_STR(text);
+    if (op->nfields > 0)
+        set_field(row, name, &sum);
+    else
+        set_value(row, FB_KIND_STRING, sum);
+    row->is_cached = true;
+    (void)fb_buf_append(&o->value, text, strlen(text));
+    o->result.kind = FB_KIND_STRING;
+}
+
+static void change_fields(struct row *row, const fb_op *op, struct outcome *o) {
+    fb_bytes old;
+    for (size_t i = 0; i < op->nfields; i++) {
+        bool is_there = fb_hash_get(value_of(row), op->fields[i].name, &old) == FB_OK;
+        if (op->flags & FB_COND_FIELD_ABSENT && is_there) {
+            o->result.status = FB_UNMET;
+            return;
+        }
+        o->result.number += op->kind == FB_OP_HDEL ? is_there : !is_there;
+        if (op->kind == FB_OP_HSET || is_there)
+            set_field(row, op->fields[i].name, op->kind == FB_OP_HSET ? &op->fields[i].value : NULL);
+    }
+    row->is_cached = true;
+}
+
+static void perform(fb_cache *cache, const fb_op *op, struct outcome *o) {
+    int keyspace = keyspace_of(op->key);
+    bool is_write = op->kind == FB_OP_SET || op->kind == FB_OP_HSET || op->kind == FB_OP_HDEL || op->kind == FB_OP_ADD;
+    o->result.status = FB_OK;
+    if (keyspace < 0) {
+        fail(o, FB_NOMAP, "the double has no such keyspace");
+        return;
+    }
+    if (keyspace == BAD) {
+        fail(o, FB_DOWN, "source 'x' is down\r\n+OK\r\n$5\r\nhello");
+        return;
+    }
+    if (keyspace == READONLY && is_write) {
+        fail(o, FB_READONLY, "keyspace 'ro:{id}' is read-only (write: off)");
+        return;
+    }
+    if (keyspace == IGNORING && is_write) {
+        o->result.status = FB_IGNORED;
+        return;
+    }
+    struct row *row = get_row(cache, op->key);
+    if (is_write && keyspace == HASHES && op->kind == FB_OP_SET) {
+        fail(o, FB_WRONGTYPE, "SET on a hash keyspace");
+        return;
+    }
+    switch (op->kind) {
+    case FB_OP_READ: read_row(row, o); break;
+    case FB_OP_SET: set_row(row, op, o); break;
+    case FB_OP_ADD: add_to_row(row, op, o); break;
+    case FB_OP_HSET:
+    case FB_OP_HDEL: change_fields(row, op, o); break;
+    case FB_OP_DELETE: set_value(row, FB_KIND_NONE, FB_STR("")); break;
+    case FB_OP_DROP:
+    case FB_OP_INVALIDATE:
+        o->result.status = row->is_cached ? FB_OK : FB_MISS;
+        row->is_cached = false;
+        row->life_ms = 0;
+        break;
+    case FB_OP_EXPIRE:
+        o->result.status = row->is_cached ? FB_OK : FB_MISS;
+        row->life_ms = op->life_ms;
+        break;
+    case FB_OP_PERSIST:
+        o->result.status = row->is_cached && row->life_ms != 0 ? FB_OK : FB_UNMET;
+        row->life_ms = 0;
+        break;
+    case FB_OP_TTL:
+        o->result.status = !row->is_cached ? FB_MISS : row->kind == FB_KIND_NONE ? FB_NOTFOUND : FB_OK;
+        o->result.number = row->life_ms != 0 ? row->life_ms : 3600000;
+        break;
+    }
+}
+
+static void perform_all(fb_cache *cache, const struct job *job, struct outcome *o) {
+    for (size_t i = 0; i < job->nmore; i++)
+        if (job->more[i].flags & FB_COND_ABSENT && get_row(cache, job->more[i].key)->kind != FB_KIND_NONE) {
+            o->result.status = FB_UNMET;
+            return;
+        }
+    for (size_t i = 0; i < job->nmore && o->result.status >= 0; i++)
+        perform(cache, &job->more[i], o);
+}
+
+static void borrow(struct outcome *o) {
+    if (o->value.data != NULL)
+        o->result.value = fb_bytes_of(o->value.data, o->value.len);
+    if (o->old.data != NULL)
+        o->result.old = fb_bytes_of(o->old.data, o->old.len);
+}
+
+/* ---- the thread ------------------------------------------------------------------------------------------------- */
+
+static fb_bytes copy(fb_bytes from) {
+    char *data = malloc(from.len + 1);
+    if (from.len > 0)
+        memcpy(data, from.data, from.len);
+    return fb_bytes_of(data, from.len);
+}
+
+static fb_op copy_op(const fb_op *op) {
+    fb_op own = *op;
+    own.key = copy(op->key);
+    own.value = copy(op->value);
+    fb_field *fields = calloc(op->nfields + 1, sizeof *fields);
+    for (size_t i = 0; i < op->nfields; i++)
+        fields[i] = (fb_field){copy(op->fields[i].name), copy(op->fields[i].value)};
+    own.fields = fields;
+    return own;
+}
+
+static void free_op(fb_op *op) {
+    for (size_t i = 0; i < op->nfields; i++) {
+        free((char *)op->fields[i].name.data);
+        free((char *)op->fields[i].value.data);
+    }
+    free((void *)op->fields);
+    free((char *)op->key.data);
+    free((char *)op->value.data);
+}
+
+static void end_job(fb_cache *cache, struct job *job) {
+    struct outcome o = {.result = {.status = FB_OK}};
+    if (job->more != NULL)
+        perform_all(cache, job, &o);
+    else
+        perform(cache, &job->op, &o);
+    borrow(&o);
+    fb_lock_release(&cache->lock);
+    job->done(job->user, &o.result);
+    fb_buf_free(&o.value);
+    fb_buf_free(&o.old);
+    for (size_t i = 0; i < job->nmore; i++)
+        free_op(&job->more[i]);
+    free(job->more);
+    if (job->nmore == 0)
+        free_op(&job->op);
+    fb_lock_acquire(&cache->lock);
+}
+
+static void *work(void *user) {
+    fb_cache *cache = user;
+    fb_lock_acquire(&cache->lock);
+    for (;;) {
+        while (cache->nqueue == 0 || cache->is_held) {
+            if (cache->is_stopping && cache->nqueue == 0)
+                goto out;
+            if (cache->is_stopping)
+                break;
+            fb_cond_wait(&cache->cond, &cache->lock);
+        }
+        size_t i = fb_rng_below(&cache->rng, cache->nqueue);
+        struct job job = cache->queue[i];
+        cache->queue[i] = cache->queue[--cache->nqueue];
+        cache->running++;
+        end_job(cache, &job);
+        cache->running--;
+        fb_cond_broadcast(&cache->cond);
+    }
+out:
+    fb_lock_release(&cache->lock);
+    return NULL;
+}
+
+static fb_status enqueue(fb_cache *cache, struct job job) {
+    assert(cache->nqueue < QUEUE_MAX);
+    cache->queue[cache->nqueue++] = job;
+    cache->submitted++;
+    fb_cond_broadcast(&cache->cond);
+    return FB_PENDING;
+}
+
+/* ---- the public API --------------------------------------------------------------------------------------------- */
+
+fb_status fb_open(const fb_options *options, fb_cache **ret_cache, fb_err *reterr) {
+    (void)options;
+    (void)reterr;
+    fb_cache *cache = calloc(1, sizeof *cache);
+    fb_lock_init(&cache->lock, FB_LOCK_LANE);
+    fb_cond_init(&cache->cond);
+    cache->queue = calloc(QUEUE_MAX, sizeof *cache->queue);
+    for (int i = 0; i < KEYSPACES; i++) {
+        cache->options[i] = (fb_keyspace_options)FB_KEYSPACE_OPTIONS_INIT;
+        cache->options[i].pattern = keyspaces[i].pattern;
+        cache->options[i].as = keyspaces[i].as;
+    }
+    pthread_create(&cache->thread, NULL, work, cache);
+    *ret_cache = cache;
+    return FB_OK;
+}
+
+void fb_close(fb_cache *cache) {
+    fb_lock_acquire(&cache->lock);
+    cache->is_stopping = true;
+    fb_cond_broadcast(&cache->cond);
+    fb_lock_release(&cache->lock);
+    pthread_join(cache->thread, NULL);
+    for (size_t i = 0; i < cache->nrows; i++) {
+        free(cache->rows[i].key);
+        fb_buf_free(&cache->rows[i].value);
+    }
+    free(cache->queue);
+    fb_cond_finish(&cache->cond);
+    fb_lock_finish(&cache->lock);
+    free(cache);
+}
+
+unsigned fb_keyspace_count(const fb_cache *cache) {
+    (void)cache;
+    return KEYSPACES;
+}
+const fb_keyspace_options *fb_keyspace_at(const fb_cache *cache, unsigned index) {
+    return index < KEYSPACES ? &cache->options[index] : NULL;
+}
+int fb_keyspace_of(const fb_cache *cache, fb_bytes key) {
+    (void)cache;
+    return keyspace_of(key);
+}
+
+fb_status fb_cached(fb_cache *cache, fb_bytes key) {
+    fb_lock_acquire(&cache->lock);
+    struct row *row = find(cache, key);
+    fb_status status = row == NULL || !row->is_cached ? FB_MISS : row->kind == FB_KIND_NONE ? FB_NOTFOUND : FB_OK;
+    fb_lock_release(&cache->lock);
+    return status;
+}
+
+void fb_prefetch(fb_cache *cache, const fb_bytes *keys, size_t n) {
+    (void)cache;
+    (void)keys;
+    (void)n;
+}
+
+fb_status fb_peek(fb_cache *cache, fb_bytes key, fb_buf *out, fb_kind *ret_kind) {
+    fb_status status = FB_MISS;
+    fb_lock_acquire(&cache->lock);
+    struct row *row = find(cache, key);
+    if (row != NULL && row->is_cached) {
+        status = row->kind == FB_KIND_NONE ? FB_NOTFOUND : FB_OK;
+        *ret_kind = row->kind;
+        cache->hits++;
+        if (status == FB_OK && fb_buf_append(out, row->value.data, row->value.len) != FB_OK)
+            status = FB_NOMEM;
+    }
+    fb_lock_release(&cache->lock);
+    return status;
+}
+
+fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, fb_result *ret_result) {
+    fb_lock_acquire(&cache->lock);
+    struct row *row = find(cache, op->key);
+    bool is_hit = op->kind == FB_OP_READ && row != NULL && row->is_cached;
+    if (is_hit || op->kind == FB_OP_TTL || keyspace_of(op->key) < 0) {
+        struct outcome *o = calloc(1, sizeof *o);
+        perform(cache, op, o);
+        borrow(o);
+        *ret_result = o->result;
+        ret_result->private_ = o;
+        fb_lock_release(&cache->lock);
+        return ret_result->status;
+    }
+    cache->misses += op->kind == FB_OP_READ;
+    fb_status status = enqueue(cache, (struct job){.op = copy_op(op), .done = done, .user = user});
+    fb_lock_release(&cache->lock);
+    return status;
+}
+
+fb_status fb_submit_all(fb_cache *cache, const fb_op *ops, size_t n, fb_done done, void *user, fb_result *ret_result) {
+    (void)ret_result;
+    struct job job = {.more = calloc(n, sizeof *job.more), .nmore = n, .done = done, .user = user};
+    for (size_t i = 0; i < n; i++)
+        job.more[i] = copy_op(&ops[i]);
+    fb_lock_acquire(&cache->lock);
+    fb_status status = enqueue(cache, job);
+    fb_lock_release(&cache->lock);
+    return status;
+}
+
+void fb_result_release(fb_result *result) {
+    struct outcome *o = result->private_;
+    fb_buf_free(&o->value);
+    fb_buf_free(&o->old);
+    free(o);
+}
+
+void fb_invalidate_all(fb_cache *cache) {
+    fb_lock_acquire(&cache->lock);
+    for (size_t i = 0; i < cache->nrows; i++)
+        cache->rows[i].is_cached = false;
+    fb_lock_release(&cache->lock);
+}
+
+void fb_stats_get(fb_cache *cache, fb_stats *ret_stats) {
+    fb_lock_acquire(&cache->lock);
+    *ret_stats = (fb_stats){.memory_max = 1 << 20};
+    for (size_t i = 0; i < cache->nrows; i++)
+        ret_stats->keys += cache->rows[i].is_cached && cache->rows[i].kind != FB_KIND_NONE;
+    fb_lock_release(&cache->lock);
+}
+
+fb_status fb_keyspace_stats_get(fb_cache *cache, unsigned index, fb_keyspace_stats *ret_stats) {
+    fb_lock_acquire(&cache->lock);
+    *ret_stats = (fb_keyspace_stats){.hits = index == 0 ? cache->hits : 0, .misses = index == 0 ? cache->misses : 0};
+    fb_lock_release(&cache->lock);
+    return FB_OK;
+}
+
+void fb_source_stats_get(const fb_source *source, fb_source_stats *ret_stats) {
+    (void)source;
+    *ret_stats = (fb_source_stats){0};
+}
+const char *fb_source_name(const fb_source *source) {
+    (void)source;
+    return "double";
+}
+
+/* ---- what tests say to it --------------------------------------------------------------------------------------- */
+
+void double_put(fb_cache *cache, const char *key, fb_kind kind, fb_bytes value) {
+    fb_lock_acquire(&cache->lock);
+    struct row *row = get_row(cache, FB_STR(key));
+    set_value(row, kind, value);
+    row->is_cached = false;
+    fb_lock_release(&cache->lock);
+}
+
+void double_seed(fb_cache *cache, uint64_t seed) {
+    fb_lock_acquire(&cache->lock);
+    cache->rng.state = seed;
+    fb_lock_release(&cache->lock);
+}
+
+void double_hold(fb_cache *cache, bool holds) {
+    fb_lock_acquire(&cache->lock);
+    cache->is_held = holds;
+    fb_cond_broadcast(&cache->cond);
+    fb_lock_release(&cache->lock);
+}
+
+unsigned double_submitted(fb_cache *cache) {
+    fb_lock_acquire(&cache->lock);
+    unsigned n = cache->submitted;
+    fb_lock_release(&cache->lock);
+    return n;
+}
+
+void double_wait_submitted(fb_cache *cache, unsigned n) {
+    fb_lock_acquire(&cache->lock);
+    while (cache->submitted < n)
+        fb_cond_wait(&cache->cond, &cache->lock);
+    fb_lock_release(&cache->lock);
+}
+
+void double_wait_idle(fb_cache *cache) {
+    fb_lock_acquire(&cache->lock);
+    while (cache->nqueue > 0 || cache->running > 0)
+        fb_cond_wait(&cache->cond, &cache->lock);
+    fb_lock_release(&cache->lock);
+}
