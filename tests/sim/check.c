@@ -110,6 +110,11 @@ void world_check_shared(struct world *w, const struct world_flight *f, bool was_
 }
 
 void world_check_step(struct world *w) {
+    struct fb_table_stats table;
+    fb_table_stats(fb_shard_table(w->shard), &table);
+    if (table.bytes > w->options.bytes_max)
+        world_fail(w, "T2: %llu bytes in a table of %llu", (unsigned long long)table.bytes,
+                   (unsigned long long)w->options.bytes_max);
     for (unsigned k = 0; k < w->options.keys; k++) {
         const struct row *row = &w->rows[k];
         if (row->undispatched > 1)

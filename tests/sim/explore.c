@@ -73,8 +73,12 @@ static const struct small_world {
     {"the application's own write, a write-through behind it, a reader, and the end of the mark",
      GOOD | BIT(ACT_APP_DIES) | BIT(ACT_UNKNOWN) | BIT(ACT_CANCEL), false,
      {START(OP_TICKET), START(OP_SET), START(OP_READ), PASS(FB_WRITE_WINDOW_MS + 1), TICK}},
+    {"two who load by themselves, a commit behind Forebay's back, and the end of the lease", GOOD, false,
+     {START(OP_ASIDE), START(OP_ASIDE), START(OP_BEHIND), PASS(FB_LEASE_MS + 1), TICK}},
     {"two readers of a cached value, a writer, and everything forgotten", GOOD, true,
      {START(OP_READ), START(OP_READ), START(OP_SET), START(OP_INVALIDATE_ALL)}},
+    {"two readers, a commit behind Forebay's back, and everything forgotten", GOOD, false,
+     {START(OP_READ), START(OP_READ), START(OP_BEHIND), START(OP_INVALIDATE_ALL)}},
 };
 enum { WORLDS = sizeof small_worlds / sizeof small_worlds[0] };
 

@@ -50,6 +50,7 @@ static void answer(struct world *w, struct op *op, fb_status status, fb_bytes va
         return;
     }
     op->state = OP_DONE;
+    w->seen[SEEN_NOMEM] += status == FB_NOMEM;
     world_say(w, "    op %u gets %s %.*s", op->number, fb_status_name(status), status == FB_OK ? 8 : 0,
               value.data != NULL ? value.data : "");
     if (status == FB_LEASE && op->kind == OP_ASIDE) {
@@ -94,6 +95,7 @@ static void calls_end(struct world *w, struct fb_effects *fx) {
         struct op *op = fb_member_of(l, struct op, writer.link);
         release(w, op);
         op->state = OP_LAPSED;
+        w->seen[SEEN_LAPSED]++;
         w->rows[op->key].floor = w->rows[op->key].nversions - 1;
         world_say(w, "    the mark of op %u lapses", op->number);
         if (w->now.ns < op->writer.expires.ns)
@@ -151,7 +153,9 @@ static void start_write(struct world *w, struct op *op) {
     fb_status status = fb_shard_begin(w->shard, row->hash, FB_STR(row->name), 0, &op->writer, seen_now(w), &fx);
     if (status == FB_OK)
         grant(w, op);
-    else if (status != FB_PENDING)
+    else if (status == FB_PENDING)
+        w->seen[SEEN_QUEUED]++;
+    else
         op->state = OP_DONE; /* FB_BUSY, FB_NOMEM: it was never begun */
     op->status = status;
     calls_end(w, &fx);
@@ -275,6 +279,7 @@ void move_home(struct world *w, unsigned index, fb_status status) {
             world_fail(w, "S6: op %u did not get the error of flight %u", audience.ops[i]->number, f.number);
         if (status == FB_OK && is_answered && waiter->value == value)
             world_check_shared(w, &f, was_kept, audience.ops[i]);
+        w->seen[SEEN_BOUNCED] += !were_bounced[i] && waiter->bounced;
         if (were_bounced[i] && !is_answered)
             world_fail(w, "S7: op %u bounced twice", audience.ops[i]->number);
     }
@@ -300,6 +305,8 @@ void move_fill(struct world *w, struct op *op, fb_status status) {
     w->last_status = fb_shard_fill(w->shard, row->hash, FB_STR(row->name), op->waiter.token, status,
                                    status == FB_OK ? FB_KIND_STRING : FB_KIND_NONE, value, seen_now(w), draw(w), &fx);
     world_say(w, "    fill: %s", fb_status_name(w->last_status));
+    w->seen[SEEN_LEASES_FILLED] += w->last_status == FB_OK && status >= 0;
+    w->seen[SEEN_LEASES_REFUSED] += w->last_status == FB_REFUSED;
     if (w->last_status == FB_OK && status >= 0)
         world_check_birth(w, row, op->leased);
     if (w->last_status == FB_OK && w->now.ns > op->leased + fb_ms(FB_LEASE_MS).ns + LAG_MAX_NS)
@@ -337,6 +344,7 @@ enum fb_write_end move_end_of(const struct op *op) {
 
 void move_cancel(struct world *w, struct op *op) {
     if (fb_shard_cancel(w->shard, &op->writer)) {
+        w->seen[SEEN_CANCELLED]++;
         op->state = OP_DONE;
         op->status = FB_TIMEOUT;
     } else

@@ -134,6 +134,7 @@ static void do_to_op(struct world *w, struct op *op, enum act act) {
     case ACT_LAND:
         move_commit(w, op);
         op->state = OP_DONE;
+        w->seen[SEEN_LANDED]++;
         break;
     case ACT_LOSE: op->state = OP_DONE; break;
     case ACT_CANCEL: move_cancel(w, op); break;
@@ -190,6 +191,7 @@ void world_begin(struct world *w, const struct world_options *options, uint64_t 
     w->policies[0] = options->policy;
     w->nops = w->nflights = w->flights_made = 0;
     w->reads = w->loads = w->peek_hits = 0;
+    memset(w->seen, 0, sizeof w->seen);
     w->violation[0] = '\0';
     for (unsigned k = 0; k < options->keys; k++) {
         struct row *row = &w->rows[k];
@@ -220,6 +222,15 @@ static void carry_out(struct world *w) {
 
 static void check_rest(struct world *w) {
     const fb_keyspace_stats *count = fb_shard_counters(w->shard, 0);
+    w->seen[SEEN_HITS] = count->hits;
+    w->seen[SEEN_NEGATIVE_HITS] = count->negative_hits;
+    w->seen[SEEN_COALESCED] = count->coalesced;
+    w->seen[SEEN_LOAD_ERRORS] = count->load_errors;
+    w->seen[SEEN_FILLS_REFUSED] = count->fills_refused;
+    w->seen[SEEN_INVALIDATIONS] = count->invalidations;
+    w->seen[SEEN_EXPIRED] = count->expired;
+    w->seen[SEEN_EVICTED] = count->evicted;
+    w->seen[SEEN_TIMEOUTS] = count->timeouts;
     for (unsigned i = 0; i < w->nops; i++)
         if (w->ops[i].state == OP_WAITING)
             world_fail(w, "S3: op %u was never answered", w->ops[i].number);

@@ -137,6 +137,33 @@ struct world_flight {
     int64_t sent;
 };
 
+/* What a run has met, so that a simulation can show that it meets everything. X(name, in words) */
+#define WORLD_EVENT_MAP(X)                                                                                             \
+    X(HITS, "hits")                                                                                                    \
+    X(NEGATIVE_HITS, "negative hits")                                                                                  \
+    X(COALESCED, "coalesced")                                                                                          \
+    X(LOAD_ERRORS, "load errors")                                                                                      \
+    X(FILLS_REFUSED, "refused loads")                                                                                  \
+    X(INVALIDATIONS, "invalidations")                                                                                  \
+    X(EXPIRED, "expired")                                                                                              \
+    X(EVICTED, "evicted")                                                                                              \
+    X(TIMEOUTS, "timeouts")                                                                                            \
+    X(BOUNCED, "bounced")                                                                                              \
+    X(LEASES_FILLED, "leases filled")                                                                                  \
+    X(LEASES_REFUSED, "leases refused")                                                                                \
+    X(QUEUED, "writers queued")                                                                                        \
+    X(CANCELLED, "cancelled")                                                                                          \
+    X(LAPSED, "marks lapsed")                                                                                          \
+    X(LANDED, "landed in doubt")                                                                                       \
+    X(NOMEM, "out of memory")
+
+enum world_event {
+#define WORLD_EVENT_ENUM_(name, words) SEEN_##name,
+    WORLD_EVENT_MAP(WORLD_EVENT_ENUM_)
+#undef WORLD_EVENT_ENUM_
+    WORLD_EVENTS
+};
+
 struct world_options {
     unsigned keys;
     uint64_t bytes_max;
@@ -163,6 +190,7 @@ struct world {
     struct world_flight flights[FLIGHTS_MAX];
     unsigned nflights, flights_made;
     uint64_t reads, loads, peek_hits;
+    uint64_t seen[WORLD_EVENTS];
     fb_status last_status;   /* of the last direct call of the core, for scenarios */
     char violation[256];     /* empty: none. The first one stays */
 };
