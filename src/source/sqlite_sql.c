@@ -40,10 +40,17 @@ char *fb_sqlite_quote(const char *name) {
     return out;
 }
 
+/* SQLite reads a quoted name that is no column (any more) as a text: SELECT "age" gives 'age'. Not so "users"."age". */
+static void put_column(struct text *t, const struct fb_binding *b, unsigned column) {
+    put(t, b->table);
+    put(t, ".");
+    put(t, b->quoted[column]);
+}
+
 static void put_where_key(struct text *t, const struct fb_binding *b) {
     for (unsigned i = 0; i < b->mapping.pattern.nparams; i++) {
         put(t, i == 0 ? " WHERE " : " AND ");
-        put(t, b->quoted[b->key_columns[i]]);
+        put_column(t, b, (unsigned)b->key_columns[i]);
         put(t, " = ?");
     }
 }
@@ -52,7 +59,7 @@ fb_status fb_sqlite_load_text(const struct fb_binding *binding, fb_buf *out) {
     struct text t = {out, FB_OK};
     for (unsigned i = 0; i < binding->mapping.ncolumns; i++) {
         put(&t, i == 0 ? "SELECT " : ", ");
-        put(&t, binding->quoted[i]);
+        put_column(&t, binding, i);
     }
     put(&t, " FROM ");
     put(&t, binding->table);
