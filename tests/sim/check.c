@@ -99,6 +99,23 @@ void world_check_birth(struct world *w, const struct row *row, int64_t sent) {
         world_fail(w, "C3: %s is born after its question was sent", row->name);
 }
 
+/* What a tick left is not due yet, and will be looked at when it is. */
+void world_check_due(struct world *w, fb_instant now, fb_instant due) {
+    for (unsigned i = 0; i < w->nops; i++) {
+        const struct op *op = &w->ops[i];
+        const struct row *row = &w->rows[op->key];
+        fb_instant ends = FB_NEVER;
+        if (op->state == OP_WAITING)
+            ends = op->waiter.deadline;
+        else if (row->granted == op)
+            ends = op->writer.expires;
+        if (fb_reached(now, ends) && ends.ns != FB_NEVER.ns)
+            world_fail(w, "op %u should have ended with the tick", op->number);
+        if (fb_before(ends, due))
+            world_fail(w, "op %u ends before the shard wants its next tick", op->number);
+    }
+}
+
 void world_check_shared(struct world *w, const struct world_flight *f, bool was_kept, const struct op *op) {
     bool is_early = op->waiter.leads || op->waiter.before_dispatch;
     if (is_early)

@@ -353,7 +353,9 @@ void move_cancel(struct world *w, struct op *op) {
 
 void move_tick(struct world *w) {
     struct fb_effects fx;
+    fb_instant now = seen_now(w);
     calls_begin(w, &fx);
-    (void)fb_shard_tick(w->shard, seen_now(w), &fx);
+    fb_instant due = fb_shard_tick(w->shard, now, &fx);
     calls_end(w, &fx);
+    world_check_due(w, now, due);
 }

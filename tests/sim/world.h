@@ -216,6 +216,8 @@ void world_say(const struct world *world, const char *format, ...) __attribute__
 void world_check_answer(struct world *world, struct op *op, fb_status status, fb_bytes value);
 void world_check_served(struct world *world, const struct op *op);      /* C3, after a hit */
 void world_check_birth(struct world *world, const struct row *row, int64_t sent); /* C3, after a fill or an end */
+/* After a tick: nothing is overdue, and `due` is not too late for anybody. */
+void world_check_due(struct world *world, fb_instant now, fb_instant due);
 /* S4 and C3 for one who gets the very value of a flight. */
 void world_check_shared(struct world *world, const struct world_flight *flight, bool was_kept, const struct op *op);
 void world_check_entries(struct world *world);  /* at rest: every entry equals the database or is within its TTL */
