@@ -13,7 +13,7 @@
 #include "cli/port_user.h"
 #include "server/server.h"
 
-enum { OPT_CHECK = FB_OPT_OWN };
+enum { OPT_CHECK = FB_OPT_OWN, OPT_PRINT };
 
 /* ---- the ready line --------------------------------------------------------------------------------------------- */
 
@@ -170,31 +170,36 @@ static int serve(struct fb_conf *conf) {
     return status;
 }
 
+/* Everything but listening. */
+static int check(struct fb_conf *conf) {
+    fb_cache *cache = NULL;
+    int status = fb_cli_exit_of(fb_conf_apply(conf, &cache));
+    fb_close(cache);
+    fb_cli_print_diagnostics(conf, stderr);
+    return status;
+}
+
 static int run(struct fb_cli_args *args) {
     struct fb_config_args config;
     struct fb_conf *conf = NULL;
     const char *value;
-    bool only_check = false;
+    int wish = -1;
     int status = fb_config_args_begin(&config, args);
     for (int opt; status == FB_EXIT_OK && (opt = fb_cli_next(args, &value)) != FB_CLI_END;)
-        if (opt == OPT_CHECK)
-            only_check = true;
+        if (opt == OPT_CHECK || opt == OPT_PRINT)
+            wish = opt;
         else
             status = fb_config_args_take(&config, args, opt, value);
     if (status != FB_EXIT_OK)
         goto out;
     fb_log_open();
     status = fb_config_args_load(&config, &conf);
-    if (status == FB_EXIT_OK && !only_check) {
-        status = serve(conf);
-    } else if (status == FB_EXIT_OK) {
-        fb_cache *cache = NULL;
-        status = fb_cli_exit_of(fb_conf_apply(conf, &cache));
-        fb_close(cache);
+    if (status != FB_EXIT_OK && conf != NULL)
         fb_cli_print_diagnostics(conf, stderr);
-    } else if (conf != NULL) {
-        fb_cli_print_diagnostics(conf, stderr);
-    }
+    else if (status == FB_EXIT_OK && wish == OPT_PRINT)
+        fb_conf_print(conf, stdout, false);
+    else if (status == FB_EXIT_OK)
+        status = wish == OPT_CHECK ? check(conf) : serve(conf);
 out:
     fb_conf_free(conf);
     fb_config_args_finish(&config);
@@ -204,6 +209,7 @@ out:
 static const struct fb_cli_option options[] = {
     FB_CONFIG_OPTIONS,
     {"check", 0, NULL, "stop after checking, as 'forebay check' does", OPT_CHECK},
+    {"print-config", 0, NULL, "print the configuration in force and stop", OPT_PRINT},
     {0},
 };
 

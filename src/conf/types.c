@@ -19,6 +19,8 @@ static const struct unit sizes[] = {{"tb", UINT64_C(1) << 40}, {"gb", 1 << 30}, 
 
 #define SHOWN "%.60s"
 
+enum { MEBIBYTE = 1 << 20 };
+
 /* ---- numbers ---------------------------------------------------------------------------------------------------- */
 
 /* Decimal digits; returns the rest, or NULL when there are none or too many. */
@@ -142,7 +144,7 @@ static uint64_t fetch_uint(const struct fb_setting *s, const void *data) {
 static bool complain_number(const struct fb_setting *s, const char *text, struct fb_complaint *reterr) {
     uint64_t n;
     if (s->type != FB_TYPE_COUNT && parse_count(text, &n)) {
-        const char *unit = s->type == FB_TYPE_PERCENT ? "%" : s->type == FB_TYPE_SIZE ? "mb" : "s";
+        const char *unit = s->type == FB_TYPE_PERCENT ? "%" : s->type != FB_TYPE_SIZE ? "s" : n < MEBIBYTE ? "mb" : "b";
         fb_complain(reterr, "unit", "", "'" SHOWN "' has no unit", text);
         snprintf(reterr->help, sizeof reterr->help, "write " SHOWN "%s if that is what you mean; %s", text, unit,
                  fb_setting_type_text(s->type));

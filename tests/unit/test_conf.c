@@ -213,6 +213,22 @@ static void a_report_has_place_line_caret_and_help(void **state) {
     fb_conf_free(conf);
 }
 
+static void lines_end_where_yaml_ends_them(void **state) {
+    (void)state;
+    static const char *const ends[] = {"\n", "\r", "\r\n", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+    for (size_t i = 0; i < COUNT(ends); i++) {
+        fb_status status;
+        char text[256];
+        snprintf(text, sizeof text, "# one%sserver: {thread: 1} # \xc3\xa4%s%s", ends[i], ends[i], REST);
+        struct fb_conf *conf = case_load(text, &status);
+        char *shown = CASE_PRINTED(out, fb_conf_print_diagnostics(conf, out, FB_CONF_TEXT));
+        assert_non_null(strstr(shown, ":2:10: error"));
+        assert_non_null(strstr(shown, "\n    | server: {thread: 1} # \xc3\xa4\n    |          ^^^^^^\n"));
+        free(shown);
+        fb_conf_free(conf);
+    }
+}
+
 static void nothing_in_a_file_steers_a_terminal(void **state) {
     (void)state;
     fb_status status;
@@ -377,6 +393,7 @@ int main(void) {
         cmocka_unit_test(each_fault_says_what_to_do),
         cmocka_unit_test(twelve_faults_in_one_file_are_all_reported),
         cmocka_unit_test(a_report_has_place_line_caret_and_help),
+        cmocka_unit_test(lines_end_where_yaml_ends_them),
         cmocka_unit_test(nothing_in_a_file_steers_a_terminal),
         cmocka_unit_test(sizes_are_bounded),
         cmocka_unit_test(a_file_cut_anywhere_is_no_danger),

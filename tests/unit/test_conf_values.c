@@ -466,6 +466,26 @@ static void a_secret_in_the_file_is_refused_and_not_repeated(void **state) {
 
 /* ---- printing --------------------------------------------------------------------------------------------------- */
 
+static void assert_same_text(const char *a, const char *b) {
+    assert_int_equal(a == NULL, b == NULL);
+    if (a != NULL)
+        assert_string_equal(a, b);
+}
+
+static void assert_same_keyspaces(const struct fb_conf *a, const struct fb_conf *b) {
+    assert_int_equal(a->nkeyspaces, b->nkeyspaces);
+    for (size_t i = 0; i < a->nkeyspaces; i++) {
+        const fb_keyspace_options *x = &a->keyspaces[i].options, *y = &b->keyspaces[i].options;
+        assert_same_text(x->pattern, y->pattern);
+        assert_same_text(x->table, y->table);
+        assert_same_text(x->load, y->load);
+        assert_same_text(x->as, y->as);
+        assert_int_equal(x->hide == NULL, y->hide == NULL);
+        for (size_t h = 0; x->hide != NULL && (h == 0 || x->hide[h - 1] != NULL); h++)
+            assert_same_text(x->hide[h], y->hide[h]);
+    }
+}
+
 static void what_is_printed_reads_back_the_same(void **state) {
     (void)state;
     static const char *const texts[] = {
@@ -487,12 +507,13 @@ static void what_is_printed_reads_back_the_same(void **state) {
             assert_int_equal(status, FB_OK);
             char *first = CASE_PRINTED(out, fb_conf_print(conf, out, with_origins));
             char *values = CASE_PRINTED(out, fb_conf_print(conf, out, false));
-            fb_conf_free(conf);
-            conf = case_load(first, &status);
+            struct fb_conf *read_back = case_load(first, &status);
             if (status != FB_OK)
                 fail_msg("does not read back:\n%s", first);
-            char *again = CASE_PRINTED(out, fb_conf_print(conf, out, false));
+            char *again = CASE_PRINTED(out, fb_conf_print(read_back, out, false));
             assert_string_equal(values, again);
+            assert_same_keyspaces(conf, read_back);
+            fb_conf_free(read_back);
             fb_conf_free(conf);
             free(first);
             free(values);

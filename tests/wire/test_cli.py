@@ -92,10 +92,11 @@ def test_no_words_bring_it_down(words):
     assert "Sanitizer" not in end.stderr
 
 
-# ---- what is printed from tables ---------------------------------------------------------------------------------------
+# ---- what is printed from tables -------------------------------------------------------------------------------------
 
 def test_reference_pages_are_up_to_date():
-    end = subprocess.run([os.path.join(TOP, "tools", "docs"), "--check", BUILD], capture_output=True, text=True, check=False)
+    words = [os.path.join(TOP, "tools", "docs"), "--check", BUILD]
+    end = subprocess.run(words, capture_output=True, text=True, check=False)
     assert end.returncode == 0, end.stdout + end.stderr
 
 
@@ -106,7 +107,7 @@ def test_every_setting_is_a_flag():
         assert re.search(rf"(?m)^  --(?:{section}\.[A-Z]+\.)?{flag} ", shown), name
 
 
-# ---- check -------------------------------------------------------------------------------------------------------------
+# ---- check -----------------------------------------------------------------------------------------------------------
 
 @pytest.mark.short
 def test_a_good_configuration_is_status_0(folder):
@@ -154,7 +155,8 @@ def test_json_lists_the_same_faults(folder):
     assert end.returncode == EXITS["config"]
     assert [(fault["line"], fault["column"], fault["code"]) for fault in faults] == [(2, 3, "unknown-setting"),
                                                                                     (3, 12, "type")]
-    (folder / "forebay.yaml").write_text("sources: {s: {url: 'sqlite:shop.db'}}\nkeyspaces: {'u:{id}': {table: users}}\n")
+    (folder / "forebay.yaml").write_text("sources: {s: {url: 'sqlite:shop.db'}}\n"
+                                         "keyspaces: {'u:{id}': {table: users}}\n")
     end = run("check", "--json", cwd=folder)
     assert (end.returncode, json.loads(end.stdout)) == (0, [])
 
@@ -190,6 +192,7 @@ def test_what_is_printed_can_be_read_again(folder):
     again = run("print-config", "-c", "again.yaml", cwd=folder)
     assert (first.returncode, again.returncode) == (0, 0)
     assert first.stdout == again.stdout
+    assert run("serve", "--print-config", "--memory-max", "3mb", cwd=folder).stdout == first.stdout
     values = json.loads(run("print-config", "--json", cwd=folder).stdout)
     assert values["keyspaces.user:{id:int}.table"] == {"value": "users", "origin": "forebay.yaml:4"}
 
@@ -205,7 +208,7 @@ def test_the_file_is_looked_for_in_its_places(folder, tmp_path_factory):
     assert "nothing.yaml: error[file]: cannot be opened" in end.stderr
 
 
-# ---- serve -------------------------------------------------------------------------------------------------------------
+# ---- serve -----------------------------------------------------------------------------------------------------------
 
 class Serve(Process):
     """`forebay serve` with words of one's own, in a folder."""
@@ -214,7 +217,8 @@ class Serve(Process):
         super().__init__(started, f"serve-{len(started)}", [FOREBAY, "serve", *words], str(folder))
 
     def ready(self):
-        match = self.wait_for(lambda: re.search(r"(?m)event=serve\.ready .* listen=(\S+)", self.log()), "its ready line")
+        match = self.wait_for(lambda: re.search(r"(?m)event=serve\.ready .* listen=(\S+)", self.log()),
+                              "its ready line")
         return match.group(1)
 
     def port(self):
