@@ -145,6 +145,7 @@ static enum fb_resp_verdict parse_inline(const char *data, const char *end, cons
     const char *stop = memchr(data, '\n', len < limits->inline_max ? len : limits->inline_max);
     if (stop == NULL)
         return len >= limits->inline_max ? bad(reterr, "too big inline request") : more(ret_size, len + 1);
+    size_t before = args->count;
     args->unquoted.len = 0;
     /* Room for all words at once: none is longer than what it came from, and no pointer moves below. */
     if (fb_buf_reserve(&args->unquoted, (size_t)(stop - data) + 1) != FB_OK)
@@ -157,7 +158,7 @@ static enum fb_resp_verdict parse_inline(const char *data, const char *end, cons
         size_t from = args->unquoted.len;
         if (!read_word(&p, stop, &args->unquoted))
             return bad(reterr, "unbalanced quotes in request");
-        if (args->count == limits->args_max)
+        if (args->count - before == limits->args_max)
             return bad(reterr, "invalid multibulk length");
         if (args->count == args->cap && !grow(args))
             return FB_RESP_NOMEM;
@@ -169,9 +170,12 @@ static enum fb_resp_verdict parse_inline(const char *data, const char *end, cons
 
 enum fb_resp_verdict fb_resp_request(const char *data, const char *end, const struct fb_resp_limits *limits,
                                      struct fb_resp_args *args, size_t *ret_size, fb_err *reterr) {
-    args->count = 0;
     if (data == end)
         return more(ret_size, 1);
-    return *data == '*' ? parse_multibulk(data, end, limits, args, ret_size, reterr)
-                        : parse_inline(data, end, limits, args, ret_size, reterr);
+    size_t before = args->count;
+    enum fb_resp_verdict verdict = *data == '*' ? parse_multibulk(data, end, limits, args, ret_size, reterr)
+                                                : parse_inline(data, end, limits, args, ret_size, reterr);
+    if (verdict != FB_RESP_DONE)
+        args->count = before;
+    return verdict;
 }

@@ -1,5 +1,6 @@
 /* The Redis protocol (RESP2 and RESP3): requests in, replies out, and replies in for clients.
  *
+ *     args.count = 0;
  *     enum fb_resp_verdict v = fb_resp_request(data, end, &limits, &args, &size, &err);
  *     FB_RESP_DONE:  args.items[0 .. count−1] is a request of `size` bytes; go on behind it
  *     FB_RESP_MORE:  incomplete; call again, with the same start, once at least `size` bytes are there
@@ -27,8 +28,8 @@ struct fb_resp_limits {
     bool is_authenticated; /* chooses the error's words only */
 };
 
-/* The arguments of the last request, borrowed from its bytes (of a quoted inline argument: from `unquoted`). One of
- * these serves any number of connections; it only grows. */
+/* The arguments of requests, borrowed from their bytes (of a request typed as a line: from `unquoted`, until the next
+ * such request). One of these serves any number of connections; its memory only grows. */
 struct fb_resp_args {
     fb_bytes *items;
     size_t count, cap;
@@ -37,7 +38,8 @@ struct fb_resp_args {
 #define FB_RESP_ARGS_INIT {NULL, 0, 0, FB_BUF_INIT}
 void fb_resp_args_finish(struct fb_resp_args *args);
 
-/* Parse one request, multibulk or inline. An empty request (an empty line, *0) is DONE with count 0. */
+/* Parse one request, multibulk or inline, and append its arguments; unless it is DONE, `args` is as before. An empty
+ * request (an empty line, *0) is DONE with none. */
 enum fb_resp_verdict fb_resp_request(const char *data, const char *end, const struct fb_resp_limits *limits,
                                      struct fb_resp_args *args, size_t *ret_size, fb_err *reterr);
 

@@ -156,7 +156,7 @@ static const struct fb_command *find_by_name(fb_bytes name) {
         return fb_command_named(name);
     size_t len = (size_t)(bar - name.data);
     const fb_bytes words[] = {fb_bytes_of(name.data, len), fb_bytes_of(bar + 1, name.len - len - 1)};
-    return fb_command_find(words, 2);
+    return fb_verb_find(words, 2).command;
 }
 
 void fb_cmd_command_info(struct fb_call *call) {
@@ -226,7 +226,7 @@ void fb_cmd_command_list(struct fb_call *call) {
 void fb_cmd_command_getkeys(struct fb_call *call) {
     const fb_bytes *argv = call->argv + 2;
     size_t argc = call->argc - 2;
-    const struct fb_command *command = fb_command_find(argv, argc);
+    const struct fb_command *command = fb_verb_find(argv, argc).command;
     if (command == NULL) {
         fb_call_error(call, "ERR", "Invalid command specified");
     } else if (command->first == 0) {
@@ -297,7 +297,7 @@ void fb_commands_print_reference(FILE *out) {
     const struct fb_command *rows = fb_commands(&n), *children = fb_subcommands(&m);
     const char *group = "";
     fb_commands_prepare();
-    fputs("# Commands\n\nPrinted by `forebay commands`; the table in the program is the only place where a command is "
+    fputs("# Commands\n\nPrinted by `forebay reference commands`; the table in the program is the only place where a command is "
           "declared.\nKeys belong to keyspaces, and a command does what the keyspace says. DEL, EXPIRE and FLUSHDB "
           "concern cached copies\nand never delete a row, unless the keyspace says `on_del: delete-row`.\n", out);
     for (size_t i = 0; i < n; i++) {

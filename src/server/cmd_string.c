@@ -94,12 +94,16 @@ static void finish_mget(struct fb_call *call, struct fb_part *parts, size_t n) {
                   fb_bytes_of(parts[i].bytes.data, parts[i].bytes.len));
 }
 
+static size_t min(size_t a, size_t b) { return a < b ? a : b; }
+
 void fb_cmd_mget(struct fb_call *call) {
     struct fb_loop *loop = fb_call_loop(call);
     size_t i = 1, most = fb_call_server(call)->options.output_buffer_max;
     fb_resp_write_array(call->out, call->argc - 1);
     for (; i < call->argc && call->session->db == 0; i++) {
         fb_kind kind = FB_KIND_NONE;
+        if ((i - 1) % FB_PREFETCH_MAX == 0)
+            fb_prefetch(fb_call_cache(call), call->argv + i, min(FB_PREFETCH_MAX, call->argc - i));
         loop->scratch.len = 0;
         fb_status status = fb_peek(fb_call_cache(call), call->argv[i], &loop->scratch, &kind);
         if (status != FB_OK && status != FB_NOTFOUND)

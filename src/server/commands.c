@@ -27,7 +27,7 @@ static const struct fb_command subcommands[] = {
 
 enum refusal { DATA, SCRIPT, NEVER, CLUSTER };
 
-static const struct refused {
+static const struct fb_refused {
     const char *name;
     enum refusal kind;
     unsigned first;
@@ -64,12 +64,16 @@ static struct slot {
     uint8_t len;
     bool has_other; /* than letters */
     const struct fb_command *command; /* or: */
-    const struct refused *refused;
+    const struct fb_refused *refused;
 } names[INDEX_SIZE];
 
 static struct name fold(fb_bytes text) {
     struct name name = {{0}};
-    memcpy(&name, text.data, text.len);
+    if (text.len <= sizeof name.words[0]) /* most names; copying so few bytes one by one is the quickest */
+        for (size_t i = 0; i < text.len; i++)
+            name.words[0] |= (uint64_t)(unsigned char)text.data[i] << (8 * i);
+    else
+        memcpy(&name, text.data, text.len);
     for (int i = 0; i < NAME_WORDS; i++)
         name.words[i] |= UINT64_C(0x2020202020202020);
     return name;
@@ -81,21 +85,26 @@ static size_t place_of(const struct name *name) {
     return (h * UINT64_C(0x9fb21c651e98df25)) >> 54; /* the top 10 bits: INDEX_SIZE */
 }
 
+static bool is_same(const struct name *a, const struct name *b) {
+    return ((a->words[0] ^ b->words[0]) | (a->words[1] ^ b->words[1]) | (a->words[2] ^ b->words[2])) == 0;
+}
+
 static const struct slot *find(fb_bytes text) {
+    static const struct slot nothing;
     if (text.len > sizeof(struct name))
-        return NULL;
+        return &nothing;
     struct name name = fold(text);
     for (size_t i = place_of(&name);; i = (i + 1) % INDEX_SIZE) {
         const struct slot *slot = &names[i];
         if (slot->len == 0)
-            return NULL;
-        if (slot->len == text.len && memcmp(&slot->name, &name, sizeof name) == 0 &&
+            return &nothing;
+        if (slot->len == text.len && is_same(&slot->name, &name) &&
             (!slot->has_other || fb_is_word(text, slot->command ? slot->command->name : slot->refused->name)))
             return slot;
     }
 }
 
-static void add(const char *text, const struct fb_command *command, const struct refused *refusal) {
+static void add(const char *text, const struct fb_command *command, const struct fb_refused *refusal) {
     assert(strlen(text) <= sizeof(struct name));
     struct name name = fold(FB_STR(text));
     size_t i = place_of(&name);
@@ -118,10 +127,7 @@ void fb_commands_prepare(void) {
     uv_once(&once, build);
 }
 
-const struct fb_command *fb_command_named(fb_bytes name) {
-    const struct slot *slot = find(name);
-    return slot != NULL ? slot->command : NULL;
-}
+const struct fb_command *fb_command_named(fb_bytes name) { return find(name)->command; }
 
 static const struct fb_command *find_subcommand(const struct fb_command *parent, fb_bytes name) {
     for (size_t i = 0; i < NSUBCOMMANDS; i++)
@@ -130,10 +136,12 @@ static const struct fb_command *find_subcommand(const struct fb_command *parent,
     return NULL;
 }
 
-const struct fb_command *fb_command_find(const fb_bytes *argv, size_t argc) {
-    const struct fb_command *command = fb_command_named(argv[0]);
-    bool is_parent = command != NULL && (command->flags & FB_CMD_PARENT) && argc > 1;
-    return is_parent ? find_subcommand(command, argv[1]) : command;
+struct fb_verb fb_verb_find(const fb_bytes *argv, size_t argc) {
+    const struct slot *slot = find(argv[0]);
+    struct fb_verb verb = {slot->command, slot->command, slot->refused};
+    if (verb.command != NULL && (verb.command->flags & FB_CMD_PARENT) && argc > 1)
+        verb.command = find_subcommand(verb.parent, argv[1]);
+    return verb;
 }
 
 bool fb_arity_fits(const struct fb_command *command, size_t argc) {
@@ -169,7 +177,7 @@ static void refuse_arity(struct fb_call *call, const struct fb_command *command)
                   command->parent != NULL ? command->parent : "", command->parent != NULL ? "|" : "", command->name);
 }
 
-static void refuse_data(struct fb_call *call, const struct refused *row) {
+static void refuse_data(struct fb_call *call, const struct fb_refused *row) {
     if (call->argc <= row->first) {
         fb_call_error(call, "ERR", "wrong number of arguments for '%s' command", row->name);
         return;
@@ -184,7 +192,7 @@ static void refuse_data(struct fb_call *call, const struct refused *row) {
                   key.data, keyspace->pattern, keyspace->as != NULL ? keyspace->as : "json");
 }
 
-static void refuse_known(struct fb_call *call, const struct refused *row) {
+static void refuse_known(struct fb_call *call, const struct fb_refused *row) {
     switch (row->kind) {
     case DATA: refuse_data(call, row); return;
     case SCRIPT:
@@ -217,13 +225,9 @@ void fb_print_refused(FILE *out) {
 /* A browser made to send a form to this port; what follows would be commands of somebody else's choice. */
 static bool is_http(fb_bytes word) { return fb_is_word(word, "post") || fb_is_word(word, "host:"); }
 
-static enum fb_dispatch run(struct fb_call *call, const struct slot *slot) {
+static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
     struct fb_session *session = call->session;
-    const struct fb_command *command = slot != NULL ? slot->command : NULL, *parent = command;
-    if (command != NULL && (command->flags & FB_CMD_PARENT) && call->argc > 1)
-        command = find_subcommand(parent, call->argv[1]);
-    if (command != NULL && (command->flags & (FB_CMD_WRITE | FB_CMD_ALONE)) && session->nwaits > 0)
-        return FB_DISPATCH_HOLD;
+    const struct fb_command *command = verb->command;
     fb_count(&session->loop->counters.commands, 1);
     if (command != NULL && !fb_arity_fits(command, call->argc)) {
         refuse_arity(call, command);
@@ -234,33 +238,33 @@ static enum fb_dispatch run(struct fb_call *call, const struct slot *slot) {
         atomic_store_explicit(&session->last_command, command, memory_order_relaxed);
         atomic_store_explicit(&session->last_tick, session->loop->tick, memory_order_relaxed);
         command->handler(call);
-    } else if (parent != NULL) {
-        refuse_subcommand(call, parent);
-    } else if (slot != NULL) {
-        refuse_known(call, slot->refused);
+    } else if (verb->parent != NULL) {
+        refuse_subcommand(call, verb->parent);
+    } else if (verb->refused != NULL) {
+        refuse_known(call, verb->refused);
+    } else if (is_http(call->argv[0])) {
+        return FB_DISPATCH_HANG_UP;
     } else {
-        if (is_http(call->argv[0]))
-            return FB_DISPATCH_HANG_UP;
         refuse_unknown(call);
     }
     return FB_DISPATCH_DONE;
 }
 
-enum fb_dispatch fb_dispatch(struct fb_session *session, const fb_bytes *argv, size_t argc) {
+enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *verb, const fb_bytes *argv, size_t argc) {
     struct fb_loop *loop = session->loop;
-    enum fb_reply_mode mode = session->reply_mode;
-    struct fb_call call = {.session = session, .argv = argv, .argc = argc, .is_silent = mode != FB_REPLY_ON};
-    if (call.is_silent) {
+    struct fb_call call = {.session = session, .argv = argv, .argc = argc};
+    if (session->nwaits > 0 && fb_verb_is_alone(verb))
+        return FB_DISPATCH_HOLD;
+    if (session->reply_mode == FB_REPLY_ON) {
+        call.out = fb_session_sink(session);
+    } else {
+        call.is_silent = true;
         call.out = &loop->trash;
         loop->trash.buf.len = 0;
-        session->reply_mode = mode == FB_REPLY_SKIP ? FB_REPLY_ON : mode;
-    } else {
-        call.out = fb_session_sink(session);
+        if (session->reply_mode == FB_REPLY_SKIP)
+            session->reply_mode = FB_REPLY_ON;
     }
     call.out->version = atomic_load_explicit(&session->shown_version, memory_order_relaxed);
     call.mark = call.out->buf.len;
-    enum fb_dispatch outcome = run(&call, find(argv[0]));
-    if (outcome == FB_DISPATCH_HOLD)
-        session->reply_mode = mode;
-    return outcome;
+    return run(&call, verb);
 }

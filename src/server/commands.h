@@ -9,8 +9,18 @@
 
 /* Build the index of names; called before the first loop starts, any number of times. */
 void fb_commands_prepare(void);
-/* The row of a command line (of the subcommand, when there is one), or NULL. Any case. */
-const struct fb_command *fb_command_find(const fb_bytes *argv, size_t argc);
+/* What the first words of a command line name, in any case: a row (of the subcommand, when there is one), a parent
+ * without that subcommand, a command that is refused, or nothing. */
+struct fb_refused;
+struct fb_verb {
+    const struct fb_command *command, *parent;
+    const struct fb_refused *refused;
+};
+struct fb_verb fb_verb_find(const fb_bytes *argv, size_t argc);
+/* Does it need its connection for itself (S2)? */
+static inline bool fb_verb_is_alone(const struct fb_verb *verb) {
+    return verb->command != NULL && (verb->command->flags & (FB_CMD_WRITE | FB_CMD_ALONE));
+}
 /* The row of a first word, or NULL. */
 const struct fb_command *fb_command_named(fb_bytes name);
 /* All rows, in the order of the table; and those of FB_SUBCOMMAND_MAP. */
@@ -20,7 +30,7 @@ bool fb_arity_fits(const struct fb_command *command, size_t argc);
 
 enum fb_dispatch { FB_DISPATCH_DONE, FB_DISPATCH_HOLD, FB_DISPATCH_HANG_UP };
 /* Carry out one request; HOLD: not begun, because it must wait for what came before (S2). */
-enum fb_dispatch fb_dispatch(struct fb_session *session, const fb_bytes *argv, size_t argc);
+enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *verb, const fb_bytes *argv, size_t argc);
 
 #define FB_DECLARE_COMMAND_(name, handler, ...) fb_handler fb_cmd_##handler;
 #define FB_DECLARE_SUBCOMMAND_(parent, name, handler, ...) fb_handler fb_cmd_##handler;

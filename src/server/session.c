@@ -142,11 +142,18 @@ static void refuse(struct fb_session *s, const char *text) {
     s->is_closing = true;
 }
 
+/* A request that has been understood and not yet begun. */
+struct request {
+    size_t size;         /* bytes */
+    size_t first, count; /* its arguments in loop->args */
+    struct fb_verb verb;
+};
+
 /* One request; false when it has to wait for what came before. */
-static bool carry_out(struct fb_session *s, const struct fb_resp_args *args) {
+static bool carry_out(struct fb_session *s, const struct request *request) {
     struct fb_resp_out *sink = fb_session_sink(s);
     size_t before = sink->buf.len;
-    switch (fb_dispatch(s, args->items, args->count)) {
+    switch (fb_dispatch(s, &request->verb, s->loop->args.items + request->first, request->count)) {
     case FB_DISPATCH_HOLD: s->is_held = true; return false;
     case FB_DISPATCH_HANG_UP: s->is_closing = true; break;
     case FB_DISPATCH_DONE: break;
@@ -158,54 +165,66 @@ static bool carry_out(struct fb_session *s, const struct fb_resp_args *args) {
     return true;
 }
 
-/* The keys of the requests from `data` on, for the cache to fetch together; returns how many requests that were. An
- * argument that is no key costs a wasted hint, so no table of commands is asked. Requests typed as a line are left out:
- * their arguments do not outlive the next one. */
-static unsigned look_ahead(struct fb_session *s, const char *data, const char *end) {
-    struct fb_loop *loop = s->loop;
-    fb_bytes keys[FB_PREFETCH_MAX];
-    unsigned n = 0, seen = 0;
-    size_t size;
-    fb_err err;
-    for (; seen < FB_PREFETCH_MAX && data < end && *data == '*'; seen++, data += size) {
-        if (fb_resp_request(data, end, &loop->server->limits[s->is_authenticated], &loop->args, &size, &err) !=
-            FB_RESP_DONE)
+/* Understand some requests ahead, so that the cache can fetch the memory of their keys together. Ends behind a request
+ * that will hold up the others, behind one typed as a line (its arguments do not outlive the next), and before AUTH
+ * behind each, since it may change the limits. Returns how many; *ret_verdict, *ret_size and err are of the last. */
+static unsigned parse_ahead(struct fb_session *s, const char *data, const char *end,
+                            struct request requests[FB_PREFETCH_MAX], enum fb_resp_verdict *ret_verdict,
+                            size_t *ret_size, fb_err *err) {
+    struct fb_resp_args *args = &s->loop->args;
+    const struct fb_resp_limits *limits = &s->loop->server->limits[s->is_authenticated];
+    unsigned n = 0;
+    args->count = 0;
+    for (bool is_last = false; n < FB_PREFETCH_MAX && data < end && !is_last; n++) {
+        size_t first = args->count;
+        *ret_verdict = fb_resp_request(data, end, limits, args, ret_size, err);
+        if (*ret_verdict != FB_RESP_DONE)
             break;
-        if (loop->args.count > 1)
-            keys[n++] = loop->args.items[1];
+        requests[n] = (struct request){.size = *ret_size, .first = first, .count = args->count - first};
+        if (requests[n].count > 0)
+            requests[n].verb = fb_verb_find(args->items + first, requests[n].count);
+        is_last = fb_verb_is_alone(&requests[n].verb) || *data != '*' || !s->is_authenticated;
+        data += *ret_size;
     }
-    if (n > 1)
-        fb_prefetch(loop->server->cache, keys, n);
-    return seen;
+    return n;
+}
+
+static void prefetch(struct fb_session *s, const struct request *requests, unsigned n) {
+    fb_bytes keys[FB_PREFETCH_MAX];
+    size_t nkeys = 0;
+    for (unsigned i = 0; i < n; i++) {
+        const struct fb_command *command = requests[i].verb.command;
+        if (command != NULL && (command->flags & FB_CMD_READ) && command->first == 1 && requests[i].count > 1)
+            keys[nkeys++] = s->loop->args.items[requests[i].first + 1];
+    }
+    if (nkeys > 1)
+        fb_prefetch(s->loop->server->cache, keys, nkeys);
 }
 
 /* Carry out what is complete; returns the bytes that are done with. */
 static size_t consume(struct fb_session *s, const char *data, size_t len) {
-    struct fb_loop *loop = s->loop;
-    size_t pos = 0, size;
-    unsigned ahead = 0; /* requests whose memory has been asked for */
+    struct request requests[FB_PREFETCH_MAX];
+    size_t pos = 0, size = 0;
     fb_err err;
     while (pos < len && len - pos >= s->need && may_begin(s)) {
-        if (ahead == 0)
-            ahead = look_ahead(s, data + pos, data + len);
-        ahead -= ahead > 0;
-        switch (fb_resp_request(data + pos, data + len, &loop->server->limits[s->is_authenticated], &loop->args, &size,
-                                &err)) {
-        case FB_RESP_DONE:
-            if (loop->args.count > 0 && !carry_out(s, &loop->args))
+        enum fb_resp_verdict verdict = FB_RESP_DONE;
+        unsigned i = 0, n = parse_ahead(s, data + pos, data + len, requests, &verdict, &size, &err);
+        prefetch(s, requests, n);
+        for (; i < n && may_begin(s); i++) {
+            if (requests[i].count > 0 && !carry_out(s, &requests[i]))
                 return pos;
             s->need = 0;
             s->partial_since = 0;
-            pos += size;
-            break;
-        case FB_RESP_MORE:
-            s->need = size;
-            if (s->partial_since == 0)
-                s->partial_since = loop->tick + FIRST_TICK;
-            break;
-        case FB_RESP_BAD: refuse(s, err.text); break;
-        case FB_RESP_NOMEM: s->is_dead = true; break;
+            pos += requests[i].size;
         }
+        if (i < n || verdict == FB_RESP_DONE || !may_begin(s))
+            continue; /* what was wrong or missing behind them is found again when its turn comes */
+        if (verdict == FB_RESP_BAD)
+            refuse(s, err.text);
+        s->is_dead |= verdict == FB_RESP_NOMEM;
+        s->need = verdict == FB_RESP_MORE ? size : 0;
+        if (s->partial_since == 0)
+            s->partial_since = s->loop->tick + FIRST_TICK;
     }
     return s->is_closing || s->is_dead ? len : pos;
 }

@@ -71,7 +71,7 @@ static void rows_are_unique_sorted_and_complete(void **state) {
     for (size_t i = 0; i < m; i++) {
         const fb_bytes words[] = {FB_STR(children[i].parent), FB_STR(children[i].name)};
         assert_non_null(children[i].handler);
-        assert_ptr_equal(fb_command_find(words, 2), &children[i]);
+        assert_ptr_equal(fb_verb_find(words, 2).command, &children[i]);
         assert_true(fb_command_named(words[0])->flags & FB_CMD_PARENT);
     }
 }

@@ -30,6 +30,13 @@ static char *exactly(const char *data, size_t len) {
     return copy;
 }
 
+/* One request by itself. */
+static enum fb_resp_verdict parse(const char *data, const char *end, const struct fb_resp_limits *limits,
+                                  struct fb_resp_args *args, size_t *ret_size, fb_err *err) {
+    args->count = 0;
+    return fb_resp_request(data, end, limits, args, ret_size, err);
+}
+
 /* ---- requests --------------------------------------------------------------------------------------------------- */
 
 #define T(text) text, sizeof text - 1
@@ -71,7 +78,7 @@ static void request_is_parsed_however_it_is_cut(void **state) {
     for (size_t i = 0; i < NREQUESTS; i++)
         for (size_t cut = 0; cut <= requests[i].len; cut++) {
             char *bytes = exactly(requests[i].bytes, cut);
-            enum fb_resp_verdict verdict = fb_resp_request(bytes, bytes + cut, &known, &args, &size, &err);
+            enum fb_resp_verdict verdict = parse(bytes, bytes + cut, &known, &args, &size, &err);
             if (cut < requests[i].len) {
                 assert_int_equal(verdict, FB_RESP_MORE);
                 assert_in_range(size, cut + 1, requests[i].len); /* an honest lower bound, and progress */
@@ -97,11 +104,28 @@ static void requests_follow_each_other_in_one_buffer(void **state) {
         len += requests[i].len;
     }
     for (size_t i = 0; i < NREQUESTS; i++, pos += size) {
-        assert_int_equal(fb_resp_request(all + pos, all + len, &known, &args, &size, &err), FB_RESP_DONE);
+        assert_int_equal(parse(all + pos, all + len, &known, &args, &size, &err), FB_RESP_DONE);
         show(&args, shown);
         assert_string_equal(shown, requests[i].shown);
     }
     assert_int_equal(pos, len);
+    fb_resp_args_finish(&args);
+}
+
+/* Also the arguments of several requests side by side; a request cut short adds none. */
+static void arguments_are_appended(void **state) {
+    (void)state;
+    struct fb_resp_args args = FB_RESP_ARGS_INIT;
+    const char *bytes = "*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nGET\r\n$1\r\nb\r\n*2\r\n$3\r\nGET\r\n$1";
+    const char *end = bytes + strlen(bytes);
+    char shown[TEXT_MAX];
+    size_t size;
+    fb_err err;
+    assert_int_equal(fb_resp_request(bytes, end, &known, &args, &size, &err), FB_RESP_DONE);
+    assert_int_equal(fb_resp_request(bytes + size, end, &known, &args, &size, &err), FB_RESP_DONE);
+    assert_int_equal(fb_resp_request(bytes + 2 * size, end, &known, &args, &size, &err), FB_RESP_MORE);
+    show(&args, shown);
+    assert_string_equal(shown, "[GET][a][GET][b]");
     fb_resp_args_finish(&args);
 }
 
@@ -143,7 +167,7 @@ static void malformed_request_is_refused_in_the_words_of_redis(void **state) {
         enum fb_resp_verdict last = FB_RESP_MORE;
         for (size_t cut = 0; cut <= m->len; cut++) {
             char *bytes = exactly(m->bytes, cut);
-            enum fb_resp_verdict verdict = fb_resp_request(bytes, bytes + cut, m->limits, &args, &size, &err);
+            enum fb_resp_verdict verdict = parse(bytes, bytes + cut, m->limits, &args, &size, &err);
             assert_true(verdict == FB_RESP_BAD || (verdict == FB_RESP_MORE && last == FB_RESP_MORE));
             last = verdict;
             free(bytes);
@@ -161,8 +185,8 @@ static void line_without_end_is_refused_at_its_limit(void **state) {
     size_t size;
     fb_err err;
     memset(line, 'a', 2000);
-    assert_int_equal(fb_resp_request(line, line + 1023, &known, &args, &size, &err), FB_RESP_MORE);
-    assert_int_equal(fb_resp_request(line, line + 1024, &known, &args, &size, &err), FB_RESP_BAD);
+    assert_int_equal(parse(line, line + 1023, &known, &args, &size, &err), FB_RESP_MORE);
+    assert_int_equal(parse(line, line + 1024, &known, &args, &size, &err), FB_RESP_BAD);
     assert_string_equal(err.text, "Protocol error: too big inline request");
     free(line);
     fb_resp_args_finish(&args);
@@ -176,7 +200,7 @@ static void announced_length_allocates_nothing(void **state) {
     size_t size;
     fb_err err;
     fb_mem_fail_after(0);
-    enum fb_resp_verdict verdict = fb_resp_request(bytes, bytes + strlen(bytes), &known, &args, &size, &err);
+    enum fb_resp_verdict verdict = parse(bytes, bytes + strlen(bytes), &known, &args, &size, &err);
     fb_mem_fail_after(-1);
     assert_int_equal(verdict, FB_RESP_MORE);
     assert_int_equal(size, 17 + 1048576 + 2 + 999 * 6);
@@ -192,7 +216,7 @@ static void short_memory_is_told(void **state) {
         fb_resp_args_finish(&args);
         fb_mem_fail_after(0);
         enum fb_resp_verdict verdict =
-            fb_resp_request(requests[i].bytes, requests[i].bytes + requests[i].len, &known, &args, &size, &err);
+            parse(requests[i].bytes, requests[i].bytes + requests[i].len, &known, &args, &size, &err);
         fb_mem_fail_after(-1);
         assert_true(verdict == FB_RESP_NOMEM || (verdict == FB_RESP_DONE && args.count == 0));
     }
@@ -348,7 +372,7 @@ static void mutated_stream_is_never_read_behind_its_end(void **state) {
         enum fb_resp_verdict verdict;
         do {
             verdict = is_reply ? fb_resp_reply(stream + pos, stream + len, &reply_limits, &reply, &size, &err)
-                               : fb_resp_request(stream + pos, stream + len, &stranger, &args, &size, &err);
+                               : parse(stream + pos, stream + len, &stranger, &args, &size, &err);
             if (verdict == FB_RESP_DONE) {
                 assert_in_range(size, 1, len - pos);
                 pos += size;
@@ -455,7 +479,7 @@ static void written_command_is_read_as_it_was(void **state) {
     fb_err err;
     fb_resp_write_command(&out, words, 3);
     const char *end = out.buf.data + out.buf.len;
-    assert_int_equal(fb_resp_request(out.buf.data, end, &known, &args, &size, &err), FB_RESP_DONE);
+    assert_int_equal(parse(out.buf.data, end, &known, &args, &size, &err), FB_RESP_DONE);
     assert_int_equal(size, out.buf.len);
     assert_int_equal(args.count, 3);
     for (int i = 0; i < 3; i++) {
@@ -516,6 +540,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(request_is_parsed_however_it_is_cut),
         cmocka_unit_test(requests_follow_each_other_in_one_buffer),
+        cmocka_unit_test(arguments_are_appended),
         cmocka_unit_test(malformed_request_is_refused_in_the_words_of_redis),
         cmocka_unit_test(line_without_end_is_refused_at_its_limit),
         cmocka_unit_test(announced_length_allocates_nothing),
