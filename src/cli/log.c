@@ -94,8 +94,8 @@ void fb_log(enum fb_log_level level, const char *event, const char *message, con
         put_text(&line, " msg=");
         put_value(&line, message);
     }
-    for (; fields != NULL && fields->name != NULL; fields++) {
-        put_text(&line, form.for_people ? "  " : " ");
+    for (; !form.for_people && fields != NULL && fields->name != NULL; fields++) {
+        put_text(&line, " ");
         put_text(&line, fields->name);
         put_text(&line, "=");
         put_value(&line, fields->value);

@@ -59,12 +59,12 @@ static void suggest(const struct fb_conf *conf, unsigned port, char *out, size_t
 }
 
 static void say_ready(const struct fb_conf *conf, const struct fb_server *server) {
-    char addresses[512], keyspaces[512], try[600], message[1400];
+    char addresses[512], keyspaces[512], try[600], message[1700];
     unsigned port = fb_server_port(server);
     list_addresses(conf, port, addresses, sizeof addresses);
     list_keyspaces(conf, keyspaces, sizeof keyspaces);
     suggest(conf, port, try, sizeof try);
-    snprintf(message, sizeof message, "ready on %s; try: %s", addresses, try);
+    snprintf(message, sizeof message, "ready on %s; try: %s; keyspaces: %s", addresses, try, keyspaces);
     fb_log(FB_LOG_NOTICE, "serve.ready", message,
            FB_LOG_FIELDS({"listen", addresses}, {"keyspaces", keyspaces},
                          {"config", conf->path != NULL ? conf->path : "-"}));
