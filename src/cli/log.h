@@ -2,9 +2,9 @@
  *
  *     fb_log(FB_LOG_NOTICE, "serve.ready", "ready on 127.0.0.1:6380", FB_LOG_FIELDS({"listen", "127.0.0.1:6380"}));
  *
- * On a terminal a line is the time and the message, which says it all; else it is logfmt with everything (ts level event
- * msg and the fields), with systemd's <priority> in front when the journal reads it. Names of events are stable. Keys
- * and values of the cache are never logged. */
+ * On a terminal a line is the time and the message, which says it all; else it is logfmt with everything (ts, level,
+ * event, msg and the fields), with systemd's <priority> in front when the journal reads it. Names of events are stable.
+ * Keys and values of the cache are never logged. */
 #ifndef FB_CLI_LOG_H
 #define FB_CLI_LOG_H
 
