@@ -297,9 +297,10 @@ static void prepare_add(const struct fb_call *call, size_t i, fb_op *op) {
     op->kind = FB_OP_ADD;
     op->flags = call->flags;
     op->key = call->argv[1];
-    op->value = call->argv[2];
-    if (call->flags & FB_ADD_FLOAT)
+    if (call->flags & FB_ADD_FLOAT) {
+        op->value = call->argv[2];
         return;
+    }
     fb_buf *text = &fb_call_loop(call)->scratch;
     text->len = 0;
     if (fb_buf_reserve(text, 24) == FB_OK)
