@@ -376,12 +376,15 @@ static double replay(const struct trace *t, const struct fb_evict_ops *ops, uint
 static void hit_ratios_on_real_traces_equal_the_published_ones(void **state) {
     (void)state;
     enum { CAPACITY_MIN = 100, LRU_COLUMN = 4, S3FIFO_COLUMN = 10 };
-    const char *dir = getenv("FOREBAY_TEST_DATA");
-    if (dir == NULL)
-        dir = "../shared/data";
+    /* Beside the project, seen from its top or from a build folder in it. */
+    const char *const dirs[] = {getenv("FOREBAY_TEST_DATA"), "../shared/data", "../../shared/data"}, *dir = NULL;
     char path[4096], line[1024], loaded[64] = "";
-    snprintf(path, sizeof path, "%s/traces/best_known.csv", dir);
-    FILE *f = fopen(path, "r");
+    FILE *f = NULL;
+    for (size_t i = dirs[0] != NULL ? 0 : 1; f == NULL && i < (dirs[0] != NULL ? 1 : 3); i++) {
+        dir = dirs[i];
+        snprintf(path, sizeof path, "%s/traces/best_known.csv", dir);
+        f = fopen(path, "r");
+    }
     if (f == NULL) {
         print_message("# SKIPPED: no traces at %s (set FOREBAY_TEST_DATA)\n", dir);
         skip();
