@@ -135,8 +135,6 @@ bool fb_wait_advance(struct fb_wait *wait) {
     return wait->is_over = true;
 }
 
-static void out_of_memory(struct fb_call *call) { fb_call_fail(call, FB_NOMEM, fb_bytes_of(NULL, 0)); }
-
 /* The first batch has been submitted (is_over: and ended): go on as far as possible, then answer or queue. */
 static void begin_wait(struct fb_call *call, struct fb_wait *wait, bool is_over) {
     if (!is_over || !fb_wait_advance(wait)) {
@@ -153,7 +151,7 @@ void fb_call_run(struct fb_call *call, size_t n, fb_call_prepare *prepare, fb_ca
     struct fb_wait *wait = new_wait(call, n);
     if (wait == NULL || ((call->keeps_args || n > FB_BATCH_MAX) && !keep_args(wait))) {
         fb_wait_free(wait);
-        out_of_memory(call);
+        fb_call_out_of_memory(call);
         return;
     }
     wait->prepare = prepare;
@@ -171,7 +169,7 @@ void fb_call_then(struct fb_call *call, fb_call_prepare *prepare, fb_call_finish
 void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_finish *finish) {
     struct fb_wait *wait = new_wait(call, 1);
     if (wait == NULL) {
-        out_of_memory(call);
+        fb_call_out_of_memory(call);
         return;
     }
     struct fb_part *part = &wait->parts[0];
@@ -299,6 +297,8 @@ void fb_call_fail(struct fb_call *call, fb_status status, fb_bytes text) {
     else
         fb_call_error(call, fb_status_word(status), "%.*s", (int)text.len, text.data);
 }
+
+void fb_call_out_of_memory(struct fb_call *call) { fb_call_fail(call, FB_NOMEM, fb_bytes_of(NULL, 0)); }
 
 bool fb_call_failed(struct fb_call *call, const struct fb_part *part) {
     if (part->status >= 0)

@@ -87,6 +87,7 @@ void fb_call_error(struct fb_call *call, const char *word, const char *format, .
 void fb_call_fail(struct fb_call *call, fb_status status, fb_bytes text);
 /* A negative part: fail, and true. */
 bool fb_call_failed(struct fb_call *call, const struct fb_part *part);
+void fb_call_out_of_memory(struct fb_call *call);
 void fb_call_wrong_type(struct fb_call *call);
 void fb_call_syntax_error(struct fb_call *call);
 /* Arguments as numbers, in canonical form; on failure the error has been written. */

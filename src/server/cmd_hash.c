@@ -168,7 +168,7 @@ static void render_hrandfield(struct fb_call *call, fb_kind kind, fb_bytes hash)
     size_t n = fb_hash_len(hash), cursor = 0;
     loop->fields.len = 0;
     if (fb_buf_reserve(&loop->fields, n * sizeof(fb_field)) != FB_OK) {
-        fb_call_fail(call, FB_NOMEM, fb_bytes_of(NULL, 0));
+        fb_call_out_of_memory(call);
         return;
     }
     fb_field *fields = (fb_field *)(void *)loop->fields.data;

@@ -3,9 +3,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "server/life.h"
+
+static size_t min(size_t a, size_t b) { return a < b ? a : b; }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
 
@@ -93,8 +96,6 @@ static void finish_mget(struct fb_call *call, struct fb_part *parts, size_t n) {
         write_one(call, parts[i].status == FB_OK && parts[i].kind == FB_KIND_STRING,
                   fb_bytes_of(parts[i].bytes.data, parts[i].bytes.len));
 }
-
-static size_t min(size_t a, size_t b) { return a < b ? a : b; }
 
 void fb_cmd_mget(struct fb_call *call) {
     struct fb_loop *loop = fb_call_loop(call);
@@ -209,6 +210,36 @@ static void finish_mset(struct fb_call *call, struct fb_part *part, size_t n) {
         fb_resp_write_simple(call->out, "OK");
 }
 
+static int by_key_then_place(const void *a, const void *b) {
+    const fb_op *x = *(const fb_op *const *)a, *y = *(const fb_op *const *)b;
+    size_t len = min(x->key.len, y->key.len);
+    int order = len > 0 ? memcmp(x->key.data, y->key.data, len) : 0;
+    if (order == 0 && x->key.len != y->key.len)
+        order = x->key.len < y->key.len ? -1 : 1;
+    return order != 0 ? order : x < y ? -1 : 1;
+}
+
+/* Of a key given several times the last counts, as in Redis; otherwise "only if absent" would meet its own write.
+ * Returns how many are left. */
+static size_t drop_repeated(fb_op *ops, size_t n, fb_buf *scratch) {
+    scratch->len = 0;
+    if (fb_buf_reserve(scratch, n * sizeof(fb_op *)) != FB_OK)
+        return 0;
+    fb_op **sorted = (fb_op **)(void *)scratch->data;
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = &ops[i];
+    qsort(sorted, n, sizeof *sorted, by_key_then_place);
+    for (size_t i = 0; i + 1 < n; i++)
+        if (sorted[i]->key.len == sorted[i + 1]->key.len &&
+            memcmp(sorted[i]->key.data, sorted[i + 1]->key.data, sorted[i]->key.len) == 0)
+            sorted[i]->nfields = 1; /* a mark: SET has no fields */
+    size_t left = 0;
+    for (size_t i = 0; i < n; i++)
+        if (ops[i].nfields == 0)
+            ops[left++] = ops[i];
+    return left;
+}
+
 static void set_many(struct fb_call *call, unsigned condition) {
     fb_buf *array = &fb_call_loop(call)->fields;
     size_t n = call->argc / 2;
@@ -218,7 +249,7 @@ static void set_many(struct fb_call *call, unsigned condition) {
     }
     array->len = 0;
     if (fb_buf_reserve(array, n * sizeof(fb_op)) != FB_OK) {
-        fb_call_fail(call, FB_NOMEM, fb_bytes_of(NULL, 0));
+        fb_call_out_of_memory(call);
         return;
     }
     fb_op *ops = (fb_op *)(void *)array->data;
@@ -228,7 +259,11 @@ static void set_many(struct fb_call *call, unsigned condition) {
         if (!fb_call_maps(call, ops[i].key))
             return;
     }
-    fb_call_run_all(call, ops, n, finish_mset);
+    n = drop_repeated(ops, n, &fb_call_loop(call)->scratch);
+    if (n > 0)
+        fb_call_run_all(call, ops, n, finish_mset);
+    else
+        fb_call_out_of_memory(call);
 }
 
 void fb_cmd_mset(struct fb_call *call) { set_many(call, 0); }
