@@ -62,9 +62,15 @@ static inline struct fb_bucket *fb_index_bucket(const struct fb_index *index, ui
     return fb_index_at(index, n < index->buckets ? n : n & (index->round - 1));
 }
 
+/* gcc 12 takes a loop that only prefetches for one without effect and removes it; the empty statement stays. */
+static inline void fb_index_fetch_line(const void *line) {
+    __builtin_prefetch(line);
+    __asm__ volatile("" : : "r"(line));
+}
+
 /* Fetch the bucket's line; later, when it has arrived, the first `lines` lines of the item that the tag points to. */
 static inline void fb_index_prefetch_bucket(const struct fb_index *index, uint64_t hash) {
-    __builtin_prefetch(fb_index_bucket(index, fb_index_spread(hash)));
+    fb_index_fetch_line(fb_index_bucket(index, fb_index_spread(hash)));
 }
 static inline void fb_index_prefetch_item(const struct fb_index *index, uint64_t hash, unsigned lines) {
     uint64_t spread = fb_index_spread(hash), tag = fb_index_tag(spread);
@@ -75,7 +81,7 @@ static inline void fb_index_prefetch_item(const struct fb_index *index, uint64_t
             continue;
         const char *item = (const char *)(uintptr_t)slot; /* NOLINT(performance-no-int-to-ptr) */
         for (unsigned line = 0; line < lines; line++)
-            __builtin_prefetch(item + line * sizeof(struct fb_bucket));
+            fb_index_fetch_line(item + line * sizeof(struct fb_bucket));
     }
 }
 
