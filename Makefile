@@ -4,6 +4,7 @@
 BUILD ?= build
 ARGS ?=
 PREFIX ?= /usr/local
+COUNT ?= 1000000
 
 .PHONY: help build run test test-fast test-asan test-tsan test-clean-root sim bench-hit docs install clean
 
@@ -25,11 +26,11 @@ test-fast: ## the tests of the plain build only: no sanitizers, no sockets
 	@tools/setup.sh build test
 	@tools/run-tests --only plain $(ARGS)
 
-test-asan: ## all C tests under AddressSanitizer and UBSan, simulator in full
+test-asan: ## all C and wire tests under AddressSanitizer and UBSan, in full
 	@tools/setup.sh build test
 	@tools/run-tests --only asan --full $(ARGS)
 
-test-tsan: ## all C tests under ThreadSanitizer, simulator in full
+test-tsan: ## all C and wire tests under ThreadSanitizer, in full
 	@tools/setup.sh build test
 	@tools/run-tests --only tsan --full $(ARGS)
 
@@ -41,8 +42,9 @@ bench-hit: ## what a hit costs, next to redis-server in the same run: about a mi
 	@tools/build build-release -Dbuildtype=release -Dwerror=false
 	@tools/bench-hit --build build-release $(ARGS)
 
-COUNT ?= 1000000
-sim: build ## the simulator over COUNT seeds (default 1000000, about half a minute)
+sim: ## the simulator over COUNT seeds (default 1000000, about half a minute)
+	@tools/setup.sh build test
+	@tools/build $(BUILD) -Dtests=enabled
 	@$(BUILD)/tests/sim/sim --count $(COUNT)
 
 docs: build ## write the reference pages from the program's own tables into docs/
