@@ -148,12 +148,13 @@ void fb_sqlite_start_clock(struct fb_session *session, fb_span timeout) {
 
 /* ---- statements ---- */
 
+/* No statement is between two steps here: each is released before another is asked for. */
 static struct fb_sqlite_cached *slot_for(struct fb_session *session) {
     if (session->ncached < FB_SQLITE_STATEMENTS_MAX)
         return &session->cached[session->ncached];
     struct fb_sqlite_cached *oldest = &session->cached[0];
     for (unsigned i = 1; i < session->ncached; i++)
-        if (session->cached[i].used < oldest->used && !sqlite3_stmt_busy(session->cached[i].stmt))
+        if (session->cached[i].used < oldest->used)
             oldest = &session->cached[i];
     return oldest;
 }

@@ -272,6 +272,8 @@ static void roll_back(struct fb_session *session) {
 
 static fb_status begin(struct fb_session *session, fb_err *err) {
     roll_back(session);
+    if (fb_reached(fb_clock_now(), session->deadline))
+        return fb_sqlite_fail(session, SQLITE_INTERRUPT, err);
     int rc = fb_sqlite_run(session, "BEGIN IMMEDIATE");
     return rc == SQLITE_OK ? FB_OK : fb_sqlite_fail(session, rc, err);
 }

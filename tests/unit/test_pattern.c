@@ -397,6 +397,34 @@ static void ambiguous_patterns_are_refused_with_a_key_that_both_match(void **sta
         }
 }
 
+static void overlaps_know_the_edges_of_types(void **state) {
+    (void)state;
+    static const struct { const char *type, *literal; bool inside; } rows[] = {
+        {"int", "9223372036854775807", true},  {"int", "9223372036854775808", false}, {"int", "-9223372036854775808", true},
+        {"int", "-9223372036854775809", false}, {"int", "0", true},                   {"int", "00", false},
+        {"int", "-0", false},                  {"int", "-1", true},                   {"int", "8999999999999999999", true},
+        {"date", "2000-02-29", true},          {"date", "1900-02-29", false},         {"date", "2026-12-31", true},
+        {"date", "2026-13-01", false},         {"date", "2026-00-01", false},         {"date", "2026-04-31", false},
+        {"date", "2026-01-00", false},         {"hex", "0123456789abcdef", true},     {"hex", "A", false},
+        {"uuid", "00112233-4455-6677-8899-aabbccddeeff", true}, {"uuid", "00112233-4455-6677-8899-aabbccddeefg", false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char typed[64];
+        snprintf(typed, sizeof typed, "x:{x:%s}", rows[i].type);
+        struct fb_pattern a = parse(typed), b;
+        snprintf(typed, sizeof typed, "x:%s", rows[i].literal);
+        b = parse(typed);
+        fb_buf example = FB_BUF_INIT;
+        enum fb_overlap overlap;
+        assert_int_equal(fb_overlap_compare(&a, &b, &overlap, &example), FB_OK);
+        if (overlap != (rows[i].inside ? FB_OVERLAP_B_INSIDE : FB_OVERLAP_NONE) || matches(&a, FB_STR(typed)) != rows[i].inside)
+            fail_msg("%s and '%s'", rows[i].type, rows[i].literal);
+        fb_buf_free(&example);
+        fb_pattern_finish(&a);
+        fb_pattern_finish(&b);
+    }
+}
+
 static void a_thousand_keyspaces_are_told_apart(void **state) {
     (void)state;
     struct fb_router *router = fb_router_create();
@@ -472,6 +500,7 @@ int main(void) {
         cmocka_unit_test(overlaps_are_told_exactly),
         cmocka_unit_test(the_router_finds_the_most_literal_match),
         cmocka_unit_test(ambiguous_patterns_are_refused_with_a_key_that_both_match),
+        cmocka_unit_test(overlaps_know_the_edges_of_types),
         cmocka_unit_test(a_thousand_keyspaces_are_told_apart),
         cmocka_unit_test(every_allocation_may_fail),
     };

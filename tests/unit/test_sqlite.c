@@ -445,6 +445,25 @@ static void groups_in_one_call_never_fail_each_other(void **state) {
     world_close(&w);
 }
 
+static void a_refused_group_leaves_nothing_in_the_joint_transaction(void **state) {
+    (void)state;
+    struct world w;
+    world_open(&w);
+    struct fb_binding *t = world_bind_table(&w, "t:{k}", "texts", "column:v");
+    struct fb_binding *u = world_bind_table(&w, "user:{id}", "users", NULL);
+    const struct fb_binding *b[] = {t, t, u, t, t};
+    const fb_op all[] = {set_op("t:a", "1", 0), set_op("t:b", "1", 0), set_op("user:2", "{\"email\":\"ann@x\"}", 0),
+                         set_op("t:c", "1", 0), set_op("t:d", "1", 0)};
+    struct answer a[COUNT(all)];
+    world_store_groups(&w, b, all, (size_t[]){1, 3, 1, 0}, a);
+    expect_answer(&a[0], FB_OK, "1");
+    for (int i = 1; i < 4; i++)
+        expect_answer(&a[i], FB_CONFLICT, "UNIQUE constraint failed: users.email");
+    expect_answer(&a[4], FB_OK, "1");
+    assert_string_equal(world_ask(&w, "SELECT group_concat(k) FROM texts"), "a,d");
+    world_close(&w);
+}
+
 /* ---- statements of the configuration's own ------------------------------------------------------------------------ */
 
 static fb_keyspace_options own_views(void) {
@@ -642,6 +661,7 @@ int main(void) {
         cmocka_unit_test(a_write_whose_row_cannot_be_shown_is_kept),
         cmocka_unit_test(a_group_is_all_or_none),
         cmocka_unit_test(groups_in_one_call_never_fail_each_other),
+        cmocka_unit_test(a_refused_group_leaves_nothing_in_the_joint_transaction),
         cmocka_unit_test(statements_of_ones_own_store_and_delete),
         cmocka_unit_test(a_store_of_ones_own_keeps_what_is_not_named),
         cmocka_unit_test(hostile_keys_and_values_are_data),

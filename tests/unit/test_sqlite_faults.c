@@ -426,6 +426,48 @@ static void two_threads_read_whole_groups_while_one_writes(void **state) {
     world_close(&w);
 }
 
+struct counter {
+    const char *path;
+    _Atomic bool begun;
+    bool failed;
+};
+enum { SUMS = 200 };
+
+static void *count_elsewhere(void *arg) {
+    struct counter *c = arg;
+    sqlite3 *db;
+    c->failed = sqlite3_open(c->path, &db) != SQLITE_OK;
+    sqlite3_busy_timeout(db, 10000);
+    for (int i = 0; i < SUMS && !c->failed; i++) {
+        c->failed = sqlite3_exec(db, "UPDATE views SET hits = hits + 1 WHERE path = '/a'", NULL, NULL, NULL) != SQLITE_OK;
+        c->begun = true;
+    }
+    sqlite3_close(db);
+    return NULL;
+}
+
+static void sums_of_two_processes_are_all_there(void **state) {
+    (void)state;
+    struct world w;
+    pthread_t thread;
+    world_open(&w);
+    struct fb_binding *hits = world_bind_table(&w, "hits:{path:rest}", "views", "column:hits");
+    struct counter c = {.path = w.path};
+    assert_int_equal(pthread_create(&thread, NULL, count_elsewhere, &c), 0);
+    while (!c.begun)
+        ;
+    fb_status worst = FB_OK;
+    for (int i = 0; i < SUMS; i++) {
+        struct answer a = world_add(&w, hits, "hits:/a", NULL, "1", 0);
+        worst = a.status < worst ? a.status : worst;
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(worst, FB_OK);
+    assert_false(c.failed);
+    assert_string_equal(world_ask(&w, "SELECT hits FROM views WHERE path = '/a'"), "405");
+    world_close(&w);
+}
+
 int main(void) {
     set_up_sqlite();
     const struct CMUnitTest tests[] = {
@@ -435,6 +477,7 @@ int main(void) {
         cmocka_unit_test(a_statement_without_end_is_ended),
         cmocka_unit_test(added_latency_is_slept_once_per_round_trip),
         cmocka_unit_test(two_threads_read_whole_groups_while_one_writes),
+        cmocka_unit_test(sums_of_two_processes_are_all_there),
     };
     return cmocka_run_group_tests_name("sqlite_faults", tests, NULL, NULL);
 }
