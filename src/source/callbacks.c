@@ -172,8 +172,17 @@ static void store_one(const struct fb_driver *driver, struct fb_store_item *item
     fb_buf_free(&after);
 }
 
-/* Functions know no transactions: a group of several writes goes on as long as all went well, and the error says which
- * one stopped it. */
+/* The error of a group says how far it came: what was stored before it stays stored. */
+static void tell_how_far(struct fb_store_item *item, size_t i, size_t n) {
+    fb_err err;
+    fb_bytes text = fb_value_bytes(item->after);
+    (void)fb_fail(&err, item->status, "%zu of %zu writes were done before this one failed: %.*s", i, n, (int)text.len,
+                  text.data != NULL ? text.data : "");
+    fb_value_unref(item->after);
+    item->after = error_text(&err);
+}
+
+/* Functions know no transactions: a group of several writes goes on as long as all went well. */
 static void store(struct fb_session *session, struct fb_store_group *const *groups, size_t n) {
     fb_clock_sleep(session->driver->added_latency);
     for (size_t g = 0; g < n; g++) {
@@ -186,6 +195,8 @@ static void store(struct fb_session *session, struct fb_store_group *const *grou
             }
             store_one(session->driver, item);
             status = item->status;
+            if (status < 0 && i > 0)
+                tell_how_far(item, i, groups[g]->nitems);
         }
     }
 }

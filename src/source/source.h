@@ -45,7 +45,8 @@ struct fb_store_item {
     int64_t count;               /* HSET: fields that were NULL or in no row; HDEL: fields that were set */
 };
 
-/* A set of writes that belong together: all or none. When one fails or is unmet, all have its answer. */
+/* A set of writes that belong together: all or none. When one fails or is unmet, all have its answer. (Functions know no
+ * transactions: there the writes before the failing one stay, and its text says so.) */
 struct fb_store_group {
     struct fb_link link;         /* the driver's: a lane */
     struct fb_store_item *items;

@@ -61,12 +61,11 @@ static enum fb_class class_of(const char *declared) {
 
 /* Would SQLite turn a text that looks like a number into one? */
 static bool reads_numbers(const struct fb_column *c, const char *declared) {
-    bool no_affinity = declared == NULL || *declared == 0 || contains(declared, "BLOB") ||
-                       sqlite3_stricmp(declared, "ANY") == 0;
-    bool is_text = contains(declared != NULL ? declared : "", "CHAR") ||
-                   contains(declared != NULL ? declared : "", "CLOB") ||
-                   contains(declared != NULL ? declared : "", "TEXT");
-    return c->class == FB_CLASS_INTEGER || !(no_affinity || is_text);
+    static const char *const no_numbers[] = {"CHAR", "CLOB", "TEXT", "BLOB"};
+    bool reads = c->class == FB_CLASS_INTEGER || (declared != NULL && *declared != 0);
+    for (size_t i = 0; i < sizeof no_numbers / sizeof no_numbers[0] && c->class != FB_CLASS_INTEGER && reads; i++)
+        reads = !contains(declared, no_numbers[i]);
+    return reads;
 }
 
 /* ---- columns ---- */

@@ -1,9 +1,10 @@
 /* Loading rows from SQLite.
  *
  * All items of a call are read in one read transaction, each by its own execution of the binding's prepared statement.
- * SQLite runs inside this process, so a "round trip" is a function call: executing a statement of one key costs about
- * as much as one more key in a statement of many, and each item keeps its own answer. Measured on 100,000 rows of 8
- * columns with 100 keys per call (2026-11, two shared cores): see README.md. */
+ * SQLite runs inside this process, so a "round trip" is a function call, and what costs is the transaction. Measured
+ * on 100,000 rows of 8 columns, two shared cores, 2026-11-23, µs per key in calls of 100 keys: one execution per key
+ * 1.40, WHERE id IN (?, …) 1.11, a join with json_each 1.15, one transaction per key 3.74. The quarter that is left is the price for
+ * an answer of its own for each key, with exact types and nothing to match back. */
 #include "source/sqlite.h"
 
 #include "base/clock.h"
