@@ -146,8 +146,8 @@ fb_status fb_mapping_set_as(struct fb_mapping *mapping, const char *as, bool is_
     return FB_OK;
 }
 
-fb_status fb_mapping_key(const struct fb_mapping *mapping, fb_bytes key, struct fb_datum ret_values[FB_PATTERN_PARAMS_MAX],
-                         fb_err *reterr) {
+fb_status fb_mapping_key(const struct fb_mapping *mapping, fb_bytes key,
+                         struct fb_datum ret_values[FB_PATTERN_PARAMS_MAX], fb_err *reterr) {
     fb_bytes params[FB_PATTERN_PARAMS_MAX];
     if (fb_pattern_match(&mapping->pattern, key, params) != FB_OK)
         return fb_fail(reterr, FB_NOMAP, "key '%.*s' does not match keyspace '%s'", key.len < 100 ? (int)key.len : 100,

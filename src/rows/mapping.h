@@ -90,10 +90,10 @@ fb_status fb_mapping_hide(struct fb_mapping *mapping, const char *const *names, 
 
 /* A key as values for the database, in the order of the pattern's parameters; they borrow from the key. FB_NOMAP when
  * the key does not match. */
-fb_status fb_mapping_key(const struct fb_mapping *mapping, fb_bytes key, struct fb_datum ret_values[FB_PATTERN_PARAMS_MAX],
-                         fb_err *reterr);
-/* Is this row the one the key names? A database may compare more loosely than we do ('042' finds 42, 'bob' finds 'Bob');
- * such a row belongs to another key. Compares the texts of the columns that the pattern's parameters hold. */
+fb_status fb_mapping_key(const struct fb_mapping *mapping, fb_bytes key,
+                         struct fb_datum ret_values[FB_PATTERN_PARAMS_MAX], fb_err *reterr);
+/* Is this row the one the key names? A database may compare more loosely than we do ('042' finds 42, 'bob' finds
+ * 'Bob'); such a row belongs to another key. Compares the texts of the columns that the pattern's parameters hold. */
 bool fb_mapping_row_is_key(const struct fb_mapping *mapping, const struct fb_datum *row, const struct fb_datum *key);
 /* Write "keyspace 'pattern': …" and return the status. */
 fb_status fb_mapping_fail(const struct fb_mapping *mapping, fb_err *err, fb_status status, const char *format, ...)
@@ -101,8 +101,8 @@ fb_status fb_mapping_fail(const struct fb_mapping *mapping, fb_err *err, fb_stat
 
 /* ---- a row becomes a value (render.c) ---- */
 
-/* Append the value of a row (one datum per column of the mapping). FB_NOTFOUND: the one column shown is NULL, so there is
- * no value. FB_SOURCE: a column holds what its type and the format cannot show. */
+/* Append the value of a row (one datum per column of the mapping). FB_NOTFOUND: the one column shown is NULL, so there
+ * is no value. FB_SOURCE: a column holds what its type and the format cannot show. */
 fb_status fb_render_row(const struct fb_mapping *mapping, const struct fb_datum *row, fb_buf *out, fb_err *reterr);
 /* A JSON string with quotes. FB_BADVALUE when the text is not valid UTF-8. */
 fb_status fb_render_json_string(fb_buf *out, fb_bytes text);

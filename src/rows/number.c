@@ -99,7 +99,10 @@ size_t fb_number_format_int(char out[FB_NUMBER_TEXT_MAX], int64_t value) {
 
 size_t fb_number_format_real(char out[FB_NUMBER_TEXT_MAX], double value) {
     if (!isfinite(value))
-        return (size_t)snprintf(out, FB_NUMBER_TEXT_MAX, "%s", isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity");
+        return (size_t)snprintf(out, FB_NUMBER_TEXT_MAX, "%s",
+                                isnan(value) ? "NaN"
+                                : value > 0  ? "Infinity"
+                                             : "-Infinity");
     locale_t old = enter_c_locale();
     int n = 0;
     /* A number of up to 15 digits survives being a double, so printing 15 gives it back; 17 tell any two doubles apart.

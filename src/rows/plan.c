@@ -204,7 +204,8 @@ static fb_status find(struct draft *d, fb_bytes name, unsigned *ret_column) {
     if (i < 0)
         return unknown_column(d, name);
     if (d->mapping->columns[i].is_readonly)
-        return fb_mapping_fail(d->mapping, d->err, FB_BADVALUE, "column '%s' cannot be written", d->mapping->columns[i].name);
+        return fb_mapping_fail(d->mapping, d->err, FB_BADVALUE, "column '%s' cannot be written",
+                               d->mapping->columns[i].name);
     *ret_column = (unsigned)i;
     return FB_OK;
 }
@@ -261,8 +262,8 @@ static fb_status plan_json(struct draft *d, fb_bytes text) {
                 return status;
         }
     if (!fb_json_finish(&json))
-        return fb_mapping_fail(d->mapping, d->err, FB_BADVALUE, "the value is not a JSON object: %s at byte %zu", json.fault,
-                               (size_t)(json.at - json.begin));
+        return fb_mapping_fail(d->mapping, d->err, FB_BADVALUE, "the value is not a JSON object: %s at byte %zu",
+                               json.fault, (size_t)(json.at - json.begin));
     return FB_OK;
 }
 
@@ -271,7 +272,8 @@ static fb_status check_replaced(struct draft *d) {
     for (unsigned i = 0; i < d->mapping->ncolumns; i++) {
         const struct fb_column *c = &d->mapping->columns[i];
         if (!d->given[i] && c->param < 0 && !c->is_hidden && !c->is_readonly && !c->is_nullable && !c->has_default)
-            return fb_mapping_fail(d->mapping, d->err, FB_BADVALUE, "field '%s' is missing and has no default", c->name);
+            return fb_mapping_fail(d->mapping, d->err, FB_BADVALUE, "field '%s' is missing and has no default",
+                                   c->name);
     }
     return FB_OK;
 }

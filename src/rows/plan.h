@@ -1,7 +1,7 @@
 /* One write, checked and typed: what a client sent becomes values for columns, or a refusal that names the field.
  *
- * Pure: no database is asked, so what depends on the row (conditions, sums, constraints) is decided by the source. A plan
- * owns all its bytes and is freed as one block. */
+ * Pure: no database is asked, so what depends on the row (conditions, sums, constraints) is decided by the source. A
+ * plan owns all its bytes and is freed as one block. */
 #ifndef FB_ROWS_PLAN_H
 #define FB_ROWS_PLAN_H
 

@@ -139,8 +139,8 @@ static fb_status check_overlaps(const struct fb_router *router, const struct fb_
             char *mine = fb_pattern_format(pattern), *other = fb_pattern_format(&router->patterns[i]);
             const char *a = mine != NULL ? mine : "?", *b = other != NULL ? other : "?";
             if (overlap == FB_OVERLAP_AMBIGUOUS)
-                fb_fail(err, FB_CONFIG, "patterns '%s' and '%s' both match '%.*s' and neither is the more literal one", a,
-                        b, (int)example.len, example.data);
+                fb_fail(err, FB_CONFIG, "patterns '%s' and '%s' both match '%.*s' and neither is the more literal one",
+                        a, b, (int)example.len, example.data);
             else
                 fb_fail(err, FB_CONFIG, "patterns '%s' and '%s' are too complex to be told apart", a, b);
             fb_mem_free(mine);

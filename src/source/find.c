@@ -19,7 +19,7 @@ const struct fb_driver_ops *fb_driver_find(const char *url, fb_err *reterr) {
     }
     /* Only the scheme is shown: what follows may hold a password. */
     size_t n = url != NULL ? strcspn(url, ":") : 0;
-    fb_fail(reterr, FB_INVALID, "unknown kind of source '%.*s'; known: %s", n < 40 ? (int)n : 40, url != NULL ? url : "",
-            known);
+    fb_fail(reterr, FB_INVALID, "unknown kind of source '%.*s'; known: %s", n < 40 ? (int)n : 40,
+            url != NULL ? url : "", known);
     return NULL;
 }

@@ -4,8 +4,9 @@
  * is a keyspace checked against the source's catalogue, with its statements prepared as text; it is immutable after
  * bind and shared by all threads. Every item of a batch gets its own answer: one bad key never fails another.
  *
- * Error texts are the bare message: the engine puts "source 'shop': " in front of FB_SOURCE, FB_DOWN and FB_UNKNOWN, and
- * "keyspace 'user:{id:int}': " in front of FB_CONFLICT. Refusals of a plan (FB_BADVALUE) name the keyspace themselves.
+ * Error texts are the bare message: the engine puts "source 'shop': " in front of FB_SOURCE, FB_DOWN and FB_UNKNOWN,
+ * and "keyspace 'user:{id:int}': " in front of FB_CONFLICT. Refusals of a plan (FB_BADVALUE) name the keyspace
+ * themselves.
  *
  * An answer is FB_OK, FB_NOTFOUND, an error that is certainly not applied (FB_SOURCE, FB_DOWN, FB_TIMEOUT, FB_CONFLICT,
  * FB_BADVALUE, …) or FB_UNKNOWN for a write that may still land. An error never looks like "absent". */
@@ -45,8 +46,8 @@ struct fb_store_item {
     int64_t count;               /* HSET: fields that were NULL or in no row; HDEL: fields that were set */
 };
 
-/* A set of writes that belong together: all or none. When one fails or is unmet, all have its answer. (Functions know no
- * transactions: there the writes before the failing one stay, and its text says so.) */
+/* A set of writes that belong together: all or none. When one fails or is unmet, all have its answer. (Functions know
+ * no transactions: there the writes before the failing one stay, and its text says so.) */
 struct fb_store_group {
     struct fb_link link;         /* the driver's: a lane */
     struct fb_store_item *items;
@@ -71,7 +72,8 @@ struct fb_driver_ops {
     void (*plan_free)(struct fb_plan *plan);
 
     /* A connection; is_writer for the one that stores. FB_DOWN when it cannot be had: the worker tries again later. */
-    fb_status (*session_open)(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session, fb_err *reterr);
+    fb_status (*session_open)(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session,
+                              fb_err *reterr);
     void (*session_close)(struct fb_session *session);
 
     /* One round trip for all items (grouped by binding inside). Duplicate keys are allowed. */

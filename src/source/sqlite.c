@@ -40,7 +40,8 @@ static fb_status path_of(const char *url, char **ret_path, fb_err *err) {
 
 static fb_status connect_to(const struct fb_driver *driver, sqlite3 **ret_db, fb_err *err) {
     sqlite3 *db = NULL;
-    int rc = sqlite3_open_v2(driver->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    int rc =
+        sqlite3_open_v2(driver->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
     /* Another session may be changing the file to WAL at this moment, which locks it for some milliseconds. */
     if (rc == SQLITE_OK)
         rc = sqlite3_busy_timeout(db, (int)fb_span_ms(driver->read_timeout));
@@ -114,10 +115,12 @@ static void close_session(struct fb_session *session) {
     fb_mem_free(session);
 }
 
-static fb_status open_session(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session, fb_err *reterr) {
+static fb_status open_session(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session,
+                              fb_err *reterr) {
     /* Foreign keys are checked as the schema says; WAL is a property of the file and stays. */
     static const char for_writing[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON";
     static const char for_reading[] = "PRAGMA query_only=ON";
+    const char *settings = is_writer ? for_writing : for_reading;
     struct fb_session *session = fb_mem_calloc(1, sizeof *session);
     if (session == NULL)
         return fb_fail(reterr, FB_NOMEM, "out of memory");
@@ -127,7 +130,10 @@ static fb_status open_session(struct fb_driver *driver, bool is_writer, struct f
         sqlite3_busy_handler(session->db, on_busy, session);
         sqlite3_progress_handler(session->db, FB_SQLITE_PROGRESS_STEPS, on_progress, session);
         fb_sqlite_start_clock(session, is_writer ? driver->write_timeout : driver->read_timeout);
-        int rc = sqlite3_exec(session->db, is_writer ? for_writing : for_reading, NULL, NULL, NULL);
+        if (sqlite3_db_readonly(session->db, "main"))
+            settings =
+                for_reading; /* a file we may not change serves reading keyspaces; a write says why it cannot be */
+        int rc = sqlite3_exec(session->db, settings, NULL, NULL, NULL);
         if (rc != SQLITE_OK) {
             status = rc == SQLITE_NOMEM ? FB_NOMEM : FB_DOWN;
             fb_fail(reterr, status, "cannot prepare '%s': %s", driver->path, sqlite3_errmsg(session->db));
@@ -205,6 +211,11 @@ int fb_sqlite_run(struct fb_session *session, const char *text) {
     rc = sqlite3_step(stmt);
     sqlite3_reset(stmt);
     return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
+}
+
+void fb_sqlite_roll_back(struct fb_session *session) {
+    if (!sqlite3_get_autocommit(session->db))
+        (void)fb_sqlite_run(session, "ROLLBACK");
 }
 
 int fb_sqlite_bind(sqlite3_stmt *stmt, int index, const struct fb_datum *d) {

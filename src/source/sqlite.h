@@ -1,7 +1,9 @@
 /* What the files of the SQLite adapter share.
  *
  *     sqlite.c            the adapter's table; opening files; sessions, their statements, deadlines and errors
- *     sqlite_catalogue.c  bind: a keyspace checked against the catalogue
+ *     sqlite_bind.c       binding a keyspace; the types of columns
+ *     sqlite_catalogue.c  … a table, against the catalogue
+ *     sqlite_statements.c … statements of the configuration's own
  *     sqlite_sql.c        the text of statements
  *     sqlite_load.c       reading rows
  *     sqlite_store.c      writing rows
@@ -76,13 +78,15 @@ void fb_sqlite_release(sqlite3_stmt *stmt);
 /* Run a statement without parameters or rows. */
 int fb_sqlite_run(struct fb_session *session, const char *text);
 int fb_sqlite_bind(sqlite3_stmt *stmt, int index, const struct fb_datum *datum);
+/* End a transaction that may be open, taking it back. If even that fails, the next attempt to begin one tries again. */
+void fb_sqlite_roll_back(struct fb_session *session);
 /* A failed call as a status, with the database's message. */
 fb_status fb_sqlite_fail(const struct fb_session *session, int rc, fb_err *err);
 void fb_sqlite_start_clock(struct fb_session *session, fb_span timeout);
 /* The error's text as a value, or NULL when there is no memory left even for that. */
 struct fb_value *fb_sqlite_error_value(const fb_err *err);
 
-/* ---- sqlite_catalogue.c ---- */
+/* ---- sqlite_bind.c ---- */
 
 fb_status fb_sqlite_bind_keyspace(struct fb_driver *driver, const fb_keyspace_options *options,
                                   struct fb_binding **ret_binding, char **ret_pattern, fb_err *reterr);
@@ -101,11 +105,11 @@ fb_status fb_sqlite_insert_text(const struct fb_binding *binding, const struct f
 
 /* ---- sqlite_load.c ---- */
 
-/* Find the row of a key. FB_OK: `ret_row` borrows from *ret_stmt, which the caller releases. FB_NOTFOUND and errors leave
- * nothing to release. */
+/* Find the row of a key. FB_OK: `ret_row` borrows from *ret_stmt, which the caller releases. FB_NOTFOUND and errors
+ * leave nothing to release. */
 fb_status fb_sqlite_find_row(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *key,
                              struct fb_datum ret_row[FB_COLUMNS_MAX], sqlite3_stmt **ret_stmt, fb_err *err);
-/* Explicit SQL may find more than one row, and nobody could say which one is meant: FB_SOURCE. Moves the statement on. */
+/* Explicit SQL may find several rows, and nobody could say which one is meant: FB_SOURCE. Moves the statement on. */
 fb_status fb_sqlite_check_single(struct fb_session *session, const struct fb_binding *binding, sqlite3_stmt *stmt,
                                  fb_err *err);
 /* Render into a value. FB_NOTFOUND as fb_render_row. */

@@ -122,7 +122,8 @@ static fb_status run_bound(struct fb_session *session, const struct fb_sql *sql,
     if (rc != SQLITE_OK)
         return fb_sqlite_fail(session, rc, err);
     for (unsigned i = 0; i < sql->nargs && rc == SQLITE_OK; i++)
-        rc = fb_sqlite_bind(stmt, (int)i + 1, sql->args[i].is_key ? &key[sql->args[i].index] : &row[sql->args[i].index]);
+        rc =
+            fb_sqlite_bind(stmt, (int)i + 1, sql->args[i].is_key ? &key[sql->args[i].index] : &row[sql->args[i].index]);
     return execute(session, stmt, rc, err);
 }
 
@@ -265,13 +266,8 @@ static fb_status write_group(struct fb_session *session, struct fb_store_group *
 
 static bool is_open(const struct fb_session *session) { return !sqlite3_get_autocommit(session->db); }
 
-static void roll_back(struct fb_session *session) {
-    if (is_open(session))
-        (void)fb_sqlite_run(session, "ROLLBACK"); /* if even that fails, the next begin says so */
-}
-
 static fb_status begin(struct fb_session *session, fb_err *err) {
-    roll_back(session);
+    fb_sqlite_roll_back(session);
     if (fb_reached(fb_clock_now(), session->deadline))
         return fb_sqlite_fail(session, SQLITE_INTERRUPT, err);
     int rc = fb_sqlite_run(session, "BEGIN IMMEDIATE");
@@ -284,7 +280,7 @@ static fb_status commit(struct fb_session *session, fb_err *err) {
         return FB_OK;
     fb_status status = fb_sqlite_fail(session, rc, err);
     if (is_open(session)) {
-        roll_back(session);
+        fb_sqlite_roll_back(session);
         return status;
     }
     fb_err_prefix(err, "COMMIT failed: ");
@@ -300,7 +296,7 @@ static void store_singly(struct fb_session *session, struct fb_store_group *grou
         if (status == FB_OK)
             status = commit(session, &err);
         else
-            roll_back(session);
+            fb_sqlite_roll_back(session);
     }
     if (status != FB_OK)
         refuse(group, status, &err);
@@ -337,7 +333,7 @@ static bool store_together(struct fb_session *session, struct fb_store_group *co
     session->deadline = fb_after(now, (fb_span){fb_since(due, now).ns / 2});
     for (size_t i = 0; i < n && status == FB_OK; i++)
         if (!store_jointly(session, groups[i])) {
-            roll_back(session);
+            fb_sqlite_roll_back(session);
             return false;
         }
     session->deadline = due;

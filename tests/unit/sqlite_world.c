@@ -118,7 +118,8 @@ const char *world_shown(const struct fb_value *v) {
     return out;
 }
 
-void world_load(struct fb_session *session, const struct fb_binding *b, fb_bytes key, fb_status status, const char *value) {
+void world_load(struct fb_session *session, const struct fb_binding *b, fb_bytes key, fb_status status,
+                const char *value) {
     struct fb_load_item item = {.binding = b, .key = key};
     ops->load(session, &item, 1);
     if (item.status != status)
@@ -162,19 +163,24 @@ struct answer world_store(struct world *w, const struct fb_binding *b, fb_op op)
     return a;
 }
 
-struct answer world_set(struct world *w, const struct fb_binding *b, const char *key, const char *value, unsigned flags) {
+struct answer world_set(struct world *w, const struct fb_binding *b, const char *key, const char *value,
+                        unsigned flags) {
     return world_store(w, b, (fb_op){.kind = FB_OP_SET, .flags = flags, .key = FB_STR(key), .value = FB_STR(value)});
 }
 
-struct answer world_hset(struct world *w, const struct fb_binding *b, const char *key, const char *name, const char *value,
-                         unsigned flags) {
+struct answer world_hset(struct world *w, const struct fb_binding *b, const char *key, const char *name,
+                         const char *value, unsigned flags) {
     fb_field field = {FB_STR(name), value != NULL ? FB_STR(value) : fb_bytes_of(NULL, 0)};
-    return world_store(w, b, (fb_op){.kind = value != NULL ? FB_OP_HSET : FB_OP_HDEL, .flags = flags, .key = FB_STR(key),
-                                     .fields = &field, .nfields = 1});
+    return world_store(w, b,
+                       (fb_op){.kind = value != NULL ? FB_OP_HSET : FB_OP_HDEL,
+                               .flags = flags,
+                               .key = FB_STR(key),
+                               .fields = &field,
+                               .nfields = 1});
 }
 
-struct answer world_add(struct world *w, const struct fb_binding *b, const char *key, const char *field, const char *delta,
-                        unsigned flags) {
+struct answer world_add(struct world *w, const struct fb_binding *b, const char *key, const char *field,
+                        const char *delta, unsigned flags) {
     fb_field f = {field != NULL ? FB_STR(field) : fb_bytes_of(NULL, 0), fb_bytes_of(NULL, 0)};
     return world_store(w, b, (fb_op){.kind = FB_OP_ADD, .flags = flags, .key = FB_STR(key), .value = FB_STR(delta),
                                      .fields = field != NULL ? &f : NULL, .nfields = field != NULL});
@@ -184,8 +190,8 @@ struct answer world_delete(struct world *w, const struct fb_binding *b, const ch
     return world_store(w, b, (fb_op){.kind = FB_OP_DELETE, .key = FB_STR(key)});
 }
 
-void world_store_groups(struct world *w, const struct fb_binding *const *b, const fb_op *operations, const size_t *sizes,
-                        struct answer *answers) {
+void world_store_groups(struct world *w, const struct fb_binding *const *b, const fb_op *operations,
+                        const size_t *sizes, struct answer *answers) {
     enum { MAX = 16 };
     struct fb_store_item items[MAX] = {0};
     struct fb_store_group made[MAX];

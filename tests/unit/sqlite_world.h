@@ -1,5 +1,5 @@
-/* What the tests of the SQLite adapter share: a database file with a driver, a writer and a reader, and calls that bind,
- * load or store one thing and show the answer as text. */
+/* What the tests of the SQLite adapter share: a database file with a driver, a writer and a reader, and calls that
+ * bind, load or store one thing and show the answer as text. */
 #ifndef FB_TESTS_SQLITE_WORLD_H
 #define FB_TESTS_SQLITE_WORLD_H
 
@@ -34,7 +34,8 @@ void world_open(struct world *w);
 void world_open_with(struct world *w, const fb_source_options *options);
 void world_close(struct world *w);
 
-/* The test's own SQL: run it, or ask for one value as text ("NULL" for NULL and for no row; good until the next call). */
+/* The test's own SQL: run it, or ask for one value as text ("NULL" for NULL and for no row; good until the next call).
+ */
 void world_sql(struct world *w, const char *text);
 const char *world_ask(struct world *w, const char *text);
 
@@ -45,7 +46,8 @@ struct fb_binding *world_bind_table(struct world *w, const char *pattern, const 
 /* A value as text: a string as it is, a hash as "name=value name=value", "none". Good until the next call. */
 const char *world_shown(const struct fb_value *v);
 /* Load one key; NULL for `value` looks at the status only. */
-void world_load(struct fb_session *session, const struct fb_binding *b, fb_bytes key, fb_status status, const char *value);
+void world_load(struct fb_session *session, const struct fb_binding *b, fb_bytes key, fb_status status,
+                const char *value);
 void expect_load(struct world *w, const struct fb_binding *b, const char *key, fb_status status, const char *value);
 
 struct answer {
@@ -57,15 +59,16 @@ struct answer {
 
 /* Plan and store one operation. */
 struct answer world_store(struct world *w, const struct fb_binding *b, fb_op op);
-struct answer world_set(struct world *w, const struct fb_binding *b, const char *key, const char *value, unsigned flags);
-struct answer world_hset(struct world *w, const struct fb_binding *b, const char *key, const char *name, const char *value,
-                         unsigned flags);
-struct answer world_add(struct world *w, const struct fb_binding *b, const char *key, const char *field, const char *delta,
+struct answer world_set(struct world *w, const struct fb_binding *b, const char *key, const char *value,
                         unsigned flags);
+struct answer world_hset(struct world *w, const struct fb_binding *b, const char *key, const char *name,
+                         const char *value, unsigned flags);
+struct answer world_add(struct world *w, const struct fb_binding *b, const char *key, const char *field,
+                        const char *delta, unsigned flags);
 struct answer world_delete(struct world *w, const struct fb_binding *b, const char *key);
 /* Plan several operations that must fit, and store them as groups of the given sizes (ending with 0) in one call. */
-void world_store_groups(struct world *w, const struct fb_binding *const *b, const fb_op *operations, const size_t *sizes,
-                        struct answer *answers);
+void world_store_groups(struct world *w, const struct fb_binding *const *b, const fb_op *operations,
+                        const size_t *sizes, struct answer *answers);
 /* The status and, when it is not FB_OK, the text of an answer. */
 void expect_answer(const struct answer *a, fb_status status, const char *after);
 

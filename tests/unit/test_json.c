@@ -91,8 +91,9 @@ static void the_parser_agrees_with_jansson(void **state) {
 static void strings_mean_what_jansson_says(void **state) {
     (void)state;
     struct fb_rng rng = {7};
-    static const char *const parts[] = {"a", "\\n", "\\\"", "\\\\", "\\/", "\\u0041", "\\u00E9", "\\ud83d\\ude00", "\xc3\xa9",
-                                        "\\u0000", "\\b", "\\f", "\\r", "\\t", " ", "\xe2\x82\xac", "\\uFFFF", "\\uDBFF\\uDFFF"};
+    static const char *const parts[] = {
+        "a",       "\\n", "\\\"", "\\\\", "\\/", "\\u0041", "\\u00E9",      "\\ud83d\\ude00", "\xc3\xa9",
+        "\\u0000", "\\b", "\\f",  "\\r",  "\\t", " ",       "\xe2\x82\xac", "\\uFFFF",        "\\uDBFF\\uDFFF"};
     for (int round = 0; round < 20000; round++) {
         char text[256], out[256];
         size_t len = 0;
@@ -116,7 +117,8 @@ static void strings_mean_what_jansson_says(void **state) {
 
 static void members_are_the_texts_own_bytes(void **state) {
     (void)state;
-    const char *text = " {\"big\" : 18446744073709551615, \"exact\":0.10000000000000000555,\"o\":{\"x\":[1, 2]} ,\"s\":\"\\u0061\"} ";
+    const char *text =
+        " {\"big\" : 18446744073709551615, \"exact\":0.10000000000000000555,\"o\":{\"x\":[1, 2]} ,\"s\":\"\\u0061\"} ";
     static const struct { const char *name, *raw; enum fb_json_type type; } want[] = {
         {"\"big\"", "18446744073709551615", FB_JSON_NUMBER},
         {"\"exact\"", "0.10000000000000000555", FB_JSON_NUMBER},
@@ -232,12 +234,35 @@ static void numbers_ignore_the_locale(void **state) {
 
 static void what_a_double_cannot_hold_is_told(void **state) {
     (void)state;
-    static const struct { const char *text; bool fits; } rows[] = {
-        {"0", true}, {"-0.00", true}, {"10.25", true}, {"0.1", true}, {"1e3", true}, {"1000", true}, {"0.30000000000000004", true},
-        {"123456789012345", true}, {"0.123456789012345", true}, {"12345678901234567890", false}, {"0.1000000000000000055", false},
-        {"1e400", false}, {"1e-400", false}, {"9007199254740993", false}, {"9007199254740992", true}, {"1e22", true},
-        {"1.", false}, {".5", false}, {"+1", false}, {"1e", false}, {"", false}, {"-", false}, {"NaN", false}, {"0x10", false},
-        {"01", false}, {"1 ", false}, {"1e0000000000000000000000000000005", true},
+    static const struct { const char *text; bool fits;
+    } rows[] = {
+        {"0", true},
+        {"-0.00", true},
+        {"10.25", true},
+        {"0.1", true},
+        {"1e3", true},
+        {"1000", true},
+        {"0.30000000000000004", true},
+        {"123456789012345", true},
+        {"0.123456789012345", true},
+        {"12345678901234567890", false},
+        {"0.1000000000000000055", false},
+        {"1e400", false},
+        {"1e-400", false},
+        {"9007199254740993", false},
+        {"9007199254740992", true},
+        {"1e22", true},
+        {"1.", false},
+        {".5", false},
+        {"+1", false},
+        {"1e", false},
+        {"", false},
+        {"-", false},
+        {"NaN", false},
+        {"0x10", false},
+        {"01", false},
+        {"1 ", false},
+        {"1e0000000000000000000000000000005", true},
     };
     for (size_t i = 0; i < COUNT(rows); i++)
         if (fb_number_fits_real(FB_STR(rows[i].text)) != rows[i].fits)
@@ -264,10 +289,18 @@ static void sums_are_rounded_once(void **state) {
 
 static void base64_goes_both_ways_and_one_way_only(void **state) {
     (void)state;
-    static const struct { const char *bytes, *text; } rows[] = {
-        {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"},
+    static const struct { const char *bytes, *text;
+    } rows[] = {
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"fooba", "Zm9vYmE="},
+        {"foobar", "Zm9vYmFy"},
     };
-    static const char *const bad[] = {"Z", "Zg", "Zg=", "Zh==", "Zm9=", "=", "====", "Zg==Zg==", "Zm9v\n", "Zm 9", "Z\xc3\xa9=", "Z==="};
+    static const char *const bad[] = {"Z",    "Zg",       "Zg=",    "Zh==", "Zm9=",       "=",
+                                      "====", "Zg==Zg==", "Zm9v\n", "Zm 9", "Z\xc3\xa9=", "Z==="};
     char out[64];
     size_t len;
     for (size_t i = 0; i < COUNT(rows); i++) {

@@ -48,8 +48,17 @@ static bool text_matches(const char *pattern, const char *key) {
 static void patterns_read_back_as_they_were_written(void **state) {
     (void)state;
     static const char *const texts[] = {
-        "user:{id:int}", "user:{id}", "{k:rest}", "a", "orders:by-user:{user_id:int}", "a\\{b\\}{c}", "back\\\\slash:{x}",
-        "{a}-{b}.json", "t:{u:uuid}:{h:hex}:{d:date}:{r:rest}", "\xc3\xa9:{name}", "{a}:{b}:{c}:{d}:{e}:{f}:{g}:{h}",
+        "user:{id:int}",
+        "user:{id}",
+        "{k:rest}",
+        "a",
+        "orders:by-user:{user_id:int}",
+        "a\\{b\\}{c}",
+        "back\\\\slash:{x}",
+        "{a}-{b}.json",
+        "t:{u:uuid}:{h:hex}:{d:date}:{r:rest}",
+        "\xc3\xa9:{name}",
+        "{a}:{b}:{c}:{d}:{e}:{f}:{g}:{h}",
     };
     for (size_t i = 0; i < COUNT(texts); i++) {
         struct fb_pattern p = parse(texts[i]);
@@ -101,7 +110,8 @@ static void patterns_that_mean_nothing_are_refused_with_a_reason(void **state) {
 
 static void an_int_is_the_one_way_to_write_a_64_bit_number(void **state) {
     (void)state;
-    static const char *const good[] = {"0", "1", "-1", "42", "9223372036854775807", "-9223372036854775808", "1000000000"};
+    static const char *const good[] = {"0",         "1", "-1", "42", "9223372036854775807", "-9223372036854775808",
+                                       "1000000000"};
     static const char *const bad[] = {
         "", "-", "00", "-0", "+1", "042", "-042", " 1", "1 ", "1.0", "1e3", "0x10", "9223372036854775808",
         "-9223372036854775809", "10000000000000000000", "99999999999999999999", "18446744073709551616",
@@ -189,10 +199,12 @@ static void types_and_cuts_hold_at_their_edges(void **state) {
 /* ---- small worlds ---- */
 
 static const char *const world_patterns[] = {
-    "a",       "{x}",      "{x:rest}",   "{x:int}",    "{x:hex}",   "a{x}",     "{x}a",      "{x}-{y}",  "{x}:{y}",
-    "a:{x}",   "{x}:a",    "a{x:rest}",  "{x:int}:a",  "{x:hex}:a", "1{x}",     "{x}-a",     "{x}-a{y}", "{x}:1{y:int}",
-    "a:{x}:a", "a:{x}-{y}", "{x}--{y}",  "{x}-a-{y}",  "a-{x:hex}", "{x}aa{y}", "{x}aaa{y}", "{x}aba{y}", "a:a",
-    "{x}-1",   "{x}:-{y}", "{x:int}a{y}", "{x}-{y}-a", "{x}a{y}:a", "{x}1-{y:int}", "{x}-:a", "{x}aab", "{x}a-a{y:rest}",
+    "a",         "{x}",       "{x:rest}",     "{x:int}",   "{x:hex}",   "a{x}",
+    "{x}a",      "{x}-{y}",   "{x}:{y}",      "a:{x}",     "{x}:a",     "a{x:rest}",
+    "{x:int}:a", "{x:hex}:a", "1{x}",         "{x}-a",     "{x}-a{y}",  "{x}:1{y:int}",
+    "a:{x}:a",   "a:{x}-{y}", "{x}--{y}",     "{x}-a-{y}", "a-{x:hex}", "{x}aa{y}",
+    "{x}aaa{y}", "{x}aba{y}", "a:a",          "{x}-1",     "{x}:-{y}",  "{x:int}a{y}",
+    "{x}-{y}-a", "{x}a{y}:a", "{x}1-{y:int}", "{x}-:a",    "{x}aab",    "{x}a-a{y:rest}",
 };
 enum { NWORLD = COUNT(world_patterns) };
 static const char alphabet[] = "a1-:b";
@@ -245,7 +257,8 @@ static void two_rows_never_get_one_key(void **state) {
         fb_buf out = FB_BUF_INIT;
         for (uint32_t k = 1; p.nparams > 0 && k < 156; k++) /* all values up to three bytes, in pairs */
             for (uint32_t m = 1; m < (p.nparams > 1 ? 156 : 2); m++) {
-                fb_bytes params[FB_PATTERN_PARAMS_MAX] = {fb_bytes_of(a, key_at(k, a, 3)), fb_bytes_of(b, key_at(m, b, 3))};
+                fb_bytes params[FB_PATTERN_PARAMS_MAX] = {fb_bytes_of(a, key_at(k, a, 3)),
+                                                          fb_bytes_of(b, key_at(m, b, 3))};
                 fb_bytes back[FB_PATTERN_PARAMS_MAX];
                 out.len = 0;
                 if (fb_pattern_render(&p, params, &out) != FB_OK) {
@@ -399,14 +412,28 @@ static void ambiguous_patterns_are_refused_with_a_key_that_both_match(void **sta
 
 static void overlaps_know_the_edges_of_types(void **state) {
     (void)state;
-    static const struct { const char *type, *literal; bool inside; } rows[] = {
-        {"int", "9223372036854775807", true},  {"int", "9223372036854775808", false}, {"int", "-9223372036854775808", true},
-        {"int", "-9223372036854775809", false}, {"int", "0", true},                   {"int", "00", false},
-        {"int", "-0", false},                  {"int", "-1", true},                   {"int", "8999999999999999999", true},
-        {"date", "2000-02-29", true},          {"date", "1900-02-29", false},         {"date", "2026-12-31", true},
-        {"date", "2026-13-01", false},         {"date", "2026-00-01", false},         {"date", "2026-04-31", false},
-        {"date", "2026-01-00", false},         {"hex", "0123456789abcdef", true},     {"hex", "A", false},
-        {"uuid", "00112233-4455-6677-8899-aabbccddeeff", true}, {"uuid", "00112233-4455-6677-8899-aabbccddeefg", false},
+    static const struct { const char *type, *literal; bool inside;
+    } rows[] = {
+        {"int", "9223372036854775807", true},
+        {"int", "9223372036854775808", false},
+        {"int", "-9223372036854775808", true},
+        {"int", "-9223372036854775809", false},
+        {"int", "0", true},
+        {"int", "00", false},
+        {"int", "-0", false},
+        {"int", "-1", true},
+        {"int", "8999999999999999999", true},
+        {"date", "2000-02-29", true},
+        {"date", "1900-02-29", false},
+        {"date", "2026-12-31", true},
+        {"date", "2026-13-01", false},
+        {"date", "2026-00-01", false},
+        {"date", "2026-04-31", false},
+        {"date", "2026-01-00", false},
+        {"hex", "0123456789abcdef", true},
+        {"hex", "A", false},
+        {"uuid", "00112233-4455-6677-8899-aabbccddeeff", true},
+        {"uuid", "00112233-4455-6677-8899-aabbccddeefg", false},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         char typed[64];
@@ -417,7 +444,8 @@ static void overlaps_know_the_edges_of_types(void **state) {
         fb_buf example = FB_BUF_INIT;
         enum fb_overlap overlap;
         assert_int_equal(fb_overlap_compare(&a, &b, &overlap, &example), FB_OK);
-        if (overlap != (rows[i].inside ? FB_OVERLAP_B_INSIDE : FB_OVERLAP_NONE) || matches(&a, FB_STR(typed)) != rows[i].inside)
+        if (overlap != (rows[i].inside ? FB_OVERLAP_B_INSIDE : FB_OVERLAP_NONE) ||
+            matches(&a, FB_STR(typed)) != rows[i].inside)
             fail_msg("%s and '%s'", rows[i].type, rows[i].literal);
         fb_buf_free(&example);
         fb_pattern_finish(&a);

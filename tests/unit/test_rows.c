@@ -73,14 +73,23 @@ static void json_shows_each_class_as_its_own(void **state) {
     (void)state;
     struct fb_mapping m = make("json");
     struct fb_datum row[NCOLUMNS] = {
-        [ID] = fb_datum_int(INT64_MAX), [AGE] = fb_datum_int(INT64_MIN), [PRICE] = fb_datum_bytes(FB_DATUM_NUMBER, FB_STR("1.10")),
-        [SCORE] = fb_datum_real(0.1), [ADMIN] = fb_datum_int(1), [NAME] = text("a\"\\\n\x01\x7f\xc3\xa9"), [META] = text("{\"a\": 1}"),
-        [PHOTO] = blob("\0\xff", 2), [JOINED] = text("2026-01-02"), [LOOSE] = fb_datum_real(1e300), [SECRET] = text("s"),
+        [ID] = fb_datum_int(INT64_MAX),
+        [AGE] = fb_datum_int(INT64_MIN),
+        [PRICE] = fb_datum_bytes(FB_DATUM_NUMBER, FB_STR("1.10")),
+        [SCORE] = fb_datum_real(0.1),
+        [ADMIN] = fb_datum_int(1),
+        [NAME] = text("a\"\\\n\x01\x7f\xc3\xa9"),
+        [META] = text("{\"a\": 1}"),
+        [PHOTO] = blob("\0\xff", 2),
+        [JOINED] = text("2026-01-02"),
+        [LOOSE] = fb_datum_real(1e300),
+        [SECRET] = text("s"),
     };
-    expect_render(&m, row, FB_OK,
-                  "{\"id\":9223372036854775807,\"age\":-9223372036854775808,\"price\":1.10,\"score\":0.1,\"admin\":true,"
-                  "\"name\":\"a\\\"\\\\\\n\\u0001\x7f\xc3\xa9\",\"meta\":{\"a\": 1},\"photo\":\"AP8=\",\"joined\":\"2026-01-02\","
-                  "\"loose\":1e+300,\"shout\":null}");
+    expect_render(
+        &m, row, FB_OK,
+        "{\"id\":9223372036854775807,\"age\":-9223372036854775808,\"price\":1.10,\"score\":0.1,\"admin\":true,"
+        "\"name\":\"a\\\"\\\\\\n\\u0001\x7f\xc3\xa9\",\"meta\":{\"a\": 1},\"photo\":\"AP8=\",\"joined\":\"2026-01-02\","
+        "\"loose\":1e+300,\"shout\":null}");
     /* What a database without strict types may hold is shown as what it is. */
     row[AGE] = text("abc");
     row[ADMIN] = fb_datum_int(2);
@@ -90,7 +99,8 @@ static void json_shows_each_class_as_its_own(void **state) {
     row[LOOSE] = blob("x", 1);
     expect_render(&m, row, FB_OK,
                   "{\"id\":9223372036854775807,\"age\":\"abc\",\"price\":1.10,\"score\":\"-Infinity\",\"admin\":2,"
-                  "\"name\":\"a\\\"\\\\\\n\\u0001\x7f\xc3\xa9\",\"meta\":\"no json\",\"photo\":\"YWJj\",\"joined\":\"2026-01-02\","
+                  "\"name\":\"a\\\"\\\\\\n\\u0001\x7f\xc3\xa9\",\"meta\":\"no "
+                  "json\",\"photo\":\"YWJj\",\"joined\":\"2026-01-02\","
                   "\"loose\":\"eA==\",\"shout\":null}");
     fb_mapping_finish(&m);
 }
@@ -99,14 +109,16 @@ static void what_has_no_faithful_form_is_an_error_that_names_the_column(void **s
     (void)state;
     struct fb_mapping json = make("json"), hash = make("hash"), column = make("column:name");
     struct fb_datum row[NCOLUMNS] = {[ID] = fb_datum_int(1), [NAME] = text("a\xff")};
-    expect_render(&json, row, FB_SOURCE,
-                  "keyspace 'user:{id:int}': column 'name' holds text that is not valid UTF-8; hide it, or serve it as hash "
-                  "or column");
+    expect_render(
+        &json, row, FB_SOURCE,
+        "keyspace 'user:{id:int}': column 'name' holds text that is not valid UTF-8; hide it, or serve it as hash "
+        "or column");
     expect_render(&column, row, FB_OK, "a\xff");
     row[NAME] = blob("x", 1);
-    expect_render(&json, row, FB_SOURCE,
-                  "keyspace 'user:{id:int}': column 'name' holds a BLOB although it is not declared so; hide it, or declare "
-                  "it BLOB");
+    expect_render(
+        &json, row, FB_SOURCE,
+        "keyspace 'user:{id:int}': column 'name' holds a BLOB although it is not declared so; hide it, or declare "
+        "it BLOB");
     expect_render(&hash, row, FB_SOURCE, NULL);
     expect_render(&column, row, FB_OK, "x");
     row[NAME] = fb_datum_null();
@@ -120,8 +132,8 @@ static void a_hash_has_no_field_for_null(void **state) {
     (void)state;
     struct fb_mapping m = make("hash");
     struct fb_datum row[NCOLUMNS] = {
-        [ID] = fb_datum_int(1), [ADMIN] = fb_datum_int(0), [NAME] = text("\xff\n"), [PHOTO] = blob("\0", 1), [SECRET] = text("s"),
-        [SCORE] = fb_datum_real(2.50),
+        [ID] = fb_datum_int(1),  [ADMIN] = fb_datum_int(0), [NAME] = text("\xff\n"),
+        [PHOTO] = blob("\0", 1), [SECRET] = text("s"),      [SCORE] = fb_datum_real(2.50),
     };
     static const struct { const char *name, *value; } want[] = {
         {"id", "1"}, {"score", "2.5"}, {"admin", "0"}, {"name", "\xff\n"}, {"photo", "AA=="},
@@ -209,11 +221,14 @@ static void json_values_become_typed_columns(void **state) {
 static void hash_fields_become_typed_columns_in_column_order(void **state) {
     (void)state;
     struct fb_mapping m = make("hash");
-    const fb_field fields[] = {{FB_STR("name"), FB_STR("x")}, {FB_STR("age"), FB_STR("1")}, {FB_STR("id"), FB_STR("1")},
-                               {FB_STR("age"), FB_STR("2")}, {FB_STR("id"), FB_STR("1")}, {FB_STR("admin"), FB_STR("true")}};
+    const fb_field fields[] = {{FB_STR("name"), FB_STR("x")}, {FB_STR("age"), FB_STR("1")},
+                               {FB_STR("id"), FB_STR("1")},   {FB_STR("age"), FB_STR("2")},
+                               {FB_STR("id"), FB_STR("1")},   {FB_STR("admin"), FB_STR("true")}};
     struct fb_plan *p;
-    assert_int_equal(plan(&m, (fb_op){.kind = FB_OP_HSET, .key = FB_STR("user:1"), .fields = fields, .nfields = COUNT(fields)},
-                          &p, NULL), FB_OK);
+    assert_int_equal(
+        plan(&m, (fb_op){.kind = FB_OP_HSET, .key = FB_STR("user:1"), .fields = fields, .nfields = COUNT(fields)}, &p,
+             NULL),
+        FB_OK);
     assert_int_equal(p->nassigns, 3);
     assert_int_equal(p->assigns[0].column, AGE);
     assert_int_equal(p->assigns[0].value.i, 2); /* the last one wins */
@@ -226,7 +241,8 @@ static void hash_fields_become_typed_columns_in_column_order(void **state) {
 
 static void a_column_keyspace_takes_the_value_itself(void **state) {
     (void)state;
-    struct fb_mapping name = make("column:name"), photo = make("column:photo"), meta = make("column:meta"), age = make("column:age");
+    struct fb_mapping name = make("column:name"), photo = make("column:photo"), meta = make("column:meta"),
+                      age = make("column:age");
     expect_one(&name, set_of("{\"no\":json}"), NAME, text("{\"no\":json}"));
     fb_op op = {.kind = FB_OP_SET, .key = FB_STR("user:1"), .value = fb_bytes_of("\0\xff", 2)};
     expect_one(&photo, op, PHOTO, blob("\0\xff", 2));
@@ -238,7 +254,8 @@ static void a_column_keyspace_takes_the_value_itself(void **state) {
     fb_mapping_finish(&age);
 }
 
-/* ---- plans: what does not fit ------------------------------------------------------------------------------------- */
+/* ---- plans: what does not fit -------------------------------------------------------------------------------------
+ */
 
 static void expect_refusal(const struct fb_mapping *m, fb_op op, fb_status status, const char *want) {
     struct fb_plan *p;
@@ -297,7 +314,8 @@ static void operations_that_do_not_fit_the_kind_are_refused_in_redis_words(void 
     struct fb_mapping json = make("json"), hash = make("hash"), name = make("column:name"), age = make("column:age"),
                       score = make("column:score");
     static const char wrong[] = "Operation against a key holding the wrong kind of value";
-    const fb_field f_age = {FB_STR("age"), FB_STR("1")}, f_name = {FB_STR("name"), FB_STR("1")}, f_id = {FB_STR("id"), FB_STR("")};
+    const fb_field f_age = {FB_STR("age"), FB_STR("1")}, f_name = {FB_STR("name"), FB_STR("1")},
+                   f_id = {FB_STR("id"), FB_STR("")};
     fb_op op = {.key = FB_STR("user:1"), .value = FB_STR("1")};
     op.kind = FB_OP_SET;
     expect_refusal(&hash, op, FB_WRONGTYPE, wrong);
@@ -343,14 +361,16 @@ static void replace_wants_every_column_without_a_default(void **state) {
     (void)state;
     struct fb_mapping m = make("json");
     m.set_replaces = true;
-    expect_refusal(&m, set_of("{\"age\":1}"), FB_BADVALUE, "keyspace 'user:{id:int}': field 'name' is missing and has no default");
+    expect_refusal(&m, set_of("{\"age\":1}"), FB_BADVALUE,
+                   "keyspace 'user:{id:int}': field 'name' is missing and has no default");
     expect_one(&m, set_of("{\"name\":\"x\"}"), NAME, text("x"));
     m.columns[NAME].has_default = true;
     expect_one(&m, set_of("{\"age\":1}"), AGE, fb_datum_int(1));
     fb_mapping_finish(&m);
 }
 
-/* ---- what a row shows is accepted again --------------------------------------------------------------------------- */
+/* ---- what a row shows is accepted again ---------------------------------------------------------------------------
+ */
 
 static struct fb_datum random_datum(struct fb_rng *rng, int column, char space[16]) {
     static const char *const texts[] = {"", "x", "\xc3\xa9", "a\"b\\c\n", "\x01", "0", "null", "1e5"};
@@ -425,7 +445,14 @@ static void what_a_row_shows_is_accepted_again(void **state) {
 static void sums_stay_in_range(void **state) {
     (void)state;
     struct fb_mapping m = make("column:loose");
-    const struct { unsigned flags; const char *delta; struct fb_datum now; fb_status status; struct fb_datum sum; const char *said; } rows[] = {
+    const struct {
+        unsigned flags;
+        const char *delta;
+        struct fb_datum now;
+        fb_status status;
+        struct fb_datum sum;
+        const char *said;
+    } rows[] = {
         {0, "1", fb_datum_int(INT64_MAX - 1), FB_OK, fb_datum_int(INT64_MAX), NULL},
         {0, "1", fb_datum_int(INT64_MAX), FB_NOTANUMBER, {0}, "increment or decrement would overflow"},
         {0, "-1", fb_datum_int(INT64_MIN), FB_NOTANUMBER, {0}, "increment or decrement would overflow"},
@@ -461,15 +488,24 @@ static void sums_stay_in_range(void **state) {
 static void the_nearest_name_is_near(void **state) {
     (void)state;
     static const char *const names[] = {"id", "name", "email", "created_at", "customer_id"};
-    static const struct { const char *wanted, *best; } rows[] = {
-        {"nmae", "name"}, {"NAME", "name"}, {"emial", "email"}, {"createdat", "created_at"}, {"custmer_id", "customer_id"},
-        {"x", NULL}, {"password", NULL}, {"", NULL}, {"ie", "id"},
+    static const struct { const char *wanted, *best;
+    } rows[] = {
+        {"nmae", "name"},
+        {"NAME", "name"},
+        {"emial", "email"},
+        {"createdat", "created_at"},
+        {"custmer_id", "customer_id"},
+        {"x", NULL},
+        {"password", NULL},
+        {"", NULL},
+        {"ie", "id"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct fb_nearest nearest = FB_NEAREST_INIT(FB_STR(rows[i].wanted));
         for (size_t k = 0; k < COUNT(names); k++)
             fb_nearest_offer(&nearest, names[k]);
-        if (rows[i].best == NULL ? nearest.best != NULL : nearest.best == NULL || strcmp(nearest.best, rows[i].best) != 0)
+        if (rows[i].best == NULL ? nearest.best != NULL
+                                 : nearest.best == NULL || strcmp(nearest.best, rows[i].best) != 0)
             fail_msg("'%s': %s", rows[i].wanted, nearest.best != NULL ? nearest.best : "none");
     }
 }
@@ -480,7 +516,8 @@ static void settings_of_a_mapping_are_checked(void **state) {
     fb_err err;
     static const char *const typo[] = {"phot", NULL}, *const twice[] = {"photo", "photo", NULL};
     assert_int_equal(fb_mapping_hide(&m, typo, &err), FB_CONFIG);
-    assert_string_equal(err.text, "keyspace 'user:{id:int}': hide_columns: there is no column 'phot' (did you mean 'photo'?)");
+    assert_string_equal(err.text,
+                        "keyspace 'user:{id:int}': hide_columns: there is no column 'phot' (did you mean 'photo'?)");
     assert_int_equal(fb_mapping_hide(&m, twice, &err), FB_OK);
     assert_int_equal(fb_mapping_set_as(&m, "column:nam", false, &err), FB_CONFIG);
     assert_string_equal(err.text, "keyspace 'user:{id:int}': as: there is no column 'nam' (did you mean 'name'?)");
@@ -495,8 +532,10 @@ static void a_row_that_was_found_loosely_is_another_key(void **state) {
     (void)state;
     struct fb_mapping m = make("json");
     struct fb_datum row[NCOLUMNS] = {[ID] = fb_datum_int(42)};
-    const struct { struct fb_datum key; bool is_key; } rows[] = {
-        {fb_datum_int(42), true}, {text("42"), true}, {text("042"), false}, {text("42.0"), false}, {text(" 42"), false}, {fb_datum_int(43), false},
+    const struct { struct fb_datum key; bool is_key;
+    } rows[] = {
+        {fb_datum_int(42), true}, {text("42"), true},   {text("042"), false},
+        {text("42.0"), false},    {text(" 42"), false}, {fb_datum_int(43), false},
     };
     for (size_t i = 0; i < COUNT(rows); i++)
         assert_int_equal(fb_mapping_row_is_key(&m, row, &rows[i].key), rows[i].is_key);

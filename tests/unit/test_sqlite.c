@@ -5,7 +5,8 @@
 
 #include "base/rng.h"
 
-/* ---- loading ------------------------------------------------------------------------------------------------------ */
+/* ---- loading ------------------------------------------------------------------------------------------------------
+ */
 
 static void a_row_becomes_json_by_its_types(void **state) {
     (void)state;
@@ -53,7 +54,8 @@ static void a_row_becomes_a_hash_or_one_column(void **state) {
 
 static void only_the_exact_key_finds_a_row(void **state) {
     (void)state;
-    static const char *const others[] = {"user:01", "user:1.0", "user: 1", "user:1 ", "user:+1", "user:1e0", "user:0x1"};
+    static const char *const others[] = {"user:01", "user:1.0", "user: 1", "user:1 ",
+                                         "user:+1", "user:1e0", "user:0x1"};
     struct world w;
     world_open(&w);
     struct fb_binding *b = world_bind_table(&w, "user:{id}", "users", NULL);
@@ -63,7 +65,8 @@ static void only_the_exact_key_finds_a_row(void **state) {
     expect_load(&w, mail, "mail:ann@x", FB_OK, "Ann");
     expect_load(&w, mail, "mail:ANN@x", FB_NOTFOUND, NULL);
     expect_load(&w, mail, "mail:ann@x ", FB_NOTFOUND, NULL);
-    /* The configuration's own SQL lets SQLite compare a text with a number, and with another case: still not this key. */
+    /* The configuration's own SQL lets SQLite compare a text with a number, and with another case: still not this key.
+     */
     fb_keyspace_options o = FB_KEYSPACE_OPTIONS_INIT;
     o.pattern = "u:{id}";
     o.load = "SELECT id, name FROM users WHERE id = :id";
@@ -108,9 +111,14 @@ static void every_item_of_a_batch_has_its_own_answer(void **state) {
     struct fb_binding *users = world_bind_table(&w, "user:{id}", "users", "column:name");
     struct fb_binding *json = world_bind_table(&w, "t:{k}", "texts", NULL);
     world_sql(&w, "INSERT INTO texts VALUES ('bad', CAST(x'ff' AS TEXT)), ('good', 'x')");
-    static const struct { const char *key; fb_status status; const char *value; } rows[] = {
-        {"user:1", FB_OK, "Ann"},     {"t:bad", FB_SOURCE, NULL}, {"user:9", FB_NOTFOUND, "none"}, {"user:1", FB_OK, "Ann"},
-        {"user:x", FB_NOMAP, NULL},   {"t:good", FB_OK, "{\"k\":\"good\",\"v\":\"x\"}"},
+    static const struct { const char *key; fb_status status; const char *value;
+    } rows[] = {
+        {"user:1", FB_OK, "Ann"},
+        {"t:bad", FB_SOURCE, NULL},
+        {"user:9", FB_NOTFOUND, "none"},
+        {"user:1", FB_OK, "Ann"},
+        {"user:x", FB_NOMAP, NULL},
+        {"t:good", FB_OK, "{\"k\":\"good\",\"v\":\"x\"}"},
         {"user:2", FB_OK, "Bob \"B\" \xc3\xa9"},
     };
     struct fb_load_item items[COUNT(rows)] = {0};
@@ -136,7 +144,8 @@ static void a_load_of_ones_own_finds_at_most_one_row(void **state) {
     o.pattern = "order:{order_id:int}";
     o.load = "SELECT product, n * 2 AS twice FROM lines WHERE order_id = :order_id -- all of them\n;";
     struct fb_binding *b = world_bind(&w, &o);
-    expect_load(&w, b, "order:7", FB_SOURCE, "keyspace 'order:{order_id:int}': the load statement found more than one row");
+    expect_load(&w, b, "order:7", FB_SOURCE,
+                "keyspace 'order:{order_id:int}': the load statement found more than one row");
     world_sql(&w, "DELETE FROM lines WHERE product = 'cup'");
     expect_load(&w, b, "order:7", FB_OK, "{\"product\":\"tea\",\"twice\":6}");
     expect_load(&w, b, "order:8", FB_NOTFOUND, NULL);
@@ -147,7 +156,8 @@ static void a_load_of_ones_own_finds_at_most_one_row(void **state) {
     world_close(&w);
 }
 
-/* ---- SET ---------------------------------------------------------------------------------------------------------- */
+/* ---- SET ----------------------------------------------------------------------------------------------------------
+ */
 
 static void a_set_changes_the_columns_it_names(void **state) {
     (void)state;
@@ -172,27 +182,30 @@ static void with_replace_the_other_columns_go_back_to_their_defaults(void **stat
     static const char *const hidden[] = {"kept", NULL};
     struct world w;
     world_open(&w);
-    world_sql(&w, "CREATE TABLE d (id INTEGER PRIMARY KEY, a TEXT DEFAULT 'it''s', b INTEGER DEFAULT (1 + 1), c TEXT,"
-                  "  e TEXT DEFAULT yes, f TEXT DEFAULT \"a\"\"b'c\", g INTEGER DEFAULT -5, h BOOLEAN DEFAULT TRUE,"
-                  "  i TEXT DEFAULT CURRENT_DATE, j BLOB DEFAULT x'00', k TEXT NOT NULL DEFAULT '', kept TEXT DEFAULT 'k',"
-                  "  yes TEXT, x AS (b * 2));"
-                  "INSERT INTO d (id, c, kept, yes) VALUES (1, 'old', 'mine', 'column');"
-                  "INSERT INTO d (id) VALUES (2);");
+    world_sql(&w,
+              "CREATE TABLE d (id INTEGER PRIMARY KEY, a TEXT DEFAULT 'it''s', b INTEGER DEFAULT (1 + 1), c TEXT,"
+              "  e TEXT DEFAULT yes, f TEXT DEFAULT \"a\"\"b'c\", g INTEGER DEFAULT -5, h BOOLEAN DEFAULT TRUE,"
+              "  i TEXT DEFAULT CURRENT_DATE, j BLOB DEFAULT x'00', k TEXT NOT NULL DEFAULT '', kept TEXT DEFAULT 'k',"
+              "  yes TEXT, x AS (b * 2));"
+              "INSERT INTO d (id, c, kept, yes) VALUES (1, 'old', 'mine', 'column');"
+              "INSERT INTO d (id) VALUES (2);");
     fb_keyspace_options o = FB_KEYSPACE_OPTIONS_INIT;
     o.pattern = "d:{id}";
     o.table = "d";
     o.hide = hidden;
     o.set_mode = FB_SET_REPLACE;
     struct fb_binding *b = world_bind(&w, &o);
-    world_sql(&w, "UPDATE d SET a = 'x', b = 9, e = 'x', f = 'x', g = 9, h = 9, i = 'x', j = 'x', k = 'x' WHERE id = 1");
+    world_sql(&w,
+              "UPDATE d SET a = 'x', b = 9, e = 'x', f = 'x', g = 9, h = 9, i = 'x', j = 'x', k = 'x' WHERE id = 1");
     struct answer a = world_set(&w, b, "d:1", "{\"b\":7}", 0), fresh = world_set(&w, b, "d:3", "{\"b\":7}", 0);
     expect_answer(&a, FB_OK, NULL);
     expect_answer(&fresh, FB_OK, NULL);
     assert_string_equal(strchr(a.after, ','), strchr(fresh.after, ',')); /* an updated row equals an inserted one … */
     assert_string_equal(world_ask(&w, "SELECT kept FROM d WHERE id = 1"), "mine"); /* … but for what is hidden */
     a = world_set(&w, b, "d:2", "{\"c\":null}", 0);
-    assert_string_equal(world_ask(&w, "SELECT a || b || e || f || g || h || hex(j) || k || ifnull(c, 'N') FROM d WHERE id = 2"),
-                        "it's2yesa\"b'c-5100N");
+    assert_string_equal(
+        world_ask(&w, "SELECT a || b || e || f || g || h || hex(j) || k || ifnull(c, 'N') FROM d WHERE id = 2"),
+        "it's2yesa\"b'c-5100N");
     world_close(&w);
 }
 
@@ -222,7 +235,8 @@ static void conditions_of_a_set_hold_or_nothing_changes(void **state) {
     world_close(&w);
 }
 
-/* ---- hashes ------------------------------------------------------------------------------------------------------- */
+/* ---- hashes -------------------------------------------------------------------------------------------------------
+ */
 
 static void hset_and_hdel_count_as_redis_does(void **state) {
     (void)state;
@@ -262,7 +276,8 @@ static void hset_and_hdel_count_as_redis_does(void **state) {
     world_close(&w);
 }
 
-/* ---- sums --------------------------------------------------------------------------------------------------------- */
+/* ---- sums ---------------------------------------------------------------------------------------------------------
+ */
 
 static void sums_are_exact_or_refused(void **state) {
     (void)state;
@@ -295,7 +310,8 @@ static void sums_are_exact_or_refused(void **state) {
     world_close(&w);
 }
 
-/* ---- DELETE, constraints, triggers -------------------------------------------------------------------------------- */
+/* ---- DELETE, constraints, triggers --------------------------------------------------------------------------------
+ */
 
 static void a_delete_says_whether_there_was_a_row(void **state) {
     (void)state;
@@ -321,9 +337,10 @@ static void a_constraint_is_a_conflict_in_the_databases_words(void **state) {
     (void)state;
     struct world w;
     world_open(&w);
-    world_sql(&w, "CREATE TABLE pets (id INTEGER PRIMARY KEY, owner INTEGER REFERENCES users(id), later INTEGER REFERENCES"
-                  "  users(id) DEFERRABLE INITIALLY DEFERRED, age INTEGER CHECK (age >= 0));"
-                  "CREATE TRIGGER no_cats BEFORE INSERT ON pets WHEN new.age = 9 BEGIN SELECT RAISE(ABORT, 'no cats'); END");
+    world_sql(
+        &w, "CREATE TABLE pets (id INTEGER PRIMARY KEY, owner INTEGER REFERENCES users(id), later INTEGER REFERENCES"
+            "  users(id) DEFERRABLE INITIALLY DEFERRED, age INTEGER CHECK (age >= 0));"
+            "CREATE TRIGGER no_cats BEFORE INSERT ON pets WHEN new.age = 9 BEGIN SELECT RAISE(ABORT, 'no cats'); END");
     struct fb_binding *users = world_bind_table(&w, "user:{id}", "users", NULL);
     struct fb_binding *pets = world_bind_table(&w, "pet:{id}", "pets", NULL);
     static const struct { const char *key, *value, *said; } rows[] = {
@@ -348,10 +365,12 @@ static void the_answer_is_the_row_after_triggers(void **state) {
     (void)state;
     struct world w;
     world_open(&w);
-    world_sql(&w, "CREATE TRIGGER shout AFTER UPDATE OF note ON lines WHEN new.note NOT LIKE '%!' BEGIN"
-                  "  UPDATE lines SET note = new.note || '!', n = n + 1 WHERE order_id = new.order_id AND product = new.product;"
-                  "  UPDATE texts SET v = 'changed' WHERE k = 'other'; END;"
-                  "INSERT INTO texts VALUES ('other', 'old')");
+    world_sql(
+        &w,
+        "CREATE TRIGGER shout AFTER UPDATE OF note ON lines WHEN new.note NOT LIKE '%!' BEGIN"
+        "  UPDATE lines SET note = new.note || '!', n = n + 1 WHERE order_id = new.order_id AND product = new.product;"
+        "  UPDATE texts SET v = 'changed' WHERE k = 'other'; END;"
+        "INSERT INTO texts VALUES ('other', 'old')");
     struct fb_binding *lines = world_bind_table(&w, "line:{order_id}:{product}", "lines", NULL);
     struct fb_binding *texts = world_bind_table(&w, "t:{k}", "texts", "column:v");
     struct answer a = world_set(&w, lines, "line:7:tea", "{\"note\":\"hot\"}", FB_WANT_OLD);
@@ -381,7 +400,8 @@ static void a_write_whose_row_cannot_be_shown_is_kept(void **state) {
     world_close(&w);
 }
 
-/* ---- groups ------------------------------------------------------------------------------------------------------- */
+/* ---- groups -------------------------------------------------------------------------------------------------------
+ */
 
 static fb_op set_op(const char *key, const char *value, unsigned flags) {
     return (fb_op){.kind = FB_OP_SET, .flags = flags, .key = FB_STR(key), .value = FB_STR(value)};
@@ -395,12 +415,14 @@ static void a_group_is_all_or_none(void **state) {
     struct fb_binding *u = world_bind_table(&w, "user:{id}", "users", NULL);
     const struct fb_binding *b[] = {t, u, t};
     struct answer a[3];
-    const fb_op conflict[] = {set_op("t:a", "1", 0), set_op("user:2", "{\"email\":\"ann@x\"}", 0), set_op("t:b", "1", 0)};
+    const fb_op conflict[] = {set_op("t:a", "1", 0), set_op("user:2", "{\"email\":\"ann@x\"}", 0),
+                              set_op("t:b", "1", 0)};
     world_store_groups(&w, b, conflict, (size_t[]){3, 0}, a);
     for (int i = 0; i < 3; i++)
         expect_answer(&a[i], FB_CONFLICT, "UNIQUE constraint failed: users.email");
     assert_string_equal(world_ask(&w, "SELECT count(*) FROM texts"), "0");
-    const fb_op unmet[] = {set_op("t:a", "1", 0), set_op("user:2", "{\"age\":1}", FB_COND_ABSENT), set_op("t:b", "1", 0)};
+    const fb_op unmet[] = {set_op("t:a", "1", 0), set_op("user:2", "{\"age\":1}", FB_COND_ABSENT),
+                           set_op("t:b", "1", 0)};
     world_store_groups(&w, b, unmet, (size_t[]){3, 0}, a);
     for (int i = 0; i < 3; i++)
         expect_answer(&a[i], FB_UNMET, "none");
@@ -416,9 +438,11 @@ static void groups_in_one_call_never_fail_each_other(void **state) {
     (void)state;
     struct world w;
     world_open(&w);
-    world_sql(&w, "CREATE TABLE pets (id INTEGER PRIMARY KEY, later INTEGER REFERENCES users(id) DEFERRABLE INITIALLY DEFERRED);"
-                  "CREATE TRIGGER drastic BEFORE INSERT ON texts WHEN new.k = 'drastic' BEGIN"
-                  "  SELECT RAISE(ROLLBACK, 'all is lost'); END");
+    world_sql(
+        &w,
+        "CREATE TABLE pets (id INTEGER PRIMARY KEY, later INTEGER REFERENCES users(id) DEFERRABLE INITIALLY DEFERRED);"
+        "CREATE TRIGGER drastic BEFORE INSERT ON texts WHEN new.k = 'drastic' BEGIN"
+        "  SELECT RAISE(ROLLBACK, 'all is lost'); END");
     struct fb_binding *t = world_bind_table(&w, "t:{k}", "texts", "column:v");
     struct fb_binding *p = world_bind_table(&w, "pet:{id}", "pets", NULL);
     struct fb_binding *v = world_bind_table(&w, "hits:{path:rest}", "views", "column:hits");
@@ -464,14 +488,16 @@ static void a_refused_group_leaves_nothing_in_the_joint_transaction(void **state
     world_close(&w);
 }
 
-/* ---- statements of the configuration's own ------------------------------------------------------------------------ */
+/* ---- statements of the configuration's own ------------------------------------------------------------------------
+ */
 
 static fb_keyspace_options own_views(void) {
     fb_keyspace_options o = FB_KEYSPACE_OPTIONS_INIT;
     o.pattern = "views:{path:rest}";
     o.load = "SELECT hits FROM views WHERE path = :path";
-    o.store = "INSERT INTO views(path, hits) VALUES (:path, :hits) ON CONFLICT(path) DO UPDATE SET hits = excluded.hits "
-              "RETURNING hits";
+    o.store =
+        "INSERT INTO views(path, hits) VALUES (:path, :hits) ON CONFLICT(path) DO UPDATE SET hits = excluded.hits "
+        "RETURNING hits";
     o.del = "DELETE FROM views WHERE path = :path";
     o.as = "column:hits";
     return o;
@@ -533,13 +559,52 @@ static void a_store_of_ones_own_keeps_what_is_not_named(void **state) {
     world_close(&w);
 }
 
-/* ---- hostile keys and values -------------------------------------------------------------------------------------- */
+/* ---- hostile keys and values --------------------------------------------------------------------------------------
+ */
 
 static size_t hostile(struct fb_rng *rng, char *out) {
     static const char *const pieces[] = {
-        "'", "\"", ";", "--", "/*", "*/", "DROP TABLE texts", "OR 1=1", ")", "(", "?", "?1", ":k", "@x", "$1", "\\", "%", "_", "%s%n",
-        "\n", "\r\n", "\t", "NULL", "x'00'", "\xc3\xa9", "\xe2\x80\xae", "\xf0\x9f\x98\x80", "' UNION SELECT secret FROM users --",
-        "]", "[", "`", "{", "}", "\x01", "\x7f", "+", "||", "randomblob(1000000000)", "a", "0", ",",
+        "'",
+        "\"",
+        ";",
+        "--",
+        "/*",
+        "*/",
+        "DROP TABLE texts",
+        "OR 1=1",
+        ")",
+        "(",
+        "?",
+        "?1",
+        ":k",
+        "@x",
+        "$1",
+        "\\",
+        "%",
+        "_",
+        "%s%n",
+        "\n",
+        "\r\n",
+        "\t",
+        "NULL",
+        "x'00'",
+        "\xc3\xa9",
+        "\xe2\x80\xae",
+        "\xf0\x9f\x98\x80",
+        "' UNION SELECT secret FROM users --",
+        "]",
+        "[",
+        "`",
+        "{",
+        "}",
+        "\x01",
+        "\x7f",
+        "+",
+        "||",
+        "randomblob(1000000000)",
+        "a",
+        "0",
+        ",",
     };
     size_t n = 0;
     for (unsigned k = 1 + (unsigned)fb_rng_below(rng, 8); k > 0; k--) {
@@ -564,8 +629,11 @@ static void hostile_keys_and_values_are_data(void **state) {
         bool as_hash = i % 2;
         key[0] = as_hash ? 'h' : 'c';
         fb_field field = {FB_STR("v"), fb_bytes_of(value, vlen)};
-        fb_op op = {.kind = as_hash ? FB_OP_HSET : FB_OP_SET, .key = fb_bytes_of(key, klen), .value = fb_bytes_of(value, vlen),
-                    .fields = &field, .nfields = as_hash};
+        fb_op op = {.kind = as_hash ? FB_OP_HSET : FB_OP_SET,
+                    .key = fb_bytes_of(key, klen),
+                    .value = fb_bytes_of(value, vlen),
+                    .fields = &field,
+                    .nfields = as_hash};
         struct answer a = world_store(&w, as_hash ? hash : column, op);
         expect_answer(&a, FB_OK, NULL);
         key[0] = 'c';
@@ -599,8 +667,9 @@ static void names_of_the_catalogue_are_quoted(void **state) {
     (void)state;
     struct world w;
     world_open(&w);
-    world_sql(&w, "CREATE TABLE \"select\" (\"order\" INTEGER PRIMARY KEY, \"a\"\"b; DROP TABLE users--\" TEXT DEFAULT 'd',"
-                  " \"group\" TEXT)");
+    world_sql(&w,
+              "CREATE TABLE \"select\" (\"order\" INTEGER PRIMARY KEY, \"a\"\"b; DROP TABLE users--\" TEXT DEFAULT 'd',"
+              " \"group\" TEXT)");
     fb_keyspace_options o = FB_KEYSPACE_OPTIONS_INIT;
     o.pattern = "s:{id}";
     o.table = "select";

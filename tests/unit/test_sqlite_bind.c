@@ -92,7 +92,8 @@ static void tables_that_do_not_fit_are_refused_with_the_nearest_name(void **stat
 
 static void statements_are_checked_before_they_run(void **state) {
     (void)state;
-    static const struct { const char *load, *store, *del, *as, *reason; } rows[] = {
+    static const struct { const char *load, *store, *del, *as, *reason;
+    } rows[] = {
         {"SELEC 1", NULL, NULL, NULL, "load: near \"SELEC\": syntax error"},
         {"SELECT hits FROM view WHERE path = :path", NULL, NULL, NULL, "load: no such table: view"},
         {"", NULL, NULL, NULL, "load: the statement is empty"},
@@ -104,14 +105,18 @@ static void statements_are_checked_before_they_run(void **state) {
          "load: :pth is no parameter of the pattern (did you mean 'path'?)"},
         {"SELECT hits FROM views WHERE path = ?", NULL, NULL, NULL, "load: parameters have names, for example :path"},
         {"SELECT hits FROM views WHERE path = ?1", NULL, NULL, NULL, "load: parameters have names"},
-        {"SELECT hits, ratio AS hits FROM views WHERE path = :path", NULL, NULL, NULL, "load: two columns are called 'hits'"},
-        {"SELECT hits, ratio FROM views WHERE path = :path", NULL, NULL, "text", "exactly one result column, there are 2"},
-        {"SELECT hits FROM views WHERE path = :path", NULL, NULL, "column:hit", "no column 'hit' (did you mean 'hits'?)"},
-        {"SELECT hits FROM views WHERE path = :path", "SELECT :path", NULL, NULL, "store: the statement writes nothing"},
+        {"SELECT hits, ratio AS hits FROM views WHERE path = :path", NULL, NULL, NULL,
+         "load: two columns are called 'hits'"},
+        {"SELECT hits, ratio FROM views WHERE path = :path", NULL, NULL, "text",
+         "exactly one result column, there are 2"},
+        {"SELECT hits FROM views WHERE path = :path", NULL, NULL, "column:hit",
+         "no column 'hit' (did you mean 'hits'?)"},
+        {"SELECT hits FROM views WHERE path = :path", "SELECT :path", NULL, NULL,
+         "store: the statement writes nothing"},
         {"SELECT hits FROM views WHERE path = :path", "UPDATE views SET hits = :hit WHERE path = :path", NULL, NULL,
          "store: :hit is no parameter of the pattern and no column of load (did you mean 'hits'?)"},
-        {"SELECT hits FROM views WHERE path = :path", NULL, "DELETE FROM views WHERE path = :path AND hits = :hits", NULL,
-         "delete: :hits is no parameter of the pattern"},
+        {"SELECT hits FROM views WHERE path = :path", NULL, "DELETE FROM views WHERE path = :path AND hits = :hits",
+         NULL, "delete: :hits is no parameter of the pattern"},
         {"SELECT hits FROM views WHERE path = :path", "COMMIT", NULL, NULL, "store: the statement writes nothing"},
         {"SELECT hits FROM views WHERE path = :path", "DELETE FROM views; DELETE FROM users", NULL, NULL,
          "store: there is more than one statement"},

@@ -16,8 +16,8 @@ static bool copy_chinook(struct world *w) {
         snprintf(path, sizeof path, "%s/chinook/Chinook_Sqlite.sqlite", dirs[i] != NULL ? dirs[i] : "");
         if (dirs[i] == NULL || access(path, R_OK) != 0)
             continue;
-        snprintf(command, sizeof command, "cp '%s' '%s/orig.db' && cp '%s' '%s/chinook.db' && chmod u+w '%s'/*.db", path,
-                 w->dir, path, w->dir, w->dir);
+        snprintf(command, sizeof command, "cp '%s' '%s/orig.db' && cp '%s' '%s/chinook.db' && chmod u+w '%s'/*.db",
+                 path, w->dir, path, w->dir, w->dir);
         return system(command) == 0;
     }
     print_message("# SKIPPED: no Chinook database (set FOREBAY_TEST_DATA)\n");
@@ -25,7 +25,8 @@ static bool copy_chinook(struct world *w) {
 }
 
 /* Every ninth row (the smaller tables have few): read it as JSON and as a hash, write both back as they are. */
-static void write_back(struct world *w, struct fb_binding *json, struct fb_binding *hash, const char *keys, unsigned *rows) {
+static void write_back(struct world *w, struct fb_binding *json, struct fb_binding *hash, const char *keys,
+                       unsigned *rows) {
     sqlite3_stmt *stmt;
     assert_int_equal(sqlite3_prepare_v2(w->db, keys, -1, &stmt, NULL), SQLITE_OK);
     for (unsigned n = 0; sqlite3_step(stmt) == SQLITE_ROW; n++) {
@@ -40,13 +41,15 @@ static void write_back(struct world *w, struct fb_binding *json, struct fb_bindi
         ops->load(w->reader, items, 2);
         assert_int_equal(items[0].status, FB_OK);
         assert_int_equal(items[1].status, FB_OK);
-        struct answer a = world_store(w, json, (fb_op){.kind = FB_OP_SET, .key = items[0].key, .value = fb_value_bytes(items[0].value)});
+        struct answer a = world_store(
+            w, json, (fb_op){.kind = FB_OP_SET, .key = items[0].key, .value = fb_value_bytes(items[0].value)});
         expect_answer(&a, FB_OK, world_shown(items[0].value));
         fb_field fields[32];
         size_t nfields = 0;
         for (size_t cursor = 0; fb_hash_next(fb_value_bytes(items[1].value), &cursor, &fields[nfields]);)
             nfields++;
-        a = world_store(w, hash, (fb_op){.kind = FB_OP_HSET, .key = items[1].key, .fields = fields, .nfields = nfields});
+        a = world_store(w, hash,
+                        (fb_op){.kind = FB_OP_HSET, .key = items[1].key, .fields = fields, .nfields = nfields});
         expect_answer(&a, FB_OK, world_shown(items[1].value));
         assert_int_equal(a.count, 0);
         fb_value_unref(items[0].value);
@@ -58,12 +61,17 @@ static void write_back(struct world *w, struct fb_binding *json, struct fb_bindi
 
 static void real_rows_written_back_as_they_were_read_change_nothing(void **state) {
     (void)state;
-    static const struct { const char *table, *key, *keys; } tables[] = {
-        {"Album", "{AlbumId}", "SELECT AlbumId FROM Album"}, {"Artist", "{id}", "SELECT ArtistId FROM Artist"},
-        {"Customer", "{CustomerId}", "SELECT CustomerId FROM Customer"}, {"Employee", "{EmployeeId}", "SELECT EmployeeId FROM Employee"},
-        {"Genre", "{GenreId}", "SELECT GenreId FROM Genre"}, {"Invoice", "{InvoiceId}", "SELECT InvoiceId FROM Invoice"},
+    static const struct { const char *table, *key, *keys;
+    } tables[] = {
+        {"Album", "{AlbumId}", "SELECT AlbumId FROM Album"},
+        {"Artist", "{id}", "SELECT ArtistId FROM Artist"},
+        {"Customer", "{CustomerId}", "SELECT CustomerId FROM Customer"},
+        {"Employee", "{EmployeeId}", "SELECT EmployeeId FROM Employee"},
+        {"Genre", "{GenreId}", "SELECT GenreId FROM Genre"},
+        {"Invoice", "{InvoiceId}", "SELECT InvoiceId FROM Invoice"},
         {"InvoiceLine", "{InvoiceLineId}", "SELECT InvoiceLineId FROM InvoiceLine"},
-        {"MediaType", "{MediaTypeId}", "SELECT MediaTypeId FROM MediaType"}, {"Playlist", "{PlaylistId}", "SELECT PlaylistId FROM Playlist"},
+        {"MediaType", "{MediaTypeId}", "SELECT MediaTypeId FROM MediaType"},
+        {"Playlist", "{PlaylistId}", "SELECT PlaylistId FROM Playlist"},
         {"PlaylistTrack", "{PlaylistId}:{TrackId}", "SELECT PlaylistId || ':' || TrackId FROM PlaylistTrack"},
         {"Track", "{TrackId}", "SELECT TrackId FROM Track"},
     };
@@ -97,9 +105,10 @@ static void real_rows_written_back_as_they_were_read_change_nothing(void **state
             fb_mem_free(pattern);
         }
         write_back(&w, b[0], b[1], tables[i].keys, &rows);
-        snprintf(text, sizeof text, "SELECT (SELECT count(*) FROM (SELECT * FROM now.%s EXCEPT SELECT * FROM orig.%s)) + abs("
-                 "(SELECT count(*) FROM now.%s) - (SELECT count(*) FROM orig.%s))", tables[i].table, tables[i].table,
-                 tables[i].table, tables[i].table);
+        snprintf(text, sizeof text,
+                 "SELECT (SELECT count(*) FROM (SELECT * FROM now.%s EXCEPT SELECT * FROM orig.%s)) + abs("
+                 "(SELECT count(*) FROM now.%s) - (SELECT count(*) FROM orig.%s))",
+                 tables[i].table, tables[i].table, tables[i].table, tables[i].table);
         assert_string_equal(world_ask(&w, text), "0");
         ops->unbind(b[0]);
         ops->unbind(b[1]);

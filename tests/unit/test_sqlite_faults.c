@@ -10,7 +10,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-/* ---- SQLite's allocations through ours ---------------------------------------------------------------------------- */
+/* ---- SQLite's allocations through ours ----------------------------------------------------------------------------
+ */
 
 enum { HEAD = 16 };
 
@@ -81,7 +82,8 @@ static void set_up_sqlite(void) {
     assert_int_equal(sqlite3_vfs_register(&vfs, /* is default */ 1), SQLITE_OK);
 }
 
-/* ---- every allocation fails once ----------------------------------------------------------------------------------- */
+/* ---- every allocation fails once -----------------------------------------------------------------------------------
+ */
 
 static fb_op set_op(const char *key, const char *value) {
     return (fb_op){.kind = FB_OP_SET, .flags = FB_WANT_OLD, .key = FB_STR(key), .value = FB_STR(value)};
@@ -100,7 +102,8 @@ static void note(struct life *life, fb_status status) {
 }
 
 static void load_all(struct life *life, struct fb_session *reader, struct fb_binding *const *b) {
-    struct fb_load_item items[3] = {{.binding = b[0], .key = FB_STR("t:old")}, {.binding = b[1], .key = FB_STR("hits:/a")},
+    struct fb_load_item items[3] = {{.binding = b[0], .key = FB_STR("t:old")},
+                                    {.binding = b[1], .key = FB_STR("hits:/a")},
                                     {.binding = b[0], .key = FB_STR("t:none")}};
     static const fb_status want[] = {FB_OK, FB_OK, FB_NOTFOUND};
     ops->load(reader, items, 3);
@@ -150,8 +153,11 @@ static void store_all(struct life *life, struct fb_session *writer, struct fb_bi
         ops->plan_free(plans[i]);
 }
 
-static fb_status bind_both(struct fb_driver *driver, struct fb_binding **b) {
-    static const char *const rows[2][3] = {{"t:{k}", "texts", "column:v"}, {"hits:{path:rest}", "views", "column:hits"}};
+enum { BINDINGS = 3 }; /* the third one is only bound: its key is a unique index */
+
+static fb_status bind_all(struct fb_driver *driver, struct fb_binding **b) {
+    static const char *const rows[2][3] = {{"t:{k}", "texts", "column:v"},
+                                           {"hits:{path:rest}", "views", "column:hits"}};
     fb_status status = FB_OK;
     for (int i = 0; i < 2 && status == FB_OK; i++) {
         fb_keyspace_options o = FB_KEYSPACE_OPTIONS_INIT;
@@ -171,11 +177,11 @@ static struct life live(const char *url) {
     struct life life = {FB_OK, {FB_MISS, FB_MISS, FB_MISS}, false};
     struct fb_driver *driver = NULL;
     struct fb_session *writer = NULL, *reader = NULL;
-    struct fb_binding *b[2] = {NULL, NULL};
+    struct fb_binding *b[BINDINGS] = {NULL};
     fb_err err;
     note(&life, ops->open(url, NULL, &driver, &err));
     if (life.first_fault == FB_OK)
-        note(&life, bind_both(driver, b));
+        note(&life, bind_all(driver, b));
     if (life.first_fault == FB_OK)
         note(&life, ops->session_open(driver, true, &writer, &err));
     if (life.first_fault == FB_OK)
@@ -186,8 +192,8 @@ static struct life live(const char *url) {
     }
     ops->session_close(writer);
     ops->session_close(reader);
-    ops->unbind(b[0]);
-    ops->unbind(b[1]);
+    for (int i = 0; i < BINDINGS; i++)
+        ops->unbind(b[i]);
     ops->close(driver);
     return life;
 }
@@ -211,7 +217,8 @@ static void every_allocation_may_fail_and_every_answer_stays_true(void **state) 
     snprintf(url, sizeof url, "sqlite:%s", w.path);
     unsigned faults = 0, refused_stores = 0;
     for (int64_t n = 0;; n++) {
-        world_sql(&w, "DELETE FROM texts; INSERT INTO texts VALUES ('old', 'before'); UPDATE views SET hits = 5 WHERE path = '/a'");
+        world_sql(&w, "DELETE FROM texts; INSERT INTO texts VALUES ('old', 'before'); UPDATE views SET hits = 5 WHERE "
+                      "path = '/a'");
         fb_mem_fail_after(n);
         struct life life = live(url);
         bool was_reached = !fails_within(n + 1);
@@ -245,7 +252,8 @@ static void every_allocation_may_fail_and_every_answer_stays_true(void **state) 
     world_close(&w);
 }
 
-/* ---- the disk fails at COMMIT -------------------------------------------------------------------------------------- */
+/* ---- the disk fails at COMMIT --------------------------------------------------------------------------------------
+ */
 
 static void a_commit_that_fails_on_the_disk_is_unknown(void **state) {
     (void)state;
@@ -264,7 +272,8 @@ static void a_commit_that_fails_on_the_disk_is_unknown(void **state) {
         expect_answer(&a, FB_OK, "1");
         /* In a joint transaction nobody knows about those that were to be committed; a refusal stays one. */
         const struct fb_binding *b[] = {t, t, t};
-        const fb_op all[] = {set_op("t:a", "3"), {.kind = FB_OP_SET, .flags = FB_COND_ABSENT, .key = FB_STR("t:b"), .value = FB_STR("2")},
+        const fb_op all[] = {set_op("t:a", "3"),
+                             {.kind = FB_OP_SET, .flags = FB_COND_ABSENT, .key = FB_STR("t:b"), .value = FB_STR("2")},
                              set_op("t:c", "3")};
         struct answer answers[3];
         *fault = 1;
@@ -278,7 +287,8 @@ static void a_commit_that_fails_on_the_disk_is_unknown(void **state) {
     }
 }
 
-/* ---- locks and deadlines -------------------------------------------------------------------------------------------- */
+/* ---- locks and deadlines --------------------------------------------------------------------------------------------
+ */
 
 static const fb_source_options hurried = {.read_timeout_ms = 40, .write_timeout_ms = 80};
 
@@ -360,7 +370,8 @@ static void added_latency_is_slept_once_per_round_trip(void **state) {
     world_close(&w);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------------- */
+/* ---- threads -------------------------------------------------------------------------------------------------------
+ */
 
 struct readers {
     struct world *w;
@@ -378,7 +389,8 @@ static void *read_on(void *arg) {
         return "no session";
     const char *fault = NULL;
     while (!r->stop && fault == NULL) {
-        struct fb_load_item items[2] = {{.binding = r->t, .key = FB_STR("t:a")}, {.binding = r->t, .key = FB_STR("t:b")}};
+        struct fb_load_item items[2] = {{.binding = r->t, .key = FB_STR("t:a")},
+                                        {.binding = r->t, .key = FB_STR("t:b")}};
         ops->load(session, items, 2);
         if (items[0].status != FB_OK || items[1].status != FB_OK)
             fault = "a load failed";
@@ -439,7 +451,8 @@ static void *count_elsewhere(void *arg) {
     c->failed = sqlite3_open(c->path, &db) != SQLITE_OK;
     sqlite3_busy_timeout(db, 10000);
     for (int i = 0; i < SUMS && !c->failed; i++) {
-        c->failed = sqlite3_exec(db, "UPDATE views SET hits = hits + 1 WHERE path = '/a'", NULL, NULL, NULL) != SQLITE_OK;
+        c->failed =
+            sqlite3_exec(db, "UPDATE views SET hits = hits + 1 WHERE path = '/a'", NULL, NULL, NULL) != SQLITE_OK;
         c->begun = true;
     }
     sqlite3_close(db);

@@ -1,0 +1,31 @@
+/* A bind under way: what binding a table (sqlite_catalogue.c) and binding statements of the configuration's own
+ * (sqlite_statements.c) share with the frame around them (sqlite_bind.c). */
+#ifndef FB_SOURCE_SQLITE_BIND_H
+#define FB_SOURCE_SQLITE_BIND_H
+
+#include "source/sqlite.h"
+
+struct fb_sqlite_bind {
+    struct fb_driver *driver;
+    const fb_keyspace_options *options;
+    struct fb_binding *b;
+    struct fb_mapping *m;
+    fb_err *err;
+};
+
+#define fb_sqlite_refuse(bind, ...) fb_mapping_fail((bind)->m, (bind)->err, FB_CONFIG, __VA_ARGS__)
+fb_status fb_sqlite_no_memory(struct fb_sqlite_bind *bind);
+/* What the catalogue's connection says went wrong: FB_CONFIG or FB_NOMEM. */
+fb_status fb_sqlite_db_error(struct fb_sqlite_bind *bind);
+
+/* Is `part` anywhere in the text, letter case aside? */
+bool fb_sqlite_contains(const char *text, const char *part);
+struct fb_pattern_part *fb_sqlite_param(struct fb_mapping *m, unsigned param);
+/* The mapping's next column. `declared` is the type of its declaration or NULL; a NULL name is FB_NOMEM. */
+fb_status fb_sqlite_add_column(struct fb_sqlite_bind *bind, const char *name, const char *declared,
+                               struct fb_column **ret_column);
+
+fb_status fb_sqlite_bind_table(struct fb_sqlite_bind *bind);
+fb_status fb_sqlite_bind_statements(struct fb_sqlite_bind *bind);
+
+#endif
