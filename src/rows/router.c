@@ -1,9 +1,10 @@
 /* All patterns of a cache in one trie: which keyspace does a key belong to?
  *
- * A node has literal edges (one byte) and parameter edges. Patterns share an edge when their parameters end alike: a
- * plain parameter followed by ':' ends at the first ':' whatever comes after it; otherwise the text that follows is
- * part of the edge. Where a parameter ends depends on the key alone, so a key leads to each node at one position at
- * most and the walk is bounded by the size of the trie; in practice it is the length of the key.
+ * A node has literal edges (a text each, no two of them beginning alike) and parameter edges. Patterns share an edge
+ * when their parameters end alike: a plain parameter followed by ':' ends at the first ':' whatever comes after it;
+ * otherwise the text that follows is part of the edge. Where a parameter ends depends on the key alone, so a key leads
+ * to each node at one position at most and the walk is bounded by the size of the trie; in practice it is the length of
+ * the key.
  *
  * Several patterns may match one key. Adding has made sure that of any two of them one lies inside the other and has
  * more literal text (overlap.c), so the one with the most literal text is the answer. */
@@ -20,12 +21,10 @@
 struct edge {
     struct edge *sibling;
     struct node *target;
-    bool is_param;
-    char byte;                /* literal edge */
-    enum fb_param_type type;  /* parameter edge … */
-    bool next_is_last;
-    uint8_t next_len;
-    char next[];              /* … with the text it ends at */
+    enum fb_param_type type; /* parameter edge: … */
+    bool next_is_last;       /* … does the text it ends at end the pattern? */
+    uint8_t len;
+    char text[];             /* literal edge: what it reads; parameter edge: the text it ends at */
 };
 
 struct node {
@@ -73,8 +72,18 @@ struct fb_router *fb_router_destroy(struct fb_router *router) {
     return NULL;
 }
 
-static struct node *add_edge(struct edge **list, const struct edge *like, const char *next) {
-    struct edge *edge = fb_mem_alloc(sizeof *edge + like->next_len);
+static struct edge *new_edge(const struct edge *like, const char *text) {
+    struct edge *edge = fb_mem_alloc(sizeof *edge + like->len);
+    if (edge == NULL)
+        return NULL;
+    *edge = *like;
+    if (like->len > 0)
+        memcpy(edge->text, text, like->len);
+    return edge;
+}
+
+static struct node *add_edge(struct edge **list, const struct edge *like, const char *text) {
+    struct edge *edge = new_edge(like, text);
     struct node *node = fb_mem_alloc(sizeof *node);
     if (edge == NULL || node == NULL) {
         fb_mem_free(edge);
@@ -82,34 +91,59 @@ static struct node *add_edge(struct edge **list, const struct edge *like, const 
         return NULL;
     }
     init_node(node);
-    *edge = *like;
-    if (like->next_len > 0)
-        memcpy(edge->next, next, like->next_len);
     edge->target = node;
     edge->sibling = *list;
     *list = edge;
     return node;
 }
 
-static struct node *add_literal(struct node *node, char byte) {
-    for (struct edge *e = node->literals; e != NULL; e = e->sibling)
-        if (e->byte == byte)
-            return e->target;
-    return add_edge(&node->literals, &(struct edge){.byte = byte}, NULL);
+/* Cut a literal edge in two; the node between them is returned. The edge keeps its place in its list. */
+static struct node *split_edge(struct edge *edge, size_t at) {
+    struct edge *rest =
+        new_edge(&(struct edge){.target = edge->target, .len = (uint8_t)(edge->len - at)}, edge->text + at);
+    struct node *between = fb_mem_alloc(sizeof *between);
+    if (rest == NULL || between == NULL) {
+        fb_mem_free(rest);
+        fb_mem_free(between);
+        return NULL;
+    }
+    init_node(between);
+    between->literals = rest;
+    edge->len = (uint8_t)at;
+    edge->target = between;
+    return between;
+}
+
+/* Parts of a pattern are at most FB_PATTERN_LEN_MAX long, so lengths fit a byte. */
+static struct node *add_literal(struct node *node, const char *text, size_t len) {
+    while (node != NULL && len > 0) {
+        struct edge *e = node->literals;
+        while (e != NULL && e->text[0] != text[0])
+            e = e->sibling;
+        if (e == NULL)
+            return add_edge(&node->literals, &(struct edge){.len = (uint8_t)len}, text);
+        size_t same = 1;
+        while (same < e->len && same < len && e->text[same] == text[same])
+            same++;
+        node = same == e->len ? e->target : split_edge(e, same);
+        text += same;
+        len -= same;
+    }
+    return node;
 }
 
 static struct node *add_param(struct node *node, const struct fb_pattern_part *part, unsigned left) {
-    struct edge like = {.is_param = true, .type = part->type};
+    struct edge like = {.type = part->type};
     const char *next = NULL;
     if (part->type == FB_PARAM_TEXT && left > 0) {
         next = part[1].text;
         bool ends_at_colon = next[0] == ':';
-        like.next_len = ends_at_colon ? 1 : (uint8_t)part[1].len;
+        like.len = ends_at_colon ? 1 : (uint8_t)part[1].len;
         like.next_is_last = !ends_at_colon && left == 1;
     }
     for (struct edge *e = node->params; e != NULL; e = e->sibling)
-        if (e->type == like.type && e->next_is_last == like.next_is_last && e->next_len == like.next_len &&
-            (like.next_len == 0 || memcmp(e->next, next, like.next_len) == 0))
+        if (e->type == like.type && e->next_is_last == like.next_is_last && e->len == like.len &&
+            (like.len == 0 || memcmp(e->text, next, like.len) == 0))
             return e->target;
     return add_edge(&node->params, &like, next);
 }
@@ -118,11 +152,8 @@ static struct node *add_param(struct node *node, const struct fb_pattern_part *p
 static struct node *add_path(struct node *node, const struct fb_pattern *pattern) {
     for (unsigned i = 0; i < pattern->nparts && node != NULL; i++) {
         const struct fb_pattern_part *part = &pattern->parts[i];
-        if (part->is_param)
-            node = add_param(node, part, pattern->nparts - i - 1);
-        else
-            for (size_t b = 0; b < part->len && node != NULL; b++)
-                node = add_literal(node, part->text[b]);
+        node = part->is_param ? add_param(node, part, pattern->nparts - i - 1)
+                              : add_literal(node, part->text, part->len);
     }
     return node;
 }
@@ -189,27 +220,28 @@ fb_status fb_router_add(struct fb_router *router, const struct fb_pattern *patte
     return FB_OK;
 }
 
-static const struct node *follow_literal(const struct node *node, char byte) {
+static const struct edge *find_literal(const struct node *node, fb_bytes rest) {
     const struct edge *e = node->literals;
-    while (e != NULL && e->byte != byte)
+    while (e != NULL && e->text[0] != rest.data[0])
         e = e->sibling;
-    return e != NULL ? e->target : NULL;
+    return e != NULL && e->len <= rest.len && memcmp(e->text, rest.data, e->len) == 0 ? e : NULL;
 }
+
+static fb_bytes skip(fb_bytes bytes, size_t n) { return fb_bytes_of(bytes.data + n, bytes.len - n); }
 
 /* Recursion only at parameters: at most FB_PATTERN_PARAMS_MAX deep. */
 static void walk(const struct node *node, fb_bytes rest, const struct node **best) {
-    for (;;) {
-        for (const struct edge *e = rest.len > 0 ? node->params : NULL; e != NULL; e = e->sibling) {
-            size_t n = fb_param_cut(e->type, rest, fb_bytes_of(e->next, e->next_len), e->next_is_last);
+    while (rest.len > 0) {
+        for (const struct edge *e = node->params; e != NULL; e = e->sibling) {
+            size_t n = fb_param_cut(e->type, rest, fb_bytes_of(e->text, e->len), e->next_is_last);
             if (n > 0)
-                walk(e->target, fb_bytes_of(rest.data + n, rest.len - n), best);
+                walk(e->target, skip(rest, n), best);
         }
-        if (rest.len == 0)
-            break;
-        node = follow_literal(node, rest.data[0]);
-        if (node == NULL)
+        const struct edge *literal = find_literal(node, rest);
+        if (literal == NULL)
             return;
-        rest = fb_bytes_of(rest.data + 1, rest.len - 1);
+        rest = skip(rest, literal->len);
+        node = literal->target;
     }
     if (node->id >= 0 && (*best == NULL || node->literal_len > (*best)->literal_len))
         *best = node;

@@ -1,6 +1,8 @@
 /* Strict UTF-8, after table 3-7 of the Unicode standard: the second byte decides what the first one may mean. */
 #include "rows/utf8.h"
 
+#include <string.h>
+
 unsigned fb_utf8_step(const char *p, const char *end) {
     const unsigned char *u = (const unsigned char *)p;
     size_t left = (size_t)(end - p);
@@ -33,9 +35,20 @@ unsigned fb_utf8_step(const char *p, const char *end) {
     return n;
 }
 
+/* Eight bytes of plain ASCII without NUL: most text is nothing else. */
+static bool is_plain(const char *p) {
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return ((w | (w - 0x0101010101010101u)) & 0x8080808080808080u) == 0;
+}
+
 static bool is_valid(fb_bytes text, bool nul_allowed) {
     const char *end = text.data + text.len;
     for (const char *p = text.data; p < end;) {
+        if (end - p >= 8 && is_plain(p)) {
+            p += 8;
+            continue;
+        }
         unsigned n = fb_utf8_step(p, end);
         if (n == 0 || (*p == 0 && !nul_allowed))
             return false;
