@@ -114,8 +114,8 @@ typedef struct fb_options {
 /* Open an empty cache. `options` may be NULL. FB_INVALID, FB_NOMEM, FB_SYSTEM. */
 fb_status fb_open(const fb_options *options, fb_cache **ret_cache, fb_err *reterr);
 
-/* Wait for the operations under way, stop all threads, free everything. NULL is accepted. No other call may be running
- * or follow. */
+/* Wait for what has been sent to a source, answer what has not with FB_CLOSED, stop all threads, free everything. NULL is
+ * accepted. No other call may be running or follow. */
 void fb_close(fb_cache *cache);
 
 /* ---- sources ---------------------------------------------------------------------------------------------------- */
@@ -282,7 +282,8 @@ typedef struct fb_op {
     fb_bytes value;
     const fb_field *fields;
     size_t nfields;
-    int64_t life_ms; /* SET: life of the cached copy, 0 = its TTL's; EXPIRE: the new life, ≤ 0 forgets the copy */
+    int64_t life_ms; /* SET: life of the cached copy, 0 = its TTL's; EXPIRE: the new life, ≤ 0 forgets the copy. Longer
+                        than 49 days counts as 49 days */
 } fb_op;
 
 /* Everything is borrowed and valid only during the completion (or, for a result returned at once, until the next call
@@ -307,7 +308,8 @@ void fb_result_release(fb_result *result);
 
 /* Several writes as one transaction: all keyspaces must belong to one source, else FB_UNSUPPORTED. Kinds SET, HSET,
  * DELETE. The condition FB_COND_ABSENT on any of them counts for all (MSETNX). Atomic at the source; readers of the
- * cache may see the keys change one after another. One result for all. */
+ * cache may see the keys change one after another. One result for all. A source made of functions knows no
+ * transactions: it gets the writes one after another, and stops at the first that fails. */
 fb_status fb_submit_all(fb_cache *cache, const fb_op *ops, size_t n, fb_done done, void *user, fb_result *ret_result);
 
 /* The hit path: append the cached value to `out` if there is a fresh one. FB_OK (and its kind), FB_NOTFOUND (known

@@ -14,7 +14,13 @@ typedef struct fb_span { int64_t ns; } fb_span;
 #define FB_NS_PER_MS INT64_C(1000000)
 #define FB_NEVER ((fb_instant){INT64_MAX})
 
-static inline fb_span fb_ms(int64_t ms) { return (fb_span){ms * FB_NS_PER_MS}; }
+/* Saturating, as milliseconds come from clients too. */
+static inline fb_span fb_ms(int64_t ms) {
+    int64_t ns;
+    if (__builtin_mul_overflow(ms, FB_NS_PER_MS, &ns))
+        ns = ms > 0 ? INT64_MAX : INT64_MIN;
+    return (fb_span){ns};
+}
 static inline int64_t fb_span_ms(fb_span s) { return s.ns / FB_NS_PER_MS; }
 static inline bool fb_before(fb_instant a, fb_instant b) { return a.ns < b.ns; }
 static inline bool fb_reached(fb_instant now, fb_instant due) { return now.ns >= due.ns; }

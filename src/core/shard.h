@@ -88,6 +88,7 @@ fb_bytes fb_flight_key(const struct fb_flight *flight);
 /* One write of one key. Owned by the driver, lives until its end or cancellation. */
 struct fb_writer {
     struct fb_link link;       /* queued in the coordination record, or in fx.granted */
+    struct fb_link lapse;      /* in fx.lapsed: one that was granted a moment ago may be in both */
     struct fb_coord *coord;
     uint16_t keyspace;
     bool is_granted;           /* marked: the value is hidden until the end */
@@ -102,7 +103,7 @@ struct fb_effects {
     struct fb_link done;       /* fb_waiter.link: answered; wake or reply */
     struct fb_link loads;      /* fb_flight.link: ask the source */
     struct fb_link granted;    /* fb_writer.link: may now store */
-    struct fb_link lapsed;     /* fb_writer.link: the mark has died (`expires`); the writer is the driver's again */
+    struct fb_link lapsed;     /* fb_writer.lapse: the mark has died (`expires`); the writer is the driver's again */
 };
 void fb_effects_init(struct fb_effects *fx);
 

@@ -46,7 +46,7 @@ static fb_instant end_dated(struct fb_shard *shard, struct fb_coord *coord, fb_i
         coord->active = NULL;
         writer->coord = NULL;
         writer->is_granted = false;
-        fb_list_push_back(&fx->lapsed, &writer->link);
+        fb_list_push_back(&fx->lapsed, &writer->lapse);
         fb_coord_grant_next(shard, coord, &homeless, now, fx);
     }
     if (coord->leased != NULL && coord->leased->is_lease && fb_reached(now, coord->leased->lease_until))

@@ -35,6 +35,7 @@ fb_status fb_shard_begin(struct fb_shard *shard, uint64_t hash, fb_bytes key, ui
     struct fb_link homeless = FB_LIST_INIT(homeless);
     struct fb_coord *coord = fb_coord_make(shard, hash, key);
     fb_list_init(&writer->link);
+    fb_list_init(&writer->lapse);
     writer->is_granted = writer->is_contended = false;
     writer->keyspace = keyspace;
     writer->coord = coord;
@@ -152,8 +153,12 @@ fb_status fb_shard_expire(struct fb_shard *shard, uint64_t hash, fb_bytes key, f
         return FB_UNMET;
     if (!fb_before(now, due))
         return fb_shard_invalidate(shard, hash, key, now, fx);
+    struct fb_stamp uncapped = stamp;
+    uncapped.cap_ms = 0;
     int64_t cap = fb_span_ms(fb_since(due, stamp.birth));
     cap = cap < 1 ? 1 : cap > UINT32_MAX ? UINT32_MAX : cap;
+    if (!fb_before(due, fb_policy_expiry(&uncapped, &shard->policies[stamp.keyspace])))
+        cap = 0; /* no longer than it lives anyway */
     return fb_table_set_cap(shard->table, hash, key, (uint32_t)cap) ? FB_OK : FB_MISS;
 }
 

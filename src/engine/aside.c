@@ -7,8 +7,10 @@
 /* A write that the application announced. Freed by fb_write_end, or when its mark dies. */
 struct fb_ticket {
     struct fb_engine_writer writer;
-    struct fb_link link;       /* in the shard's tickets; its lock covers both */
+    struct fb_link link;       /* in the shard's tickets; its lock covers all but the park */
     uint64_t number;
+    bool is_awaited;           /* fb_write_begin has not returned: the ticket is its own until then */
+    bool has_lapsed;           /* meanwhile */
     struct fb_park *park;      /* of the caller that waits to be granted */
 };
 
@@ -51,11 +53,20 @@ void fb_ticket_granted(struct fb_engine_writer *writer) { fb_park_done(writer->t
 /* Its turn did not come in time: true when it could still be taken out of the queue. */
 static bool withdraw(struct fb_engine_shard *shard, struct fb_ticket *ticket) {
     fb_lock_acquire(&shard->lock);
-    bool is_out = fb_shard_cancel(shard->core, &ticket->writer.core);
+    bool is_out = !ticket->has_lapsed && fb_shard_cancel(shard->core, &ticket->writer.core);
     if (is_out)
         fb_list_remove(&ticket->link);
     fb_lock_release(&shard->lock);
     return is_out;
+}
+
+/* The caller wakes up: whoever ends the ticket frees it from here on. False when its mark has died already. */
+static bool take_over(struct fb_engine_shard *shard, struct fb_ticket *ticket) {
+    fb_lock_acquire(&shard->lock);
+    ticket->is_awaited = false;
+    bool is_alive = !ticket->has_lapsed;
+    fb_lock_release(&shard->lock);
+    return is_alive;
 }
 
 fb_status fb_write_begin(fb_cache *cache, fb_bytes key, uint64_t *ret_ticket, fb_err *reterr) {
@@ -83,6 +94,7 @@ fb_status fb_write_begin(fb_cache *cache, fb_bytes key, uint64_t *ret_ticket, fb
     status = fb_shard_begin(shard->core, hash, key, keyspace->id, &ticket->writer.core, now, &fx);
     if (status == FB_OK || status == FB_PENDING) {
         ticket->number = shard->next_ticket++;
+        ticket->is_awaited = true;
         *ret_ticket = ticket->number;
         fb_list_push_back(&shard->tickets, &ticket->link);
     }
@@ -95,9 +107,12 @@ fb_status fb_write_begin(fb_cache *cache, fb_bytes key, uint64_t *ret_ticket, fb
     if (status == FB_TIMEOUT)
         fb_park_done(&park);
     fb_park_wait(&park);
+    bool is_granted = (status == FB_OK || status == FB_PENDING) && take_over(shard, ticket);
     fb_cache_op_end(cache);
-    if (status == FB_OK || status == FB_PENDING)
+    if (is_granted)
         return FB_OK;
+    if (status >= 0)
+        status = FB_TIMEOUT;
     fb_mem_free(ticket);
     return fb_fail(reterr, status, "%s", status == FB_TIMEOUT ? "other writes of the key did not end in time"
                                                               : fb_status_text(status));
@@ -128,9 +143,11 @@ void fb_write_end(fb_cache *cache, fb_bytes key, uint64_t number) {
 
 void fb_tickets_lapsed(struct fb_effects *fx) {
     for (struct fb_link *l; (l = fb_list_pop_front(&fx->lapsed)) != NULL;) {
-        struct fb_ticket *ticket = fb_member_of(l, struct fb_engine_writer, core.link)->ticket;
+        struct fb_ticket *ticket = fb_member_of(l, struct fb_engine_writer, core.lapse)->ticket;
         fb_list_remove(&ticket->link);
-        fb_mem_free(ticket);
+        ticket->has_lapsed = true;
+        if (!ticket->is_awaited)
+            fb_mem_free(ticket);
     }
 }
 

@@ -184,6 +184,8 @@ void fb_close(fb_cache *cache) {
     if (cache == NULL)
         return;
     bool is_busy = atomic_fetch_or(&cache->pending, FB_CLOSING) != 0;
+    for (unsigned i = 0; i < cache->nsources; i++)
+        fb_source_withdraw(cache->sources[i]);
     fb_lock_acquire(&cache->park_lock);
     while (is_busy && !cache->is_idle)
         fb_cond_wait(&cache->park_cond, &cache->park_lock);

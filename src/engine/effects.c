@@ -14,6 +14,13 @@ static struct fb_value *text_value(const char *text) {
     return fb_value_new(FB_KIND_STRING, text, __builtin_strlen(text)); /* NULL only loses the text, not the error */
 }
 
+/* What this thread is carrying out. Answers and grants that come of it join its lists instead of the stack: a thousand
+ * writes of one key that are refused one after another would be a thousand frames deep. */
+static _Thread_local struct carrying {
+    struct fb_cache *cache;
+    struct fb_effects *fx;
+} carrying;
+
 /* ---- loads ---- */
 
 static void load_over(struct fb_cache *cache, struct fb_flight *flight, fb_status status, struct fb_value *value,
@@ -44,7 +51,10 @@ static void load_batch(struct fb_source *source, struct fb_session *session, str
             .key = fb_flight_key(flight),
         };
     }
+    struct carrying outer = carrying;
+    carrying = (struct carrying){0}; /* a function of the application may call us, and wait for what it asks */
     source->ops->load(session, items, n);
+    carrying = outer;
     atomic_fetch_add_explicit(&source->read_trips, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&source->rows_wanted, n, memory_order_relaxed);
     bool has_error = false;
@@ -70,6 +80,16 @@ static struct fb_session *session_of(struct fb_source *source, bool is_writer, v
     if (session == NULL && source->ops->session_open(source->driver, is_writer, &session, reterr) == FB_OK)
         *slot = session;
     return session;
+}
+
+/* The cache closes: what has not been sent will not be. */
+void fb_source_withdraw(struct fb_source *source) {
+    struct fb_link waiting = FB_LIST_INIT(waiting);
+    fb_lane_withdraw(source->reads, &waiting);
+    refuse_loads(source, &waiting, FB_CLOSED, "");
+    fb_lane_withdraw(source->writes, &waiting);
+    for (struct fb_link *l; (l = fb_list_pop_front(&waiting)) != NULL;)
+        fb_txn_refuse(fb_member_of(l, struct fb_store_group, link), FB_CLOSED);
 }
 
 void fb_load_lane_work(void *user, void **slot, struct fb_link *batch, unsigned n) {
@@ -128,7 +148,10 @@ static void store_batch(struct fb_source *source, struct fb_session *session, st
         sent[i] = fb_member_of(fb_list_pop_front(groups), struct fb_store_group, link);
         writes += (unsigned)sent[i]->nitems;
     }
+    struct carrying outer = carrying;
+    carrying = (struct carrying){0};
     source->ops->store(session, sent, n);
+    carrying = outer;
     atomic_fetch_add_explicit(&source->write_trips, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&source->nwrites, writes, memory_order_relaxed);
     for (unsigned i = 0; i < n; i++)
@@ -159,7 +182,11 @@ void fb_store_here(struct fb_source *source, struct fb_link *groups, unsigned n)
 
 /* ---- all effects ---- */
 
-void fb_carry_out(struct fb_cache *cache, struct fb_effects *fx, enum fb_run run) {
+static bool is_anything_left(const struct fb_effects *fx) {
+    return !fb_list_is_empty(&fx->done) || !fb_list_is_empty(&fx->granted) || !fb_list_is_empty(&fx->loads);
+}
+
+static void answer_and_grant(struct fb_effects *fx) {
     for (struct fb_link *l; (l = fb_list_pop_front(&fx->done)) != NULL;) {
         struct fb_read *read = fb_member_of(l, struct fb_read, waiter.link);
         read->finish(read);
@@ -171,8 +198,24 @@ void fb_carry_out(struct fb_cache *cache, struct fb_effects *fx, enum fb_run run
         else
             fb_ticket_granted(writer);
     }
-    while (!fb_list_is_empty(&fx->loads))
-        send_loads(cache, fx, run);
+}
+
+void fb_carry_out(struct fb_cache *cache, struct fb_effects *fx, enum fb_run run) {
+    if (run == FB_RUN_LANES && carrying.cache == cache) {
+        fb_list_append(&carrying.fx->done, &fx->done);
+        fb_list_append(&carrying.fx->granted, &fx->granted);
+        while (!fb_list_is_empty(&fx->loads))
+            send_loads(cache, fx, FB_RUN_LANES);
+        return;
+    }
+    struct carrying outer = carrying;
+    carrying = (struct carrying){cache, fx};
+    while (is_anything_left(fx)) {
+        answer_and_grant(fx);
+        if (!fb_list_is_empty(&fx->loads))
+            send_loads(cache, fx, run);
+    }
+    carrying = outer;
 }
 
 /* ---- what a caller is told ---- */

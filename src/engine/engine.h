@@ -129,6 +129,8 @@ struct fb_engine_writer {
 void fb_txn_granted(struct fb_engine_writer *writer, enum fb_run run);
 /* The driver has answered every item; the write was sent at `sent`. */
 void fb_txn_stored(struct fb_store_group *group, fb_instant sent);
+/* It was never sent. */
+void fb_txn_refuse(struct fb_store_group *group, fb_status status);
 void fb_ticket_granted(struct fb_engine_writer *writer);
 /* With the shard's lock held: tickets whose marks have died. */
 void fb_tickets_lapsed(struct fb_effects *fx);
@@ -137,6 +139,7 @@ void fb_tickets_drop_all(struct fb_engine_shard *shard);
 /* The lanes' work. */
 fb_lane_work fb_load_lane_work, fb_store_lane_work;
 fb_lane_leave fb_lane_session_leave;
+void fb_source_withdraw(struct fb_source *source);
 void fb_load_here(struct fb_source *source, struct fb_link *flights, unsigned n);
 void fb_store_here(struct fb_source *source, struct fb_link *groups, unsigned n);
 

@@ -77,6 +77,13 @@ void fb_lane_push(struct fb_lane *lane, struct fb_link *items) {
     fb_lock_release(&lane->lock);
 }
 
+void fb_lane_withdraw(struct fb_lane *lane, struct fb_link *ret_items) {
+    fb_lock_acquire(&lane->lock);
+    fb_list_append(ret_items, &lane->queue);
+    lane->waiting = 0;
+    fb_lock_release(&lane->lock);
+}
+
 unsigned fb_lane_waiting(struct fb_lane *lane) {
     fb_lock_acquire(&lane->lock);
     unsigned n = lane->waiting;

@@ -31,6 +31,8 @@ void fb_lane_destroy(struct fb_lane *lane);
 
 /* Queue as many of `items` as there is room for; the rest stays on the list. Thread-safe. */
 void fb_lane_push(struct fb_lane *lane, struct fb_link *items);
+/* Take everything out that no worker has taken yet. */
+void fb_lane_withdraw(struct fb_lane *lane, struct fb_link *ret_items);
 unsigned fb_lane_waiting(struct fb_lane *lane);
 
 #endif

@@ -264,6 +264,10 @@ static void give_up(struct fb_txn *txn, fb_status status) {
     finish_txn(txn, fb_clock_now());
 }
 
+void fb_txn_refuse(struct fb_store_group *group, fb_status status) {
+    give_up(fb_member_of(group, struct fb_txn, group), status);
+}
+
 /* ---- its way ---- */
 
 static void send(struct fb_txn *txn) {
@@ -271,6 +275,10 @@ static void send(struct fb_txn *txn) {
     struct fb_source *source = txn->source;
     if (fb_reached(fb_clock_now(), txn->deadline)) {
         give_up(txn, FB_TIMEOUT); /* it has waited too long for the writes before it; nothing was sent */
+        return;
+    }
+    if (atomic_load(&txn->cache->pending) & FB_CLOSING) {
+        give_up(txn, FB_CLOSED); /* granted by one that ended while the cache was closing */
         return;
     }
     fb_list_push_back(&list, &txn->group.link);

@@ -92,7 +92,7 @@ static void calls_end(struct world *w, struct fb_effects *fx) {
     for (struct fb_link *l; (l = fb_list_pop_front(&fx->loads)) != NULL;)
         take_flight(w, fb_member_of(l, struct fb_flight, link));
     for (struct fb_link *l; (l = fb_list_pop_front(&fx->lapsed)) != NULL;) {
-        struct op *op = fb_member_of(l, struct op, writer.link);
+        struct op *op = fb_member_of(l, struct op, writer.lapse);
         release(w, op);
         op->state = OP_LAPSED;
         w->seen[SEEN_LAPSED]++;

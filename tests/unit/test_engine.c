@@ -23,7 +23,7 @@ struct world {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     char rows[ROWS][64];              /* by the number in the key; "" is absent */
-    int loads, stores, waiting_loads, waiting_stores;
+    int loads, stores, waiting_loads, waiting_stores, closed_answers;
     bool loads_held, stores_held;
     fb_status load_status, store_status;  /* an error to answer instead */
     fb_cache *cache;
@@ -209,6 +209,7 @@ static void complete(void *user, const fb_result *result) {
     pthread_mutex_lock(&c->world->mutex);
     c->done++;
     c->status = result->status;
+    c->world->closed_answers += result->status == FB_CLOSED;
     snprintf(c->value, sizeof c->value, "%.*s", (int)result->value.len, result->value.data);
     pthread_cond_broadcast(&c->world->changed);
     pthread_mutex_unlock(&c->world->mutex);
@@ -580,16 +581,75 @@ static void lives_can_be_shortened_and_told(void **state) {
     close_world(&w);
 }
 
-static void closing_waits_for_what_is_under_way(void **state) {
+static void *let_loads_go(void *arg) {
+    struct world *w = arg;
+    wait_for(w, &w->closed_answers, 5); /* the close itself has answered them */
+    hold_loads(w, false);
+    return NULL;
+}
+
+static void closing_waits_for_what_was_sent_and_refuses_the_rest(void **state) {
+    (void)state;
+    struct world w;
+    fb_result result;
+    char key[16];
+    pthread_t helper;
+    open_world(&w, writing(), (fb_source_options){.pool = 1, .batch_max = 1});
+    struct completion c[6] = {0};
+    hold_loads(&w, true);
+    for (int i = 0; i < 6; i++) {
+        c[i].world = &w;
+        snprintf(key, sizeof key, "k:%d", i);
+        fb_op op = {.kind = FB_OP_READ, .key = FB_STR(key)};
+        assert_int_equal(fb_submit(w.cache, &op, complete, &c[i], &result), FB_PENDING);
+        if (i == 0)
+            wait_for(&w, &w.waiting_loads, 1);
+    }
+    assert_int_equal(pthread_create(&helper, NULL, let_loads_go, &w), 0);
+    fb_close(w.cache);
+    pthread_join(helper, NULL);
+    assert_int_equal(c[0].done, 1);
+    assert_int_equal(c[0].status, FB_NOTFOUND);
+    for (int i = 1; i < 6; i++) {
+        assert_int_equal(c[i].done, 1);
+        assert_int_equal(c[i].status, FB_CLOSED);
+    }
+}
+
+static void a_thousand_refused_writes_of_one_key_do_not_pile_up(void **state) {
+    (void)state;
+    enum { WRITES = 1000 };
+    struct world w;
+    fb_result result;
+    open_world(&w, writing(), (fb_source_options){.queue_max = 1});
+    struct completion first = {.world = &w}, other = {.world = &w}, rest = {.world = &w};
+    fb_op op = {.kind = FB_OP_SET, .key = FB_STR("k:1"), .value = FB_STR("x")};
+    fb_op elsewhere = {.kind = FB_OP_SET, .key = FB_STR("k:2"), .value = FB_STR("y")};
+    hold_stores(&w, true);
+    assert_int_equal(fb_submit(w.cache, &op, complete, &first, &result), FB_PENDING);
+    wait_for(&w, &w.waiting_stores, 1);
+    assert_int_equal(fb_submit(w.cache, &elsewhere, complete, &other, &result), FB_PENDING);
+    for (int i = 0; i < WRITES; i++)
+        assert_int_equal(fb_submit(w.cache, &op, complete, &rest, &result), FB_PENDING);
+    hold_stores(&w, false);
+    wait_for(&w, &rest.done, WRITES);
+    wait_for(&w, &other.done, 1);
+    assert_int_equal(first.status, FB_OK);
+    close_world(&w);
+}
+
+static void a_life_beyond_all_bounds_forgets_nothing(void **state) {
     (void)state;
     struct world w;
     fb_result result;
     open_world(&w, writing(), (fb_source_options){0});
-    struct completion c = {.world = &w};
-    fb_op op = {.kind = FB_OP_READ, .key = FB_STR("k:7")};
-    assert_int_equal(fb_submit(w.cache, &op, complete, &c, &result), FB_PENDING);
+    fb_op expire = {.kind = FB_OP_EXPIRE, .key = FB_STR("k:7"), .life_ms = INT64_MAX};
+    fb_op persist = {.kind = FB_OP_PERSIST, .key = FB_STR("k:7")};
+    expect_row(&w, "k:7", "seven");
+    assert_int_equal(fb_submit(w.cache, &expire, complete, NULL, &result), FB_OK);
+    assert_int_equal(fb_cached(w.cache, FB_STR("k:7")), FB_OK);
+    assert_int_equal(fb_submit(w.cache, &persist, complete, NULL, &result), FB_UNMET); /* nothing was shortened */
     close_world(&w);
-    assert_int_equal(c.done, 1);
 }
 
 /* ---- cache-aside ---- */
@@ -714,7 +774,9 @@ int main(void) {
         cmocka_unit_test(a_transaction_writes_all_its_keys),
         cmocka_unit_test(transactions_over_the_same_keys_never_wait_for_each_other),
         cmocka_unit_test(lives_can_be_shortened_and_told),
-        cmocka_unit_test(closing_waits_for_what_is_under_way),
+        cmocka_unit_test(closing_waits_for_what_was_sent_and_refuses_the_rest),
+        cmocka_unit_test(a_thousand_refused_writes_of_one_key_do_not_pile_up),
+        cmocka_unit_test(a_life_beyond_all_bounds_forgets_nothing),
         cmocka_unit_test(a_lease_is_given_once_and_its_fill_serves_the_others),
         cmocka_unit_test(a_fill_after_an_invalidation_is_refused),
         cmocka_unit_test(nothing_is_kept_between_the_begin_and_the_end_of_an_announced_write),
