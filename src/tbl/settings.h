@@ -107,15 +107,17 @@
     X(SOURCE, batch_max, COUNT, "100", NULL, "1", "1000", options.batch_max, RESTART, NULL,                            \
       "keys in one round trip",                                                                                        \
       "A worker takes all misses that wait, up to this number, and asks for them in one query.")                       \
-    X(SOURCE, queue_max, COUNT, "10000", NULL, "1", "1000000", options.queue_max, RESTART, NULL,                       \
+    X(SOURCE, queue_max, COUNT, "10000", NULL, "1024", "1000000", options.queue_max, RESTART, NULL,                       \
       "operations that may wait in front of the source",                                                               \
-      "One more is answered SRCBUSY at once: a queue without a bound only makes everyone late.")                       \
+      "One more is answered SRCBUSY at once: a queue without a bound only makes everyone late. It must take the "      \
+      "keys of one MGET (1024 at a time).")                                                                            \
     X(SOURCE, read_timeout, DURATION, "2s", NULL, "1ms", "1h", options.read_timeout_ms, RESTART, NULL,                 \
       "longest time of one round trip that reads",                                                                     \
       "After it the query is interrupted and its readers get SRCTIMEOUT.")                                             \
-    X(SOURCE, write_timeout, DURATION, "3s", NULL, "1ms", "1h", options.write_timeout_ms, RESTART, NULL,               \
+    X(SOURCE, write_timeout, DURATION, "3s", NULL, "1ms", "4999ms", options.write_timeout_ms, RESTART, NULL,               \
       "longest time of one transaction that writes",                                                                   \
-      "After it the writer gets SRCTIMEOUT when the write was certainly not applied, else UNKNOWN.")                   \
+      "After it the writer gets SRCTIMEOUT when the write was certainly not applied, else UNKNOWN. Less than the "     \
+      "five seconds for which nothing is cached after an unknown outcome.")                                            \
     X(SOURCE, added_latency, DURATION, "0ms", NULL, "0ms", "10s", options.added_latency_ms, RESTART, NULL,             \
       "slept before every round trip",                                                                                 \
       "For demonstrations and tests: makes a local file behave like a database across a network.")                     \
@@ -176,8 +178,8 @@
       RESTART, NULL,                                                                                                   \
       "what a write does",                                                                                             \
       "'off': the keyspace is read-only. 'write-through': the row is written, then the cache holds what the database " \
-      "made of it. 'write-around': the row is written and the cached copy dropped. The source is always first: a "     \
-      "failed write leaves the cache as it was.")                                                                      \
+      "made of it. 'write-around': the row is written and the cached copy dropped. The source is always first: "       \
+      "after a failed write the cached copy is dropped and the row loaded again when it is wanted.")                   \
     X(KEYSPACE, on_set, CHOICE, "auto", "auto|write|ignore|error", NULL, NULL, options.on_set, RESTART, NULL,          \
       "what SET, HSET and their kin mean",                                                                             \
       "'auto' is 'write' where write is on, else 'error'. 'ignore' answers OK and does nothing, which lets unchanged " \
@@ -192,7 +194,7 @@
       "'merge' leaves them as they are; 'replace' resets them to their defaults.")                                     \
     X(KEYSPACE, hide_columns, NAMES, NULL, NULL, NULL, NULL, options.hide, RESTART, NULL,                              \
       "columns never shown nor written",                                                                               \
-      "Password hashes and the like. A table's key cannot be hidden.")
+      "Password hashes and the like. A column of the key may be hidden too: its value is in the key.")
 
 /* Settings and sections that are designed and not yet built: named, so that they are not taken for spelling mistakes.
  * X(scope or section, name) */
