@@ -113,14 +113,29 @@ static void submit_part(struct fb_wait *wait, const struct fb_call *call, size_t
     (void)end_part(wait); /* never the last: the submitter has one of its own */
 }
 
-/* Submit the next batch; true when it is over already. Afterwards, if it is not, the wait is nobody's. */
+static void begin_batch(struct fb_wait *wait, size_t n) {
+    wait->batch = n;
+    fb_call_loop(&wait->call)->operations += n;
+    atomic_store_explicit(&wait->left, n + 1, memory_order_relaxed);
+}
+
+/* All parts are submitted: true when they have ended already. If not, the wait is nobody's until they have. */
+static bool end_submitting(struct fb_wait *wait) {
+    struct fb_loop *loop = fb_call_loop(&wait->call);
+    size_t n = wait->batch;
+    if (!end_part(wait))
+        return false;
+    loop->operations -= n;
+    return true;
+}
+
 static bool submit_batch(struct fb_wait *wait, const struct fb_call *call) {
     size_t from = wait->next, n = wait->nparts - from < FB_BATCH_MAX ? wait->nparts - from : FB_BATCH_MAX;
     wait->next = from + n;
-    atomic_store_explicit(&wait->left, n + 1, memory_order_relaxed);
+    begin_batch(wait, n);
     for (size_t i = 0; i < n; i++)
         submit_part(wait, call, from + i);
-    return end_part(wait);
+    return end_submitting(wait);
 }
 
 bool fb_wait_advance(struct fb_wait *wait) {
@@ -133,6 +148,10 @@ bool fb_wait_advance(struct fb_wait *wait) {
         finish(&wait->call, wait->parts, wait->nparts);
     } while (wait->finish != NULL);
     return wait->is_over = true;
+}
+
+static bool is_starved(struct fb_call *call) {
+    return call->is_starved = fb_call_loop(call)->operations >= fb_call_server(call)->operations_max;
 }
 
 /* The first batch has been submitted (is_over: and ended): go on as far as possible, then answer or queue. */
@@ -148,6 +167,8 @@ static void begin_wait(struct fb_call *call, struct fb_wait *wait, bool is_over)
 }
 
 void fb_call_run(struct fb_call *call, size_t n, fb_call_prepare *prepare, fb_call_finish *finish) {
+    if (is_starved(call))
+        return;
     struct fb_wait *wait = new_wait(call, n);
     if (wait == NULL || ((call->keeps_args || n > FB_BATCH_MAX) && !keep_args(wait))) {
         fb_wait_free(wait);
@@ -167,6 +188,8 @@ void fb_call_then(struct fb_call *call, fb_call_prepare *prepare, fb_call_finish
 }
 
 void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_finish *finish) {
+    if (is_starved(call))
+        return;
     struct fb_wait *wait = new_wait(call, 1);
     if (wait == NULL) {
         fb_call_out_of_memory(call);
@@ -177,13 +200,13 @@ void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_f
     wait->finish = finish;
     wait->next = 1;
     part->wait = wait;
-    atomic_store_explicit(&wait->left, 2, memory_order_relaxed);
+    begin_batch(wait, 1);
     if (fb_submit_all(fb_call_cache(call), ops, n, on_done, part, &result) != FB_PENDING) {
         note_result(part, &result);
         fb_result_release(&result);
         (void)end_part(wait);
     }
-    begin_wait(call, wait, end_part(wait));
+    begin_wait(call, wait, end_submitting(wait));
 }
 
 /* ---- reading one key -------------------------------------------------------------------------------------------- */

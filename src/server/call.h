@@ -55,6 +55,7 @@ struct fb_call {
     struct fb_resp_out *out;
     size_t mark;               /* where its reply begins in out */
     bool is_silent;            /* nobody wants the reply */
+    bool is_starved;           /* not begun: too many operations are under way */
     struct fb_wait *wait;      /* NULL until it waits */
 
     /* The handler's notes for later. */
@@ -117,11 +118,13 @@ struct fb_wait {
     bool is_over, is_silent;
     fb_bytes *args;                /* own copy of argv with its bytes, or NULL */
     size_t nparts, next;           /* parts in all; the first not yet submitted */
+    size_t batch;                  /* parts of this batch, as counted in loop->operations */
     _Atomic size_t left;           /* parts of this batch under way, and one for the submitter */
     struct fb_part parts[];
 };
 
-/* On the loop: a batch is over. Submits the next one or finishes; true when the wait is over. */
+/* On the loop: a batch is over and has been taken off loop->operations. Submits the next one or finishes; true when the
+ * wait is over. */
 bool fb_wait_advance(struct fb_wait *wait);
 struct fb_wait *fb_wait_free(struct fb_wait *wait);
 

@@ -228,7 +228,6 @@ static bool is_http(fb_bytes word) { return fb_is_word(word, "post") || fb_is_wo
 static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
     struct fb_session *session = call->session;
     const struct fb_command *command = verb->command;
-    fb_count(&session->loop->counters.commands, 1);
     if (command != NULL && !fb_arity_fits(command, call->argc)) {
         refuse_arity(call, command);
     } else if (!session->is_authenticated && (command == NULL || !(command->flags & FB_CMD_NO_AUTH))) {
@@ -253,18 +252,26 @@ static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
 enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *verb, const fb_bytes *argv, size_t argc) {
     struct fb_loop *loop = session->loop;
     struct fb_call call = {.session = session, .argv = argv, .argc = argc};
+    enum fb_reply_mode mode = session->reply_mode;
     if (session->nwaits > 0 && fb_verb_is_alone(verb))
         return FB_DISPATCH_HOLD;
-    if (session->reply_mode == FB_REPLY_ON) {
+    if (mode == FB_REPLY_ON) {
         call.out = fb_session_sink(session);
     } else {
         call.is_silent = true;
         call.out = &loop->trash;
         loop->trash.buf.len = 0;
-        if (session->reply_mode == FB_REPLY_SKIP)
+        if (mode == FB_REPLY_SKIP)
             session->reply_mode = FB_REPLY_ON;
     }
     call.out->version = atomic_load_explicit(&session->shown_version, memory_order_relaxed);
     call.mark = call.out->buf.len;
-    return run(&call, verb);
+    enum fb_dispatch outcome = run(&call, verb);
+    if (call.is_starved) { /* nothing has happened but perhaps some writing: as if it had not come yet */
+        fb_call_rewind(&call);
+        session->reply_mode = mode;
+        return FB_DISPATCH_STARVE;
+    }
+    fb_count(&loop->counters.commands, 1);
+    return outcome;
 }

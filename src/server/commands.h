@@ -28,8 +28,9 @@ const struct fb_command *fb_commands(size_t *ret_count);
 const struct fb_command *fb_subcommands(size_t *ret_count);
 bool fb_arity_fits(const struct fb_command *command, size_t argc);
 
-enum fb_dispatch { FB_DISPATCH_DONE, FB_DISPATCH_HOLD, FB_DISPATCH_HANG_UP };
-/* Carry out one request; HOLD: not begun, because it must wait for what came before (S2). */
+enum fb_dispatch { FB_DISPATCH_DONE, FB_DISPATCH_HOLD, FB_DISPATCH_STARVE, FB_DISPATCH_HANG_UP };
+/* Carry out one request. Not begun: HOLD, because it must wait for what came before (S2); STARVE, because too many
+ * operations are under way. */
 enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *verb, const fb_bytes *argv, size_t argc);
 
 #define FB_DECLARE_COMMAND_(name, handler, ...) fb_handler fb_cmd_##handler;

@@ -100,16 +100,25 @@ static void touch(struct fb_loop *loop, struct fb_session *session) {
         fb_list_push_back(&loop->touched, &session->touched);
 }
 
+static void feed_starved(struct fb_loop *loop) {
+    struct fb_link *link;
+    while (loop->operations < loop->server->operations_max && (link = fb_list_pop_front(&loop->starved)) != NULL) {
+        struct fb_session *session = fb_member_of(link, struct fb_session, starved);
+        fb_session_resume(session);
+        touch(loop, session);
+    }
+}
+
 static void take_wait(struct fb_loop *loop, struct fb_wait *wait) {
     struct fb_session *session = fb_loop_session(loop, wait->session);
+    loop->operations -= wait->batch;
     if (session == NULL) { /* gone meanwhile: nobody wants the rest */
         fb_wait_free(wait);
-        return;
-    }
-    if (fb_wait_advance(wait)) {
+    } else if (fb_wait_advance(wait)) {
         fb_session_deliver(session, wait);
         touch(loop, session);
     }
+    feed_starved(loop);
 }
 
 static void kill_client(struct fb_loop *loop, uint64_t id) {
@@ -233,6 +242,7 @@ fb_status fb_loop_start(struct fb_loop *loop, struct fb_server *server, unsigned
     loop->args = (struct fb_resp_args)FB_RESP_ARGS_INIT;
     loop->spare = loop->trash = (struct fb_resp_out)FB_RESP_OUT_INIT;
     fb_list_init(&loop->touched);
+    fb_list_init(&loop->starved);
     fb_list_init(&loop->sessions);
     fb_lock_init(&loop->lock, FB_LOCK_LOOP);
     fb_rng_system(&loop->rng, sizeof loop->rng);

@@ -82,6 +82,8 @@ struct fb_loop {
     struct fb_slot *slots;
     uint32_t nslots, first_free;
     struct fb_link touched;     /* sessions to be settled after a round of messages */
+    size_t operations;          /* under way, of all sessions */
+    struct fb_link starved;     /* sessions with a request that found operations_max under way, oldest first */
     bool is_draining;
     struct fb_stop_message stop; /* the one message that must not need memory */
 

@@ -70,6 +70,7 @@ static void set_defaults(struct fb_server *server) {
     o->bulk_max = o->bulk_max > 0 ? o->bulk_max : bulk_default;
     o->query_buffer_max = o->query_buffer_max > 0 ? o->query_buffer_max : query_default;
     o->output_buffer_max = o->output_buffer_max > 0 ? o->output_buffer_max : output_default;
+    server->operations_max = FB_OPERATIONS_MAX / o->threads;
     server->limits[0] = (struct fb_resp_limits){STRANGER_ARGS_MAX, STRANGER_BULK_MAX, STRANGER_INLINE_MAX, false};
     server->limits[1] = (struct fb_resp_limits){ARGS_MAX, (size_t)o->bulk_max, INLINE_MAX, true};
 }

@@ -25,7 +25,8 @@ enum {
 static size_t unsent(const struct fb_session *s) { return s->out.buf.len - s->out_start; }
 static size_t unread(const struct fb_session *s) { return s->in.len - s->in_start; }
 static bool may_begin(const struct fb_session *s) {
-    return !s->is_held && s->nwaits < FB_WAITS_MAX && !s->is_closing && !s->is_dead;
+    return !s->is_held && s->nwaits < FB_WAITS_MAX && !fb_link_is_in_list(&s->starved) && !s->is_closing &&
+           !s->is_dead;
 }
 
 /* ---- sending ---------------------------------------------------------------------------------------------------- */
@@ -109,8 +110,6 @@ static void move_reply(struct fb_session *s, struct fb_resp_out *from) {
     }
 }
 
-static void resume(struct fb_session *s);
-
 void fb_session_deliver(struct fb_session *s, struct fb_wait *wait) {
     s->waiting_bytes += wait->reply.buf.len;
     while (!fb_list_is_empty(&s->waits)) {
@@ -131,7 +130,7 @@ void fb_session_deliver(struct fb_session *s, struct fb_wait *wait) {
     if (fb_list_is_empty(&s->waits))
         s->is_held = false;
     check_output(s);
-    resume(s);
+    fb_session_resume(s);
 }
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
@@ -155,6 +154,7 @@ static bool carry_out(struct fb_session *s, const struct request *request) {
     size_t before = sink->buf.len;
     switch (fb_dispatch(s, &request->verb, s->loop->args.items + request->first, request->count)) {
     case FB_DISPATCH_HOLD: s->is_held = true; return false;
+    case FB_DISPATCH_STARVE: fb_list_push_back(&s->loop->starved, &s->starved); return false;
     case FB_DISPATCH_HANG_UP: s->is_closing = true; break;
     case FB_DISPATCH_DONE: break;
     }
@@ -241,7 +241,7 @@ static void tidy_input(struct fb_session *s) {
     }
 }
 
-static void resume(struct fb_session *s) {
+void fb_session_resume(struct fb_session *s) {
     if (unread(s) > 0)
         s->in_start += consume(s, s->in.data + s->in_start, unread(s));
     tidy_input(s);
@@ -277,7 +277,7 @@ static ssize_t read_more(struct fb_session *s) {
     ssize_t n = recv(s->fd, s->in.data + s->in.len, FB_READ_BUFFER, 0);
     if (n > 0) {
         s->in.len += (size_t)n;
-        resume(s);
+        fb_session_resume(s);
     }
     return n;
 }
@@ -326,7 +326,7 @@ static void wait_for_events(struct fb_session *s) {
 void fb_session_settle(struct fb_session *s) {
     if (!s->is_dead)
         send_out(s);
-    if (s->nwaits == 0 && (s->has_ended || s->is_draining))
+    if (s->nwaits == 0 && !fb_link_is_in_list(&s->starved) && (s->has_ended || s->is_draining))
         s->is_closing = true; /* what came before the end has been answered */
     if (s->is_closing && !s->is_dead && s->nwaits == 0 && unsent(s) == 0 && !s->is_lingering) {
         /* Closing with unread bytes makes the kernel throw away what the other side has not read yet, our last words
@@ -386,6 +386,7 @@ void fb_session_close(struct fb_session *s) {
             fb_wait_free(wait);
     }
     fb_list_remove(&s->touched);
+    fb_list_remove(&s->starved);
     fb_loop_remove(s->loop, s);
     atomic_fetch_sub(&s->loop->server->clients, 1);
     if (unsent(s) > 0) { /* the kernel would keep what it has for a reader that does not read */
@@ -444,6 +445,7 @@ void fb_session_open(struct fb_loop *loop, int fd, bool is_unix) {
     s->out = (struct fb_resp_out)FB_RESP_OUT_INIT;
     fb_list_init(&s->waits);
     fb_list_init(&s->touched);
+    fb_list_init(&s->starved);
     s->id = atomic_fetch_add(&loop->server->next_client_id, 1) + 1;
     s->is_authenticated = loop->server->options.password == NULL;
     s->quiet_since = loop->tick;

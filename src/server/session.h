@@ -56,6 +56,7 @@ struct fb_session {
     uint32_t soft_since;        /* tick since when more than FB_OUTPUT_SOFT is unsent */
 
     struct fb_link touched;     /* in loop->touched */
+    struct fb_link starved;     /* in loop->starved; nothing begins meanwhile */
     bool is_held;               /* S2: nothing begins before the queue is empty */
     bool is_authenticated;
     bool is_closing;            /* no further request; close when all is sent */
@@ -91,6 +92,8 @@ void fb_session_close(struct fb_session *session);
 struct fb_resp_out *fb_session_sink(struct fb_session *session);
 /* A wait of this session is over: move on what can leave, and begin what was held up. */
 void fb_session_deliver(struct fb_session *session, struct fb_wait *wait);
+/* There is room for operations again. */
+void fb_session_resume(struct fb_session *session);
 /* Put a wait at the end of the queue. */
 void fb_session_enqueue(struct fb_session *session, struct fb_wait *wait);
 

@@ -14,6 +14,8 @@ enum {
     FB_LISTENERS_MAX = 16,
     FB_RUN_ID_LEN = 40,
     FB_DATABASES = 16,
+    FB_OPERATIONS_MAX = 8192, /* under way in all loops together: below the queue in front of a source (10,000), so
+                               * that a rush of misses makes connections wait instead of being refused */
     FB_ADDRESS_MAX = 120, /* "[address%zone]:port" or the path of a unix socket */
 };
 
@@ -54,6 +56,7 @@ struct fb_server {
     struct fb_resp_limits limits[2];  /* before AUTH, and after */
     struct fb_loop *loops;
     unsigned nloops;
+    size_t operations_max;            /* of one loop */
     fb_instant started;
     int64_t started_wall_us;
     char run_id[FB_RUN_ID_LEN + 1];

@@ -235,11 +235,17 @@ static void perform(fb_cache *cache, const fb_op *op, struct outcome *o) {
 }
 
 static void perform_all(fb_cache *cache, const struct job *job, struct outcome *o) {
-    for (size_t i = 0; i < job->nmore; i++)
-        if (job->more[i].flags & FB_COND_ABSENT && get_row(cache, job->more[i].key)->kind != FB_KIND_NONE) {
+    /* As in a transaction, a condition sees the writes before it. */
+    for (size_t i = 0; i < job->nmore; i++) {
+        struct row *row = get_row(cache, job->more[i].key);
+        bool is_there = row->kind != FB_KIND_NONE;
+        for (size_t k = 0; k < i; k++)
+            is_there |= get_row(cache, job->more[k].key) == row;
+        if (job->more[i].flags & FB_COND_ABSENT && is_there) {
             o->result.status = FB_UNMET;
             return;
         }
+    }
     for (size_t i = 0; i < job->nmore && o->result.status >= 0; i++)
         perform(cache, &job->more[i], o);
 }

@@ -35,15 +35,19 @@ void stop(struct world *w) {
     fb_close(w->cache);
 }
 
-int dial(const struct world *w) {
+static int connect_to(const struct world *w, int receive_buffer) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)fb_server_port(w->server)),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval timeout = {READ_TIMEOUT_S, 0};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (receive_buffer > 0) /* before the window is offered */
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     return fd;
 }
+int dial(const struct world *w) { return connect_to(w, 0); }
+int dial_narrow(const struct world *w) { return connect_to(w, 4096); }
 
 void say_bytes(int fd, const void *data, size_t len) {
     for (size_t sent = 0; sent < len;) {

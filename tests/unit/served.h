@@ -21,6 +21,8 @@ void stop(struct world *w);
 /* A new connection. Reading from it gives up after READ_TIMEOUT_S. */
 enum { READ_TIMEOUT_S = 30 };
 int dial(const struct world *w);
+/* One that takes as little as the kernel allows. */
+int dial_narrow(const struct world *w);
 void say_bytes(int fd, const void *data, size_t len);
 void say(int fd, const char *text);
 /* Exactly these bytes come next. */

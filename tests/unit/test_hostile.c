@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,6 +22,27 @@ enum { MALFORMED = 10000 };
 
 /* ---- limits ----------------------------------------------------------------------------------------------------- */
 
+/* The server has closed the first connection of this world. Its reset does not reach a client whose window is full, so
+ * another one asks until it is gone. */
+static void assert_first_is_closed(int other) {
+    enum { ROUND_TRIPS_MAX = 2000000 };
+    char first = 0;
+    for (int i = 0; i < ROUND_TRIPS_MAX; i++) {
+        say(other, "CLIENT LIST ID 1\r\n");
+        hear(other, "$");
+        assert_int_equal(recv(other, &first, 1, 0), 1);
+        if (first == '0')
+            break;
+        while (first != '\n') /* the length, then the line, then its end */
+            assert_int_equal(recv(other, &first, 1, 0), 1);
+        for (int lines = 0; lines < 2; lines += first == '\n')
+            assert_int_equal(recv(other, &first, 1, 0), 1);
+    }
+    assert_int_equal(first, '0');
+    hear(other, "\r\n\r\n");
+}
+
+/* All that is owed in these two tests is less than the soft limit, so that it is the hard one that ends them. */
 static void reader_that_is_too_slow_is_closed_at_its_limit(void **state) {
     (void)state;
     struct world w;
@@ -31,13 +51,12 @@ static void reader_that_is_too_slow_is_closed_at_its_limit(void **state) {
     start(&w, &options);
     char *big = calloc(1, 300000);
     double_put(w.cache, "s:big", FB_KIND_STRING, fb_bytes_of(big, 300000));
-    int fd = dial(&w), other = dial(&w);
-    for (int i = 0; i < 200; i++)
+    int fd = dial_narrow(&w), other;
+    exchange(fd, "PING\r\n", "+PONG\r\n"); /* it is the first */
+    other = dial(&w);
+    for (int i = 0; i < 25; i++)
         say(fd, "GET s:big\r\n");
-    /* 60 MB are owed; the kernel takes a few, the server keeps one. The end comes although we never read. */
-    struct pollfd end = {fd, POLLRDHUP, 0};
-    assert_int_equal(poll(&end, 1, READ_TIMEOUT_S * 1000), 1);
-    exchange(other, "PING\r\n", "+PONG\r\n");
+    assert_first_is_closed(other); /* 7.5 MB are owed; the kernel takes some, the server keeps one */
     close(fd);
     close(other);
     free(big);
@@ -95,6 +114,24 @@ static void protocol_error_is_told_and_ends_that_connection_only(void **state) {
         exchange(bystander, "PING\r\n", "+PONG\r\n");
     }
     close(bystander);
+    stop(&w);
+}
+
+/* The kernel resets a connection that is closed with bytes unread, and our last words may be lost with it. So the end is
+ * an orderly one, even for somebody who goes on sending. */
+static void last_words_are_heard_by_one_who_goes_on_sending(void **state) {
+    (void)state;
+    struct world w;
+    struct fb_server_options options = defaults();
+    char *filler = calloc(1, 1000000), rest[8];
+    start(&w, &options);
+    int fd = dial(&w);
+    say(fd, "*1\r\nx\r\n");
+    say_bytes(fd, filler, 1000000);
+    hear(fd, "-ERR Protocol error: expected '$', got 'x'\r\n");
+    assert_int_equal(recv(fd, rest, sizeof rest, 0), 0);
+    close(fd);
+    free(filler);
     stop(&w);
 }
 
@@ -202,14 +239,16 @@ static void stranger_who_never_reads_is_closed(void **state) {
     struct fb_server_options options = defaults();
     options.password = "secret";
     start(&w, &options);
-    int fd = dial(&w), small = 4096;
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-    for (int i = 0; i < 2000000; i++)
+    int fd = dial_narrow(&w), other;
+    exchange(fd, "PING\r\n", "-NOAUTH Authentication required.\r\n");
+    other = dial(&w);
+    exchange(other, "AUTH secret\r\n", "+OK\r\n");
+    for (int i = 0; i < 50000; i++) /* 6.8 MB of replies */
         if (send(fd, "PING\r\nPING\r\nPING\r\nPING\r\n", 24, MSG_NOSIGNAL) <= 0)
             break;
-    struct pollfd end = {fd, POLLRDHUP, 0};
-    assert_int_equal(poll(&end, 1, READ_TIMEOUT_S * 1000), 1);
+    assert_first_is_closed(other);
     close(fd);
+    close(other);
     stop(&w);
 }
 
@@ -218,6 +257,7 @@ int main(void) {
         cmocka_unit_test(reader_that_is_too_slow_is_closed_at_its_limit),
         cmocka_unit_test(clients_above_the_limit_are_told_so),
         cmocka_unit_test(protocol_error_is_told_and_ends_that_connection_only),
+        cmocka_unit_test(last_words_are_heard_by_one_who_goes_on_sending),
         cmocka_unit_test(request_larger_than_the_query_buffer_is_refused),
         cmocka_unit_test(damaged_streams_harm_nobody_else),
         cmocka_unit_test(nothing_is_answered_before_the_password),

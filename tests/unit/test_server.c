@@ -221,6 +221,62 @@ static void one_connection_has_a_bounded_number_of_requests_under_way(void **sta
     stop(&w);
 }
 
+/* Misses of all connections together stay below the queue in front of a source; the rest waits its turn. */
+static void rush_of_misses_waits_instead_of_being_refused(void **state) {
+    (void)state;
+    enum { CLIENTS = 20, EACH = 1000, TOGETHER = 8192 };
+    struct world w;
+    struct fb_server_options options = defaults();
+    start(&w, &options);
+    double_hold(w.cache, true);
+    double_put(w.cache, "s:hot", FB_KIND_STRING, FB_STR("x"));
+    int fd[CLIENTS];
+    char line[32];
+    for (int c = 0; c < CLIENTS; c++) {
+        struct fb_resp_out in = FB_RESP_OUT_INIT;
+        fd[c] = dial(&w);
+        for (int i = 0; i < EACH; i++) {
+            snprintf(line, sizeof line, "GET s:%d\r\n", (c * EACH + i) % 3000);
+            (void)fb_buf_append(&in.buf, line, strlen(line));
+        }
+        say_bytes(fd[c], in.buf.data, in.buf.len);
+        fb_buf_free(&in.buf);
+    }
+    double_wait_submitted(w.cache, TOGETHER);
+    come_round(&w);
+    assert_int_equal(double_submitted(w.cache), TOGETHER);
+    /* One that waits for replies goes away, one that waits for its turn breaks off, another says that it has ended. */
+    struct linger reset = {1, 0};
+    close(fd[3]);
+    setsockopt(fd[CLIENTS - 1], SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(fd[CLIENTS - 1]);
+    shutdown(fd[CLIENTS - 2], SHUT_WR);
+    come_round(&w);
+    double_hold(w.cache, false);
+    for (int c = 0; c < CLIENTS - 1; c++) {
+        for (int i = 0; i < EACH && c != 3; i++)
+            hear(fd[c], "$-1\r\n");
+        if (c != 3)
+            close(fd[c]);
+    }
+    stop(&w);
+}
+
+/* Operations that end at once count no longer: more of them than may be under way together are no rush. */
+static void operations_that_end_at_once_are_not_under_way(void **state) {
+    (void)state;
+    struct world w;
+    struct fb_server_options options = defaults();
+    start(&w, &options);
+    int fd = dial(&w);
+    for (int i = 0; i < 9000; i++)
+        say(fd, "TTL s:1\r\n");
+    for (int i = 0; i < 9000; i++)
+        hear(fd, ":-2\r\n");
+    close(fd);
+    stop(&w);
+}
+
 /* 3,000 keys in one request: batches of 1,024, one reply. */
 static void long_mget_travels_in_batches(void **state) {
     (void)state;
@@ -296,15 +352,24 @@ static void half_closed_client_gets_its_replies(void **state) {
     struct world w;
     struct fb_server_options options = defaults();
     start(&w, &options);
+    enum { BIG = 8000000 }; /* more than the kernel takes at once */
+    struct fb_resp_out big = FB_RESP_OUT_INIT;
+    char *bytes = calloc(1, BIG);
+    fb_resp_write_bulk(&big, fb_bytes_of(bytes, BIG));
     double_hold(w.cache, true);
     double_put(w.cache, "s:1", FB_KIND_STRING, FB_STR("one"));
+    double_put(w.cache, "s:big", FB_KIND_STRING, fb_bytes_of(bytes, BIG));
     int fd = dial(&w);
-    say(fd, "GET s:1\r\nSET s:2 two\r\nGET s:2\r\nGET s:");
+    say(fd, "GET s:1\r\nSET s:2 two\r\nGET s:2\r\nGET s:big\r\nGET s:");
     shutdown(fd, SHUT_WR);
     double_wait_submitted(w.cache, 1);
     double_hold(w.cache, false);
     hear(fd, "$3\r\none\r\n+OK\r\n$3\r\ntwo\r\n");
+    come_round(&w);
+    hear_bytes(fd, big.buf.data, big.buf.len);
     assert_ends(fd);
+    free(bytes);
+    fb_buf_free(&big.buf);
     stop(&w);
 }
 
@@ -521,6 +586,8 @@ int main(void) {
         cmocka_unit_test(ten_thousand_requests_in_one_pipeline_are_answered),
         cmocka_unit_test(reads_are_under_way_together_and_a_write_waits_for_them),
         cmocka_unit_test(one_connection_has_a_bounded_number_of_requests_under_way),
+        cmocka_unit_test(rush_of_misses_waits_instead_of_being_refused),
+        cmocka_unit_test(operations_that_end_at_once_are_not_under_way),
         cmocka_unit_test(long_mget_travels_in_batches),
         cmocka_unit_test(client_that_has_gone_is_not_missed),
         cmocka_unit_test(half_closed_client_gets_its_replies),
