@@ -73,14 +73,24 @@ static fb_status check_modes(const fb_keyspace_options *o, fb_err *reterr) {
     return fb_policy_check(&o->policy, reterr);
 }
 
-/* One keyspace per table: two that can hold the same row would need each other's fences (decision 5). */
+/* Two keyspaces that can hold the same row would need each other's fences: one per table, and statements of one's own
+ * may look at a mapped table only where neither side writes. */
+static bool may_share(const struct fb_keyspace *a, const struct fb_keyspace *b) {
+    bool both_map = a->options.table != NULL && b->options.table != NULL;
+    bool one_writes = a->options.write != FB_WRITE_OFF || b->options.write != FB_WRITE_OFF;
+    return !both_map && !one_writes;
+}
+
 static fb_status check_table(const struct fb_cache *cache, const struct fb_keyspace *keyspace, fb_err *reterr) {
+    const struct fb_driver_ops *ops = keyspace->source->ops;
     for (unsigned i = 0; i < cache->nkeyspaces; i++) {
         const struct fb_keyspace *other = cache->keyspaces[i];
-        if (other->source == keyspace->source && other->options.table != NULL && keyspace->options.table != NULL &&
-            strcasecmp(other->options.table, keyspace->options.table) == 0)
-            return fb_fail(reterr, FB_CONFIG, "table '%s' is mapped by '%s' already: a row may have one key only",
-                           keyspace->options.table, other->options.pattern);
+        if (other->source->ops != ops || ops->shared_table == NULL || may_share(keyspace, other))
+            continue;
+        const char *table = ops->shared_table(keyspace->binding, other->binding);
+        if (table != NULL)
+            return fb_fail(reterr, FB_CONFIG, "table '%s' is mapped by '%s' already: a row may have one key only", table,
+                           other->options.pattern);
     }
     return FB_OK;
 }
@@ -95,7 +105,9 @@ static fb_status bind_keyspace(struct fb_cache *cache, struct fb_keyspace *keysp
         fb_mem_free((char *)keyspace->options.pattern);
         keyspace->options.pattern = pattern;
     }
-    status = fb_pattern_parse(keyspace->options.pattern, &keyspace->pattern, reterr);
+    status = check_table(cache, keyspace, reterr);
+    if (status == FB_OK)
+        status = fb_pattern_parse(keyspace->options.pattern, &keyspace->pattern, reterr);
     return status == FB_OK ? fb_router_add(cache->router, &keyspace->pattern, keyspace->id, reterr) : status;
 }
 
@@ -123,8 +135,6 @@ fb_status fb_keyspace_add(fb_cache *cache, const fb_keyspace_options *options, f
     status = copy_options(keyspace, options);
     if (status != FB_OK)
         (void)fb_fail(reterr, status, "out of memory");
-    if (status == FB_OK)
-        status = check_table(cache, keyspace, reterr);
     if (status == FB_OK)
         status = bind_keyspace(cache, keyspace, reterr);
     if (status != FB_OK) {

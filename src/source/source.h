@@ -65,6 +65,9 @@ struct fb_driver_ops {
     fb_status (*bind)(struct fb_driver *driver, const fb_keyspace_options *options, struct fb_binding **ret_binding,
                       char **ret_pattern, fb_err *reterr);
     void (*unbind)(struct fb_binding *binding);
+    /* The name of a table that both keyspaces read or write, in one database (of whatever source's name); NULL when
+     * there is none, or where the driver knows no tables (the function is NULL then). */
+    const char *(*shared_table)(const struct fb_binding *a, const struct fb_binding *b);
 
     /* Check and type one write (SET, HSET, HDEL, ADD, DELETE) without asking the database: pure, thread-safe.
      * FB_BADVALUE, FB_UNSUPPORTED, FB_WRONGTYPE, FB_NOTANUMBER; nothing has changed then. */

@@ -8,6 +8,7 @@
 #include "source/sqlite.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -65,6 +66,16 @@ static void close_driver(struct fb_driver *driver) {
     fb_mem_free(driver);
 }
 
+/* Two names may lead to one file. */
+static fb_status identify(struct fb_driver *driver, fb_err *err) {
+    struct stat file;
+    if (stat(driver->path, &file) != 0)
+        return fb_fail(err, FB_DOWN, "cannot look at '%s'", driver->path);
+    driver->device = file.st_dev;
+    driver->inode = file.st_ino;
+    return FB_OK;
+}
+
 static fb_status open_driver(const char *url, const fb_source_options *options, struct fb_driver **ret_driver,
                              fb_err *reterr) {
     static const fb_source_options none = {0};
@@ -78,6 +89,8 @@ static fb_status open_driver(const char *url, const fb_source_options *options, 
     fb_status status = path_of(url, &driver->path, reterr);
     if (status == FB_OK)
         status = connect_to(driver, &driver->catalogue, reterr);
+    if (status == FB_OK)
+        status = identify(driver, reterr);
     if (status != FB_OK) {
         close_driver(driver);
         return status;
@@ -101,44 +114,62 @@ static int on_progress(void *arg) {
     return fb_reached(fb_clock_now(), session->deadline);
 }
 
-static void close_session(struct fb_session *session) {
-    if (session == NULL)
-        return;
+static void disconnect(struct fb_session *session) {
     for (unsigned i = 0; i < session->ncached; i++) {
         sqlite3_finalize(session->cached[i].stmt);
         fb_mem_free(session->cached[i].text);
     }
+    session->ncached = 0;
     sqlite3_close(session->db);
+    session->db = NULL;
+}
+
+static void close_session(struct fb_session *session) {
+    if (session == NULL)
+        return;
+    disconnect(session);
     fb_buf_free(&session->text);
     fb_buf_free(&session->kept);
     fb_buf_free(&session->rendered);
     fb_mem_free(session);
 }
 
-static fb_status open_session(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session,
-                              fb_err *reterr) {
+static fb_status connect_session(struct fb_session *session, fb_err *reterr) {
     /* Foreign keys are checked as the schema says; WAL is a property of the file and stays. */
     static const char for_writing[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON";
     static const char for_reading[] = "PRAGMA query_only=ON";
-    const char *settings = is_writer ? for_writing : for_reading;
+    const char *settings = session->is_writer ? for_writing : for_reading;
+    fb_status status = connect_to(session->driver, &session->db, reterr);
+    if (status != FB_OK)
+        return status;
+    sqlite3_busy_handler(session->db, on_busy, session);
+    sqlite3_progress_handler(session->db, FB_SQLITE_PROGRESS_STEPS, on_progress, session);
+    if (sqlite3_db_readonly(session->db, "main"))
+        settings = for_reading; /* a file we may not change serves reading keyspaces; a write says why it cannot be */
+    int rc = sqlite3_exec(session->db, settings, NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        return FB_OK;
+    status = rc == SQLITE_NOMEM ? FB_NOMEM : FB_DOWN;
+    fb_fail(reterr, status, "cannot prepare '%s': %s", session->driver->path, sqlite3_errmsg(session->db));
+    disconnect(session);
+    return status;
+}
+
+static void start_clock(struct fb_session *session) {
+    fb_span timeout = session->is_writer ? session->driver->write_timeout : session->driver->read_timeout;
+    session->deadline = fb_after(fb_clock_now(), timeout);
+    session->timeout_ms = fb_span_ms(timeout);
+}
+
+static fb_status open_session(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session,
+                              fb_err *reterr) {
     struct fb_session *session = fb_mem_calloc(1, sizeof *session);
     if (session == NULL)
         return fb_fail(reterr, FB_NOMEM, "out of memory");
     session->driver = driver;
-    fb_status status = connect_to(driver, &session->db, reterr);
-    if (status == FB_OK) {
-        sqlite3_busy_handler(session->db, on_busy, session);
-        sqlite3_progress_handler(session->db, FB_SQLITE_PROGRESS_STEPS, on_progress, session);
-        fb_sqlite_start_clock(session, is_writer ? driver->write_timeout : driver->read_timeout);
-        if (sqlite3_db_readonly(session->db, "main"))
-            settings =
-                for_reading; /* a file we may not change serves reading keyspaces; a write says why it cannot be */
-        int rc = sqlite3_exec(session->db, settings, NULL, NULL, NULL);
-        if (rc != SQLITE_OK) {
-            status = rc == SQLITE_NOMEM ? FB_NOMEM : FB_DOWN;
-            fb_fail(reterr, status, "cannot prepare '%s': %s", driver->path, sqlite3_errmsg(session->db));
-        }
-    }
+    session->is_writer = is_writer;
+    start_clock(session);
+    fb_status status = connect_session(session, reterr);
     if (status != FB_OK) {
         close_session(session);
         return status;
@@ -147,9 +178,15 @@ static fb_status open_session(struct fb_driver *driver, bool is_writer, struct f
     return FB_OK;
 }
 
-void fb_sqlite_start_clock(struct fb_session *session, fb_span timeout) {
-    session->deadline = fb_after(fb_clock_now(), timeout);
-    session->timeout_ms = fb_span_ms(timeout);
+fb_status fb_sqlite_begin_call(struct fb_session *session, fb_err *err) {
+    int has_moved = 0;
+    start_clock(session);
+    fb_clock_sleep(session->driver->added_latency);
+    if (session->db != NULL)
+        (void)sqlite3_file_control(session->db, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved);
+    if (has_moved)
+        disconnect(session);
+    return session->db != NULL ? FB_OK : connect_session(session, err);
 }
 
 /* ---- statements ---- */
@@ -280,6 +317,7 @@ const struct fb_driver_ops fb_driver_sqlite = {
     .close = close_driver,
     .bind = fb_sqlite_bind_keyspace,
     .unbind = fb_sqlite_unbind,
+    .shared_table = fb_sqlite_shared_table,
     .plan = plan,
     .plan_free = fb_plan_free,
     .session_open = open_session,

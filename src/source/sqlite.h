@@ -14,6 +14,7 @@
 #define FB_SOURCE_SQLITE_H
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #include "rows/mapping.h"
 #include "rows/plan.h"
@@ -22,12 +23,15 @@
 enum {
     FB_SQLITE_STATEMENTS_MAX = 64,   /* prepared per session; more shapes of writes than that are prepared again */
     FB_SQLITE_PROGRESS_STEPS = 4000, /* virtual machine steps between two looks at the clock: some 100 µs */
+    FB_SQLITE_TABLES_MAX = 16,       /* of one keyspace */
     FB_SQLITE_READ_TIMEOUT_MS = 2000,
     FB_SQLITE_WRITE_TIMEOUT_MS = 3000,
 };
 
 struct fb_driver {
     char *path;
+    dev_t device; /* of the file, with its inode: what makes two sources one database */
+    ino_t inode;
     fb_span read_timeout, write_timeout, added_latency;
     sqlite3 *catalogue; /* for bind alone, which is never called from two threads */
 };
@@ -50,11 +54,15 @@ struct fb_binding {
     char **defaults;  /* their default expressions, "NULL" where there is none */
     int key_columns[FB_PATTERN_PARAMS_MAX]; /* of the parameters, in their order */
     struct fb_sql load, del, store;         /* store: explicit SQL only */
+    const struct fb_driver *driver;
+    char *tables[FB_SQLITE_TABLES_MAX];     /* it reads or writes */
+    unsigned ntables;
 };
 
 struct fb_session {
     struct fb_driver *driver;
-    sqlite3 *db;
+    bool is_writer;
+    sqlite3 *db;             /* NULL after the file was lost and could not be opened again */
     fb_instant deadline;     /* of the call under way */
     int64_t timeout_ms;      /* for messages */
     struct fb_sqlite_cached {
@@ -71,6 +79,10 @@ struct fb_session {
 
 /* ---- sqlite.c: sessions ---- */
 
+/* Begin a call: its deadline, and the right file. A file that was replaced or removed while it was open would take
+ * writes that nobody sees again: it is opened anew. FB_OK or FB_DOWN. */
+fb_status fb_sqlite_begin_call(struct fb_session *session, fb_err *err);
+
 /* The prepared statement for a text, from the session's store of them. SQLite's result code. */
 int fb_sqlite_statement(struct fb_session *session, const char *text, sqlite3_stmt **ret_stmt);
 /* Give a statement back: nothing bound stays borrowed. */
@@ -82,7 +94,6 @@ int fb_sqlite_bind(sqlite3_stmt *stmt, int index, const struct fb_datum *datum);
 void fb_sqlite_roll_back(struct fb_session *session);
 /* A failed call as a status, with the database's message. */
 fb_status fb_sqlite_fail(const struct fb_session *session, int rc, fb_err *err);
-void fb_sqlite_start_clock(struct fb_session *session, fb_span timeout);
 /* The error's text as a value, or NULL when there is no memory left even for that. */
 struct fb_value *fb_sqlite_error_value(const fb_err *err);
 
@@ -91,6 +102,7 @@ struct fb_value *fb_sqlite_error_value(const fb_err *err);
 fb_status fb_sqlite_bind_keyspace(struct fb_driver *driver, const fb_keyspace_options *options,
                                   struct fb_binding **ret_binding, char **ret_pattern, fb_err *reterr);
 void fb_sqlite_unbind(struct fb_binding *binding);
+const char *fb_sqlite_shared_table(const struct fb_binding *a, const struct fb_binding *b);
 
 /* ---- sqlite_sql.c: text is appended to `out`, which ends with NUL when FB_OK is returned ---- */
 

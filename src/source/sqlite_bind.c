@@ -71,6 +71,29 @@ struct fb_pattern_part *fb_sqlite_param(struct fb_mapping *m, unsigned param) {
     return NULL;
 }
 
+/* ---- tables ---- */
+
+fb_status fb_sqlite_note_table(struct fb_sqlite_bind *bind, const char *name) {
+    struct fb_binding *b = bind->b;
+    for (unsigned i = 0; i < b->ntables; i++)
+        if (sqlite3_stricmp(b->tables[i], name) == 0)
+            return FB_OK;
+    if (b->ntables == FB_SQLITE_TABLES_MAX)
+        return fb_sqlite_refuse(bind, "it uses more than %d tables", FB_SQLITE_TABLES_MAX);
+    b->tables[b->ntables] = fb_mem_strdup(name);
+    return b->tables[b->ntables++] != NULL ? FB_OK : fb_sqlite_no_memory(bind);
+}
+
+const char *fb_sqlite_shared_table(const struct fb_binding *a, const struct fb_binding *b) {
+    if (a->driver->device != b->driver->device || a->driver->inode != b->driver->inode)
+        return NULL;
+    for (unsigned i = 0; i < a->ntables; i++)
+        for (unsigned k = 0; k < b->ntables; k++)
+            if (sqlite3_stricmp(a->tables[i], b->tables[k]) == 0)
+                return a->tables[i];
+    return NULL;
+}
+
 /* ---- bind ---- */
 
 static void free_texts(char **texts) {
@@ -92,6 +115,8 @@ void fb_sqlite_unbind(struct fb_binding *binding) {
     free_sql(&binding->load);
     free_sql(&binding->del);
     free_sql(&binding->store);
+    for (unsigned i = 0; i < binding->ntables; i++)
+        fb_mem_free(binding->tables[i]);
     fb_mem_free(binding->table);
     fb_mapping_finish(&binding->mapping);
     fb_mem_free(binding);
@@ -99,6 +124,7 @@ void fb_sqlite_unbind(struct fb_binding *binding) {
 
 static fb_status prepare_binding(struct fb_sqlite_bind *bind) {
     struct fb_binding *b = bind->b;
+    b->driver = bind->driver;
     bind->m->name = fb_mem_strdup(bind->options->pattern);
     bind->m->columns = fb_mem_calloc(FB_COLUMNS_MAX, sizeof *bind->m->columns);
     b->quoted = fb_mem_calloc(FB_COLUMNS_MAX, sizeof *b->quoted);

@@ -18,6 +18,8 @@ fb_status fb_sqlite_no_memory(struct fb_sqlite_bind *bind);
 /* What the catalogue's connection says went wrong: FB_CONFIG or FB_NOMEM. */
 fb_status fb_sqlite_db_error(struct fb_sqlite_bind *bind);
 
+/* Note a table that the keyspace reads or writes; a second note of the same one is ignored. */
+fb_status fb_sqlite_note_table(struct fb_sqlite_bind *bind, const char *name);
 /* Is `part` anywhere in the text, letter case aside? */
 bool fb_sqlite_contains(const char *text, const char *part);
 struct fb_pattern_part *fb_sqlite_param(struct fb_mapping *m, unsigned param);

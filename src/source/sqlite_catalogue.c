@@ -293,6 +293,8 @@ fb_status fb_sqlite_bind_table(struct fb_sqlite_bind *bind) {
         status = find_key_columns(bind, table);
     for (unsigned i = 0; status == FB_OK && i < bind->m->pattern.nparams; i++)
         status = check_key_column(bind, table, i);
+    if (status == FB_OK)
+        status = fb_sqlite_note_table(bind, table);
     if (status == FB_OK && (bind->b->table = fb_sqlite_quote(table)) == NULL)
         status = fb_sqlite_no_memory(bind);
     if (status == FB_OK)

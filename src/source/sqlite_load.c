@@ -63,7 +63,7 @@ fb_status fb_sqlite_find_row(struct fb_session *session, const struct fb_binding
     else if (read_row(stmt, m->ncolumns, ret_row) != FB_OK)
         status = fb_fail(err, FB_NOMEM, "out of memory");
     else if (!fb_mapping_row_is_key(m, ret_row, key))
-        status = FB_NOTFOUND;
+        status = FB_NOTFOUND; /* alike in SQLite's eyes only: another key */
     if (status != FB_OK)
         fb_sqlite_release(stmt);
     else
@@ -127,14 +127,16 @@ static void answer(struct fb_load_item *item, fb_status status, const fb_err *er
 
 void fb_sqlite_load(struct fb_session *session, struct fb_load_item *items, size_t n) {
     fb_err err;
-    fb_sqlite_start_clock(session, session->driver->read_timeout);
-    fb_clock_sleep(session->driver->added_latency);
     for (size_t i = 0; i < n; i++)
         items[i].value = NULL;
-    fb_sqlite_roll_back(session);
-    int rc = fb_sqlite_run(session, "BEGIN");
-    if (rc != SQLITE_OK) {
-        fb_status status = fb_sqlite_fail(session, rc, &err);
+    fb_status status = fb_sqlite_begin_call(session, &err);
+    if (status == FB_OK) {
+        fb_sqlite_roll_back(session);
+        int rc = fb_sqlite_run(session, "BEGIN");
+        if (rc != SQLITE_OK)
+            status = fb_sqlite_fail(session, rc, &err);
+    }
+    if (status != FB_OK) {
         for (size_t i = 0; i < n; i++)
             answer(&items[i], status, &err);
         return;

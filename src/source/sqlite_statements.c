@@ -8,11 +8,38 @@
 #include "base/mem.h"
 #include "rows/names.h"
 
+struct watch {
+    struct fb_sqlite_bind *bind;
+    fb_status status;
+};
+
+/* SQLite asks for leave for everything a statement does, triggers and views included: that names its tables. */
+static int note_access(void *user, int action, const char *name, const char *column, const char *database,
+                       const char *inside) {
+    struct watch *watch = user;
+    (void)column;
+    (void)database;
+    (void)inside;
+    bool is_access =
+        action == SQLITE_READ || action == SQLITE_INSERT || action == SQLITE_UPDATE || action == SQLITE_DELETE;
+    if (is_access && name != NULL && strncmp(name, "sqlite_", 7) != 0 && watch->status == FB_OK)
+        watch->status = fb_sqlite_note_table(watch->bind, name);
+    return SQLITE_OK;
+}
+
 static fb_status prepare(struct fb_sqlite_bind *bind, const char *what, const char *text, sqlite3_stmt **ret_stmt) {
     sqlite3 *db = bind->driver->catalogue;
     sqlite3_stmt *stmt = NULL, *second = NULL;
     const char *tail = NULL;
-    if (sqlite3_prepare_v2(db, text, -1, &stmt, &tail) != SQLITE_OK)
+    struct watch watch = {bind, FB_OK};
+    sqlite3_set_authorizer(db, note_access, &watch);
+    int rc = sqlite3_prepare_v2(db, text, -1, &stmt, &tail);
+    sqlite3_set_authorizer(db, NULL, NULL);
+    if (watch.status != FB_OK) {
+        sqlite3_finalize(stmt);
+        return watch.status;
+    }
+    if (rc != SQLITE_OK)
         return (sqlite3_errcode(db) & 0xff) == SQLITE_NOMEM ? fb_sqlite_no_memory(bind)
                                                            : fb_sqlite_refuse(bind, "%s: %s", what, sqlite3_errmsg(db));
     if (stmt == NULL)

@@ -84,12 +84,17 @@ static int64_t count_fields(const struct fb_plan *plan, bool exists, const struc
     return n;
 }
 
-/* Execute a statement whose parameters are bound; rows it may return (RETURNING) are passed over. */
+/* Execute a statement whose parameters are bound; rows it may return (RETURNING) are passed over. A statement that
+ * changed no row, because a trigger or its own conditions kept it from that, has written nothing, and nobody may be told
+ * that it has. */
 static fb_status execute(struct fb_session *session, sqlite3_stmt *stmt, int rc, fb_err *err) {
+    sqlite3_int64 before = sqlite3_total_changes64(session->db);
     while (rc == SQLITE_OK || rc == SQLITE_ROW)
         rc = sqlite3_step(stmt);
     fb_status status = rc == SQLITE_DONE ? FB_OK : fb_sqlite_fail(session, rc, err);
     fb_sqlite_release(stmt);
+    if (status == FB_OK && sqlite3_total_changes64(session->db) == before)
+        status = fb_fail(err, FB_CONFLICT, "the statement changed no row");
     return status;
 }
 
@@ -349,11 +354,15 @@ static bool store_together(struct fb_session *session, struct fb_store_group *co
 }
 
 void fb_sqlite_store(struct fb_session *session, struct fb_store_group *const *groups, size_t n) {
-    fb_sqlite_start_clock(session, session->driver->write_timeout);
-    fb_instant due = session->deadline;
-    fb_clock_sleep(session->driver->added_latency);
+    fb_err err;
     for (size_t i = 0; i < n; i++)
         clear_answers(groups[i]);
+    fb_status status = fb_sqlite_begin_call(session, &err);
+    for (size_t i = 0; i < n && status != FB_OK; i++)
+        refuse(groups[i], status, &err);
+    if (status != FB_OK)
+        return;
+    fb_instant due = session->deadline;
     if (n > 1 && store_together(session, groups, n))
         return;
     session->deadline = due;
