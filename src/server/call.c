@@ -296,13 +296,29 @@ bool fb_call_integer(struct fb_call *call, fb_bytes text, int64_t *ret_number) {
 
 /* ---- errors ----------------------------------------------------------------------------------------------------- */
 
+/* The words are constants of the program, so comparing and keeping the pointers' texts is enough. */
+static void count_error(struct fb_call *call, const char *word) {
+    struct fb_server *server = fb_call_server(call);
+    fb_count(&fb_call_loop(call)->counters.errors, 1);
+    fb_lock_acquire(&server->lock);
+    for (size_t i = 0; i < FB_ERROR_WORDS_MAX; i++) {
+        if (server->errors[i].word == NULL)
+            server->errors[i].word = word;
+        if (strcmp(server->errors[i].word, word) == 0) {
+            server->errors[i].count++;
+            break;
+        }
+    }
+    fb_lock_release(&server->lock);
+}
+
 void fb_call_error(struct fb_call *call, const char *word, const char *format, ...) {
     char text[FB_ERR_TEXT_MAX + SHOWN_KEY_MAX];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fb_count(&fb_call_loop(call)->counters.errors, 1);
+    count_error(call, word);
     fb_resp_write_error(call->out, word, text);
 }
 

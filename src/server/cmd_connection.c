@@ -20,9 +20,11 @@ static bool log_in(struct fb_call *call, fb_bytes user, fb_bytes given) {
     const char *password = fb_call_server(call)->options.password;
     if (password != NULL && (!fb_is_word(user, "default") || !is_password(given, password))) {
         fb_call_error(call, "WRONGPASS", "invalid username-password pair or user is disabled.");
+        session_of(call)->is_closing |= ++session_of(call)->wrong_passwords >= FB_WRONG_PASSWORDS_MAX;
         return false;
     }
     session_of(call)->is_authenticated = true;
+    session_of(call)->wrong_passwords = 0;
     return true;
 }
 

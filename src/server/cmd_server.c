@@ -119,6 +119,7 @@ void fb_cmd_config_resetstat(struct fb_call *call) {
     fb_server_totals(server, &now);
     fb_lock_acquire(&server->lock);
     server->baseline = now;
+    memset(server->errors, 0, sizeof server->errors);
     fb_lock_release(&server->lock);
     fb_resp_write_simple(call->out, "OK");
 }

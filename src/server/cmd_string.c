@@ -170,11 +170,11 @@ void fb_cmd_set(struct fb_call *call) {
     for (size_t i = 3; i < call->argc; i++) {
         fb_bytes word = call->argv[i];
         const struct fb_life_unit *unit = fb_life_unit(word);
-        unsigned flag = fb_is_word(word, "nx") ? FB_COND_ABSENT : fb_is_word(word, "xx") ? FB_COND_PRESENT
-                        : fb_is_word(word, "get") ? FB_WANT_OLD : 0;
         bool keeps_life = fb_is_word(word, "keepttl");
+        unsigned flag = fb_is_word(word, "nx") ? FB_COND_ABSENT : fb_is_word(word, "xx") ? FB_COND_PRESENT
+                        : fb_is_word(word, "get") ? FB_WANT_OLD : keeps_life ? FB_KEEP_LIFE : 0;
         flags |= flag;
-        if ((flag == 0 && unit == NULL && !keeps_life) || ((unit != NULL || keeps_life) && has_life) ||
+        if ((flag == 0 && unit == NULL) || ((unit != NULL || keeps_life) && has_life) ||
             (unit != NULL && i + 1 == call->argc) ||
             (flags & (FB_COND_ABSENT | FB_COND_PRESENT)) == (FB_COND_ABSENT | FB_COND_PRESENT)) {
             fb_call_syntax_error(call);
@@ -286,6 +286,7 @@ static void prepare_second(const struct fb_call *call, size_t i, fb_op *op) {
     (void)i;
     op->kind = (fb_op_kind)call->number[1];
     op->key = call->argv[1];
+    op->life_ms = call->number[0]; /* of EXPIRE */
 }
 
 static void finish_first(struct fb_call *call, struct fb_part *part, size_t n) {
@@ -301,7 +302,6 @@ static void finish_first(struct fb_call *call, struct fb_part *part, size_t n) {
 static void prepare_first(const struct fb_call *call, size_t i, fb_op *op) {
     (void)i;
     op->key = call->argv[1];
-    op->life_ms = call->number[0];
 }
 
 static void read_then(struct fb_call *call, int64_t life_ms, fb_op_kind second) {
@@ -322,7 +322,7 @@ void fb_cmd_getex(struct fb_call *call) {
     if (call->argc > 2 && !persists && (unit == NULL || call->argc != 4))
         fb_call_syntax_error(call);
     else if (unit == NULL || fb_call_life(call, unit, call->argv[3], &life_ms))
-        read_then(call, life_ms, persists ? FB_OP_PERSIST : FB_OP_READ);
+        read_then(call, life_ms, persists ? FB_OP_PERSIST : unit != NULL ? FB_OP_EXPIRE : FB_OP_READ);
 }
 
 /* ---- adding: at the source, so that two servers do not lose each other's ---------------------------------------- */

@@ -156,6 +156,14 @@ static void add_cpu(const struct info *info) {
     add(info, "used_cpu_user:%ld.%06ld", (long)usage.ru_utime.tv_sec, (long)usage.ru_utime.tv_usec);
 }
 
+static void add_errors(const struct info *info) {
+    struct fb_server *server = info->server;
+    fb_lock_acquire(&server->lock);
+    for (size_t i = 0; i < FB_ERROR_WORDS_MAX && server->errors[i].word != NULL; i++)
+        add(info, "errorstat_%s:count=%" PRIu64, server->errors[i].word, server->errors[i].count);
+    fb_lock_release(&server->lock);
+}
+
 static void add_nothing(const struct info *info) { (void)info; }
 static void add_cluster(const struct info *info) { add(info, "cluster_enabled:0"); }
 
@@ -232,6 +240,7 @@ static const struct section {
     {"replication", "Replication", add_replication},
     {"cpu", "CPU", add_cpu},
     {"modules", "Modules", add_nothing},
+    {"errorstats", "Errorstats", add_errors},
     {"cluster", "Cluster", add_cluster},
     {"keyspace", "Keyspace", add_keyspace},
     {"forebay", "Forebay", add_forebay},

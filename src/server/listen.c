@@ -32,8 +32,12 @@ static fb_status fail_listen(fb_err *reterr, const char *address, int number) {
 
 /* ---- unix sockets ----------------------------------------------------------------------------------------------- */
 
-/* A socket file that nobody answers on is left over from a process that was killed. */
+/* A socket that nobody answers on is left over from a process that was killed. Any other file is somebody's, however
+ * its name came into the configuration: bind says that the address is in use. */
 static bool is_stale(const struct sockaddr_un *address) {
+    struct stat file;
+    if (lstat(address->sun_path, &file) != 0 || !S_ISSOCK(file.st_mode))
+        return false;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
@@ -67,7 +71,12 @@ static fb_status listen_unix(struct fb_server *server, const char *text, fb_err 
         close(fd);
         return fail_listen(reterr, text, number);
     }
-    memcpy(add(server, fd)->path, path, strlen(path) + 1);
+    struct stat file;
+    struct fb_listener *listener = add(server, fd);
+    if (lstat(path, &file) == 0) {
+        memcpy(listener->path, path, strlen(path) + 1);
+        listener->inode = file.st_ino;
+    }
     return FB_OK;
 }
 
@@ -173,8 +182,10 @@ fb_status fb_listeners_open(struct fb_server *server, fb_err *reterr) {
 void fb_listeners_close(struct fb_server *server) {
     for (unsigned i = 0; i < server->nlisteners; i++) {
         close(server->listeners[i].fd);
-        if (server->listeners[i].path[0] != '\0')
-            (void)unlink(server->listeners[i].path);
+        struct stat file; /* ours still, or put there by another process meanwhile? */
+        const struct fb_listener *listener = &server->listeners[i];
+        if (listener->path[0] != '\0' && lstat(listener->path, &file) == 0 && file.st_ino == listener->inode)
+            (void)unlink(listener->path);
     }
     server->nlisteners = 0;
 }

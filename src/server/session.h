@@ -26,6 +26,7 @@ enum {
     FB_STRANGER_SECONDS = 5,        /* the same before AUTH */
     FB_STRANGER_IDLE_SECONDS = 30,  /* saying nothing before AUTH */
     FB_LINGER_SECONDS = 2,          /* for the other side to read our last words */
+    FB_WRONG_PASSWORDS_MAX = 5,     /* then the connection is closed: guessing costs a new one each time */
     FB_STRANGER_QUERY = 64 * 1024,  /* buffered bytes before AUTH, in */
     FB_STRANGER_OUTPUT = 64 * 1024, /* and out */
 };
@@ -65,6 +66,7 @@ struct fb_session {
     bool is_draining;           /* we read no more; the server is stopping */
     bool is_dead;
     enum fb_reply_mode reply_mode;
+    unsigned wrong_passwords;   /* since the last right one */
     unsigned db;
     uint32_t quiet_since;       /* tick; lingering, or a stranger's silence */
 

@@ -16,6 +16,7 @@ enum {
     FB_DATABASES = 16,
     FB_OPERATIONS_MAX = 8192, /* under way in all loops together: below the queue in front of a source (10,000), so
                                * that a rush of misses makes connections wait instead of being refused */
+    FB_ERROR_WORDS_MAX = 32, /* different first words of errors; Forebay has fewer */
     FB_ADDRESS_MAX = 120, /* "[address%zone]:port" or the path of a unix socket */
 };
 
@@ -45,6 +46,7 @@ struct fb_listener {
     int fd;
     unsigned port;       /* 0: a unix socket */
     char path[108];      /* of a unix socket, to be removed at the end */
+    ino_t inode;         /* of that socket */
     struct fb_server *server;
     uv_poll_t poll;      /* the acceptor's */
 };
@@ -81,6 +83,7 @@ struct fb_server {
     struct fb_totals baseline;   /* taken off by CONFIG RESETSTAT */
     struct fb_totals last;       /* a second ago, for the instantaneous figures */
     uint64_t ops_per_second, in_per_second, out_per_second;
+    struct { const char *word; uint64_t count; } errors[FB_ERROR_WORDS_MAX]; /* since RESETSTAT; NULL ends */
 };
 
 /* The sums since the start (not since RESETSTAT). */

@@ -456,6 +456,7 @@ static void info_has_what_tools_look_for_and_counts_right(void **state) {
     assert_int_equal(figure("INFO stats\r\n", "keyspace_hits"), 1);
     assert_int_equal(figure("INFO stats\r\n", "keyspace_misses"), 2);
     assert_int_equal(figure("INFO stats\r\n", "total_error_replies"), 1);
+    assert_true(is_text(ask("INFO errorstats\r\n"), "# Errorstats\r\nerrorstat_ERR:count=1\r\n"));
     assert_int_equal(figure("INFO everything\r\n", "connected_clients"), 1);
     long long before = figure("INFO all\r\n", "total_commands_processed");
     assert_int_equal(figure("INFO default\r\n", "total_commands_processed"), before + 1);
@@ -468,6 +469,7 @@ static void info_has_what_tools_look_for_and_counts_right(void **state) {
     exchange(fd, "CONFIG RESETSTAT\r\n", "+OK\r\n");
     assert_int_equal(figure("INFO stats\r\n", "keyspace_hits"), 0);
     assert_int_equal(figure("INFO stats\r\n", "total_error_replies"), 0);
+    assert_true(is_text(ask("INFO errorstats\r\n"), "# Errorstats\r\n"));
 }
 
 /* ---- the state of a connection ---------------------------------------------------------------------------------- */

@@ -214,6 +214,8 @@ static void nothing_is_answered_before_the_password(void **state) {
     exchange(fd, "AUTH secretx\r\n", wrong);
     exchange(fd, "AUTH secretsecret\r\n", wrong);
     exchange(fd, "AUTH \"\"\r\n", wrong);
+    assert_ends(fd); /* five are enough */
+    fd = dial(&w);
     exchange(fd, "AUTH somebody secret\r\n", wrong);
     exchange(fd, "GET s:1\r\n", needed);
     exchange(fd, "HELLO 3 AUTH default nope\r\n", wrong);
