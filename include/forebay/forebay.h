@@ -273,6 +273,7 @@ enum fb_op_flags {
     FB_EXPIRE_XX = 1 << 6,         /* only if it has */
     FB_EXPIRE_GT = 1 << 7,         /* only if the new life is longer */
     FB_EXPIRE_LT = 1 << 8,         /* only if the new life is shorter */
+    FB_KEEP_LIFE = 1 << 9,         /* SET: what EXPIRE left of the copy's life stays */
 };
 
 typedef struct fb_op {

@@ -18,6 +18,7 @@ struct txn_key {
     fb_bytes key;
     size_t last_item;       /* the last write of this key in the group: its answer is the state of the key */
     uint32_t cap_ms;        /* life given with that write */
+    bool keeps_life;        /* or what is left of the one that EXPIRE gave */
 };
 
 struct fb_txn {
@@ -109,9 +110,20 @@ static void count(struct fb_cache *cache, uint64_t hash, uint16_t keyspace, size
     fb_lock_release(&shard->lock);
 }
 
+/* A write can be ignored when nothing but "done" is to be answered. INCR, SET … NX and GETSET ask for more, and a lock
+ * taken by SET … NX that nobody took would be worse than an error. */
+static bool is_ignorable(const fb_op *op) {
+    unsigned asks = FB_COND_ABSENT | FB_COND_PRESENT | FB_COND_FIELD_ABSENT | FB_WANT_OLD;
+    return op->kind != FB_OP_ADD && (op->flags & asks) == 0;
+}
+
 static fb_status may_write(const struct fb_keyspace *keyspace, const fb_op *op, fb_err *reterr) {
-    if (op->kind != FB_OP_DELETE && keyspace->on_set == FB_ON_SET_IGNORE)
+    if (op->kind != FB_OP_DELETE && keyspace->on_set == FB_ON_SET_IGNORE && is_ignorable(op))
         return FB_IGNORED;
+    if (op->kind != FB_OP_DELETE && keyspace->on_set == FB_ON_SET_IGNORE)
+        return fb_fail(reterr, FB_READONLY,
+                       "keyspace '%s' ignores writes (on_set: ignore), and this one asks for an answer",
+                       keyspace->options.pattern);
     if (keyspace->options.write == FB_WRITE_OFF)
         return fb_fail(reterr, FB_READONLY,
                        "keyspace '%s' is read-only (write: off); set write: write-through to write rows",
@@ -146,7 +158,8 @@ static fb_status add_item(struct fb_txn *txn, const fb_op *op, fb_bytes key, fb_
     txn->item_keyspaces[i] = keyspace;
     int64_t cap = op->life_ms > UINT32_MAX ? UINT32_MAX : op->life_ms;
     txn->keys[txn->nkeys++] = (struct txn_key){
-        .keyspace = keyspace, .hash = hash, .key = key, .last_item = i, .cap_ms = cap > 0 ? (uint32_t)cap : 0};
+        .keyspace = keyspace, .hash = hash, .key = key, .last_item = i, .cap_ms = cap > 0 ? (uint32_t)cap : 0,
+        .keeps_life = (op->flags & FB_KEEP_LIFE) != 0};
     return FB_OK;
 }
 
@@ -291,6 +304,15 @@ static void send(struct fb_txn *txn) {
         give_up(txn, FB_BUSY);
 }
 
+/* With the shard's lock held, before the copy is hidden. 0 where EXPIRE had not shortened it. */
+static uint32_t cap_left(struct fb_shard *core, const struct txn_key *key, fb_instant now) {
+    struct fb_stamp stamp;
+    if (fb_shard_look(core, key->hash, key->key, now, &stamp) != FB_OK || stamp.cap_ms == 0)
+        return 0;
+    int64_t ms = fb_span_ms(fb_since(fb_after(stamp.birth, fb_ms(stamp.cap_ms)), now));
+    return ms > 0 ? (uint32_t)ms : 1;
+}
+
 /* Begin the keys that are left; stops where one has to wait, and goes on from fb_txn_granted. */
 static void advance(struct fb_txn *txn) {
     struct fb_cache *cache = txn->cache;
@@ -300,8 +322,11 @@ static void advance(struct fb_txn *txn) {
         struct fb_effects fx;
         fb_effects_init(&fx);
         fb_lock_acquire(&shard->lock);
-        fb_status status = fb_shard_begin(shard->core, key->hash, key->key, key->keyspace->id, &key->writer.core,
-                                          fb_clock_now(), &fx);
+        fb_instant now = fb_clock_now();
+        if (key->keeps_life)
+            key->cap_ms = cap_left(shard->core, key, now);
+        fb_status status = fb_shard_begin(shard->core, key->hash, key->key, key->keyspace->id, &key->writer.core, now,
+                                          &fx);
         if (status == FB_OK)
             txn->granted++;
         fb_lock_release(&shard->lock);

@@ -65,7 +65,7 @@ static void unbind(struct fb_binding *binding) { fb_mem_free(binding); }
 
 static fb_status may_plan(const struct fb_binding *binding, const fb_op *op, fb_err *reterr) {
     const fb_callbacks *callbacks = &binding->driver->callbacks;
-    if (op->flags != 0)
+    if ((op->flags & ~(unsigned)FB_KEEP_LIFE) != 0)
         return fb_fail(reterr, FB_UNSUPPORTED, "a source made of functions knows no conditions and no old values");
     if (op->kind == FB_OP_DELETE)
         return callbacks->del != NULL ? FB_OK
