@@ -49,7 +49,8 @@ static void lib_shutdown(void *arg) { (void)arg; }
 static _Atomic int fail_wal_syncs, fail_wal_writes;
 static sqlite3_vfs vfs, *real_vfs;
 static sqlite3_io_methods wal_methods;
-static const sqlite3_io_methods *real_methods;
+static const sqlite3_io_methods *real_methods; /* those of the default layer are the same for every log */
+static pthread_mutex_t first_open = PTHREAD_MUTEX_INITIALIZER;
 
 static int wal_sync(sqlite3_file *f, int flags) {
     return fail_wal_syncs ? SQLITE_IOERR_FSYNC : real_methods->xSync(f, flags);
@@ -61,10 +62,14 @@ static int vfs_open(sqlite3_vfs *self, const char *name, sqlite3_file *f, int fl
     (void)self;
     int rc = real_vfs->xOpen(real_vfs, name, f, flags, out_flags);
     if (rc == SQLITE_OK && (flags & SQLITE_OPEN_WAL)) {
-        real_methods = f->pMethods;
-        wal_methods = *f->pMethods;
-        wal_methods.xSync = wal_sync;
-        wal_methods.xWrite = wal_write;
+        pthread_mutex_lock(&first_open);
+        if (real_methods == NULL) {
+            real_methods = f->pMethods;
+            wal_methods = *f->pMethods;
+            wal_methods.xSync = wal_sync;
+            wal_methods.xWrite = wal_write;
+        }
+        pthread_mutex_unlock(&first_open);
         f->pMethods = &wal_methods;
     }
     return rc;
