@@ -43,6 +43,7 @@ struct fb_wait *fb_wait_free(struct fb_wait *wait) {
         return NULL;
     for (size_t i = 0; i < wait->nparts; i++)
         fb_buf_free(&wait->parts[i].bytes);
+    atomic_fetch_sub(&wait->inbox->held, atomic_load(&wait->held));
     fb_buf_free(&wait->reply.buf);
     fb_buf_free(&wait->after.buf);
     fb_mem_free(wait->args);
@@ -73,7 +74,20 @@ static bool keep_args(struct fb_wait *wait) {
 
 /* ---- parts ------------------------------------------------------------------------------------------------------ */
 
+/* Values that wait for the rest of their command are memory nobody else counts: one command may hold as much as a
+ * connection may have unsent, and all of a loop some times that. */
+static bool may_hold(struct fb_wait *wait, size_t len) {
+    struct fb_inbox *inbox = wait->inbox;
+    size_t own = atomic_fetch_add(&wait->held, len) + len, all = atomic_fetch_add(&inbox->held, len) + len;
+    if (own <= inbox->held_max && all <= FB_HELD_COMMANDS * inbox->held_max)
+        return true;
+    atomic_fetch_sub(&wait->held, len);
+    atomic_fetch_sub(&inbox->held, len);
+    return false;
+}
+
 static void note_result(struct fb_part *part, const fb_result *result) {
+    static const char too_much[] = "the reply would be longer than output_buffer_max allows; ask for less at a time";
     fb_bytes bytes = part->wants_old ? result->old : result->value;
     part->status = result->status;
     part->number = result->number;
@@ -81,6 +95,10 @@ static void note_result(struct fb_part *part, const fb_result *result) {
     part->bytes.len = 0;
     if (result->status < 0)
         bytes = FB_STR(result->err.text);
+    if (!may_hold(part->wait, bytes.len)) {
+        part->status = FB_INVALID;
+        bytes = FB_STR(too_much); /* not counted: it is what makes it stop */
+    }
     if (fb_buf_append(&part->bytes, bytes.data, bytes.len) != FB_OK)
         part->status = FB_NOMEM;
 }

@@ -14,6 +14,7 @@
 
 #include "server/session.h"
 
+enum { FB_HELD_COMMANDS = 8 }; /* largest commands whose values one loop may hold at a time */
 enum { FB_BATCH_MAX = 1024 }; /* operations of one request under way together; below the queues of the sources */
 
 struct fb_call;
@@ -119,6 +120,7 @@ struct fb_wait {
     fb_bytes *args;                /* own copy of argv with its bytes, or NULL */
     size_t nparts, next;           /* parts in all; the first not yet submitted */
     size_t batch;                  /* parts of this batch, as counted in loop->operations */
+    _Atomic size_t held;           /* bytes in the parts */
     _Atomic size_t left;           /* parts of this batch under way, and one for the submitter */
     struct fb_part parts[];
 };

@@ -85,17 +85,19 @@ void fb_cmd_client_reply(struct fb_call *call) {
 /* ---- the list --------------------------------------------------------------------------------------------------- */
 
 /* The caller holds the lock of the session's loop, unless it is its own. */
-static void append_line(fb_buf *out, const struct fb_session *s, int64_t now_us) {
+static void append_line(fb_buf *out, const struct fb_session *s, const struct fb_loop *asker, int64_t now_us) {
     const struct fb_command *command = atomic_load_explicit(&s->last_command, memory_order_relaxed);
     const char *parent = command != NULL && command->parent != NULL ? command->parent : NULL;
+    /* By the clock of the loop that asks: all loops count seconds, and another's is not ours to read. */
+    uint32_t last = atomic_load_explicit(&s->last_tick, memory_order_relaxed);
+    uint32_t idle = asker->tick > last ? asker->tick - last : 0;
     if (fb_buf_reserve(out, LINE_MAX_) != FB_OK)
         return;
     int n = snprintf(out->data + out->len, LINE_MAX_,
                      "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%u flags=N db=%u sub=0 psub=0 "
                      "multi=-1 cmd=%s%s%s user=default resp=%u lib-name=%s lib-ver=%s\n",
                      s->id, s->address, s->local_address, s->fd, s->name, (now_us - s->since_wall_us) / 1000000,
-                     s->loop->tick - atomic_load_explicit(&s->last_tick, memory_order_relaxed),
-                     atomic_load_explicit(&s->shown_db, memory_order_relaxed), parent != NULL ? parent : "",
+                     idle, atomic_load_explicit(&s->shown_db, memory_order_relaxed), parent != NULL ? parent : "",
                      parent != NULL ? "|" : "", command != NULL ? command->name : "NULL",
                      atomic_load_explicit(&s->shown_version, memory_order_relaxed), s->lib_name, s->lib_version);
     out->len += (size_t)n < LINE_MAX_ ? (size_t)n : LINE_MAX_ - 1;
@@ -103,7 +105,7 @@ static void append_line(fb_buf *out, const struct fb_session *s, int64_t now_us)
 
 void fb_cmd_client_info(struct fb_call *call) {
     fb_buf text = FB_BUF_INIT;
-    append_line(&text, call->session, fb_clock_wall_us());
+    append_line(&text, call->session, fb_call_loop(call), fb_clock_wall_us());
     fb_resp_write_verbatim(call->out, "txt", fb_bytes_of(text.data, text.len));
     fb_buf_free(&text);
 }
@@ -146,7 +148,7 @@ void fb_cmd_client_list(struct fb_call *call) {
         for (struct fb_link *link = loop->sessions.next; link != &loop->sessions; link = link->next) {
             const struct fb_session *session = fb_member_of(link, struct fb_session, link);
             if (is_wanted(call, session->id))
-                append_line(&text, session, now_us);
+                append_line(&text, session, fb_call_loop(call), now_us);
         }
         fb_lock_release(&loop->lock);
     }

@@ -3,13 +3,14 @@
 
 #include "base/mem.h"
 
-struct fb_inbox *fb_inbox_new(void) {
+struct fb_inbox *fb_inbox_new(size_t held_max) {
     struct fb_inbox *inbox = fb_mem_calloc(1, sizeof *inbox);
     if (inbox == NULL)
         return NULL;
     atomic_init(&inbox->refs, 1);
     fb_lock_init(&inbox->lock, FB_LOCK_LOOP);
     fb_list_init(&inbox->messages);
+    inbox->held_max = held_max;
     inbox->is_closed = true; /* until a loop has opened it */
     return inbox;
 }

@@ -246,7 +246,7 @@ fb_status fb_loop_start(struct fb_loop *loop, struct fb_server *server, unsigned
     fb_list_init(&loop->sessions);
     fb_lock_init(&loop->lock, FB_LOCK_LOOP);
     fb_rng_system(&loop->rng, sizeof loop->rng);
-    loop->inbox = fb_inbox_new();
+    loop->inbox = fb_inbox_new(server->options.output_buffer_max);
     loop->read_buffer = fb_mem_alloc(FB_READ_BUFFER);
     if (loop->inbox == NULL || loop->read_buffer == NULL) {
         finish(loop);
@@ -283,8 +283,9 @@ void fb_loop_stop(struct fb_loop *loop, int64_t drain_ms) {
     (void)fb_inbox_post(loop->inbox, &loop->stop.message);
 }
 
-void fb_loop_join(struct fb_loop *loop) {
-    uv_thread_join(&loop->thread);
+void fb_loop_join(struct fb_loop *loop) { uv_thread_join(&loop->thread); }
+
+void fb_loop_finish(struct fb_loop *loop) {
     uv_loop_close(&loop->uv);
     finish(loop);
 }

@@ -29,9 +29,11 @@ struct fb_inbox {
     struct fb_link messages; /* lock */
     bool is_closed;          /* lock */
     uv_async_t *wake;        /* lock; valid while not closed */
+    _Atomic size_t held;     /* bytes of values that wait for the rest of their command */
+    size_t held_max;         /* of one command */
 };
 
-struct fb_inbox *fb_inbox_new(void);
+struct fb_inbox *fb_inbox_new(size_t held_max);
 struct fb_inbox *fb_inbox_ref(struct fb_inbox *inbox);
 void fb_inbox_unref(struct fb_inbox *inbox);
 /* Any thread. False when the loop is gone: the message is still the caller's. */
@@ -106,6 +108,8 @@ fb_status fb_loop_start(struct fb_loop *loop, struct fb_server *server, unsigned
 /* Any thread: begin to stop; then wait for the end. */
 void fb_loop_stop(struct fb_loop *loop, int64_t drain_ms);
 void fb_loop_join(struct fb_loop *loop);
+/* After all loops have been joined: until then one may look at another's sessions (CLIENT LIST). */
+void fb_loop_finish(struct fb_loop *loop);
 
 /* Sessions by number. */
 fb_status fb_loop_add(struct fb_loop *loop, struct fb_session *session);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,6 +16,7 @@
 enum {
     THREADS_MAX = 256,
     CLIENTS_DEFAULT = 10000,
+    DESCRIPTORS_OTHER = 1024, /* loops, listeners, databases, files */
     ARGS_MAX = 65536,         /* an MGET of so many keys; their bytes are bounded by the query buffer */
     INLINE_MAX = 64 * 1024,
     STRANGER_ARGS_MAX = 10,   /* before AUTH */
@@ -75,6 +77,17 @@ static void set_defaults(struct fb_server *server) {
     server->limits[1] = (struct fb_resp_limits){ARGS_MAX, (size_t)o->bulk_max, INLINE_MAX, true};
 }
 
+/* A descriptor per client and some for everything else; as far as the system lets us. What is missing then is felt by
+ * the acceptor, which waits for one to become free. */
+static void raise_descriptors(const struct fb_server_options *options) {
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)options->clients_max + DESCRIPTORS_OTHER;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* ---- totals ----------------------------------------------------------------------------------------------------- */
 
 void fb_server_totals(struct fb_server *server, struct fb_totals *ret_totals) {
@@ -127,6 +140,7 @@ static fb_status start_loops(struct fb_server *server, fb_err *reterr) {
         while (i-- > 0) {
             fb_loop_stop(&server->loops[i], 0);
             fb_loop_join(&server->loops[i]);
+            fb_loop_finish(&server->loops[i]);
         }
         return status;
     }
@@ -138,6 +152,8 @@ static void stop_loops(struct fb_server *server, int64_t drain_ms) {
         fb_loop_stop(&server->loops[i], drain_ms);
     for (unsigned i = 0; i < server->nloops; i++)
         fb_loop_join(&server->loops[i]);
+    for (unsigned i = 0; i < server->nloops; i++)
+        fb_loop_finish(&server->loops[i]);
 }
 
 fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *options, struct fb_server **ret_server,
@@ -159,6 +175,7 @@ fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *optio
         return fb_fail(reterr, FB_NOMEM, "no memory for the options");
     }
     set_defaults(server);
+    raise_descriptors(&server->options);
     if ((status = fb_listeners_open(server, reterr)) != FB_OK || (status = start_loops(server, reterr)) != FB_OK) {
         free_server(server);
         return status;

@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -323,6 +324,12 @@ static void wait_for_events(struct fb_session *s) {
         uv_poll_stop(&s->poll);
 }
 
+/* Bytes that the kernel holds and that we shall not read. */
+static bool has_unread(const struct fb_session *s) {
+    int n = 0;
+    return ioctl(s->fd, FIONREAD, &n) == 0 && n > 0;
+}
+
 void fb_session_settle(struct fb_session *s) {
     if (!s->is_dead)
         send_out(s);
@@ -331,7 +338,8 @@ void fb_session_settle(struct fb_session *s) {
     if (s->is_closing && !s->is_dead && s->nwaits == 0 && unsent(s) == 0 && !s->is_lingering) {
         /* Closing with unread bytes makes the kernel throw away what the other side has not read yet, our last words
          * among it. So say that we are through and give it a moment. */
-        s->is_lingering = !s->has_ended && !s->is_draining && shutdown(s->fd, SHUT_WR) == 0;
+        bool may_linger = !s->has_ended && (!s->is_draining || has_unread(s));
+        s->is_lingering = may_linger && shutdown(s->fd, SHUT_WR) == 0;
         s->is_dead = !s->is_lingering;
         s->quiet_since = s->loop->tick;
     }
@@ -343,6 +351,8 @@ void fb_session_settle(struct fb_session *s) {
 }
 
 void fb_session_drain(struct fb_session *s) {
+    if (s->events & UV_READABLE) /* what has arrived before counts as under way */
+        read_some(s);
     s->is_draining = true;
     fb_session_settle(s);
 }
