@@ -73,13 +73,13 @@ static fb_status check_modes(const fb_keyspace_options *o, fb_err *reterr) {
     return fb_policy_check(&o->policy, reterr);
 }
 
-/* Two keyspaces that can hold the same row would need each other's fences: one per table, and statements of one's own
- * may look at a mapped table only where neither side writes. */
-static bool may_share(const struct fb_keyspace *a, const struct fb_keyspace *b) {
-    bool both_map = a->options.table != NULL && b->options.table != NULL;
-    bool one_writes = a->options.write != FB_WRITE_OFF || b->options.write != FB_WRITE_OFF;
-    return !both_map && !one_writes;
+/* A statement of one's own that only reads: a sum, a join. What it shows is derived, and lives its TTL whoever writes. */
+static bool is_view(const struct fb_keyspace *keyspace) {
+    return keyspace->options.table == NULL && keyspace->options.write == FB_WRITE_OFF;
 }
+
+/* Two keyspaces that can hold the same row would need each other's fences. */
+static bool may_share(const struct fb_keyspace *a, const struct fb_keyspace *b) { return is_view(a) || is_view(b); }
 
 static fb_status check_table(const struct fb_cache *cache, const struct fb_keyspace *keyspace, fb_err *reterr) {
     const struct fb_driver_ops *ops = keyspace->source->ops;
