@@ -530,11 +530,15 @@ static void stopping_answers_what_is_under_way(void **state) {
     pthread_t thread;
     start(&w, &options);
     double_hold(w.cache, true);
-    int busy = dial(&w), idle = dial(&w);
+    int busy = dial(&w), idle = dial(&w), late = dial(&w);
     exchange(idle, "PING\r\n", "+PONG\r\n");
+    exchange(late, "PING\r\n", "+PONG\r\n");
     say(busy, "GET s:1\r\nSET s:1 x\r\nGET s:1\r\n");
     double_wait_submitted(w.cache, 1);
+    say(late, "ECHO heard\r\n"); /* sent before the stop: answered, whether or not it has been read by then */
     pthread_create(&thread, NULL, stop_in_background, &w);
+    hear(late, "$5\r\nheard\r\n");
+    assert_ends(late);
     assert_ends(idle); /* so the server is stopping, and the busy one is still there */
     double_hold(w.cache, false);
     hear(busy, "$-1\r\n+OK\r\n$1\r\nx\r\n");
