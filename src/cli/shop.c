@@ -19,7 +19,7 @@ static const char schema[] =
     "  id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL, city TEXT NOT NULL,"
     "  login_count INTEGER NOT NULL DEFAULT 0, created_at TEXT NOT NULL);"
     "CREATE TABLE products("
-    "  id INTEGER PRIMARY KEY, name TEXT NOT NULL, category TEXT NOT NULL, price_cents INTEGER NOT NULL);"
+    "  id INTEGER PRIMARY KEY, name TEXT NOT NULL, category TEXT NOT NULL, price NUMERIC(10,2) NOT NULL);"
     "CREATE TABLE inventory("
     "  product_id INTEGER PRIMARY KEY REFERENCES products(id),"
     "  quantity INTEGER NOT NULL CHECK (quantity >= 0));"
@@ -28,7 +28,7 @@ static const char schema[] =
     "  placed_at TEXT NOT NULL);"
     "CREATE TABLE order_lines("
     "  order_id INTEGER NOT NULL REFERENCES orders(id), product_id INTEGER NOT NULL REFERENCES products(id),"
-    "  quantity INTEGER NOT NULL, price_cents INTEGER NOT NULL,"
+    "  quantity INTEGER NOT NULL, price NUMERIC(10,2) NOT NULL,"
     "  PRIMARY KEY (order_id, product_id)) WITHOUT ROWID;";
 
 static const char finish[] =
@@ -78,6 +78,10 @@ static void bind_day(struct shop *s, int at) {
     bind_text(s, at, text);
 }
 
+static void bind_price(struct shop *s, int at, double cents) {
+    (void)sqlite3_bind_double(s->statement, at, cents / 100); /* what a database without decimals makes of 12.34 */
+}
+
 static fb_status insert(struct shop *s) {
     if (sqlite3_step(s->statement) != SQLITE_DONE || sqlite3_reset(s->statement) != SQLITE_OK)
         return refuse(s, "cannot fill the shop");
@@ -105,7 +109,7 @@ static fb_status fill_product(struct shop *s, unsigned id) {
     sqlite3_bind_int64(s->statement, 1, id);
     bind_text(s, 2, text);
     bind_text(s, 3, PICK(categories, &s->rng));
-    sqlite3_bind_int64(s->statement, 4, (sqlite3_int64)fb_rng_below(&s->rng, 20000) + 99);
+    bind_price(s, 4, (double)fb_rng_below(&s->rng, 20000) + 99);
     return insert(s);
 }
 
@@ -134,7 +138,7 @@ static fb_status fill_order_lines(struct shop *s, unsigned id) {
         sqlite3_bind_int64(s->statement, 1, id);
         sqlite3_bind_int64(s->statement, 2, first + i);
         sqlite3_bind_int64(s->statement, 3, (sqlite3_int64)fb_rng_below(&s->rng, 4) + 1);
-        sqlite3_bind_int64(s->statement, 4, (sqlite3_int64)fb_rng_below(&s->rng, 20000) + 99);
+        bind_price(s, 4, (double)fb_rng_below(&s->rng, 20000) + 99);
         status = insert(s);
     }
     return status;
