@@ -5,8 +5,9 @@ BUILD ?= build
 ARGS ?=
 PREFIX ?= /usr/local
 COUNT ?= 1000000
+DURATION ?= 60
 
-.PHONY: help build run test test-fast test-asan test-tsan test-clean-root sim bench-hit docs install clean
+.PHONY: help build run test test-fast test-asan test-tsan test-clean-root sim fuzz bench-hit docs install clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -46,6 +47,14 @@ sim: ## the simulator over COUNT seeds (default 1000000, about half a minute)
 	@tools/setup.sh build test
 	@tools/build $(BUILD) -Dtests=enabled
 	@$(BUILD)/tests/sim/sim --count $(COUNT)
+
+fuzz: ## the protocol's parsers under libFuzzer, ASan and UBSan for DURATION seconds (default 60)
+	@tools/setup.sh build fuzz
+	@mkdir -p $(BUILD)/fuzz
+	@clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -std=gnu17 -D_GNU_SOURCE \
+		-Iinclude -Isrc tests/fuzz/fuzz_resp.c src/proto/*.c src/base/*.c -lpthread -lm -o $(BUILD)/fuzz/fuzz_resp
+	@mkdir -p $(BUILD)/fuzz/corpus
+	@cd $(BUILD)/fuzz && ./fuzz_resp -max_total_time=$(DURATION) -max_len=4096 -print_final_stats=1 corpus
 
 docs: build ## write the reference pages from the program's own tables into docs/
 	@tools/docs $(BUILD)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install what is missing for building, testing or benchmarking: `tools/setup.sh build test bench`.
+# Install what is missing for building, testing, benchmarking or fuzzing: `tools/setup.sh build test bench fuzz`.
 # Asks nothing, and says nothing when nothing is missing. Knows Debian and its relatives; elsewhere it names the packages.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 build="gcc:gcc libc6-dev meson:meson ninja-build:ninja pkg-config:pkg-config libuv1-dev libsqlite3-dev libyaml-dev"
 test="libcmocka-dev libzstd-dev libjansson-dev libhiredis-dev g++:g++ patch:patch locales
       python3 python3-pytest python3-hypothesis python3-redis redis-tools:redis-cli nodejs:node npm:npm"
+fuzz="clang libclang-rt-14-dev"
 bench="redis-tools:redis-benchmark memcached:memcached util-linux:taskset"
 
 say() { printf '%s\n' "setup: $*" >&2; }
@@ -78,8 +79,9 @@ for part in "$@"; do
     build) install_packages $build ;;
     test) install_packages $test && install_npm_clients ;;
     bench) install_packages $bench ;;
+    fuzz) install_packages $fuzz ;;
     *)
-        say "unknown part '$part'; known are build, test, bench"
+        say "unknown part '$part'; known are build, test, bench, fuzz"
         exit 2
         ;;
     esac
