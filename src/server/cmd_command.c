@@ -297,9 +297,12 @@ void fb_commands_print_reference(FILE *out) {
     const struct fb_command *rows = fb_commands(&n), *children = fb_subcommands(&m);
     const char *group = "";
     fb_commands_prepare();
-    fputs("# Commands\n\nPrinted by `forebay reference commands`; the table in the program is the only place where a command is "
-          "declared.\nKeys belong to keyspaces, and a command does what the keyspace says. DEL, EXPIRE and FLUSHDB "
-          "concern cached copies\nand never delete a row, unless the keyspace says `on_del: delete-row`.\n", out);
+    fputs("# Commands\n\n"
+          "Printed by `forebay reference commands`; the table in the program is the only place where a command is "
+          "declared.\n"
+          "Keys belong to keyspaces, and a command does what the keyspace says. DEL, EXPIRE and FLUSHDB concern cached "
+          "copies\n"
+          "and never delete a row, unless the keyspace says `on_del: delete-row`.\n", out);
     for (size_t i = 0; i < n; i++) {
         if (strcmp(group, rows[i].group) != 0) {
             group = rows[i].group;

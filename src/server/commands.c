@@ -249,7 +249,8 @@ static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
     return FB_DISPATCH_DONE;
 }
 
-enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *verb, const fb_bytes *argv, size_t argc) {
+enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *verb, const fb_bytes *argv,
+                             size_t argc) {
     struct fb_loop *loop = session->loop;
     struct fb_call call = {.session = session, .argv = argv, .argc = argc};
     enum fb_reply_mode mode = session->reply_mode;
