@@ -87,7 +87,6 @@ static bool may_hold(struct fb_wait *wait, size_t len) {
 }
 
 static void note_result(struct fb_part *part, const fb_result *result) {
-    static const char too_much[] = "the reply would be longer than output_buffer_max allows; ask for less at a time";
     fb_bytes bytes = part->wants_old ? result->old : result->value;
     part->status = result->status;
     part->number = result->number;
@@ -97,7 +96,7 @@ static void note_result(struct fb_part *part, const fb_result *result) {
         bytes = FB_STR(result->err.text);
     if (!may_hold(part->wait, bytes.len)) {
         part->status = FB_INVALID;
-        bytes = FB_STR(too_much); /* not counted: it is what makes it stop */
+        bytes = FB_STR(FB_TEXT_TOO_LONG); /* not counted: it is what makes it stop */
     }
     if (fb_buf_append(&part->bytes, bytes.data, bytes.len) != FB_OK)
         part->status = FB_NOMEM;

@@ -92,6 +92,7 @@ bool fb_call_failed(struct fb_call *call, const struct fb_part *part);
 void fb_call_out_of_memory(struct fb_call *call);
 void fb_call_wrong_type(struct fb_call *call);
 void fb_call_syntax_error(struct fb_call *call);
+#define FB_TEXT_TOO_LONG "the reply would be longer than output_buffer_max allows; ask for less at a time"
 /* Arguments as numbers, in canonical form; on failure the error has been written. */
 bool fb_call_integer(struct fb_call *call, fb_bytes text, int64_t *ret_number);
 bool fb_parse_integer(fb_bytes text, int64_t *ret_number);

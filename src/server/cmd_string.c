@@ -110,8 +110,9 @@ void fb_cmd_mget(struct fb_call *call) {
         if (status != FB_OK && status != FB_NOTFOUND)
             break;
         write_one(call, status == FB_OK && kind == FB_KIND_STRING, fb_bytes_of(loop->scratch.data, loop->scratch.len));
-        if (call->out->buf.len - call->mark > most) { /* it would be closed for that anyway, after much more of it */
-            call->session->is_dead = true;
+        if (call->out->buf.len - call->mark > most) {
+            fb_call_rewind(call);
+            fb_call_error(call, "ERR", FB_TEXT_TOO_LONG);
             return;
         }
     }

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -59,6 +60,33 @@ static void reader_that_is_too_slow_is_closed_at_its_limit(void **state) {
     assert_first_is_closed(other); /* 7.5 MB are owed; the kernel takes some, the server keeps one */
     close(fd);
     close(other);
+    free(big);
+    stop(&w);
+}
+
+/* One large value asked for many times in one request: refused when it holds as much as a connection may have unsent,
+ * and what was held is given back, so that the next such request fares no worse. */
+static void one_request_holds_no_more_than_a_connection_may(void **state) {
+    (void)state;
+    struct world w;
+    struct fb_server_options options = defaults();
+    options.output_buffer_max = 1 << 20;
+    start(&w, &options);
+    static const char refusal[] =
+        "-ERR the reply would be longer than output_buffer_max allows; ask for less at a time\r\n";
+    char *big = calloc(1, 300000), request[4096] = "MGET";
+    double_put(w.cache, "s:big", FB_KIND_STRING, fb_bytes_of(big, 300000));
+    size_t len = strlen(request);
+    for (int i = 0; i < 20; i++)
+        len += (size_t)snprintf(request + len, sizeof request - len, " s:big%s", i == 19 ? "\r\n" : "");
+    int fd = dial(&w);
+    for (int i = 0; i < 20; i++) {
+        exchange(fd, request, refusal); /* misses */
+        exchange(fd, request, refusal); /* hits */
+        exchange(fd, "FLUSHDB\r\n", "+OK\r\n");
+    }
+    exchange(fd, "STRLEN s:big\r\n", ":300000\r\n");
+    close(fd);
     free(big);
     stop(&w);
 }
@@ -257,6 +285,7 @@ static void stranger_who_never_reads_is_closed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reader_that_is_too_slow_is_closed_at_its_limit),
+        cmocka_unit_test(one_request_holds_no_more_than_a_connection_may),
         cmocka_unit_test(clients_above_the_limit_are_told_so),
         cmocka_unit_test(protocol_error_is_told_and_ends_that_connection_only),
         cmocka_unit_test(last_words_are_heard_by_one_who_goes_on_sending),
