@@ -108,7 +108,7 @@ def test_mget_of_one_large_value_many_times_has_a_bound(forebay, database):
             pass
         except Exception as error:  # closed by the server
             assert "closed" in str(error)
-    assert peak() - before < 200_000  # kilobytes; it was 1.7 million
+    assert peak() - before < 600_000  # kilobytes, a sanitizer's own among them; it was 1.7 million
 
 
 def test_a_row_is_in_the_database_before_the_reply(shop):
