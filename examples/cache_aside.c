@@ -44,14 +44,19 @@ static fb_status get_name(struct example *e, fb_cache *cache, int id, fb_buf *na
 
 /* The writing half. */
 static void rename_user(struct example *e, fb_cache *cache, int id, const char *name) {
-    char key[32], sql[96];
+    char key[32];
+    sqlite3_stmt *s;
     uint64_t ticket;
     fb_err err;
     snprintf(key, sizeof key, "name:%d", id);
-    snprintf(sql, sizeof sql, "UPDATE users SET name = '%s' WHERE id = %d", name, id);
     if (fb_write_begin(cache, FB_STR(key), &ticket, &err) != FB_OK)
         example_give_up(key, err.text);
-    example_sql(e, sql);
+    sqlite3_prepare_v2(e->db, "UPDATE users SET name = ? WHERE id = ?", -1, &s, NULL);
+    sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+    sqlite3_bind_int(s, 2, id);
+    if (sqlite3_step(s) != SQLITE_DONE)
+        example_give_up("rename_user", sqlite3_errmsg(e->db));
+    sqlite3_finalize(s);
     fb_write_end(cache, FB_STR(key), ticket);
 }
 

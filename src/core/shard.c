@@ -128,7 +128,7 @@ void fb_coord_note_due(struct fb_shard *shard, struct fb_coord *coord, fb_instan
         shard->next_due = due;
 }
 
-/* ---- small helpers of the moves ---- */
+/* ---- what the moves share ---- */
 
 fb_bytes fb_flight_key(const struct fb_flight *flight) { return fb_coord_key(flight->coord); }
 

@@ -324,7 +324,7 @@ fb_status fb_source_callbacks(fb_cache *cache, const char *name, const fb_callba
     if (callbacks == NULL || callbacks->load == NULL)
         return fb_fail(reterr, FB_INVALID, "a source made of functions needs `load`");
     struct fb_driver *driver;
-    status = fb_driver_callbacks_new(callbacks, &driver);
+    status = fb_driver_callbacks_new(callbacks, &o, &driver);
     if (status != FB_OK)
         return fb_fail(reterr, status, "%s", fb_status_text(status));
     return add_source(cache, name, &fb_driver_callbacks, driver, &o, ret_source, reterr);

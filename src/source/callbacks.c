@@ -30,11 +30,13 @@ struct fb_plan {
     char value[];
 };
 
-fb_status fb_driver_callbacks_new(const fb_callbacks *callbacks, struct fb_driver **ret_driver) {
+fb_status fb_driver_callbacks_new(const fb_callbacks *callbacks, const fb_source_options *options,
+                                  struct fb_driver **ret_driver) {
     struct fb_driver *driver = fb_mem_calloc(1, sizeof *driver);
     if (driver == NULL)
         return FB_NOMEM;
     driver->callbacks = *callbacks;
+    driver->added_latency = fb_ms(options->added_latency_ms);
     *ret_driver = driver;
     return FB_OK;
 }

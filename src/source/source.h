@@ -92,6 +92,7 @@ extern const struct fb_driver_ops fb_driver_callbacks;
 /* The driver for a URL, or NULL with the known schemes in the error. */
 const struct fb_driver_ops *fb_driver_find(const char *url, fb_err *reterr);
 /* Make a driver from functions (which fb_driver_callbacks.open cannot, it has no URL). */
-fb_status fb_driver_callbacks_new(const fb_callbacks *callbacks, struct fb_driver **ret_driver);
+fb_status fb_driver_callbacks_new(const fb_callbacks *callbacks, const fb_source_options *options,
+                                  struct fb_driver **ret_driver);
 
 #endif

@@ -76,7 +76,7 @@ static struct fb_binding *bind(struct world *w, const char *as) {
 static void open_world(struct world *w, bool can_delete) {
     memset(w, 0, sizeof *w);
     const fb_callbacks callbacks = {load, store, can_delete ? del : NULL, &w->script};
-    assert_int_equal(fb_driver_callbacks_new(&callbacks, &w->driver), FB_OK);
+    assert_int_equal(fb_driver_callbacks_new(&callbacks, &(fb_source_options){0}, &w->driver), FB_OK);
     w->text = bind(w, "text");
     w->hash = bind(w, "hash");
     assert_int_equal(ops->session_open(w->driver, true, &w->session, &w->err), FB_OK);
