@@ -15,7 +15,7 @@
 #include "server/session.h"
 
 enum { FB_HELD_COMMANDS = 8 }; /* largest commands whose values one loop may hold at a time */
-enum { FB_BATCH_MAX = 1024 }; /* operations of one request under way together; below the queues of the sources */
+enum { FB_BATCH_MAX = 1024 }; /* operations of one request under way together; a configured queue_max is not below it */
 
 struct fb_call;
 struct fb_wait;

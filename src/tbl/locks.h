@@ -8,7 +8,6 @@
     X(SHARD, "one shard: table, flights, writers, counters")                                                          \
     X(LANE, "one lane's queue")                                                                                       \
     X(PARK, "one blocked caller's completion flag")                                                                   \
-    X(LOOP, "what other threads hand to an event loop")                                                               \
-    X(LOG, "the log's output")
+    X(LOOP, "what other threads hand to an event loop")
 
 #endif
