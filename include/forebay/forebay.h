@@ -261,6 +261,8 @@ typedef enum fb_op_kind {
     FB_OP_EXPIRE,     /* life_ms from now for the cached copy, never longer than its TTL; FB_EXPIRE_* conditions */
     FB_OP_PERSIST,    /* back to the life its TTL gives it; FB_OK when EXPIRE had shortened it, else FB_UNMET */
     FB_OP_TTL,        /* number = remaining life in ms; FB_MISS when there is no cached copy; never loads */
+    FB_OP_REFRESH,    /* load again now, whatever is cached, and answer as READ; the copy serves until the new one comes */
+    FB_OP_CHECK,      /* fb_submit_all only: FB_UNMET unless the row is still what `expected` was taken of */
 } fb_op_kind;
 
 enum fb_op_flags {
@@ -285,6 +287,8 @@ typedef struct fb_op {
     size_t nfields;
     int64_t life_ms; /* SET: life of the cached copy, 0 = its TTL's; EXPIRE: the new life, ≤ 0 forgets the copy. Longer
                         than 49 days counts as 49 days */
+    uint64_t origin; /* who asks, as the caller likes to number them; comes back in fb_event */
+    uint64_t expected; /* CHECK: fb_fingerprint of what was read */
 } fb_op;
 
 /* Everything is borrowed and valid only during the completion (or, for a result returned at once, until the next call
@@ -295,6 +299,10 @@ typedef struct fb_result {
     fb_bytes value;  /* READ: the value; ADD: the new number as text; writes: empty */
     fb_bytes old;    /* with FB_WANT_OLD; data == NULL when there was no row */
     int64_t number;  /* HSET: fields that were NULL or in no row before; HDEL: how many were set; TTL: milliseconds */
+    /* Where the time went, in microseconds; 0 for what did not happen. */
+    int64_t lane_us;   /* waiting for other writers of the key and in the lane, until it was sent to the source */
+    int64_t source_us; /* from then until the source had answered */
+    unsigned shared;   /* READ: callers answered by the same load, this one included */
     fb_err err;      /* when status is negative */
     void *private_;
 } fb_result;
@@ -322,6 +330,100 @@ fb_status fb_peek(fb_cache *cache, fb_bytes key, fb_buf *out, fb_kind *ret_kind)
 void fb_prefetch(fb_cache *cache, const fb_bytes *keys, size_t n);
 /* Is there a fresh cached copy? FB_OK, FB_NOTFOUND, FB_MISS. Counts as no hit. */
 fb_status fb_cached(fb_cache *cache, fb_bytes key);
+
+/* ---- looking in ---------------------------------------------------------------------------------------------------- */
+
+/* A fingerprint of a value, for FB_OP_CHECK; differs from cache to cache. Absence has one too (FB_KIND_NONE). Pure. */
+uint64_t fb_fingerprint(const fb_cache *cache, fb_kind kind, fb_bytes value);
+
+/* One cached value, as fb_scan finds it. Borrowed during the visit. */
+typedef struct fb_entry {
+    fb_bytes key;
+    fb_kind kind;
+    unsigned keyspace;
+} fb_entry;
+typedef void (*fb_visit)(void *user, const fb_entry *entry);
+
+/* Visit cached values that are fresh (no negative entries), about `count` of them, from a cursor on; 0 begins. Returns
+ * the next cursor, 0 at the end of the round. Whoever is cached during the whole round is visited at least once, however
+ * the table grows and shrinks meanwhile; others may be, and some twice. `visit` must not call this cache. */
+uint64_t fb_scan(fb_cache *cache, uint64_t cursor, size_t count, fb_visit visit, void *user);
+/* Append the key of a cached value chosen at random. FB_OK; FB_NOTFOUND when nothing is cached. */
+fb_status fb_random_key(fb_cache *cache, fb_buf *ret_key);
+
+/* Everything the cache knows of one key. Counts as no hit and loads nothing. Times in milliseconds. */
+typedef struct fb_facts {
+    int keyspace;            /* −1: it belongs to none; all else is 0 then */
+    fb_status cached;        /* FB_OK, FB_NOTFOUND (a negative entry), FB_MISS */
+    fb_kind kind;
+    uint64_t value_bytes;    /* of the value */
+    uint64_t memory;         /* what the entry is charged, with key and bookkeeping */
+    unsigned frequency;      /* how often it was asked for, as far as the eviction counts; 0..3 with S3-FIFO */
+    int64_t age_ms;          /* since the query that read it was sent */
+    int64_t life_ms;         /* left */
+    int64_t ttl_ms;          /* its whole life as the keyspace's TTL and its own jitter make it */
+    int64_t cap_ms;          /* its whole life as EXPIRE or SET … EX shortened it; 0: not shortened */
+    int64_t load_ms;         /* how long its load took; 0: it was written, not loaded */
+    int is_loading, is_written; /* a load, a write of this key is under way */
+    unsigned waiters;        /* callers waiting for that load */
+} fb_facts;
+void fb_facts_get(fb_cache *cache, fb_bytes key, fb_facts *ret_facts);
+
+/* The SQL a keyspace sends for an operation (READ, SET, DELETE, …), as text borrowed until fb_close; NULL where there is
+ * none. Pure. */
+const char *fb_keyspace_sql(const fb_cache *cache, unsigned index, fb_op_kind kind);
+/* The last error of the keyspace's source: FB_OK with its text, its status and how long ago; FB_NOTFOUND when there was
+ * none. */
+fb_status fb_keyspace_last_error(fb_cache *cache, unsigned index, fb_err *ret_text, int64_t *ret_age_ms);
+/* Keys of rows that the source has, at most `limit` ≤ FB_LIST_MAX, in the order of the primary key: to warm a cache.
+ * Begins and ends as fb_submit does; the result's value is a hash whose field names are the keys (fb_hash_next). Only
+ * for keyspaces of a table; others are FB_UNSUPPORTED. */
+#define FB_LIST_MAX 100000
+fb_status fb_list_keys(fb_cache *cache, unsigned keyspace, size_t limit, fb_done done, void *user, fb_result *ret_result);
+
+/* ---- what happens, as it happens -------------------------------------------------------------------------------------- */
+
+/* X(name, what happened) */
+#define FB_EVENT_MAP(X)                                                                                               \
+    X(LOADED, "a load brought a value or its absence, and it is cached")                                             \
+    X(REFRESHED, "a load took the place of a copy that was still good")                                              \
+    X(WRITTEN, "a write changed the row; `op` says which")                                                           \
+    X(DELETED, "the row was deleted")                                                                                \
+    X(DOUBTED, "a write may have changed the row, or its doubt window has just closed")                              \
+    X(INVALIDATED, "the cached copy was dropped by a command or a call")                                             \
+    X(LIFE, "EXPIRE or PERSIST changed the life of the copy; `op` says which")                                       \
+    X(EXPIRED, "the copy was dropped at the end of its life")                                                        \
+    X(EVICTED, "the copy was dropped to make room")                                                                  \
+    X(ALL, "any key may have changed: everything was forgotten, or events were lost")
+
+typedef enum fb_event_kind {
+#define FB_EVENT_(name, text) FB_EVENT_##name,
+    FB_EVENT_MAP(FB_EVENT_)
+#undef FB_EVENT_
+} fb_event_kind;
+
+typedef struct fb_event {
+    fb_event_kind kind;
+    unsigned keyspace;
+    fb_bytes key;      /* borrowed during the call; data == NULL with ALL */
+    fb_op_kind op;     /* WRITTEN, DELETED, DOUBTED, LIFE, INVALIDATED */
+    unsigned flags;    /* of that operation */
+    uint64_t origin;   /* of that operation; 0: nobody's */
+} fb_event;
+
+/* The one observer of a cache. Called on any thread, without a lock of the cache held, after the change can be seen by
+ * readers and before the operation behind it completes; events of one key come in their order as far as one thread
+ * caused them. It must not block. It may be called again to change `kinds` (a set of 1 << FB_EVENT_…; 0: none), with
+ * the same function; only what is wanted costs anything. */
+typedef void (*fb_on_event)(void *user, const fb_event *event);
+void fb_watch(fb_cache *cache, unsigned kinds, fb_on_event on_event, void *user);
+
+/* ---- changing a running cache ------------------------------------------------------------------------------------------ */
+
+/* New numbers for a keyspace; they count at once for every entry. FB_INVALID when out of range. Any thread. */
+fb_status fb_policy_set(fb_cache *cache, unsigned keyspace, const fb_policy *policy, fb_err *reterr);
+/* A new memory_max. A smaller one takes effect over the next writes and ticks. FB_INVALID below 1 MiB. Any thread. */
+fb_status fb_memory_max_set(fb_cache *cache, uint64_t bytes, fb_err *reterr);
 
 /* ---- figures ------------------------------------------------------------------------------------------------------- */
 

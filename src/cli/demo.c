@@ -160,8 +160,7 @@ static fb_status serving_begin(const struct demo *d, int64_t added_ms, unsigned 
     const char *const listen[] = {address, NULL};
     fb_source_options source = {.added_latency_ms = added_ms};
     struct fb_server_options server = {
-        .listen = listen, .clients_max = 10000, .bulk_max = 8 << 20, .query_buffer_max = 16 << 20,
-        .output_buffer_max = 64 << 20, .is_protected = true,
+        .listen = listen, .is_protected = true,
     };
     snprintf(url, sizeof url, "sqlite:%s", d->database);
     snprintf(address, sizeof address, "127.0.0.1:%u", port);

@@ -76,6 +76,15 @@ static void config_get(void *user, const char *glob, fb_config_emit *emit, void 
     fb_conf_get(user, glob, emit, emit_user);
 }
 
+static struct fb_server_live live_of(const struct fb_conf *conf) {
+    return (struct fb_server_live){
+        .clients_max = conf->clients_max,
+        .bulk_max = conf->bulk_max,
+        .query_buffer_max = conf->query_buffer_max,
+        .output_buffer_max = conf->output_buffer_max,
+    };
+}
+
 /* An address in use is the most common fault of a start: say by whom. */
 static void explain(const struct fb_conf *conf, const fb_err *err) {
     char user[128];
@@ -96,10 +105,7 @@ static int start(struct fb_conf *conf, fb_cache *cache, struct fb_server **ret_s
         .listen = (const char *const *)conf->listen,
         .threads = conf->threads,
         .password = conf->password,
-        .clients_max = conf->clients_max,
-        .bulk_max = conf->bulk_max,
-        .query_buffer_max = conf->query_buffer_max,
-        .output_buffer_max = conf->output_buffer_max,
+        .live = live_of(conf),
         .is_protected = conf->is_protected,
         .config_file = conf->path,
         .config_get = config_get,

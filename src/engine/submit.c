@@ -192,6 +192,9 @@ fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, 
         return at_once(ret_result, change_life(cache, op));
     case FB_OP_TTL:
         return at_once(ret_result, remaining_life(cache, op->key, &ret_result->number));
+    case FB_OP_REFRESH:
+    case FB_OP_CHECK:
+        break;
     }
     return fb_fail(&ret_result->err, at_once(ret_result, FB_INVALID), "unknown operation %d", (int)op->kind);
 }

@@ -22,7 +22,7 @@ static void refuse(struct fb_server *server, int fd) {
 }
 
 static void hand_over(struct fb_server *server, int fd, bool is_unix) {
-    if (atomic_fetch_add(&server->clients, 1) >= server->options.clients_max) {
+    if (atomic_fetch_add(&server->clients, 1) >= FB_LIVE(server, clients_max)) {
         atomic_fetch_sub(&server->clients, 1);
         refuse(server, fd);
         return;

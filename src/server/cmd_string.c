@@ -99,7 +99,7 @@ static void finish_mget(struct fb_call *call, struct fb_part *parts, size_t n) {
 
 void fb_cmd_mget(struct fb_call *call) {
     struct fb_loop *loop = fb_call_loop(call);
-    size_t i = 1, most = fb_call_server(call)->options.output_buffer_max;
+    size_t i = 1, most = FB_LIVE(fb_call_server(call), output_buffer_max);
     fb_resp_write_array(call->out, call->argc - 1);
     for (; i < call->argc && call->session->db == 0; i++) {
         fb_kind kind = FB_KIND_NONE;

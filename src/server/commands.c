@@ -1,6 +1,8 @@
 /* The command table as rows, an index of names, and what is checked before a handler runs. */
 #include "server/commands.h"
 
+#include "server/gates.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -236,7 +238,12 @@ static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
         call->command = command;
         atomic_store_explicit(&session->last_command, command, memory_order_relaxed);
         atomic_store_explicit(&session->last_tick, session->loop->tick, memory_order_relaxed);
-        command->handler(call);
+        unsigned up = session->gates | atomic_load_explicit(&session->loop->server->gates, memory_order_relaxed);
+        enum fb_passage passage = up == 0 ? FB_PASS : fb_gates_pass(call, up);
+        if (passage == FB_PASS)
+            command->handler(call);
+        else if (passage == FB_DELAY)
+            return FB_DISPATCH_HOLD;
     } else if (verb->parent != NULL) {
         refuse_subcommand(call, verb->parent);
     } else if (verb->refused != NULL) {
@@ -268,6 +275,8 @@ enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *v
     call.out->version = atomic_load_explicit(&session->shown_version, memory_order_relaxed);
     call.mark = call.out->buf.len;
     enum fb_dispatch outcome = run(&call, verb);
+    if (outcome == FB_DISPATCH_HOLD)
+        return outcome;
     if (call.is_starved) { /* nothing has happened but perhaps some writing: as if it had not come yet */
         fb_call_rewind(&call);
         session->reply_mode = mode;

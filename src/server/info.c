@@ -73,7 +73,7 @@ static void add_server(const struct info *info) {
 
 static void add_clients(const struct info *info) {
     add(info, "connected_clients:%u", atomic_load(&info->server->clients));
-    add(info, "maxclients:%u", info->server->options.clients_max);
+    add(info, "maxclients:%u", FB_LIVE(info->server, clients_max));
     add(info, "blocked_clients:0");
     add(info, "tracking_clients:0");
     add(info, "pubsub_clients:0");

@@ -246,7 +246,7 @@ fb_status fb_loop_start(struct fb_loop *loop, struct fb_server *server, unsigned
     fb_list_init(&loop->sessions);
     fb_lock_init(&loop->lock, FB_LOCK_LOOP);
     fb_rng_system(&loop->rng, sizeof loop->rng);
-    loop->inbox = fb_inbox_new(server->options.output_buffer_max);
+    loop->inbox = fb_inbox_new(FB_LIVE(server, output_buffer_max));
     loop->read_buffer = fb_mem_alloc(FB_READ_BUFFER);
     if (loop->inbox == NULL || loop->read_buffer == NULL) {
         finish(loop);

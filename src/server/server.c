@@ -68,20 +68,34 @@ static void set_defaults(struct fb_server *server) {
     struct fb_server_options *o = &server->options;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     o->threads = o->threads > 0 ? o->threads : cores > 0 && cores <= THREADS_MAX ? (unsigned)cores : 1;
-    o->clients_max = o->clients_max > 0 ? o->clients_max : CLIENTS_DEFAULT;
-    o->bulk_max = o->bulk_max > 0 ? o->bulk_max : bulk_default;
-    o->query_buffer_max = o->query_buffer_max > 0 ? o->query_buffer_max : query_default;
-    o->output_buffer_max = o->output_buffer_max > 0 ? o->output_buffer_max : output_default;
     server->operations_max = FB_OPERATIONS_MAX / o->threads;
-    server->limits[0] = (struct fb_resp_limits){STRANGER_ARGS_MAX, STRANGER_BULK_MAX, STRANGER_INLINE_MAX, false};
-    server->limits[1] = (struct fb_resp_limits){ARGS_MAX, (size_t)o->bulk_max, INLINE_MAX, true};
+    server->limits_of_strangers =
+        (struct fb_resp_limits){STRANGER_ARGS_MAX, STRANGER_BULK_MAX, STRANGER_INLINE_MAX, false};
+    fb_server_change(server, &o->live);
+}
+
+void fb_server_change(struct fb_server *server, const struct fb_server_live *live) {
+    struct fb_server_live l = *live;
+    l.clients_max = l.clients_max > 0 ? l.clients_max : CLIENTS_DEFAULT;
+    l.bulk_max = l.bulk_max > 0 ? l.bulk_max : bulk_default;
+    l.query_buffer_max = l.query_buffer_max > 0 ? l.query_buffer_max : query_default;
+    l.output_buffer_max = l.output_buffer_max > 0 ? l.output_buffer_max : output_default;
+#define SET(type, name, meaning) atomic_store_explicit(&server->live.name, l.name, memory_order_relaxed);
+    FB_SERVER_LIVE(SET)
+#undef SET
+}
+
+struct fb_resp_limits fb_server_limits(const struct fb_server *server, bool is_authenticated) {
+    if (!is_authenticated)
+        return server->limits_of_strangers;
+    return (struct fb_resp_limits){ARGS_MAX, (size_t)FB_LIVE(server, bulk_max), INLINE_MAX, true};
 }
 
 /* A descriptor per client and some for everything else; as far as the system lets us. What is missing then is felt by
  * the acceptor, which waits for one to become free. */
-static void raise_descriptors(const struct fb_server_options *options) {
+static void raise_descriptors(const struct fb_server *server) {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)options->clients_max + DESCRIPTORS_OTHER;
+    rlim_t wanted = (rlim_t)FB_LIVE(server, clients_max) + DESCRIPTORS_OTHER;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return;
     limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
@@ -175,7 +189,7 @@ fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *optio
         return fb_fail(reterr, FB_NOMEM, "no memory for the options");
     }
     set_defaults(server);
-    raise_descriptors(&server->options);
+    raise_descriptors(server);
     if ((status = fb_listeners_open(server, reterr)) != FB_OK || (status = start_loops(server, reterr)) != FB_OK) {
         free_server(server);
         return status;

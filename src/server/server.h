@@ -16,14 +16,24 @@ struct fb_server;
 /* Called by CONFIG GET for every setting whose name or Redis alias matches the glob. */
 typedef void fb_config_emit(void *user, const char *name, const char *value);
 
+/* Settings that may change while the server runs. X(type, name, meaning); 0 is the default where a number cannot be 0. */
+#define FB_SERVER_LIVE(X)                                                                                              \
+    X(unsigned, clients_max, "connections at a time; 10000")                                                          \
+    X(uint64_t, bulk_max, "longest bulk string; 8 MiB")                                                               \
+    X(uint64_t, query_buffer_max, "bytes read ahead per connection; 16 MiB")                                          \
+    X(uint64_t, output_buffer_max, "bytes unsent per connection before it is closed; 64 MiB")
+
+struct fb_server_live {
+#define FB_LIVE_(type, name, meaning) type name;
+    FB_SERVER_LIVE(FB_LIVE_)
+#undef FB_LIVE_
+};
+
 struct fb_server_options {
     const char *const *listen;   /* "127.0.0.1:6380", "[::1]:6380", "unix:/path"; NULL ends. Port 0: any free one */
     unsigned threads;            /* event loops; 0 = number of cores */
     const char *password;        /* NULL: none asked */
-    unsigned clients_max;        /* 10000 */
-    uint64_t bulk_max;           /* longest bulk string; 8 MiB */
-    uint64_t query_buffer_max;   /* bytes read ahead per connection; 16 MiB */
-    uint64_t output_buffer_max;  /* bytes unsent per connection before it is closed; 64 MiB */
+    struct fb_server_live live;  /* as it is at the start */
     bool is_protected;           /* refuse a non-loopback listener without a password */
     const char *config_file;     /* for INFO; NULL: none */
     void (*config_get)(void *user, const char *glob, fb_config_emit *emit, void *emit_user); /* may be NULL */
@@ -33,6 +43,8 @@ struct fb_server_options {
 /* Listen and serve on threads of its own. FB_SYSTEM (address in use, …) says which address and what to do. */
 fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *options, struct fb_server **ret_server,
                           fb_err *reterr);
+/* New values for all live settings; they count for every connection from its next request on. Any thread. */
+void fb_server_change(struct fb_server *server, const struct fb_server_live *live);
 /* The port of the first TCP listener; 0 when there is none. */
 unsigned fb_server_port(const struct fb_server *server);
 /* Stop accepting, let requests under way finish for up to drain_ms, close all connections, join all threads, free.

@@ -78,7 +78,7 @@ static void send_out(struct fb_session *s) {
 static void check_output(struct fb_session *s) {
     if (unsent(s) > FB_FLUSH_AT)
         send_out(s);
-    size_t max = s->is_authenticated ? s->loop->server->options.output_buffer_max : FB_STRANGER_OUTPUT;
+    size_t max = s->is_authenticated ? FB_LIVE(s->loop->server, output_buffer_max) : FB_STRANGER_OUTPUT;
     if (unsent(s) + s->waiting_bytes > max)
         s->is_dead = true;
 }
@@ -173,12 +173,12 @@ static unsigned parse_ahead(struct fb_session *s, const char *data, const char *
                             struct request requests[FB_PREFETCH_MAX], enum fb_resp_verdict *ret_verdict,
                             size_t *ret_size, fb_err *err) {
     struct fb_resp_args *args = &s->loop->args;
-    const struct fb_resp_limits *limits = &s->loop->server->limits[s->is_authenticated];
+    struct fb_resp_limits limits = fb_server_limits(s->loop->server, s->is_authenticated);
     unsigned n = 0;
     args->count = 0;
     for (bool is_last = false; n < FB_PREFETCH_MAX && data < end && !is_last; n++) {
         size_t first = args->count;
-        *ret_verdict = fb_resp_request(data, end, limits, args, ret_size, err);
+        *ret_verdict = fb_resp_request(data, end, &limits, args, ret_size, err);
         if (*ret_verdict != FB_RESP_DONE)
             break;
         requests[n] = (struct request){.size = *ret_size, .first = first, .count = args->count - first};
@@ -251,7 +251,7 @@ void fb_session_resume(struct fb_session *s) {
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
 
 static void check_input(struct fb_session *s) {
-    size_t max = s->is_authenticated ? s->loop->server->options.query_buffer_max : FB_STRANGER_QUERY;
+    size_t max = s->is_authenticated ? FB_LIVE(s->loop->server, query_buffer_max) : FB_STRANGER_QUERY;
     if (unread(s) <= max || !may_begin(s))
         return;
     refuse(s, "Protocol error: too big request");

@@ -65,6 +65,7 @@ struct fb_session {
     bool has_ended;             /* the other side sends no more */
     bool is_draining;           /* we read no more; the server is stopping */
     bool is_dead;
+    unsigned gates;             /* enum fb_gate: what its requests have to pass */
     enum fb_reply_mode reply_mode;
     unsigned wrong_passwords;   /* since the last right one */
     unsigned db;

@@ -55,7 +55,7 @@ struct fb_server {
     /* Set before the threads start, constant afterwards. */
     fb_cache *cache;
     struct fb_server_options options; /* its strings are the server's own */
-    struct fb_resp_limits limits[2];  /* before AUTH, and after */
+    struct fb_resp_limits limits_of_strangers; /* before AUTH */
     struct fb_loop *loops;
     unsigned nloops;
     size_t operations_max;            /* of one loop */
@@ -73,7 +73,15 @@ struct fb_server {
     bool has_acceptor;
     unsigned next_loop;
 
+    /* Any thread; read with FB_LIVE. */
+    struct {
+#define FB_LIVE_(type, name, meaning) _Atomic(type) name;
+        FB_SERVER_LIVE(FB_LIVE_)
+#undef FB_LIVE_
+    } live;
+
     /* Any thread. */
+    _Atomic unsigned gates;           /* enum fb_gate: of all sessions */
     _Atomic uint64_t next_client_id;
     _Atomic unsigned clients;
     _Atomic uint64_t rejected;
@@ -85,6 +93,12 @@ struct fb_server {
     uint64_t ops_per_second, in_per_second, out_per_second;
     struct { const char *word; uint64_t count; } errors[FB_ERROR_WORDS_MAX]; /* since RESETSTAT; NULL ends */
 };
+
+/* A live setting as it is now. */
+#define FB_LIVE(server, name) atomic_load_explicit(&(server)->live.name, memory_order_relaxed)
+
+/* What a request may be like. */
+struct fb_resp_limits fb_server_limits(const struct fb_server *server, bool is_authenticated);
 
 /* The sums since the start (not since RESETSTAT). */
 void fb_server_totals(struct fb_server *server, struct fb_totals *ret_totals);

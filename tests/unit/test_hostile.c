@@ -48,7 +48,7 @@ static void reader_that_is_too_slow_is_closed_at_its_limit(void **state) {
     (void)state;
     struct world w;
     struct fb_server_options options = defaults();
-    options.output_buffer_max = 1 << 20;
+    options.live.output_buffer_max = 1 << 20;
     start(&w, &options);
     char *big = calloc(1, 300000);
     double_put(w.cache, "s:big", FB_KIND_STRING, fb_bytes_of(big, 300000));
@@ -70,7 +70,7 @@ static void one_request_holds_no_more_than_a_connection_may(void **state) {
     (void)state;
     struct world w;
     struct fb_server_options options = defaults();
-    options.output_buffer_max = 1 << 20;
+    options.live.output_buffer_max = 1 << 20;
     start(&w, &options);
     static const char refusal[] =
         "-ERR the reply would be longer than output_buffer_max allows; ask for less at a time\r\n";
@@ -95,7 +95,7 @@ static void clients_above_the_limit_are_told_so(void **state) {
     (void)state;
     struct world w;
     struct fb_server_options options = defaults();
-    options.clients_max = 2;
+    options.live.clients_max = 2;
     start(&w, &options);
     int a = dial(&w), b = dial(&w);
     exchange(a, "PING\r\n", "+PONG\r\n");
@@ -167,7 +167,7 @@ static void request_larger_than_the_query_buffer_is_refused(void **state) {
     (void)state;
     struct world w;
     struct fb_server_options options = defaults();
-    options.query_buffer_max = 100000;
+    options.live.query_buffer_max = 100000;
     start(&w, &options);
     int fd = dial(&w);
     char *filler = calloc(1, 200000);
