@@ -202,6 +202,9 @@ unsigned fb_keyspace_count(const fb_cache *cache);
 const fb_keyspace_options *fb_keyspace_at(const fb_cache *cache, unsigned index);
 /* The keyspace a key belongs to, or −1. Pure, thread-safe. */
 int fb_keyspace_of(const fb_cache *cache, fb_bytes key);
+/* For a key of no keyspace: the one whose pattern comes nearest, with one sentence in *ret_why (may be NULL) that says
+ * what keeps the key from it; or −1. For error texts; slower than fb_keyspace_of. Pure, thread-safe. */
+int fb_keyspace_near(const fb_cache *cache, fb_bytes key, fb_err *ret_why);
 
 /* ---- blocking calls ---------------------------------------------------------------------------------------------- */
 /* Each waits at most as long as the source's timeouts and queue allow. A NULL reterr is accepted everywhere. */

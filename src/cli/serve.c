@@ -5,8 +5,10 @@
 #include "cli/cli.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/config_args.h"
 #include "cli/log.h"
@@ -76,6 +78,19 @@ static void config_get(void *user, const char *glob, fb_config_emit *emit, void 
     fb_conf_get(user, glob, emit, emit_user);
 }
 
+/* SHUTDOWN: as a signal would, once; a second signal means something else. */
+static struct stop_wish {
+    _Atomic bool is_asked, is_now;
+} stop_wish;
+
+static void stop(void *user, bool is_now) {
+    (void)user;
+    if (is_now)
+        atomic_store(&stop_wish.is_now, true);
+    if (!atomic_exchange(&stop_wish.is_asked, true))
+        (void)kill(getpid(), SIGTERM);
+}
+
 static struct fb_server_live live_of(const struct fb_conf *conf) {
     return (struct fb_server_live){
         .clients_max = conf->clients_max,
@@ -110,6 +125,7 @@ static int start(struct fb_conf *conf, fb_cache *cache, struct fb_server **ret_s
         .config_file = conf->path,
         .config_get = config_get,
         .config_user = conf,
+        .hooks = {.stop = stop},
     };
     fb_err err = {0};
     fb_status status = fb_server_start(cache, &options, ret_server, &err);
@@ -169,7 +185,7 @@ static int serve(struct fb_conf *conf) {
         say_ready(conf, server);
         wait_for_stop(&set);
         let_signals_kill(&set);
-        fb_server_stop(server, conf->drain_timeout_ms);
+        fb_server_stop(server, atomic_load(&stop_wish.is_now) ? 0 : conf->drain_timeout_ms);
         fb_log(FB_LOG_NOTICE, "serve.stopped", "stopped", NULL);
     }
     fb_close(cache);

@@ -6,6 +6,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "rows/near.h"
+
+enum { NEAR_PATTERNS_MAX = 128 }; /* looked at for a hint: a client that asks for wrong keys must not cost much */
 
 /* The members of fb_keyspace_options that are strings. */
 #define STRINGS(X) X(pattern) X(table) X(load) X(store) X(del) X(as)
@@ -154,6 +157,21 @@ const fb_keyspace_options *fb_keyspace_at(const fb_cache *cache, unsigned index)
 
 int fb_keyspace_of(const fb_cache *cache, fb_bytes key) {
     return key.len <= FB_KEY_MAX ? fb_router_find(cache->router, key) : -1;
+}
+
+int fb_keyspace_near(const fb_cache *cache, fb_bytes key, fb_err *ret_why) {
+    char why[FB_NEAR_WHY_MAX];
+    unsigned best_cost = 0, n = cache->nkeyspaces < NEAR_PATTERNS_MAX ? cache->nkeyspaces : NEAR_PATTERNS_MAX;
+    int best = -1;
+    for (unsigned i = 0; i < n && key.len <= FB_KEY_MAX; i++) {
+        unsigned cost = fb_pattern_near(&cache->keyspaces[i]->pattern, key, why);
+        if (cost == 0 || (best >= 0 && cost >= best_cost))
+            continue;
+        best = (int)i;
+        best_cost = cost;
+        (void)fb_fail(ret_why, FB_NOMAP, "%s", why);
+    }
+    return best;
 }
 
 fb_status fb_cache_find(struct fb_cache *cache, fb_bytes key, struct fb_keyspace **ret_keyspace, fb_err *reterr) {

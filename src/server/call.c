@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "server/commands.h"
 
-enum { SHOWN_KEY_MAX = 128 }; /* bytes of a key in an error */
+enum { SHOWN_KEY_MAX = 128 }; /* bytes of a key in an error; its hint is at most FB_ERR_TEXT_MAX */
 
 /* ---- waits ------------------------------------------------------------------------------------------------------ */
 
@@ -29,7 +29,7 @@ static struct fb_wait *new_wait(struct fb_call *call, size_t n) {
     wait->reply = wait->after = (struct fb_resp_out)FB_RESP_OUT_INIT;
     wait->reply.version = wait->after.version = call->out->version;
     wait->is_silent = call->is_silent;
-    wait->nparts = n;
+    wait->nparts = wait->room = n;
     size_t written = call->out->buf.len - call->mark;
     if (fb_buf_append(&wait->reply.buf, call->out->buf.data + call->mark, written) != FB_OK)
         return fb_wait_free(wait);
@@ -41,8 +41,9 @@ static struct fb_wait *new_wait(struct fb_call *call, size_t n) {
 struct fb_wait *fb_wait_free(struct fb_wait *wait) {
     if (wait == NULL)
         return NULL;
-    for (size_t i = 0; i < wait->nparts; i++)
+    for (size_t i = 0; i < wait->room; i++)
         fb_buf_free(&wait->parts[i].bytes);
+    fb_buf_free(&wait->call.notes);
     atomic_fetch_sub(&wait->inbox->held, atomic_load(&wait->held));
     fb_buf_free(&wait->reply.buf);
     fb_buf_free(&wait->after.buf);
@@ -143,6 +144,7 @@ static bool end_submitting(struct fb_wait *wait) {
     if (!end_part(wait))
         return false;
     loop->operations -= n;
+    wait->batch = 0;
     return true;
 }
 
@@ -163,6 +165,10 @@ bool fb_wait_advance(struct fb_wait *wait) {
         fb_call_finish *finish = wait->finish;
         wait->finish = NULL;
         finish(&wait->call, wait->parts, wait->nparts);
+        if (wait->is_away) {
+            wait->is_away = false;
+            return false;
+        }
     } while (wait->finish != NULL);
     return wait->is_over = true;
 }
@@ -202,6 +208,98 @@ void fb_call_then(struct fb_call *call, fb_call_prepare *prepare, fb_call_finish
     wait->prepare = prepare;
     wait->finish = finish;
     wait->next = wait->nparts - 1; /* the last part is used again; commands with a second step have one */
+}
+
+void fb_call_steps(struct fb_call *call, size_t room, fb_call_finish *finish) {
+    struct fb_wait *wait = new_wait(call, room);
+    if (wait == NULL || !keep_args(wait)) {
+        fb_wait_free(wait);
+        fb_call_out_of_memory(call);
+        return;
+    }
+    wait->nparts = 0;
+    wait->finish = finish;
+    begin_wait(call, wait, /* is_over */ true);
+}
+
+/* What the parts held is not needed any more. */
+static void let_go(struct fb_wait *wait) {
+    size_t held = atomic_exchange(&wait->held, 0);
+    atomic_fetch_sub(&wait->inbox->held, held);
+}
+
+void fb_call_again(struct fb_call *call, size_t n, fb_call_prepare *prepare, fb_call_finish *finish) {
+    struct fb_wait *wait = call->wait;
+    let_go(wait);
+    wait->prepare = prepare;
+    wait->finish = finish;
+    wait->nparts = n;
+    wait->next = 0;
+}
+
+void fb_call_later(struct fb_call *call, fb_call_finish *finish) {
+    struct fb_wait *wait = call->wait;
+    wait->finish = finish;
+    wait->batch = 0;
+    wait->is_away = true;
+    (void)fb_inbox_post(wait->inbox, &wait->message); /* open: a session of the loop's is there */
+}
+
+struct job {
+    uv_work_t work;
+    struct fb_wait *wait;
+    fb_call_job *run;
+};
+
+static void run_job(uv_work_t *work) {
+    struct job *job = fb_member_of(work, struct job, work);
+    job->run(&job->wait->call);
+}
+
+/* On the loop again; it may be through with all else by now. */
+static void end_job(uv_work_t *work, int status) {
+    struct job *job = fb_member_of(work, struct job, work);
+    (void)status;
+    if (!fb_inbox_post(job->wait->inbox, &job->wait->message))
+        fb_wait_free(job->wait);
+    fb_mem_free(job);
+}
+
+void fb_call_work(struct fb_call *call, fb_call_job *work, fb_call_finish *finish) {
+    struct fb_wait *wait = call->wait;
+    struct job *job = fb_mem_alloc(sizeof *job);
+    if (job == NULL) {
+        fb_call_out_of_memory(call);
+        return;
+    }
+    *job = (struct job){.wait = wait, .run = work};
+    wait->finish = finish;
+    wait->batch = 0;
+    wait->is_away = uv_queue_work(&fb_call_loop(call)->uv, &job->work, run_job, end_job) == 0;
+    if (wait->is_away)
+        return;
+    fb_mem_free(job);
+    wait->finish = NULL;
+    fb_call_out_of_memory(call);
+}
+
+void fb_call_await(struct fb_call *call, fb_call_begin *begin, fb_call_finish *finish) {
+    struct fb_wait *wait = call->wait;
+    struct fb_part *part = &wait->parts[0];
+    fb_result result;
+    let_go(wait);
+    wait->finish = finish;
+    wait->nparts = wait->next = 1;
+    part->wait = wait;
+    part->wants_old = false;
+    begin_batch(wait, 1);
+    wait->is_away = true;
+    if (begin(call, on_done, part, &result) != FB_PENDING) {
+        note_result(part, &result);
+        fb_result_release(&result);
+        (void)end_part(wait);
+    }
+    wait->is_away = !end_submitting(wait);
 }
 
 void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_finish *finish) {
@@ -270,11 +368,28 @@ bool fb_key_is_probe(fb_bytes key) {
     return key.len >= sizeof prefix - 1 && memcmp(key.data, prefix, sizeof prefix - 1) == 0;
 }
 
+/* " (did you mean 'user:{id:int}'? …)" or "". */
+static const char *nearest_keyspace(const struct fb_call *call, fb_bytes key, char hint[FB_ERR_TEXT_MAX]) {
+    fb_cache *cache = fb_call_cache(call);
+    fb_err why;
+    int nearest = call->session->db == 0 ? fb_keyspace_near(cache, key, &why) : -1;
+    if (call->session->db != 0)
+        snprintf(hint, FB_ERR_TEXT_MAX, " (keyspaces live in database 0, and %u is selected)", call->session->db);
+    else if (nearest >= 0)
+        snprintf(hint, FB_ERR_TEXT_MAX, " (did you mean '%.100s'? %.160s)", fb_keyspace_at(cache, (unsigned)nearest)->pattern,
+                 why.text);
+    else
+        hint[0] = '\0';
+    return hint;
+}
+
 bool fb_call_maps(struct fb_call *call, fb_bytes key) {
     if (call->session->db == 0 && fb_keyspace_of(fb_call_cache(call), key) >= 0)
         return true;
     int len = (int)(key.len < SHOWN_KEY_MAX ? key.len : SHOWN_KEY_MAX);
-    fb_call_error(call, "NOMAP", "key '%.*s' matches no keyspace and no store is configured", len, key.data);
+    char hint[FB_ERR_TEXT_MAX];
+    fb_call_error(call, "NOMAP", "key '%.*s' matches no keyspace and no store is configured%s", len, key.data,
+                  nearest_keyspace(call, key, hint));
     return false;
 }
 

@@ -64,12 +64,27 @@ struct fb_call {
     unsigned flags;
     int64_t number[2];
     bool keeps_args;           /* argv is needed after the submission */
+    fb_buf notes;              /* of a finish, for the next; freed with the wait */
 };
 
 /* Operations 0 .. n−1, then finish. What has been written so far stays in front of what finish writes. */
 void fb_call_run(struct fb_call *call, size_t n, fb_call_prepare *prepare, fb_call_finish *finish);
 /* From a finish: one more operation, then another finish. */
 void fb_call_then(struct fb_call *call, fb_call_prepare *prepare, fb_call_finish *finish);
+/* Work in steps: `finish` runs at once, in a wait with room for so many parts; with what follows it goes on. */
+void fb_call_steps(struct fb_call *call, size_t room, fb_call_finish *finish);
+/* From a finish, the last thing it does: */
+/* operations 0 .. n−1 (n at most the room), then another finish; */
+void fb_call_again(struct fb_call *call, size_t n, fb_call_prepare *prepare, fb_call_finish *finish);
+/* another finish in a later turn of the loop, so that others get theirs; */
+void fb_call_later(struct fb_call *call, fb_call_finish *finish);
+/* something that may block: `work` runs on another thread, where it may use the call's arguments, notes and numbers and
+ * nothing of its session; then another finish; */
+typedef void fb_call_job(struct fb_call *call);
+void fb_call_work(struct fb_call *call, fb_call_job *work, fb_call_finish *finish);
+/* one operation that is not begun with fb_submit (fb_list_keys); then another finish with one part. */
+typedef fb_status fb_call_begin(struct fb_call *call, fb_done done, void *user, fb_result *ret_result);
+void fb_call_await(struct fb_call *call, fb_call_begin *begin, fb_call_finish *finish);
 /* Several writes as one transaction (fb_submit_all), then finish with one part. */
 void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_finish *finish);
 
@@ -120,14 +135,16 @@ struct fb_wait {
     bool is_over, is_silent;
     fb_bytes *args;                /* own copy of argv with its bytes, or NULL */
     size_t nparts, next;           /* parts in all; the first not yet submitted */
+    size_t room;                   /* for parts */
+    bool is_away;                  /* finish has begun something after which the wait comes back by a message */
     size_t batch;                  /* parts of this batch, as counted in loop->operations */
     _Atomic size_t held;           /* bytes in the parts */
     _Atomic size_t left;           /* parts of this batch under way, and one for the submitter */
     struct fb_part parts[];
 };
 
-/* On the loop: a batch is over and has been taken off loop->operations. Submits the next one or finishes; true when the
- * wait is over. */
+/* On the loop: a batch, a job or a pause is over and has been taken off loop->operations. Submits the next batch or
+ * finishes; true when the wait is over. */
 bool fb_wait_advance(struct fb_wait *wait);
 struct fb_wait *fb_wait_free(struct fb_wait *wait);
 

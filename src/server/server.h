@@ -29,6 +29,18 @@ struct fb_server_live {
 #undef FB_LIVE_
 };
 
+/* What a client may ask of the program around the server: SHUTDOWN, FB.RELOAD, FB.CHECK. Each may be NULL: the command
+ * then says that this server has no such thing. `reload` and `check` run on a thread of their own, one request at a time
+ * per connection, and may take their time; they append lines for people to *ret_text (what changed, what is wrong) and
+ * say in the status whether it is well: FB_OK, or an error whose sentence is the reply. `stop` is called on a loop's
+ * thread and must not block: it asks for what SIGTERM does (is_now: without waiting for requests under way). */
+struct fb_server_hooks {
+    fb_status (*reload)(void *user, fb_buf *ret_text, fb_err *reterr);
+    fb_status (*check)(void *user, fb_buf *ret_text, fb_err *reterr);
+    void (*stop)(void *user, bool is_now);
+    void *user;
+};
+
 struct fb_server_options {
     const char *const *listen;   /* "127.0.0.1:6380", "[::1]:6380", "unix:/path"; NULL ends. Port 0: any free one */
     unsigned threads;            /* event loops; 0 = number of cores */
@@ -38,6 +50,7 @@ struct fb_server_options {
     const char *config_file;     /* for INFO; NULL: none */
     void (*config_get)(void *user, const char *glob, fb_config_emit *emit, void *emit_user); /* may be NULL */
     void *config_user;
+    struct fb_server_hooks hooks;
 };
 
 /* Listen and serve on threads of its own. FB_SYSTEM (address in use, …) says which address and what to do. */

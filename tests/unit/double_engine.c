@@ -388,6 +388,14 @@ int fb_keyspace_of(const fb_cache *cache, fb_bytes key) {
     return keyspace_of(key);
 }
 
+int fb_keyspace_near(const fb_cache *cache, fb_bytes key, fb_err *ret_why) {
+    (void)cache;
+    if (key.len < 2 || key.data[0] != 'S' || key.data[1] != ':')
+        return -1;
+    (void)fb_fail(ret_why, FB_NOMAP, "it says 'S:' and not 's:'");
+    return STRINGS;
+}
+
 fb_status fb_cached(fb_cache *cache, fb_bytes key) {
     fb_lock_acquire(&cache->lock);
     struct row *row = find(cache, key);

@@ -389,6 +389,8 @@ static void what_is_not_possible_is_refused_in_known_words(void **state) {
              {"BITOP AND s:1 s:2",
               "-ERR 'bitop' is not supported on mapped key 's:1' (keyspace 's:{id}', as json)\r\n"},
              {"LPUSH q x", NOMAP("q")}, {"LPUSH", ARITY("lpush")},
+             {"GET S:1", "-NOMAP key 'S:1' matches no keyspace and no store is configured "
+                         "(did you mean 's:{id}'? it says 'S:' and not 's:')\r\n"},
              {"CONFIG SET maxmemory 1",
               "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - can't set immutable config\r\n"},
              {"AUTH x",
@@ -500,13 +502,16 @@ static void replies_can_be_switched_off(void **state) {
     exchange(fd, "CLIENT REPLY OFF\r\nRESET\r\nPING\r\n", "+RESET\r\n+PONG\r\n");
 }
 
+#define ELSEWHERE                                                                                                      \
+    "-NOMAP key 's:1' matches no keyspace and no store is configured "                                                 \
+    "(keyspaces live in database 0, and 1 is selected)\r\n"
+
 static void keys_of_other_databases_are_unmapped(void **state) {
     (void)state;
     double_put(w.cache, "s:1", FB_KIND_STRING, FB_STR("x"));
     exchange(fd, "GET s:1\r\nSELECT 1\r\nGET s:1\r\nMGET s:1\r\nDBSIZE\r\nSELECT 16\r\n"
                  "SELECT x\r\nSELECT 0\r\nGET s:1\r\n",
-             "$1\r\nx\r\n+OK\r\n-NOMAP key 's:1' matches no keyspace and no store is configured\r\n"
-             "-NOMAP key 's:1' matches no keyspace and no store is configured\r\n"
+             "$1\r\nx\r\n+OK\r\n" ELSEWHERE ELSEWHERE
              ":0\r\n-ERR DB index is out of range\r\n"
              "-ERR value is not an integer or out of range\r\n+OK\r\n$1\r\nx\r\n");
     exchange(fd, "GET __Booksleeve_TieBreak\r\n", "$-1\r\n");

@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "rows/near.h"
 #include "rows/overlap.h"
 #include "rows/pattern.h"
 
@@ -193,6 +194,48 @@ static void types_and_cuts_hold_at_their_edges(void **state) {
             fail_msg("'%s' and '%s'", rows[i].pattern, rows[i].key);
     struct fb_pattern p = parse("user:{id}");
     assert_false(matches(&p, fb_bytes_of("user:a\0b", 8)));
+    fb_pattern_finish(&p);
+}
+
+/* ---- near misses ---- */
+
+static void a_key_that_matches_nothing_is_told_why(void **state) {
+    (void)state;
+    static const struct { const char *pattern, *key, *why; } rows[] = {
+        {"user:{id:int}", "user:abc", "'abc' is not a whole number in its shortest form"},
+        {"user:{id:int}", "user:042", "'042' is not a whole number in its shortest form"},
+        {"user:{id:int}", "usr:42", "it says 'usr:' and not 'user:'"},
+        {"user:{id:int}", "USER:42", "it says 'USER:' and not 'user:'"},
+        {"user:{id:int}", "users:42", "it says 'users:' and not 'user:'"},
+        {"user:{id:int}", "user:", "{id} is empty"},
+        {"user:{id:int}", "user:42:x", "':x' is left over"},
+        {"user:{id:int}:orders", "user:42:order", "it says ':order' and not ':orders'"},
+        {"user:{id:int}:orders", "user:42", NULL},
+        {"user:{id:int}", "product:42", NULL},
+        {"user:{id:int}", "", NULL},
+        {"user:{id:int}", "user", "it says 'user' and not 'user:'"},
+        {"user:{id}", "user:a\xff", "it is not valid UTF-8"},
+        {"day:{d:date}", "day:2026-02-30", "'2026-02-30' is not a day as YYYY-MM-DD"},
+        {"u:{u:uuid}", "u:1", "'1' is not a UUID in lower case"},
+        {"{id}", "a:b", NULL},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct fb_pattern p = parse(rows[i].pattern);
+        char why[FB_NEAR_WHY_MAX];
+        unsigned cost = fb_pattern_near(&p, FB_STR(rows[i].key), why);
+        if (rows[i].why == NULL ? cost != 0 : cost == 0 || strcmp(why, rows[i].why) != 0)
+            fail_msg("'%s' and '%s': %u, %s", rows[i].pattern, rows[i].key, cost, why);
+        fb_pattern_finish(&p);
+    }
+}
+
+static void nearer_patterns_cost_less(void **state) {
+    (void)state;
+    static const char *const order[] = {"user:42x", "user:42:x", "usr:42:x"}; /* for user:{id:int} */
+    struct fb_pattern p = parse("user:{id:int}");
+    char why[FB_NEAR_WHY_MAX];
+    for (size_t i = 1; i < COUNT(order); i++)
+        assert_true(fb_pattern_near(&p, FB_STR(order[i - 1]), why) < fb_pattern_near(&p, FB_STR(order[i]), why));
     fb_pattern_finish(&p);
 }
 
@@ -518,6 +561,8 @@ int main(void) {
         cmocka_unit_test(an_int_is_the_one_way_to_write_a_64_bit_number),
         cmocka_unit_test(a_date_is_a_real_day),
         cmocka_unit_test(types_and_cuts_hold_at_their_edges),
+        cmocka_unit_test(a_key_that_matches_nothing_is_told_why),
+        cmocka_unit_test(nearer_patterns_cost_less),
         cmocka_unit_test(cutting_and_rendering_are_inverse),
         cmocka_unit_test(two_rows_never_get_one_key),
         cmocka_unit_test(overlaps_are_told_exactly),
