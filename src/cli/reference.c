@@ -5,6 +5,7 @@
 
 #include <forebay/status.h>
 
+#include "base/log.h"
 #include "conf/conf.h"
 #include "conf/nearest.h"
 #include "server/server.h"
@@ -27,6 +28,25 @@ static void print_statuses(FILE *out) {
 #undef ROW
 }
 
+static void print_events(FILE *out) {
+    fprintf(out,
+            "# Events of the log\n\n"
+            "<!-- Printed by `forebay reference events`. -->\n\n"
+            "One line each on stderr, in the form that `server.log_format` says and from the level that\n"
+            "`server.log_level` says. Every line has `ts`, `level`, `event` and `msg`; names of events and fields are\n"
+            "stable, messages are not. An event marked \"limited\" is written at most %d times in %d seconds; the next\n"
+            "line then says in `left_out` how many were not. No line names a key or a value, except that keys may\n"
+            "appear at level debug.\n\n"
+            "| event | level | limited | fields | when |\n|---|---|---|---|---|\n",
+            FB_LOG_BURST, FB_LOG_WINDOW_MS / 1000);
+    for (int i = 0; i < FB_LOG_COUNT_; i++) {
+        const struct fb_log_row *row = fb_log_row((enum fb_log_event)i);
+        fprintf(out, "| `%s` | %s | %s | %s%s%s | %s |\n", row->name, fb_log_level_name(row->level),
+                row->is_limited ? "yes" : "", row->fields[0] != '\0' ? "`" : "", row->fields,
+                row->fields[0] != '\0' ? "`" : "", row->text);
+    }
+}
+
 static const struct page {
     const char *name;
     void (*print)(FILE *out);
@@ -34,13 +54,14 @@ static const struct page {
     {"settings", fb_conf_print_reference},
     {"commands", fb_commands_print_reference},
     {"statuses", print_statuses},
+    {"events", print_events},
 };
 
 static int run(struct fb_cli_args *args) {
     const char *name, *more;
     int opt = fb_cli_next(args, &name);
     if (opt == FB_CLI_END)
-        return fb_cli_usage(args->command, "say which page: settings, commands or statuses");
+        return fb_cli_usage(args->command, "say which page: settings, commands, statuses or events");
     if (opt != FB_CLI_WORD)
         return fb_cli_refuse(args, opt, name);
     if ((opt = fb_cli_next(args, &more)) != FB_CLI_END)
@@ -59,10 +80,10 @@ static int run(struct fb_cli_args *args) {
 
 const struct fb_cli_command fb_cli_reference = {
     "reference",
-    "settings|commands|statuses",
+    "settings|commands|statuses|events",
     "print a reference page (Markdown)",
     "settings: the configuration file. commands: the Redis commands. statuses: what calls return,\n"
-    "what clients see, and exit statuses. The pages in docs/ are printed by this.",
+    "what clients see, and exit statuses. events: the lines of the log. The pages in docs/ are printed by this.",
     NULL,
     false,
     run,

@@ -67,7 +67,7 @@ static void say_ready(const struct fb_conf *conf, const struct fb_server *server
     list_keyspaces(conf, keyspaces, sizeof keyspaces);
     suggest(conf, port, try, sizeof try);
     snprintf(message, sizeof message, "ready on %s; try: %s; keyspaces: %s", addresses, try, keyspaces);
-    fb_log(FB_LOG_NOTICE, "serve.ready", message,
+    fb_log(FB_LOG_SERVE_READY, message,
            FB_LOG_FIELDS({"listen", addresses}, {"keyspaces", keyspaces},
                          {"config", conf->path != NULL ? conf->path : "-"}));
 }
@@ -126,6 +126,7 @@ static int start(struct fb_conf *conf, fb_cache *cache, struct fb_server **ret_s
         .config_get = config_get,
         .config_user = conf,
         .hooks = {.stop = stop},
+        .log = fb_log_write,
     };
     fb_err err = {0};
     fb_status status = fb_server_start(cache, &options, ret_server, &err);
@@ -151,11 +152,11 @@ static void wait_for_stop(const sigset_t *set) {
         if (sigwait(set, &signal_number) != 0)
             continue;
         if (signal_number != SIGHUP) {
-            fb_log(FB_LOG_NOTICE, "serve.stopping", "stopping: requests under way are answered; again to stop at once",
+            fb_log(FB_LOG_SERVE_STOPPING, "stopping: requests under way are answered; again to stop at once",
                    FB_LOG_FIELDS({"signal", signal_number == SIGTERM ? "TERM" : "INT"}));
             return;
         }
-        fb_log(FB_LOG_WARNING, "config.reload.rejected",
+        fb_log(FB_LOG_CONFIG_RELOAD_REJECTED,
                "SIGHUP: this version reads its configuration at the start only; restart it to apply changes", NULL);
     }
 }
@@ -173,6 +174,7 @@ static int serve(struct fb_conf *conf) {
     fb_cache *cache = NULL;
     struct fb_server *server = NULL;
     sigset_t set;
+    fb_log_change((enum fb_log_format)conf->log_format, (enum fb_log_level)(FB_LEVEL_DEBUG - (int)conf->log_level));
     watched(&set);
     signal(SIGPIPE, SIG_IGN);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
@@ -186,7 +188,7 @@ static int serve(struct fb_conf *conf) {
         wait_for_stop(&set);
         let_signals_kill(&set);
         fb_server_stop(server, atomic_load(&stop_wish.is_now) ? 0 : conf->drain_timeout_ms);
-        fb_log(FB_LOG_NOTICE, "serve.stopped", "stopped", NULL);
+        fb_log(FB_LOG_SERVE_STOPPED, "stopped", NULL);
     }
     fb_close(cache);
     return status;

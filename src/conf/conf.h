@@ -41,6 +41,9 @@ struct fb_conf_keyspace {
     int line, col;
 };
 
+/* As the words of server.log_level stand in the table. */
+enum fb_conf_log_level { FB_CONF_DEBUG, FB_CONF_INFO, FB_CONF_NOTICE, FB_CONF_WARNING, FB_CONF_ERROR };
+
 enum fb_conf_unmapped { FB_UNMAPPED_AUTO, FB_UNMAPPED_ERROR };
 
 struct fb_conf {
@@ -52,6 +55,8 @@ struct fb_conf {
     int64_t drain_timeout_ms;
     enum fb_conf_unmapped unmapped;
     bool is_protected;
+    unsigned log_format;         /* enum fb_log_format */
+    enum fb_conf_log_level log_level;
     fb_eviction eviction;
     struct fb_conf_source *sources;
     size_t nsources;

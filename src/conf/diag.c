@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "conf/details.h"
-#include "rows/utf8.h"
+#include "base/utf8.h"
 
 enum { SHOWN_COLUMNS = 160 }; /* of a source line */
 

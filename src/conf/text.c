@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "conf/details.h"
-#include "rows/utf8.h"
+#include "base/utf8.h"
 
 /* Length of the line end at p, 0 when there is none. */
 static size_t line_end(const char *p, const char *end) {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "rows/utf8.h"
+#include "base/utf8.h"
 
 void fb_json_begin(struct fb_json *json, fb_bytes text) {
     *json = (struct fb_json){.begin = text.data, .at = text.data, .end = text.data + text.len, .is_first = true};

@@ -6,7 +6,7 @@
 
 #include "rows/names.h"
 #include "rows/param.h"
-#include "rows/utf8.h"
+#include "base/utf8.h"
 
 enum {
     SHOWN_MAX = 40,      /* bytes of a piece of the key in the text */

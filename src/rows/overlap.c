@@ -17,7 +17,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "rows/param.h"
-#include "rows/utf8.h"
+#include "base/utf8.h"
 
 enum {
     DEAD = 255,

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "rows/number.h"
 #include "rows/param.h"
-#include "rows/utf8.h"
+#include "base/utf8.h"
 
 static const char *const type_names[] = {
     [FB_PARAM_TEXT] = "text", [FB_PARAM_INT] = "int",   [FB_PARAM_UUID] = "uuid",

@@ -16,7 +16,7 @@
 #include "rows/json.h"
 #include "rows/names.h"
 #include "rows/number.h"
-#include "rows/utf8.h"
+#include "base/utf8.h"
 
 enum { SHOWN_MAX = 40 }; /* bytes of a client's value in a refusal */
 

@@ -21,7 +21,7 @@
 #include "base/err.h"
 #include "rows/base64.h"
 #include "rows/json.h"
-#include "rows/utf8.h"
+#include "base/utf8.h"
 
 static const char hex[] = "0123456789abcdef";
 

@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "rows/overlap.h"
 #include "rows/param.h"
-#include "rows/utf8.h"
+#include "base/utf8.h"
 
 struct edge {
     struct edge *sibling;

@@ -18,6 +18,8 @@ static void refuse(struct fb_server *server, int fd) {
     static const char text[] = "-ERR max number of clients reached\r\n";
     atomic_fetch_add(&server->rejected, 1);
     (void)!send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    fb_server_log(server, FB_LOG_CLIENT_REFUSED, "a connection was refused: clients_max are connected",
+                  FB_LOG_FIELDS({"reason", "clients_max"}));
     close(fd);
 }
 

@@ -11,6 +11,8 @@
 
 #include <forebay/forebay.h>
 
+#include "base/log.h"
+
 struct fb_server;
 
 /* Called by CONFIG GET for every setting whose name or Redis alias matches the glob. */
@@ -51,6 +53,8 @@ struct fb_server_options {
     void (*config_get)(void *user, const char *glob, fb_config_emit *emit, void *emit_user); /* may be NULL */
     void *config_user;
     struct fb_server_hooks hooks;
+    fb_log_sink *log;            /* what is worth a line (tbl/events.h); may be NULL */
+    void *log_user;
 };
 
 /* Listen and serve on threads of its own. FB_SYSTEM (address in use, …) says which address and what to do. */

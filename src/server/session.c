@@ -139,6 +139,8 @@ void fb_session_deliver(struct fb_session *s, struct fb_wait *wait) {
 static void refuse(struct fb_session *s, const char *text) {
     fb_count(&s->loop->counters.errors, 1);
     fb_resp_write_error(fb_session_sink(s), "ERR", text);
+    fb_server_log(s->loop->server, FB_LOG_CLIENT_PROTOCOL, "a client sent what is no request and is closed",
+                  FB_LOG_FIELDS({"address", s->address}, {"reason", text}));
     s->is_closing = true;
 }
 

@@ -97,6 +97,14 @@ struct fb_server {
 /* A live setting as it is now. */
 #define FB_LIVE(server, name) atomic_load_explicit(&(server)->live.name, memory_order_relaxed)
 
+/* A line for the log: fb_server_log(server, FB_LOG_AUTH_FAILED, "…one sentence…", FB_LOG_FIELDS({"address", a})). The
+ * sink limits how often an event is written, so that a stranger cannot fill the disk. */
+static inline void fb_server_log(const struct fb_server *server, enum fb_log_event event, const char *message,
+                                 const struct fb_log_field *fields) {
+    if (server->options.log != NULL)
+        server->options.log(server->options.log_user, event, message, fields);
+}
+
 /* What a request may be like. */
 struct fb_resp_limits fb_server_limits(const struct fb_server *server, bool is_authenticated);
 

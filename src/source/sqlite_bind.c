@@ -6,7 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "rows/utf8.h"
+#include "base/utf8.h"
 
 fb_status fb_sqlite_no_memory(struct fb_sqlite_bind *bind) { return fb_fail(bind->err, FB_NOMEM, "out of memory"); }
 

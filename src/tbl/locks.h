@@ -5,9 +5,11 @@
 
 /* X(name, what it covers) */
 #define FB_LOCK_MAP(X)                                                                                                \
+    X(CONFIG, "the configuration in force, while it is read or changed")                                              \
     X(SHARD, "one shard: table, flights, writers, counters")                                                          \
     X(LANE, "one lane's queue")                                                                                       \
     X(PARK, "one blocked caller's completion flag")                                                                   \
-    X(LOOP, "what other threads hand to an event loop")
+    X(LOOP, "what other threads hand to an event loop")                                                               \
+    X(LOG, "how often each event was logged")
 
 #endif

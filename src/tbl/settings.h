@@ -87,6 +87,15 @@
       "how long a stop waits for requests under way",                                                                  \
       "After SIGTERM or SIGINT no connection is accepted; requests already read are answered. A second signal ends "   \
       "the process at once.")                                                                                          \
+    X(SERVER, log_format, CHOICE, "auto", "auto|text|logfmt|json", NULL, NULL, log_format, LIVE, NULL,                 \
+      "the form of the log's lines on stderr",                                                                         \
+      "'text' is the time and a sentence, 'logfmt' and 'json' have all fields. 'auto' is text on a terminal, else "    \
+      "logfmt. docs/events.md lists the events.")                                                                      \
+    X(SERVER, log_level, CHOICE, "notice", "debug|info=verbose|notice|warning|error", NULL, NULL, log_level, LIVE,     \
+      "loglevel",                                                                                                      \
+      "the least important events that are logged",                                                                    \
+      "'warning' is errors and warnings, 'notice' also what an operator wants to know, 'info' also what happens to "   \
+      "single connections. Keys are named at 'debug' only, values never.")                                             \
     X(SERVER, protected, BOOL, "true", NULL, NULL, NULL, is_protected, RESTART, "protected-mode",                      \
       "refuse to listen beyond this machine without a password",                                                       \
       "Whoever can connect can read every mapped table. Set it to false only where something else (a firewall, a "     \
@@ -199,7 +208,6 @@
 /* Settings and sections that are designed and not yet built: named, so that they are not taken for spelling mistakes.
  * X(scope or section, name) */
 #define FB_SETTINGS_LATER(X)                                                                                           \
-    X(SERVER, log_format)                                                                                              \
     X(SERVER, tls_cert)                                                                                                \
     X(KEYSPACE, during_write)                                                                                          \
     X(KEYSPACE, refresh_ahead)                                                                                         \

@@ -20,7 +20,7 @@
 #include "rows/base64.h"
 #include "rows/json.h"
 #include "rows/number.h"
-#include "rows/utf8.h"
+#include "base/utf8.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 

@@ -100,6 +100,52 @@ def test_reference_pages_are_up_to_date():
     assert end.returncode == 0, end.stdout + end.stderr
 
 
+def test_the_log_has_three_forms_and_nothing_steers_a_terminal(serve):
+    """A client's nonsense is an event with its address, in each form, without control characters."""
+    for form in ["logfmt", "json", "text"]:
+        server = serve("--port", "0", "--log-format", form)
+        port = server.wait_for(lambda: re.search(r"ready on 127\.0\.0\.1:(\d+)", server.log()), "its ready line").group(1)
+        with Wire("127.0.0.1", int(port)) as wire:
+            wire.send(b"*1\r\n\x1b[2Jnonsense\r\n")
+        server.wait_for(lambda: "no request" in server.log(), "the event")
+        log = server.log()
+        assert "\x1b" not in log
+        if form == "json":
+            events = [json.loads(line) for line in log.splitlines()]
+            assert [event["event"] for event in events] == ["serve.ready", "client.protocol"]
+            assert events[1]["address"].startswith("127.0.0.1:") and events[1]["level"] == "warning"
+        elif form == "logfmt":
+            assert re.search(r"(?m)^ts=\S+Z level=warning event=client\.protocol msg=\".*\" address=127\S+ reason=", log)
+        else:
+            assert re.search(r"(?m)^\S+Z warning a client sent what is no request", log)
+
+
+def test_a_stranger_cannot_fill_the_log(serve):
+    server = serve("--port", "0")
+    for _ in range(100):
+        with Wire("127.0.0.1", server.port()) as wire:
+            wire.send(b"*1\r\n!\r\n")
+            assert wire.read().word == "ERR"
+    assert 0 < server.log().count("event=client.protocol") <= 20 * 2
+
+
+def test_the_log_has_priorities_for_the_journal(serve, monkeypatch):
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    server = serve("--port", "0")
+    server.ready()
+    assert re.match(r"<5>ts=\S+ level=notice event=serve\.ready ", server.log())
+
+
+def test_log_level_decides_what_is_written(serve, folder):
+    """At 'error' there is no ready line, so the socket's appearance tells that it has started."""
+    socket = str(folder / "f.sock")
+    server = serve("--listen", f"unix:{socket}", "--log-level", "error")
+    server.wait_for(lambda: os.path.exists(socket), "its socket")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.end() == 0
+    assert server.log() == ""
+
+
 def test_every_setting_is_a_flag():
     shown = run("help", "serve").stdout
     for section, name in re.findall(r"(?m)^### (\w+)\.(?:[A-Z]+\.)?(\w+)$", run("reference", "settings").stdout):

@@ -1,5 +1,5 @@
 /* Strict UTF-8, after table 3-7 of the Unicode standard: the second byte decides what the first one may mean. */
-#include "rows/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* Is this text? Strict UTF-8: no overlong forms, no surrogates, nothing beyond U+10FFFF. */
-#ifndef FB_ROWS_UTF8_H
-#define FB_ROWS_UTF8_H
+#ifndef FB_BASE_UTF8_H
+#define FB_BASE_UTF8_H
 
 #include <stdbool.h>
 

@@ -1,0 +1,39 @@
+/* The events that the server's log knows. Their names are an interface: whoever watches a log matches on them. The log,
+ * its levels and docs/events.md come from these rows.
+ *
+ * X(id, name, level, limit, fields, text)
+ *   level    ERROR, WARNING, NOTICE, INFO, DEBUG
+ *   limit    LIMITED: what strangers or a broken source can cause as often as they like is written at most
+ *            FB_LOG_BURST times in FB_LOG_WINDOW_MS, and the next line says how many were left out. EVERY: never left out
+ *   fields   the names of its fields, for the reference page
+ *   text     when it is written, for the reference page */
+#ifndef FB_TBL_EVENTS_H
+#define FB_TBL_EVENTS_H
+
+#define FB_LOG_EVENTS(X)                                                                                               \
+    X(SERVE_READY, "serve.ready", NOTICE, EVERY, "listen keyspaces config", "clients can connect")                     \
+    X(SERVE_STOPPING, "serve.stopping", NOTICE, EVERY, "signal",                                                       \
+      "a signal or SHUTDOWN asked for a stop; requests under way are answered")                                        \
+    X(SERVE_STOPPED, "serve.stopped", NOTICE, EVERY, "", "everything is closed; the process ends")                     \
+    X(SERVE_STATE, "serve.state", NOTICE, EVERY, "memory_used keys negative_keys",                                     \
+      "SIGUSR2: the cache as a whole; a line for each keyspace and source follows")                                    \
+    X(SERVE_STATE_KEYSPACE, "serve.state.keyspace", NOTICE, EVERY, "keyspace keys hits misses loads load_errors",      \
+      "SIGUSR2: one keyspace")                                                                                         \
+    X(SERVE_STATE_SOURCE, "serve.state.source", NOTICE, EVERY, "source read_trips write_trips errors waiting",         \
+      "SIGUSR2: one source")                                                                                           \
+    X(CONFIG_RELOAD_APPLIED, "config.reload.applied", NOTICE, EVERY, "changed needs_restart",                          \
+      "SIGHUP or FB.RELOAD: the file was read and what may change while running has changed")                          \
+    X(CONFIG_RELOAD_REJECTED, "config.reload.rejected", ERROR, EVERY, "errors",                                        \
+      "SIGHUP or FB.RELOAD: something is wrong with the file; the old configuration stays")                            \
+    X(CONFIG_DIAGNOSTIC, "config.diagnostic", ERROR, EVERY, "severity code file line column help",                     \
+      "one fault or warning of a file that was read again")                                                            \
+    X(CONFIG_SET, "config.set", NOTICE, LIMITED, "changed", "CONFIG SET changed settings")                             \
+    X(CLIENT_REFUSED, "client.refused", WARNING, LIMITED, "address reason", "a connection was refused")                \
+    X(CLIENT_CLOSED, "client.closed", INFO, LIMITED, "address reason", "a connection was closed by the server")        \
+    X(CLIENT_PROTOCOL, "client.protocol", WARNING, LIMITED, "address reason",                                          \
+      "a client sent what is no request and was closed")                                                               \
+    X(AUTH_FAILED, "auth.failed", WARNING, LIMITED, "address user", "a wrong user name or password was given")         \
+    X(SOURCE_DOWN, "source.down", ERROR, LIMITED, "source error", "a source does not answer any more")                 \
+    X(SOURCE_UP, "source.up", NOTICE, LIMITED, "source", "a source answers again")
+
+#endif
