@@ -392,6 +392,7 @@ fb_status fb_list_keys(fb_cache *cache, unsigned keyspace, size_t limit, fb_done
     X(REFRESHED, "a load took the place of a copy that was still good")                                              \
     X(WRITTEN, "a write changed the row; `op` says which")                                                           \
     X(DELETED, "the row was deleted")                                                                                \
+    X(UNCACHED, "an answer or a copy is backed by no entry: a load not kept, a copy that a refused write hid")       \
     X(DOUBTED, "a write may have changed the row, or its doubt window has just closed")                              \
     X(INVALIDATED, "the cached copy was dropped by a command or a call")                                             \
     X(LIFE, "EXPIRE or PERSIST changed the life of the copy; `op` says which")                                       \
@@ -409,15 +410,21 @@ typedef struct fb_event {
     fb_event_kind kind;
     unsigned keyspace;
     fb_bytes key;      /* borrowed during the call; data == NULL with ALL */
-    fb_op_kind op;     /* WRITTEN, DELETED, DOUBTED, LIFE, INVALIDATED */
+    fb_kind value;     /* LOADED, REFRESHED, UNCACHED, EXPIRED, EVICTED: of the value; FB_KIND_NONE: its absence */
+    fb_op_kind op;     /* WRITTEN, DELETED, DOUBTED (READ: its window has closed), LIFE, INVALIDATED */
     unsigned flags;    /* of that operation */
     uint64_t origin;   /* of that operation; 0: nobody's */
 } fb_event;
 
 /* The one observer of a cache. Called on any thread, without a lock of the cache held, after the change can be seen by
  * readers and before the operation behind it completes; events of one key come in their order as far as one thread
- * caused them. It must not block. It may be called again to change `kinds` (a set of 1 << FB_EVENT_…; 0: none), with
- * the same function; only what is wanted costs anything. */
+ * caused them. It must not block. fb_watch may be called again to change `kinds` (a set of 1 << FB_EVENT_…; 0: none),
+ * with the same function and `user`; only what is wanted costs anything. The observer may still be called for a moment
+ * after it is wanted no more, and never after fb_close.
+ *
+ * Who keeps an answer of fb_submit's, and drops it on any event of its key but LIFE that comes after the question was
+ * asked, is never behind a write or an invalidation that this cache carried, and never keeps it longer than the cache
+ * itself would have. */
 typedef void (*fb_on_event)(void *user, const fb_event *event);
 void fb_watch(fb_cache *cache, unsigned kinds, fb_on_event on_event, void *user);
 

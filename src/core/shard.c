@@ -9,9 +9,10 @@
 
 enum { BUCKETS_FIRST = 64 };
 
-static void count_evicted(void *user, const struct fb_stamp *stamp) {
+static void note_evicted(void *user, fb_bytes key, const struct fb_stamp *stamp) {
     struct fb_shard *shard = user;
     fb_shard_count(shard, stamp->keyspace)->evicted++;
+    fb_shard_tell(shard, FB_EVENT_EVICTED, stamp->keyspace, (fb_kind)stamp->kind, key);
 }
 
 static struct fb_link *make_buckets(unsigned n) {
@@ -27,6 +28,8 @@ struct fb_shard *fb_shard_create(const struct fb_shard_options *options) {
         return NULL;
     shard->policies = options->policies;
     shard->keyspaces_max = options->keyspaces_max;
+    shard->observer = options->observer;
+    shard->user = options->user;
     shard->nbuckets = BUCKETS_FIRST;
     shard->next_token = 1;
     shard->next_due = FB_NEVER;
@@ -34,7 +37,7 @@ struct fb_shard *fb_shard_create(const struct fb_shard_options *options) {
     fb_list_init(&shard->dated);
     shard->buckets = make_buckets(shard->nbuckets);
     shard->counters = fb_mem_calloc(options->keyspaces_max, sizeof *shard->counters);
-    shard->table = fb_table_create(options->bytes_max, options->evict, count_evicted, shard);
+    shard->table = fb_table_create(options->bytes_max, options->evict, note_evicted, shard);
     if (shard->buckets == NULL || shard->counters == NULL || shard->table == NULL)
         return fb_shard_destroy(shard);
     return shard;
@@ -93,7 +96,7 @@ static void grow(struct fb_shard *shard) {
     shard->nbuckets = n;
 }
 
-struct fb_coord *fb_coord_make(struct fb_shard *shard, uint64_t hash, fb_bytes key) {
+struct fb_coord *fb_coord_make(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace) {
     struct fb_coord *coord = fb_coord_find(shard, hash, key);
     if (coord != NULL)
         return coord;
@@ -103,6 +106,7 @@ struct fb_coord *fb_coord_make(struct fb_shard *shard, uint64_t hash, fb_bytes k
     if (shard->ncoords >= shard->nbuckets)
         grow(shard);
     coord->hash = hash;
+    coord->keyspace = keyspace;
     coord->key_len = key.len;
     memcpy(coord->key, key.data, key.len);
     fb_list_init(&coord->queued);
@@ -143,11 +147,11 @@ void fb_waiter_answer(struct fb_shard *shard, struct fb_waiter *waiter, fb_statu
     fb_list_push_back(&fx->done, &waiter->link);
 }
 
-void fb_shard_keep(struct fb_shard *shard, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp, fb_bytes value) {
+bool fb_shard_keep(struct fb_shard *shard, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp, fb_bytes value) {
     const fb_policy *policy = &shard->policies[stamp->keyspace];
     if (stamp->kind == FB_KIND_NONE && policy->negative_ttl_ms <= 0)
-        return;
-    (void)fb_table_put(shard->table, hash, key, stamp, value);
+        return false;
+    return fb_table_put(shard->table, hash, key, stamp, value);
 }
 
 /* ---- figures ---- */

@@ -92,6 +92,7 @@ struct fb_writer {
     struct fb_coord *coord;
     uint16_t keyspace;
     bool is_granted;           /* marked: the value is hidden until the end */
+    bool has_hidden;           /* there was something to hide when it was marked */
     bool is_contended;         /* invalidated meanwhile, or granted in the doubt of another: its value is not kept */
     fb_span window;            /* set by the caller: life of the mark from its grant, for writers whose end the core
                                   cannot be sure of; 0 where the driver promises an end */
@@ -107,12 +108,19 @@ struct fb_effects {
 };
 void fb_effects_init(struct fb_effects *fx);
 
+/* Told of what becomes of a key, under the lock of the call that does it: LOADED, REFRESHED, UNCACHED (of loads),
+ * INVALIDATED, LIFE, EXPIRED, EVICTED, and DOUBTED when a window closes; what a write did, its driver knows better. It is
+ * the driver's: it takes notes and calls nothing of the shard's. `value` is the kind of the value in question. */
+typedef void fb_shard_observer(void *user, fb_event_kind what, uint16_t keyspace, fb_kind value, fb_bytes key);
+
 struct fb_shard_options {
     uint64_t bytes_max;
     const struct fb_evict_ops *evict;
     const fb_policy *policies;       /* one per keyspace, read at each decision; owned by the caller, may change between
                                         calls and must have room for keyspaces_max */
     unsigned keyspaces_max;
+    fb_shard_observer *observer;     /* or NULL */
+    void *user;
 };
 
 struct fb_shard *fb_shard_create(const struct fb_shard_options *options);

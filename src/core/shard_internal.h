@@ -19,6 +19,7 @@ struct fb_coord {
     struct fb_link queued;          /* fb_writer.link, in order of begin */
     unsigned nqueued, nflights;
     bool in_doubt;
+    uint16_t keyspace;
     fb_instant doubt_until;
     size_t key_len;
     char key[];
@@ -36,6 +37,8 @@ struct fb_shard {
     unsigned nwaiters;
     fb_instant next_due;            /* nothing in timed or dated ends before it */
     uint64_t next_token;
+    fb_shard_observer *observer;
+    void *user;
 };
 
 static inline fb_bytes fb_coord_key(const struct fb_coord *coord) { return fb_bytes_of(coord->key, coord->key_len); }
@@ -43,8 +46,15 @@ static inline fb_keyspace_stats *fb_shard_count(struct fb_shard *shard, uint16_t
     return &shard->counters[keyspace];
 }
 
+static inline void fb_shard_tell(const struct fb_shard *shard, fb_event_kind what, uint16_t keyspace, fb_kind value,
+                                 fb_bytes key) {
+    if (shard->observer != NULL)
+        shard->observer(shard->user, what, keyspace, value, key);
+}
+
 struct fb_coord *fb_coord_find(struct fb_shard *shard, uint64_t hash, fb_bytes key);
-struct fb_coord *fb_coord_make(struct fb_shard *shard, uint64_t hash, fb_bytes key); /* finds or makes; NULL: no memory */
+/* Finds or makes; NULL: no memory. */
+struct fb_coord *fb_coord_make(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace);
 void fb_coord_settle(struct fb_shard *shard, struct fb_coord *coord);                /* frees it when nothing is left */
 void fb_coord_note_due(struct fb_shard *shard, struct fb_coord *coord, fb_instant due);
 
@@ -63,7 +73,7 @@ void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct 
 /* Answer a waiter: it leaves its flight and comes out on fx.done. The value is referenced anew. */
 void fb_waiter_answer(struct fb_shard *shard, struct fb_waiter *waiter, fb_status status, struct fb_value *value,
                       struct fb_effects *fx);
-/* Keep a value or an absence in the table, as the policy allows. */
-void fb_shard_keep(struct fb_shard *shard, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp, fb_bytes value);
+/* Keep a value or an absence in the table, as the policy allows; false where nothing is kept. */
+bool fb_shard_keep(struct fb_shard *shard, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp, fb_bytes value);
 
 #endif

@@ -17,6 +17,7 @@ static fb_status read_fresh(struct fb_shard *shard, uint64_t hash, fb_bytes key,
         out->len = before;
     fb_table_remove(shard->table, hash, key, NULL);
     fb_shard_count(shard, ret_stamp->keyspace)->expired++;
+    fb_shard_tell(shard, FB_EVENT_EXPIRED, ret_stamp->keyspace, (fb_kind)ret_stamp->kind, key);
     return FB_MISS;
 }
 
@@ -133,7 +134,7 @@ fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uin
     waiter->value = NULL;
     waiter->keyspace = keyspace;
     fb_shard_count(shard, keyspace)->misses++;
-    struct fb_coord *coord = fb_coord_make(shard, hash, key);
+    struct fb_coord *coord = fb_coord_make(shard, hash, key, keyspace);
     if (coord == NULL)
         return FB_NOMEM;
     fb_status status = fb_coord_join(shard, coord, keyspace, waiter, now, fx);
@@ -237,7 +238,9 @@ static bool fill(struct fb_shard *shard, struct fb_flight *flight, fb_status sta
         .keyspace = flight->keyspace,
         .kind = (uint8_t)(status == FB_OK ? kind : FB_KIND_NONE),
     };
-    fb_shard_keep(shard, coord->hash, fb_coord_key(coord), &stamp, value);
+    bool is_kept = fb_shard_keep(shard, coord->hash, fb_coord_key(coord), &stamp, value);
+    fb_shard_tell(shard, is_kept ? FB_EVENT_LOADED : FB_EVENT_UNCACHED, stamp.keyspace, (fb_kind)stamp.kind,
+                  fb_coord_key(coord));
     return fb_freshness(&stamp, &shard->policies[stamp.keyspace], now) == FB_VERDICT_FRESH;
 }
 
@@ -254,8 +257,11 @@ void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instan
     if (is_kept)
         is_for_all = fill(shard, flight, flight->status, flight->value != NULL ? flight->value->kind : FB_KIND_NONE,
                           fb_value_bytes(flight->value), now, draw);
-    else if (!is_error)
+    else if (!is_error) {
         count->fills_refused++;
+        fb_shard_tell(shard, FB_EVENT_UNCACHED, flight->keyspace,
+                      flight->value != NULL ? flight->value->kind : FB_KIND_NONE, fb_coord_key(coord));
+    }
     if (coord->fresh == flight)
         coord->fresh = NULL;
     count->load_errors += is_error;

@@ -8,11 +8,12 @@ struct sweep {
     fb_instant now;
 };
 
-static bool is_over(void *user, const struct fb_stamp *stamp) {
+static bool is_over(void *user, fb_bytes key, const struct fb_stamp *stamp) {
     const struct sweep *sweep = user;
     if (fb_freshness(stamp, &sweep->shard->policies[stamp->keyspace], sweep->now) == FB_VERDICT_FRESH)
         return false;
     fb_shard_count(sweep->shard, stamp->keyspace)->expired++;
+    fb_shard_tell(sweep->shard, FB_EVENT_EXPIRED, stamp->keyspace, (fb_kind)stamp->kind, key);
     return true;
 }
 
@@ -39,8 +40,10 @@ static fb_instant end_waits(struct fb_shard *shard, fb_instant now, struct fb_ef
 /* Ends what is due in one record and returns when the next thing in it is. */
 static fb_instant end_dated(struct fb_shard *shard, struct fb_coord *coord, fb_instant now, struct fb_effects *fx) {
     struct fb_link homeless = FB_LIST_INIT(homeless);
-    if (coord->in_doubt && fb_reached(now, coord->doubt_until))
+    if (coord->in_doubt && fb_reached(now, coord->doubt_until)) {
         coord->in_doubt = false;
+        fb_shard_tell(shard, FB_EVENT_DOUBTED, coord->keyspace, FB_KIND_NONE, fb_coord_key(coord));
+    }
     if (coord->active != NULL && fb_reached(now, coord->active->expires)) {
         struct fb_writer *writer = coord->active;
         coord->active = NULL;

@@ -23,7 +23,7 @@ void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct 
     /* The doubted write may land after this one, however late this one's end is told. */
     writer->is_contended = coord->in_doubt;
     fb_coord_fence(shard, coord, homeless);
-    (void)forget(shard, coord->hash, fb_coord_key(coord), &stamp);
+    writer->has_hidden = forget(shard, coord->hash, fb_coord_key(coord), &stamp);
     writer->expires = writer->window.ns > 0 ? fb_after(now, writer->window) : FB_NEVER;
     if (writer->window.ns > 0)
         fb_coord_note_due(shard, coord, writer->expires);
@@ -33,10 +33,10 @@ void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct 
 fb_status fb_shard_begin(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
                          struct fb_writer *writer, fb_instant now, struct fb_effects *fx) {
     struct fb_link homeless = FB_LIST_INIT(homeless);
-    struct fb_coord *coord = fb_coord_make(shard, hash, key);
+    struct fb_coord *coord = fb_coord_make(shard, hash, key, keyspace);
     fb_list_init(&writer->link);
     fb_list_init(&writer->lapse);
-    writer->is_granted = writer->is_contended = false;
+    writer->is_granted = writer->has_hidden = writer->is_contended = false;
     writer->keyspace = keyspace;
     writer->coord = coord;
     if (coord == NULL)
@@ -109,11 +109,16 @@ fb_status fb_shard_invalidate(struct fb_shard *shard, uint64_t hash, fb_bytes ke
                               struct fb_effects *fx) {
     struct fb_stamp stamp;
     fb_status status = FB_MISS;
-    if (forget(shard, hash, key, &stamp))
-        status = fb_freshness(&stamp, &shard->policies[stamp.keyspace], now) != FB_VERDICT_FRESH ? FB_MISS
-                 : stamp.kind == FB_KIND_NONE                                                     ? FB_NOTFOUND
-                                                                                                  : FB_OK;
     struct fb_coord *coord = fb_coord_find(shard, hash, key);
+    if (forget(shard, hash, key, &stamp)) {
+        if (fb_freshness(&stamp, &shard->policies[stamp.keyspace], now) == FB_VERDICT_FRESH)
+            status = stamp.kind == FB_KIND_NONE ? FB_NOTFOUND : FB_OK;
+        fb_shard_tell(shard, status == FB_MISS ? FB_EVENT_EXPIRED : FB_EVENT_INVALIDATED, stamp.keyspace,
+                      (fb_kind)stamp.kind, key);
+    } else if (coord != NULL) {
+        /* Nothing is cached, but a load under way may bring somebody what was there before. */
+        fb_shard_tell(shard, FB_EVENT_INVALIDATED, coord->keyspace, FB_KIND_NONE, key);
+    }
     if (coord != NULL)
         invalidate_coord(shard, coord, now, fx);
     return status;
@@ -143,6 +148,13 @@ static bool life_allowed(const struct fb_stamp *stamp, const fb_policy *policy, 
     return true;
 }
 
+static fb_status set_cap(struct fb_shard *shard, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp,
+                         uint32_t cap_ms) {
+    (void)fb_table_set_cap(shard->table, hash, key, cap_ms); /* it has just been looked at */
+    fb_shard_tell(shard, FB_EVENT_LIFE, stamp->keyspace, (fb_kind)stamp->kind, key);
+    return FB_OK;
+}
+
 fb_status fb_shard_expire(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_span life, unsigned flags,
                           fb_instant now, struct fb_effects *fx) {
     struct fb_stamp stamp;
@@ -159,7 +171,7 @@ fb_status fb_shard_expire(struct fb_shard *shard, uint64_t hash, fb_bytes key, f
     cap = cap < 1 ? 1 : cap > UINT32_MAX ? UINT32_MAX : cap;
     if (!fb_before(due, fb_policy_expiry(&uncapped, &shard->policies[stamp.keyspace])))
         cap = 0; /* no longer than it lives anyway */
-    return fb_table_set_cap(shard->table, hash, key, (uint32_t)cap) ? FB_OK : FB_MISS;
+    return set_cap(shard, hash, key, &stamp, (uint32_t)cap);
 }
 
 fb_status fb_shard_persist(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now) {
@@ -168,5 +180,5 @@ fb_status fb_shard_persist(struct fb_shard *shard, uint64_t hash, fb_bytes key, 
         return FB_MISS;
     if (stamp.cap_ms == 0)
         return FB_UNMET;
-    return fb_table_set_cap(shard->table, hash, key, 0) ? FB_OK : FB_MISS;
+    return set_cap(shard, hash, key, &stamp, 0);
 }

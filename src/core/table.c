@@ -55,6 +55,8 @@ static enum owner owner_of(const struct fb_stamp *stamp) { return stamp->kind ==
 
 static struct entry *entry_of(struct fb_evict_node *node) { return fb_member_of(node, struct entry, node); }
 
+static fb_bytes key_of(const struct entry *entry) { return fb_bytes_of(entry->data, entry->key_len); }
+
 static uint64_t cost_of(size_t key_len, size_t value_len) {
     uint64_t block = sizeof(struct entry) + key_len + value_len + ALLOC_HEAD;
     return ((block + ALLOC_UNIT - 1) & ~(uint64_t)(ALLOC_UNIT - 1)) + INDEX_COST;
@@ -159,7 +161,7 @@ static bool evict_one(struct fb_table *table, enum owner owner) {
     if (node == NULL)
         return false;
     if (table->evicted != NULL)
-        table->evicted(table->user, &entry_of(node)->stamp);
+        table->evicted(table->user, key_of(entry_of(node)), &entry_of(node)->stamp);
     forget(table, entry_of(node));
     return true;
 }
@@ -294,7 +296,7 @@ struct sweep {
 static void drop_if_over(void *user, void *item) {
     struct sweep *sweep = user;
     struct entry *entry = item;
-    if (!sweep->is_over(sweep->user, &entry->stamp))
+    if (!sweep->is_over(sweep->user, key_of(entry), &entry->stamp))
         return;
     drop(sweep->table, entry);
     sweep->removed++;

@@ -31,8 +31,8 @@ struct fb_table_stats {
     uint64_t keys, negative_keys, bytes;
 };
 
-/* Told of every entry the table drops by itself (eviction only). */
-typedef void fb_table_evicted(void *user, const struct fb_stamp *stamp);
+/* Told of every entry the table drops by itself (eviction only), just before it goes. Must not call the table. */
+typedef void fb_table_evicted(void *user, fb_bytes key, const struct fb_stamp *stamp);
 
 struct fb_table *fb_table_create(uint64_t bytes_max, const struct fb_evict_ops *evict, fb_table_evicted *evicted,
                                  void *user);
@@ -58,7 +58,7 @@ bool fb_table_remove(struct fb_table *table, uint64_t hash, fb_bytes key, struct
 void fb_table_clear(struct fb_table *table);
 
 /* Look at up to `steps` index slots, going round, and remove the entries the judge condemns; returns how many. */
-typedef bool fb_table_judge(void *user, const struct fb_stamp *stamp);
+typedef bool fb_table_judge(void *user, fb_bytes key, const struct fb_stamp *stamp);
 unsigned fb_table_sweep(struct fb_table *table, unsigned steps, fb_table_judge *is_over, void *user);
 
 void fb_table_stats(const struct fb_table *table, struct fb_table_stats *ret_stats);

@@ -1,4 +1,6 @@
 /* Cache-aside: what the application loads and writes by itself, under the same protocol. */
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -12,10 +14,12 @@ struct fb_ticket {
     bool is_awaited;           /* fb_write_begin has not returned: the ticket is its own until then */
     bool has_lapsed;           /* meanwhile */
     struct fb_park *park;      /* of the caller that waits to be granted */
+    size_t key_len;
+    char key[];
 };
 
 static bool is_hash(const struct fb_keyspace *keyspace) {
-    return keyspace->options.as != NULL && __builtin_strcmp(keyspace->options.as, "hash") == 0;
+    return keyspace->options.as != NULL && strcmp(keyspace->options.as, "hash") == 0;
 }
 
 static fb_status give_back(fb_cache *cache, fb_bytes key, uint64_t token, fb_status status, fb_kind kind,
@@ -27,7 +31,7 @@ static fb_status give_back(fb_cache *cache, fb_bytes key, uint64_t token, fb_sta
     fb_lock_acquire(&shard->lock);
     fb_status result = fb_shard_fill(shard->core, hash, key, token, status, kind, value, fb_clock_now(),
                                      (uint16_t)fb_rng_next(&shard->rng), &fx);
-    fb_lock_release(&shard->lock);
+    fb_shard_leave(shard);
     fb_carry_out(cache, &fx, FB_RUN_LANES);
     return result;
 }
@@ -76,13 +80,15 @@ fb_status fb_write_begin(fb_cache *cache, fb_bytes key, uint64_t *ret_ticket, fb
     fb_status status = fb_cache_find(cache, key, &keyspace, reterr);
     if (status != FB_OK)
         return status;
-    struct fb_ticket *ticket = fb_mem_calloc(1, sizeof *ticket);
+    struct fb_ticket *ticket = fb_mem_calloc(1, sizeof *ticket + key.len);
     if (ticket == NULL)
         return fb_fail(reterr, FB_NOMEM, "out of memory");
     uint64_t hash = fb_cache_hash(cache, key);
     struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
     fb_park_init(&park, 1);
     fb_effects_init(&fx);
+    ticket->key_len = key.len;
+    memcpy(ticket->key, key.data, key.len);
     ticket->park = &park;
     ticket->writer.ticket = ticket;
     fb_list_init(&ticket->link);
@@ -98,7 +104,7 @@ fb_status fb_write_begin(fb_cache *cache, fb_bytes key, uint64_t *ret_ticket, fb
         *ret_ticket = ticket->number;
         fb_list_push_back(&shard->tickets, &ticket->link);
     }
-    fb_lock_release(&shard->lock);
+    fb_shard_leave(shard);
     fb_carry_out(cache, &fx, FB_RUN_LANES);
     if (status != FB_PENDING)
         fb_park_done(&park);
@@ -118,6 +124,12 @@ fb_status fb_write_begin(fb_cache *cache, fb_bytes key, uint64_t *ret_ticket, fb
                                                               : fb_status_text(status));
 }
 
+/* What it did nobody but the application knows. With the shard's lock held. */
+static void note_end(struct fb_engine_shard *shard, const struct fb_ticket *ticket) {
+    fb_event_note(shard, FB_EVENT_DOUBTED, ticket->writer.core.keyspace, fb_bytes_of(ticket->key, ticket->key_len),
+                  &(struct fb_event){.op = FB_OP_SET});
+}
+
 void fb_write_end(fb_cache *cache, fb_bytes key, uint64_t number) {
     uint64_t hash = fb_cache_hash(cache, key);
     struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
@@ -135,17 +147,19 @@ void fb_write_end(fb_cache *cache, fb_bytes key, uint64_t number) {
         fb_list_remove(&ended->link);
         fb_shard_end(shard->core, &ended->writer.core, FB_END_DROP, FB_KIND_NONE, fb_bytes_of(NULL, 0), now,
                      /* cap_ms = */ 0, now, /* draw = */ 0, &fx);
+        note_end(shard, ended);
     }
-    fb_lock_release(&shard->lock);
+    fb_shard_leave(shard);
     fb_carry_out(cache, &fx, FB_RUN_LANES);
     fb_mem_free(ended);
 }
 
-void fb_tickets_lapsed(struct fb_effects *fx) {
+void fb_tickets_lapsed(struct fb_engine_shard *shard, struct fb_effects *fx) {
     for (struct fb_link *l; (l = fb_list_pop_front(&fx->lapsed)) != NULL;) {
         struct fb_ticket *ticket = fb_member_of(l, struct fb_engine_writer, core.lapse)->ticket;
         fb_list_remove(&ticket->link);
         ticket->has_lapsed = true;
+        note_end(shard, ticket);
         if (!ticket->is_awaited)
             fb_mem_free(ticket);
     }

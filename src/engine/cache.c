@@ -70,8 +70,8 @@ static void tick_all(struct fb_cache *cache) {
         fb_effects_init(&fx);
         fb_lock_acquire(&shard->lock);
         (void)fb_shard_tick(shard->core, fb_clock_now(), &fx);
-        fb_tickets_lapsed(&fx);
-        fb_lock_release(&shard->lock);
+        fb_tickets_lapsed(shard, &fx);
+        fb_shard_leave(shard);
         fb_carry_out(cache, &fx, FB_RUN_LANES);
     }
 }
@@ -114,9 +114,12 @@ static fb_status make_shards(struct fb_cache *cache, const fb_options *o, struct
         .evict = o->eviction == FB_EVICT_LRU ? &fb_evict_lru : &fb_evict_s3fifo,
         .policies = cache->policies,
         .keyspaces_max = FB_ROUTER_KEYSPACES_MAX,
+        .observer = fb_event_from_core,
     };
     for (; cache->nshards < o->shards; cache->nshards++) {
         struct fb_engine_shard *shard = &cache->shards[cache->nshards];
+        options.user = shard;
+        shard->cache = cache;
         shard->core = fb_shard_create(&options);
         if (shard->core == NULL)
             return FB_NOMEM;
@@ -208,6 +211,7 @@ void fb_close(fb_cache *cache) {
         close_source(cache->sources[i]);
     for (unsigned i = 0; i < cache->nshards; i++) {
         fb_shard_destroy(cache->shards[i].core);
+        fb_mem_free(cache->shards[i].log.data);
         fb_lock_finish(&cache->shards[i].lock);
     }
     fb_router_destroy(cache->router);

@@ -30,7 +30,7 @@ static void load_over(struct fb_cache *cache, struct fb_flight *flight, fb_statu
     flight->value = value;
     fb_lock_acquire(&shard->lock);
     fb_shard_loaded(shard->core, flight, fb_clock_now(), (uint16_t)fb_rng_next(&shard->rng), fx);
-    fb_lock_release(&shard->lock);
+    fb_shard_leave(shard);
 }
 
 /* One round trip for n flights; whoever asks for one of them from here on is told so by the core. */

@@ -51,12 +51,22 @@ struct fb_keyspace {
     fb_on_set on_set;              /* never DEFAULT */
 };
 
+/* What observers will be told when the shard's lock is let go. */
+struct fb_event_log {
+    char *data;
+    size_t len, cap;
+    bool is_pending, is_lost;      /* lost: it did not fit, or there was no memory */
+};
+
 struct fb_engine_shard {
     struct fb_lock lock;           /* covers the rest */
     struct fb_shard *core;
     struct fb_rng rng;
     struct fb_link tickets;        /* fb_ticket.link: writes the application announced */
     uint64_t next_ticket;
+    struct fb_event_log log;
+    struct fb_event cause;         /* op, flags and origin of the call that holds the lock */
+    struct fb_cache *cache;
 } __attribute__((aligned(64)));
 
 struct fb_cache {
@@ -70,6 +80,9 @@ struct fb_cache {
     struct fb_source *sources[FB_SOURCES_MAX];
     unsigned nsources;
     struct fb_router *router;
+    _Atomic unsigned watched;      /* 1 << FB_EVENT_…; the next two are set before it and constant from then on */
+    fb_on_event on_event;
+    void *observer;
     _Atomic uint32_t pending;      /* operations whose completion is still to come, and FB_CLOSING */
     struct fb_lock park_lock;      /* covers the next three */
     struct fb_cond park_cond;
@@ -89,6 +102,24 @@ static inline struct fb_engine_shard *fb_cache_shard(const struct fb_cache *cach
 }
 /* FB_OK, FB_NOMAP, FB_CLOSED. */
 fb_status fb_cache_find(struct fb_cache *cache, fb_bytes key, struct fb_keyspace **ret_keyspace, fb_err *reterr);
+
+/* ---- events ---- */
+
+/* Take down an event, with the shard's lock held. */
+void fb_event_note(struct fb_engine_shard *shard, fb_event_kind kind, uint16_t keyspace, fb_bytes key,
+                   const struct fb_event *facts);
+fb_shard_observer fb_event_from_core;
+/* Any key may have changed. Without a lock. */
+void fb_event_all(struct fb_cache *cache);
+/* Let the lock go and tell the observer. */
+void fb_events_tell(struct fb_engine_shard *shard);
+/* Every way out of a shard's lock behind which something may have changed. */
+static inline void fb_shard_leave(struct fb_engine_shard *shard) {
+    if (__builtin_expect(shard->log.is_pending, 0))
+        fb_events_tell(shard);
+    else
+        fb_lock_release(&shard->lock);
+}
 
 /* ---- effects ---- */
 
@@ -133,7 +164,7 @@ void fb_txn_stored(struct fb_store_group *group, fb_instant sent);
 void fb_txn_refuse(struct fb_store_group *group, fb_status status);
 void fb_ticket_granted(struct fb_engine_writer *writer);
 /* With the shard's lock held: tickets whose marks have died. */
-void fb_tickets_lapsed(struct fb_effects *fx);
+void fb_tickets_lapsed(struct fb_engine_shard *shard, struct fb_effects *fx);
 void fb_tickets_drop_all(struct fb_engine_shard *shard);
 
 /* The lanes' work. */

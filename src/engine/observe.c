@@ -37,10 +37,6 @@ fb_status fb_list_keys(fb_cache *cache, unsigned keyspace, size_t limit, fb_done
     return FB_UNSUPPORTED;
 }
 
-void fb_watch(fb_cache *cache, unsigned kinds, fb_on_event on_event, void *user) {
-    (void)cache, (void)kinds, (void)on_event, (void)user;
-}
-
 fb_status fb_policy_set(fb_cache *cache, unsigned keyspace, const fb_policy *policy, fb_err *reterr) {
     (void)cache, (void)keyspace, (void)policy;
     return fb_fail(reterr, FB_UNSUPPORTED, "not yet");

@@ -15,7 +15,10 @@ fb_status fb_peek(fb_cache *cache, fb_bytes key, fb_buf *out, fb_kind *ret_kind)
     fb_instant now = fb_clock_now();
     fb_lock_acquire(&shard->lock);
     fb_status status = fb_shard_peek(shard->core, hash, key, now, out, ret_kind);
-    fb_lock_release(&shard->lock);
+    if (status == FB_MISS)
+        fb_shard_leave(shard); /* a hit changes nothing */
+    else
+        fb_lock_release(&shard->lock);
     return status;
 }
 
@@ -45,7 +48,7 @@ fb_status fb_cached(fb_cache *cache, fb_bytes key) {
     struct fb_stamp stamp;
     fb_lock_acquire(&shard->lock);
     fb_status status = fb_shard_look(shard->core, hash, key, fb_clock_now(), &stamp);
-    fb_lock_release(&shard->lock);
+    fb_shard_leave(shard);
     return status;
 }
 
@@ -69,7 +72,7 @@ fb_status fb_read_begin(struct fb_read *read, struct fb_keyspace *keyspace, fb_b
         status = fb_shard_miss(shard->core, hash, key, keyspace->id, &read->waiter, now, fx);
     else if (status == FB_MISS)
         fb_shard_counters(shard->core, keyspace->id)->misses++;
-    fb_lock_release(&shard->lock);
+    fb_shard_leave(shard);
     if (status != FB_PENDING)
         fb_cache_op_end(cache);
     return status;

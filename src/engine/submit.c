@@ -112,14 +112,19 @@ static fb_status submit_write(fb_cache *cache, const fb_op *ops, size_t n, fb_do
 
 /* ---- what the core answers by itself ---- */
 
-static fb_status forget(fb_cache *cache, fb_bytes key) {
-    uint64_t hash = fb_cache_hash(cache, key);
+static struct fb_event cause_of(const fb_op *op) {
+    return (struct fb_event){.op = op->kind, .flags = op->flags, .origin = op->origin};
+}
+
+static fb_status forget(fb_cache *cache, const fb_op *op) {
+    uint64_t hash = fb_cache_hash(cache, op->key);
     struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
     struct fb_effects fx;
     fb_effects_init(&fx);
     fb_lock_acquire(&shard->lock);
-    fb_status status = fb_shard_invalidate(shard->core, hash, key, fb_clock_now(), &fx);
-    fb_lock_release(&shard->lock);
+    shard->cause = cause_of(op);
+    fb_status status = fb_shard_invalidate(shard->core, hash, op->key, fb_clock_now(), &fx);
+    fb_shard_leave(shard);
     fb_carry_out(cache, &fx, FB_RUN_LANES);
     return status;
 }
@@ -130,11 +135,12 @@ static fb_status change_life(fb_cache *cache, const fb_op *op) {
     struct fb_effects fx;
     fb_effects_init(&fx);
     fb_lock_acquire(&shard->lock);
+    shard->cause = cause_of(op);
     fb_instant now = fb_clock_now();
     fb_status status = op->kind == FB_OP_PERSIST
                            ? fb_shard_persist(shard->core, hash, op->key, now)
                            : fb_shard_expire(shard->core, hash, op->key, fb_ms(op->life_ms), op->flags, now, &fx);
-    fb_lock_release(&shard->lock);
+    fb_shard_leave(shard);
     fb_carry_out(cache, &fx, FB_RUN_LANES);
     return status;
 }
@@ -148,7 +154,7 @@ static fb_status remaining_life(fb_cache *cache, fb_bytes key, int64_t *ret_ms) 
     fb_status status = fb_shard_look(shard->core, hash, key, now, &stamp);
     if (status == FB_OK)
         *ret_ms = fb_span_ms(fb_since(fb_policy_expiry(&stamp, &cache->policies[stamp.keyspace]), now)) + 1;
-    fb_lock_release(&shard->lock);
+    fb_shard_leave(shard);
     return status == FB_NOTFOUND ? FB_MISS : status; /* "known to be absent" has no life of its own to show */
 }
 
@@ -165,7 +171,7 @@ static fb_status drop(struct fb_keyspace *keyspace, const fb_op *op, fb_done don
     case FB_ON_DEL_INVALIDATE:
         break;
     }
-    return at_once(result, forget(cache, op->key));
+    return at_once(result, forget(cache, op));
 }
 
 fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, fb_result *ret_result) {
@@ -186,7 +192,7 @@ fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, 
     case FB_OP_DROP:
         return drop(keyspace, op, done, user, ret_result);
     case FB_OP_INVALIDATE:
-        return at_once(ret_result, forget(cache, op->key));
+        return at_once(ret_result, forget(cache, op));
     case FB_OP_EXPIRE:
     case FB_OP_PERSIST:
         return at_once(ret_result, change_life(cache, op));
@@ -213,7 +219,7 @@ fb_status fb_invalidate(fb_cache *cache, fb_bytes key, fb_err *reterr) {
     fb_status status = fb_cache_find(cache, key, &keyspace, reterr);
     if (status != FB_OK)
         return status;
-    status = forget(cache, key);
+    status = forget(cache, &(fb_op){.kind = FB_OP_INVALIDATE, .key = key});
     return status == FB_NOTFOUND ? FB_OK : status;
 }
 
@@ -224,7 +230,8 @@ void fb_invalidate_all(fb_cache *cache) {
         fb_effects_init(&fx);
         fb_lock_acquire(&shard->lock);
         fb_shard_invalidate_all(shard->core, fb_clock_now(), &fx);
-        fb_lock_release(&shard->lock);
+        fb_shard_leave(shard);
         fb_carry_out(cache, &fx, FB_RUN_LANES);
     }
+    fb_event_all(cache);
 }

@@ -17,6 +17,7 @@ struct txn_key {
     uint64_t hash;
     fb_bytes key;
     size_t last_item;       /* the last write of this key in the group: its answer is the state of the key */
+    struct fb_event cause;  /* op, flags and origin of that write */
     uint32_t cap_ms;        /* life given with that write */
     bool keeps_life;        /* or what is left of the one that EXPIRE gave */
 };
@@ -158,7 +159,8 @@ static fb_status add_item(struct fb_txn *txn, const fb_op *op, fb_bytes key, fb_
     txn->item_keyspaces[i] = keyspace;
     int64_t cap = op->life_ms > UINT32_MAX ? UINT32_MAX : op->life_ms;
     txn->keys[txn->nkeys++] = (struct txn_key){
-        .keyspace = keyspace, .hash = hash, .key = key, .last_item = i, .cap_ms = cap > 0 ? (uint32_t)cap : 0,
+        .keyspace = keyspace, .hash = hash, .key = key, .last_item = i,
+        .cause = {.op = op->kind, .flags = op->flags, .origin = op->origin}, .cap_ms = cap > 0 ? (uint32_t)cap : 0,
         .keeps_life = (op->flags & FB_KEEP_LIFE) != 0};
     return FB_OK;
 }
@@ -218,6 +220,20 @@ static struct key_end end_of(const struct txn_key *key, const struct fb_store_it
     }
 }
 
+/* What observers are told of the end of a write, with the shard's lock held. */
+static void announce(struct fb_engine_shard *shard, const struct txn_key *key, fb_status status, bool is_kept) {
+    uint16_t id = key->keyspace->id;
+    if (status == FB_OK)
+        fb_event_note(shard, key->cause.op == FB_OP_DELETE ? FB_EVENT_DELETED : FB_EVENT_WRITTEN, id, key->key,
+                      &key->cause);
+    else if (status == FB_UNKNOWN)
+        fb_event_note(shard, FB_EVENT_DOUBTED, id, key->key, &key->cause);
+    else if (key->writer.core.has_hidden)
+        fb_event_note(shard, FB_EVENT_UNCACHED, id, key->key, &key->cause);
+    if (status == FB_OK && key->cap_ms > 0 && !key->keeps_life && is_kept)
+        fb_event_note(shard, FB_EVENT_LIFE, id, key->key, &key->cause);
+}
+
 static void end_key(struct fb_txn *txn, struct txn_key *key, fb_instant sent, struct fb_effects *fx) {
     const struct fb_store_item *item = &txn->group.items[key->last_item];
     struct key_end end = end_of(key, item);
@@ -230,7 +246,8 @@ static void end_key(struct fb_txn *txn, struct txn_key *key, fb_instant sent, st
         counters->write_errors++;
     fb_shard_end(shard->core, &key->writer.core, end.how, end.kind, end.value, sent,
                  item->status == FB_OK ? key->cap_ms : 0, fb_clock_now(), (uint16_t)fb_rng_next(&shard->rng), fx);
-    fb_lock_release(&shard->lock);
+    announce(shard, key, item->status, end.how == FB_END_KEEP);
+    fb_shard_leave(shard);
 }
 
 /* The outcome of all: the first error, else the first condition that did not hold, else FB_OK. */
@@ -329,7 +346,7 @@ static void advance(struct fb_txn *txn) {
                                           &fx);
         if (status == FB_OK)
             txn->granted++;
-        fb_lock_release(&shard->lock);
+        fb_shard_leave(shard);
         /* Once it is queued another thread may go on with the transaction: it is not ours to touch any more. */
         fb_carry_out(cache, &fx, FB_RUN_LANES);
         if (status == FB_PENDING)

@@ -37,17 +37,21 @@ struct world {
     bool is_weak_hash;     /* many keys share a hash, or differ in few bits of it */
 };
 
-static void note_evicted(void *user, const struct fb_stamp *stamp) {
-    struct world *w = user;
-    /* The draw of a stamp is the key's number here. */
-    assert_true(w->facts[stamp->draw].is_in);
-    w->facts[stamp->draw].is_in = false;
-    w->evictions[stamp->kind == FB_KIND_NONE]++;
-}
-
 static fb_bytes key_of(unsigned id, char *room) {
     int len = snprintf(room, 64, "key:%0*u", (int)(id % 40), id);
     return fb_bytes_of(room, (size_t)len);
+}
+
+static void note_evicted(void *user, fb_bytes key, const struct fb_stamp *stamp) {
+    struct world *w = user;
+    char room[64];
+    /* The draw of a stamp is the key's number here. */
+    fb_bytes name = key_of(stamp->draw, room);
+    assert_int_equal(key.len, name.len);
+    assert_memory_equal(key.data, name.data, key.len);
+    assert_true(w->facts[stamp->draw].is_in);
+    w->facts[stamp->draw].is_in = false;
+    w->evictions[stamp->kind == FB_KIND_NONE]++;
 }
 
 static uint64_t hash_of(const struct world *w, unsigned id) {
@@ -93,7 +97,8 @@ static void check_sums(struct world *w) {
     assert_memory_equal(&sum, &all, sizeof sum);
 }
 
-static bool is_odd(void *user, const struct fb_stamp *stamp) {
+static bool is_odd(void *user, fb_bytes key, const struct fb_stamp *stamp) {
+    (void)key;
     struct world *w = user;
     if (stamp->cap_ms % 2 == 0)
         return false;
@@ -261,7 +266,8 @@ static void a_buffer_that_cannot_grow_is_told(void **state) {
     fb_table_destroy(table);
 }
 
-static bool always(void *user, const struct fb_stamp *stamp) {
+static bool always(void *user, fb_bytes key, const struct fb_stamp *stamp) {
+    (void)key;
     (void)stamp;
     ++*(unsigned *)user;
     return true;
