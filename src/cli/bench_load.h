@@ -11,7 +11,7 @@
 
 #include <forebay/forebay.h>
 
-#include "cli/bench_hist.h"
+#include "base/hist.h"
 
 enum {
     FB_LOAD_CONNECTIONS_MAX = 10000,

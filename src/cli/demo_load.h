@@ -9,7 +9,7 @@
 
 #include <forebay/forebay.h>
 
-#include "cli/bench_hist.h"
+#include "base/hist.h"
 #include "cli/shop.h"
 
 enum {

@@ -97,6 +97,9 @@ static struct fb_server_live live_of(const struct fb_conf *conf) {
         .bulk_max = conf->bulk_max,
         .query_buffer_max = conf->query_buffer_max,
         .output_buffer_max = conf->output_buffer_max,
+        .latency_tracking = true,
+        .slowlog_slower_than_us = 10000,
+        .slowlog_max_len = 128,
     };
 }
 

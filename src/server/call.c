@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "server/commands.h"
+#include "server/slowlog.h"
 
 enum { SHOWN_KEY_MAX = 128 }; /* bytes of a key in an error; its hint is at most FB_ERR_TEXT_MAX */
 
@@ -35,6 +36,8 @@ static struct fb_wait *new_wait(struct fb_call *call, size_t n) {
         return fb_wait_free(wait);
     fb_call_rewind(call);
     wait->call.mark = 0;
+    if (FB_LIVE(fb_call_server(call), slowlog_slower_than_us) >= 0)
+        wait->call.preview = fb_preview_new(call);
     return wait;
 }
 
@@ -44,6 +47,7 @@ struct fb_wait *fb_wait_free(struct fb_wait *wait) {
     for (size_t i = 0; i < wait->room; i++)
         fb_buf_free(&wait->parts[i].bytes);
     fb_buf_free(&wait->call.notes);
+    fb_mem_free(wait->call.preview);
     atomic_fetch_sub(&wait->inbox->held, atomic_load(&wait->held));
     fb_buf_free(&wait->reply.buf);
     fb_buf_free(&wait->after.buf);
@@ -91,6 +95,7 @@ static void note_result(struct fb_part *part, const fb_result *result) {
     fb_bytes bytes = part->wants_old ? result->old : result->value;
     part->status = result->status;
     part->number = result->number;
+    part->split = (struct fb_split){result->lane_us, result->source_us, result->shared};
     part->kind = part->wants_old && bytes.data == NULL ? FB_KIND_NONE : result->kind;
     part->bytes.len = 0;
     if (result->status < 0)
@@ -157,6 +162,20 @@ static bool submit_batch(struct fb_wait *wait, const struct fb_call *call) {
     return end_submitting(wait);
 }
 
+/* Parts are under way together, so the longest counts; steps come one after another. */
+static void add_split(struct fb_wait *wait) {
+    struct fb_split longest = {0}, *sum = &wait->call.split;
+    for (size_t i = 0; i < wait->nparts; i++) {
+        const struct fb_split *one = &wait->parts[i].split;
+        longest.lane_us = one->lane_us > longest.lane_us ? one->lane_us : longest.lane_us;
+        longest.source_us = one->source_us > longest.source_us ? one->source_us : longest.source_us;
+        longest.shared = one->shared > longest.shared ? one->shared : longest.shared;
+    }
+    sum->lane_us += longest.lane_us;
+    sum->source_us += longest.source_us;
+    sum->shared = longest.shared > sum->shared ? longest.shared : sum->shared;
+}
+
 bool fb_wait_advance(struct fb_wait *wait) {
     do {
         while (wait->next < wait->nparts)
@@ -164,6 +183,7 @@ bool fb_wait_advance(struct fb_wait *wait) {
                 return false;
         fb_call_finish *finish = wait->finish;
         wait->finish = NULL;
+        add_split(wait);
         finish(&wait->call, wait->parts, wait->nparts);
         if (wait->is_away) {
             wait->is_away = false;
@@ -180,9 +200,11 @@ static bool is_starved(struct fb_call *call) {
 /* The first batch has been submitted (is_over: and ended): go on as far as possible, then answer or queue. */
 static void begin_wait(struct fb_call *call, struct fb_wait *wait, bool is_over) {
     if (!is_over || !fb_wait_advance(wait)) {
+        call->is_waiting = true;
         fb_session_enqueue(call->session, wait);
         return;
     }
+    call->has_failed |= wait->call.has_failed;
     if (wait->reply.failed || call->out->failed ||
         fb_buf_append(&call->out->buf, wait->reply.buf.data, wait->reply.buf.len) != FB_OK)
         call->out->failed = true;
@@ -451,6 +473,7 @@ void fb_call_error(struct fb_call *call, const char *word, const char *format, .
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     count_error(call, word);
+    call->has_failed = true;
     fb_resp_write_error(call->out, word, text);
 }
 

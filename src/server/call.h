@@ -32,6 +32,9 @@ struct fb_command {
     const char *group, *since, *syntax, *summary;
 };
 
+/* Where the time of a request that asked a source went, as fb_result says it: the longest of its parts. */
+struct fb_split { int64_t lane_us, source_us; unsigned shared; };
+
 /* The outcome of one operation. */
 struct fb_part {
     struct fb_wait *wait;
@@ -40,6 +43,7 @@ struct fb_part {
     fb_kind kind;
     fb_buf bytes;      /* the value, the value from before, or the text of the error */
     int64_t number;
+    struct fb_split split;
 };
 
 /* Fill in the operation of part i. */
@@ -58,6 +62,14 @@ struct fb_call {
     bool is_silent;            /* nobody wants the reply */
     bool is_starved;           /* not begun: too many operations are under way */
     struct fb_wait *wait;      /* NULL until it waits */
+
+    /* For measure.c. */
+    fb_instant began;          /* 0: times are not wanted */
+    struct fb_split split;
+    struct fb_preview *preview; /* of a wait, for the slow log: its arguments may be gone by then */
+    bool has_begun;            /* its handler has been called */
+    bool has_failed;           /* an error was its answer */
+    bool is_waiting;           /* it is measured when its wait is over */
 
     /* The handler's notes for later. */
     fb_call_render *render;

@@ -1,5 +1,5 @@
 /* Commands that concern the server: settings, counters, clock, and forgetting everything. */
-#include "server/commands.h"
+#include "server/measure.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -121,5 +121,6 @@ void fb_cmd_config_resetstat(struct fb_call *call) {
     server->baseline = now;
     memset(server->errors, 0, sizeof server->errors);
     fb_lock_release(&server->lock);
+    fb_measure_reset(server);
     fb_resp_write_simple(call->out, "OK");
 }

@@ -2,6 +2,7 @@
 #include "server/commands.h"
 
 #include "server/gates.h"
+#include "server/measure.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -18,14 +19,21 @@ static const struct fb_command commands[] = {
     {name, NULL, fb_cmd_##handler, arity, flags, first, last, step, group, since, syntax, summary},
     FB_COMMAND_MAP(ROW)
 #undef ROW
-};
-
-static const struct fb_command subcommands[] = {
 #define ROW(parent, name, handler, arity, flags, since, syntax, summary)                                               \
     {name, parent, fb_cmd_##handler, arity, flags, 0, 0, 0, NULL, since, syntax, summary},
     FB_SUBCOMMAND_MAP(ROW)
 #undef ROW
 };
+
+/* How many of them are no subcommands. */
+enum {
+#define ROW(...) +1
+    NCOMMANDS = 0 FB_COMMAND_MAP(ROW),
+#undef ROW
+    NROWS = sizeof commands / sizeof commands[0],
+    NSUBCOMMANDS = NROWS - NCOMMANDS,
+};
+static const struct fb_command *const subcommands = commands + NCOMMANDS;
 
 enum refusal { DATA, SCRIPT, NEVER, CLUSTER };
 
@@ -39,11 +47,7 @@ static const struct fb_refused {
 #undef ROW
 };
 
-enum {
-    NCOMMANDS = sizeof commands / sizeof commands[0],
-    NSUBCOMMANDS = sizeof subcommands / sizeof subcommands[0],
-    NREFUSED = sizeof refused / sizeof refused[0],
-};
+enum { NREFUSED = sizeof refused / sizeof refused[0] };
 
 const struct fb_command *fb_commands(size_t *ret_count) {
     *ret_count = NCOMMANDS;
@@ -54,6 +58,9 @@ const struct fb_command *fb_subcommands(size_t *ret_count) {
     *ret_count = NSUBCOMMANDS;
     return subcommands;
 }
+
+size_t fb_command_count(void) { return NROWS; }
+size_t fb_command_number(const struct fb_command *command) { return (size_t)(command - commands); }
 
 /* ---- the index -------------------------------------------------------------------------------------------------- */
 
@@ -230,20 +237,21 @@ static bool is_http(fb_bytes word) { return fb_is_word(word, "post") || fb_is_wo
 static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
     struct fb_session *session = call->session;
     const struct fb_command *command = verb->command;
+    call->command = command;
     if (command != NULL && !fb_arity_fits(command, call->argc)) {
         refuse_arity(call, command);
     } else if (!session->is_authenticated && (command == NULL || !(command->flags & FB_CMD_NO_AUTH))) {
         fb_call_error(call, "NOAUTH", "Authentication required.");
     } else if (command != NULL) {
-        call->command = command;
         atomic_store_explicit(&session->last_command, command, memory_order_relaxed);
         atomic_store_explicit(&session->last_tick, session->loop->tick, memory_order_relaxed);
         unsigned up = session->gates | atomic_load_explicit(&session->loop->server->gates, memory_order_relaxed);
         enum fb_passage passage = up == 0 ? FB_PASS : fb_gates_pass(call, up);
-        if (passage == FB_PASS)
-            command->handler(call);
-        else if (passage == FB_DELAY)
+        if (passage == FB_DELAY)
             return FB_DISPATCH_HOLD;
+        call->has_begun = passage == FB_PASS;
+        if (call->has_begun)
+            command->handler(call);
     } else if (verb->parent != NULL) {
         refuse_subcommand(call, verb->parent);
     } else if (verb->refused != NULL) {
@@ -259,7 +267,7 @@ static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
 enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *verb, const fb_bytes *argv,
                              size_t argc) {
     struct fb_loop *loop = session->loop;
-    struct fb_call call = {.session = session, .argv = argv, .argc = argc};
+    struct fb_call call = {.session = session, .argv = argv, .argc = argc, .began = loop->clock};
     enum fb_reply_mode mode = session->reply_mode;
     if (session->nwaits > 0 && fb_verb_is_alone(verb))
         return FB_DISPATCH_HOLD;
@@ -282,6 +290,9 @@ enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *v
         session->reply_mode = mode;
         return FB_DISPATCH_STARVE;
     }
-    fb_count(&loop->counters.commands, 1);
+    if (call.has_begun && !call.is_waiting)
+        fb_measure_done(&call);
+    else if (!call.has_begun && call.has_failed && call.command != NULL)
+        fb_measure_rejected(&call);
     return outcome;
 }

@@ -26,6 +26,9 @@ const struct fb_command *fb_command_named(fb_bytes name);
 /* All rows, in the order of the table; and those of FB_SUBCOMMAND_MAP. */
 const struct fb_command *fb_commands(size_t *ret_count);
 const struct fb_command *fb_subcommands(size_t *ret_count);
+/* Rows and subrows together, and where one stands among them. */
+size_t fb_command_count(void);
+size_t fb_command_number(const struct fb_command *command);
 bool fb_arity_fits(const struct fb_command *command, size_t argc);
 
 enum fb_dispatch { FB_DISPATCH_DONE, FB_DISPATCH_HOLD, FB_DISPATCH_STARVE, FB_DISPATCH_HANG_UP };

@@ -6,7 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "server/call.h"
+#include "server/measure.h"
 
 enum {
     TICK_MS = 1000,
@@ -115,6 +115,7 @@ static void take_wait(struct fb_loop *loop, struct fb_wait *wait) {
     if (session == NULL) { /* gone meanwhile: nobody wants the rest */
         fb_wait_free(wait);
     } else if (fb_wait_advance(wait)) {
+        fb_measure_done(&wait->call);
         fb_session_deliver(session, wait);
         touch(loop, session);
     }
@@ -232,6 +233,7 @@ static void finish(struct fb_loop *loop) {
     fb_buf_free(&loop->trash.buf);
     fb_buf_free(&loop->scratch);
     fb_buf_free(&loop->fields);
+    fb_measure_finish(loop);
     fb_inbox_unref(loop->inbox);
     fb_lock_finish(&loop->lock);
 }
@@ -248,7 +250,7 @@ fb_status fb_loop_start(struct fb_loop *loop, struct fb_server *server, unsigned
     fb_rng_system(&loop->rng, sizeof loop->rng);
     loop->inbox = fb_inbox_new(FB_LIVE(server, output_buffer_max));
     loop->read_buffer = fb_mem_alloc(FB_READ_BUFFER);
-    if (loop->inbox == NULL || loop->read_buffer == NULL) {
+    if (loop->inbox == NULL || loop->read_buffer == NULL || fb_measure_init(loop) != FB_OK) {
         finish(loop);
         return fb_fail(reterr, FB_NOMEM, "no memory for an event loop");
     }

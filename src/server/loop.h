@@ -96,12 +96,14 @@ struct fb_loop {
     fb_buf scratch;             /* a value on its way into a reply */
     fb_buf fields;              /* fields or operations being submitted, as an array */
     struct fb_rng rng;          /* for HRANDFIELD */
+    fb_instant clock;           /* where the request being carried out began (measure.h) */
 
     /* `lock`: written by the loop's thread, read by any. */
     struct fb_lock lock;
     struct fb_link sessions;    /* and what CLIENT LIST prints of each */
 
     struct fb_loop_counters counters;
+    struct fb_cost *costs;      /* one per command, by fb_command_number */
 };
 
 fb_status fb_loop_start(struct fb_loop *loop, struct fb_server *server, unsigned index, fb_err *reterr);

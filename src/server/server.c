@@ -10,8 +10,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "server/commands.h"
-#include "server/loop.h"
+#include "server/measure.h"
+#include "server/slowlog.h"
 
 enum {
     THREADS_MAX = 256,
@@ -83,6 +83,7 @@ void fb_server_change(struct fb_server *server, const struct fb_server_live *liv
 #define SET(type, name, meaning) atomic_store_explicit(&server->live.name, l.name, memory_order_relaxed);
     FB_SERVER_LIVE(SET)
 #undef SET
+    fb_measure_adopt(server);
 }
 
 struct fb_resp_limits fb_server_limits(const struct fb_server *server, bool is_authenticated) {
@@ -135,6 +136,8 @@ static void make_run_id(char out[FB_RUN_ID_LEN + 1]) {
 static void free_server(struct fb_server *server) {
     fb_listeners_close(server);
     fb_mem_free(server->loops);
+    fb_measure_free(server);
+    fb_slowlog_free(server);
     free_options(&server->options);
     fb_lock_finish(&server->lock);
     fb_mem_free(server);
@@ -184,7 +187,7 @@ fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *optio
     fb_lock_init(&server->lock, FB_LOCK_LOOP);
     make_run_id(server->run_id);
     fb_commands_prepare();
-    if (!copy_options(&server->options, options)) {
+    if (!copy_options(&server->options, options) || fb_slowlog_init(server) != FB_OK) {
         free_server(server);
         return fb_fail(reterr, FB_NOMEM, "no memory for the options");
     }

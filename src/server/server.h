@@ -23,7 +23,12 @@ typedef void fb_config_emit(void *user, const char *name, const char *value);
     X(unsigned, clients_max, "connections at a time; 10000")                                                          \
     X(uint64_t, bulk_max, "longest bulk string; 8 MiB")                                                               \
     X(uint64_t, query_buffer_max, "bytes read ahead per connection; 16 MiB")                                          \
-    X(uint64_t, output_buffer_max, "bytes unsent per connection before it is closed; 64 MiB")
+    X(uint64_t, output_buffer_max, "bytes unsent per connection before it is closed; 64 MiB")                          \
+    X(bool, latency_tracking, "spread the times of commands in histograms")                                            \
+    X(int64_t, slowlog_slower_than_us, "what takes at least so long enters the slow log; negative: nothing does")      \
+    X(unsigned, slowlog_max_len, "entries kept there")                                                                 \
+    X(int64_t, latency_monitor_ms, "what takes at least so long is sampled by the latency monitor; 0: nothing")        \
+    X(bool, monitor_values, "show values in the slow log and to MONITOR, not only keys")
 
 struct fb_server_live {
 #define FB_LIVE_(type, name, meaning) type name;

@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "server/commands.h"
+#include "server/measure.h"
 
 enum {
     KEEPALIVE_SECONDS = 60,
@@ -213,6 +213,7 @@ static size_t consume(struct fb_session *s, const char *data, size_t len) {
         enum fb_resp_verdict verdict = FB_RESP_DONE;
         unsigned i = 0, n = parse_ahead(s, data + pos, data + len, requests, &verdict, &size, &err);
         prefetch(s, requests, n);
+        fb_measure_begin(s->loop);
         for (; i < n && may_begin(s); i++) {
             if (requests[i].count > 0 && !carry_out(s, &requests[i]))
                 return pos;

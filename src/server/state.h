@@ -81,6 +81,9 @@ struct fb_server {
     } live;
 
     /* Any thread. */
+    _Atomic bool is_timed;            /* somebody wants to know how long requests take */
+    _Atomic int64_t watch_ns;         /* the shortest time that the slow log or the latency monitor wants to see */
+    struct fb_slowlog *slowlog;       /* with a lock of its own */
     _Atomic unsigned gates;           /* enum fb_gate: of all sessions */
     _Atomic uint64_t next_client_id;
     _Atomic unsigned clients;
@@ -89,6 +92,7 @@ struct fb_server {
     /* `lock` (rank LOOP). */
     struct fb_lock lock;
     struct fb_totals baseline;   /* taken off by CONFIG RESETSTAT */
+    struct fb_cost_base *costs_base; /* the same, per command; NULL: nothing to take off */
     struct fb_totals last;       /* a second ago, for the instantaneous figures */
     uint64_t ops_per_second, in_per_second, out_per_second;
     struct { const char *word; uint64_t count; } errors[FB_ERROR_WORDS_MAX]; /* since RESETSTAT; NULL ends */

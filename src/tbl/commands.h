@@ -15,18 +15,19 @@ enum fb_command_flags {
     FB_CMD_ADMIN = 1 << 3,   /* concerns the server or other connections */
     FB_CMD_ALONE = 1 << 4,   /* waits for what came before and holds up what follows, like a write */
     FB_CMD_NO_AUTH = 1 << 5, /* allowed before AUTH */
+    FB_CMD_SECRET = 1 << 12, /* may carry a password: not shown in the slow log nor to MONITOR */
     FB_CMD_PARENT = 1 << 6,  /* its second word is a row of FB_SUBCOMMAND_MAP */
 };
 
 /* X(name, handler, arity, flags, first, last, step, group, since, syntax, summary); sorted by group, then name */
 #define FB_COMMAND_MAP(X)                                                                                             \
-    X("auth", auth, -2, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE, 0, 0, 0, "connection", "6.0.0",                  \
+    X("auth", auth, -2, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE | FB_CMD_SECRET, 0, 0, 0, "connection", "6.0.0",                  \
       "[username] password", "Give the password of this server")                                                      \
     X("client", parent, -2, FB_CMD_PARENT, 0, 0, 0, "connection", "2.4.0",                                            \
       "subcommand [argument ...]", "Name, list and close connections")                                                \
     X("echo", echo, 2, FB_CMD_FAST, 0, 0, 0, "connection", "1.0.0",                                                   \
       "message", "Answer with the message")                                                                           \
-    X("hello", hello, -1, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE, 0, 0, 0, "connection", "6.2.0",                \
+    X("hello", hello, -1, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE | FB_CMD_SECRET, 0, 0, 0, "connection", "6.2.0",                \
       "[protover [AUTH username password] [SETNAME clientname]]", "Choose RESP2 or RESP3; may log in and set a name") \
     X("ping", ping, -1, FB_CMD_FAST, 0, 0, 0, "connection", "1.0.0",                                                  \
       "[message]", "Answer PONG, or with the message")                                                                \

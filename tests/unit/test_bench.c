@@ -14,7 +14,7 @@
 
 #include "base/rng.h"
 #include "cli/bench_draw.h"
-#include "cli/bench_hist.h"
+#include "base/hist.h"
 #include "cli/bench_load.h"
 #include "cli/bench_reply.h"
 

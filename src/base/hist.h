@@ -4,8 +4,8 @@
  *     fb_hist_add(&h, span, 1);
  *     fb_span p99 = fb_hist_quantile(&h, 0.99);
  */
-#ifndef FB_CLI_BENCH_HIST_H
-#define FB_CLI_BENCH_HIST_H
+#ifndef FB_BASE_HIST_H
+#define FB_BASE_HIST_H
 
 #include "base/time.h"
 
@@ -24,6 +24,9 @@ struct fb_hist {
 /* Count `n` events of this length; a negative length counts as zero. */
 void fb_hist_add(struct fb_hist *h, fb_span span, uint64_t n);
 void fb_hist_merge(struct fb_hist *into, const struct fb_hist *from);
+/* The bucket of a length, and the greatest length that falls into a bucket: for those who keep buckets of their own. */
+unsigned fb_hist_bucket(uint64_t ns);
+int64_t fb_hist_upper(unsigned bucket);
 /* The upper edge of the bucket that holds the q-quantile, never above the longest seen; zero when empty. */
 fb_span fb_hist_quantile(const struct fb_hist *h, double q);
 fb_span fb_hist_mean(const struct fb_hist *h);

@@ -2,13 +2,11 @@
  *
  * Values below 2 × 128 have a bucket each. Above, a value of b bits keeps its top 8 bits: the leading one, and seven
  * that choose among the 128 buckets of its power of two. */
-#include "cli/bench_hist.h"
-
-#include <math.h>
+#include "base/hist.h"
 
 enum { SUB = 1 << FB_HIST_SUB_BITS };
 
-static unsigned bucket_of(uint64_t v) {
+unsigned fb_hist_bucket(uint64_t v) {
     if (v < 2 * SUB)
         return (unsigned)v;
     unsigned bits = 64 - (unsigned)__builtin_clzll(v);
@@ -18,8 +16,7 @@ static unsigned bucket_of(uint64_t v) {
     return 2 * SUB + (shift - 1) * SUB + ((unsigned)(v >> shift) - SUB);
 }
 
-/* The highest value that falls into the bucket. */
-static int64_t upper_edge(unsigned bucket) {
+int64_t fb_hist_upper(unsigned bucket) {
     if (bucket < 2 * SUB)
         return bucket;
     unsigned shift = (bucket - 2 * SUB) / SUB + 1;
@@ -33,7 +30,7 @@ void fb_hist_add(struct fb_hist *h, fb_span span, uint64_t n) {
     h->sum_ns += ns * (int64_t)n;
     if (n > 0 && ns > h->max_ns)
         h->max_ns = ns;
-    h->buckets[bucket_of((uint64_t)ns)] += n;
+    h->buckets[fb_hist_bucket((uint64_t)ns)] += n;
 }
 
 void fb_hist_merge(struct fb_hist *into, const struct fb_hist *from) {
@@ -46,13 +43,13 @@ void fb_hist_merge(struct fb_hist *into, const struct fb_hist *from) {
 }
 
 fb_span fb_hist_quantile(const struct fb_hist *h, double q) {
-    uint64_t wanted = (uint64_t)ceil(q * (double)h->n), seen = 0;
-    if (wanted == 0)
-        wanted = 1;
+    double rank = q * (double)h->n;
+    uint64_t wanted = (uint64_t)rank, seen = 0;
+    wanted += (double)wanted < rank || wanted == 0;
     for (unsigned i = 0; i < FB_HIST_BUCKETS; i++) {
         seen += h->buckets[i];
         if (seen >= wanted && h->buckets[i] > 0)
-            return (fb_span){i == FB_HIST_BUCKETS - 1 || upper_edge(i) > h->max_ns ? h->max_ns : upper_edge(i)};
+            return (fb_span){i == FB_HIST_BUCKETS - 1 || fb_hist_upper(i) > h->max_ns ? h->max_ns : fb_hist_upper(i)};
     }
     return (fb_span){h->max_ns};
 }

@@ -1,0 +1,72 @@
+/* Rings of samples, and what can be said about them. */
+#include "server/latency.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct { const char *word, *what, *advice; } events[] = {
+#define ROW(name, word, what, advice) {word, what, advice},
+    FB_LATENCY_EVENTS(ROW)
+#undef ROW
+};
+
+const char *fb_latency_word(enum fb_latency_event event) { return events[event].word; }
+
+enum fb_latency_event fb_latency_named(fb_bytes word) {
+    int event = 0;
+    while (event < FB_LATENCY_COUNT_ && !fb_is_word(word, events[event].word))
+        event++;
+    return (enum fb_latency_event)event;
+}
+
+struct fb_latency_sample fb_latency_at(const struct fb_latency_ring *ring, size_t i) {
+    return ring->samples[(ring->first + i) % FB_LATENCY_SAMPLES];
+}
+
+void fb_latency_add(struct fb_latency_ring *ring, int64_t wall_s, uint64_t ms) {
+    struct fb_latency_sample *last =
+        ring->n > 0 ? &ring->samples[(ring->first + ring->n - 1) % FB_LATENCY_SAMPLES] : NULL;
+    if (ms > ring->max_ms)
+        ring->max_ms = ms;
+    if (last != NULL && last->wall_s == wall_s) {
+        last->ms = ms > last->ms ? ms : last->ms;
+        return;
+    }
+    if (ring->n < FB_LATENCY_SAMPLES)
+        ring->n++;
+    else
+        ring->first = (ring->first + 1) % FB_LATENCY_SAMPLES;
+    ring->samples[(ring->first + ring->n - 1) % FB_LATENCY_SAMPLES] = (struct fb_latency_sample){wall_s, ms};
+}
+
+static void explain_ring(const struct fb_latency_ring *ring, enum fb_latency_event event, fb_buf *out) {
+    char text[1024];
+    uint64_t sum = 0, worst = 0;
+    for (size_t i = 0; i < ring->n; i++) {
+        sum += fb_latency_at(ring, i).ms;
+        worst = fb_latency_at(ring, i).ms > worst ? fb_latency_at(ring, i).ms : worst;
+    }
+    int64_t from = fb_latency_at(ring, 0).wall_s, to = fb_latency_at(ring, ring->n - 1).wall_s;
+    int n = snprintf(text, sizeof text,
+                     "\n%s: %s\n  %zu samples within %" PRId64 " s, mean %" PRIu64 " ms, longest %" PRIu64
+                     " ms (ever: %" PRIu64 " ms)\n  %s\n",
+                     events[event].word, events[event].what, ring->n, to - from + 1, sum / ring->n, worst,
+                     ring->max_ms, events[event].advice);
+    (void)fb_buf_append(out, text, n > 0 && (size_t)n < sizeof text ? (size_t)n : strlen(text));
+}
+
+void fb_latency_explain(const struct fb_latency *latency, int64_t threshold_ms, fb_buf *out) {
+    static const char off[] = "The latency monitor is off. CONFIG SET latency-monitor-threshold <milliseconds> makes it "
+                              "keep what takes at least so long.\n",
+                      none[] = "No event has reached latency_monitor_threshold.\n",
+                      some[] = "What reached latency_monitor_threshold, and what may help:\n";
+    bool is_empty = true;
+    for (int event = 0; event < FB_LATENCY_COUNT_; event++)
+        is_empty &= latency->rings[event].n == 0;
+    const char *head = !is_empty ? some : threshold_ms > 0 ? none : off;
+    (void)fb_buf_append(out, head, strlen(head));
+    for (int event = 0; event < FB_LATENCY_COUNT_; event++)
+        if (latency->rings[event].n > 0)
+            explain_ring(&latency->rings[event], (enum fb_latency_event)event, out);
+}
