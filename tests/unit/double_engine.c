@@ -51,6 +51,11 @@ struct fb_cache {
     pthread_t thread;
     fb_keyspace_options options[KEYSPACES];
     uint64_t hits, misses;
+    unsigned watched;
+    fb_on_event on_event;
+    void *observer;
+    fb_event *told;       /* with copies of the keys; told when the lock has been let go */
+    size_t ntold;
 };
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
@@ -107,6 +112,87 @@ static void set_field(struct row *row, fb_bytes name, const fb_bytes *value) {
     fb_buf_free(&row->value);
     row->value = fresh;
     row->kind = FB_KIND_HASH;
+}
+
+/* ---- events ----------------------------------------------------------------------------------------------------- */
+
+static fb_bytes copy(fb_bytes from) {
+    char *data = malloc(from.len + 1);
+    if (from.len > 0)
+        memcpy(data, from.data, from.len);
+    return fb_bytes_of(data, from.len);
+}
+
+static void tell(fb_cache *cache, fb_event_kind kind, const struct row *row, const fb_op *op) {
+    if (!(cache->watched >> kind & 1))
+        return;
+    cache->told = realloc(cache->told, (cache->ntold + 1) * sizeof *cache->told);
+    fb_event *event = &cache->told[cache->ntold++];
+    *event = (fb_event){.kind = kind};
+    if (row == NULL)
+        return;
+    event->key = copy(fb_bytes_of(row->key, row->key_len));
+    event->keyspace = (unsigned)keyspace_of(event->key);
+    event->value = row->kind;
+    if (op != NULL) {
+        event->op = op->kind;
+        event->flags = op->flags;
+        event->origin = op->origin;
+    }
+}
+
+/* Let the lock go; then tell. */
+static void leave(fb_cache *cache) {
+    fb_event *told = cache->told;
+    size_t n = cache->ntold;
+    cache->told = NULL;
+    cache->ntold = 0;
+    fb_lock_release(&cache->lock);
+    for (size_t i = 0; i < n; i++) {
+        cache->on_event(cache->observer, &told[i]);
+        free((char *)told[i].key.data);
+    }
+    free(told);
+}
+
+/* What an operation that has ended was. */
+static void tell_end(fb_cache *cache, const struct row *row, const fb_op *op, fb_status status, bool was_cached) {
+    switch (op->kind) {
+    case FB_OP_READ:
+        if (!was_cached && status >= 0)
+            tell(cache, FB_EVENT_LOADED, row, NULL);
+        break;
+    case FB_OP_REFRESH:
+        if (status >= 0)
+            tell(cache, was_cached ? FB_EVENT_REFRESHED : FB_EVENT_LOADED, row, NULL);
+        break;
+    case FB_OP_SET:
+    case FB_OP_HSET:
+    case FB_OP_HDEL:
+    case FB_OP_ADD:
+        if (status == FB_OK)
+            tell(cache, FB_EVENT_WRITTEN, row, op);
+        if (status == FB_OK && op->kind == FB_OP_SET && op->life_ms > 0)
+            tell(cache, FB_EVENT_LIFE, row, op);
+        break;
+    case FB_OP_DELETE:
+        if (status == FB_OK)
+            tell(cache, FB_EVENT_DELETED, row, op);
+        break;
+    case FB_OP_DROP:
+    case FB_OP_INVALIDATE:
+        if (was_cached)
+            tell(cache, FB_EVENT_INVALIDATED, row, op);
+        break;
+    case FB_OP_EXPIRE:
+    case FB_OP_PERSIST:
+        if (status == FB_OK)
+            tell(cache, FB_EVENT_LIFE, row, op);
+        break;
+    case FB_OP_TTL:
+    case FB_OP_CHECK:
+        break;
+    }
 }
 
 /* ---- operations; the lock is held ------------------------------------------------------------------------------- */
@@ -202,6 +288,7 @@ static void perform(fb_cache *cache, const fb_op *op, struct outcome *o) {
         return;
     }
     struct row *row = get_row(cache, op->key);
+    bool was_cached = row->is_cached;
     if (is_write && keyspace == HASHES && op->kind == FB_OP_SET) {
         fail(o, FB_WRONGTYPE, "SET on a hash keyspace");
         return;
@@ -235,6 +322,7 @@ static void perform(fb_cache *cache, const fb_op *op, struct outcome *o) {
         o->result.number = row->life_ms != 0 ? row->life_ms : 3600000;
         break;
     }
+    tell_end(cache, row, op, o->result.status, was_cached);
 }
 
 static void perform_all(fb_cache *cache, const struct job *job, struct outcome *o) {
@@ -261,13 +349,6 @@ static void borrow(struct outcome *o) {
 }
 
 /* ---- the thread ------------------------------------------------------------------------------------------------- */
-
-static fb_bytes copy(fb_bytes from) {
-    char *data = malloc(from.len + 1);
-    if (from.len > 0)
-        memcpy(data, from.data, from.len);
-    return fb_bytes_of(data, from.len);
-}
 
 static fb_op copy_op(const fb_op *op) {
     fb_op own = *op;
@@ -297,7 +378,7 @@ static void end_job(fb_cache *cache, struct job *job) {
     else
         perform(cache, &job->op, &o);
     borrow(&o);
-    fb_lock_release(&cache->lock);
+    leave(cache);
     job->done(job->user, &o.result);
     fb_buf_free(&o.value);
     fb_buf_free(&o.old);
@@ -466,6 +547,68 @@ void fb_invalidate_all(fb_cache *cache) {
     fb_lock_acquire(&cache->lock);
     for (size_t i = 0; i < cache->nrows; i++)
         cache->rows[i].is_cached = false;
+    tell(cache, FB_EVENT_ALL, NULL, NULL);
+    leave(cache);
+}
+
+void fb_watch(fb_cache *cache, unsigned kinds, fb_on_event on_event, void *user) {
+    fb_lock_acquire(&cache->lock);
+    cache->watched = kinds;
+    cache->on_event = on_event;
+    cache->observer = user;
+    fb_lock_release(&cache->lock);
+}
+
+static bool is_value(const struct row *row) { return row->is_cached && row->kind != FB_KIND_NONE; }
+
+/* The cursor is the number of the row, and one. */
+uint64_t fb_scan(fb_cache *cache, uint64_t cursor, size_t count, fb_visit visit, void *user) {
+    fb_lock_acquire(&cache->lock);
+    size_t i = (size_t)cursor;
+    for (size_t seen = 0; i < cache->nrows && seen < count; i++) {
+        if (!is_value(&cache->rows[i]))
+            continue;
+        fb_bytes key = fb_bytes_of(cache->rows[i].key, cache->rows[i].key_len);
+        visit(user, &(fb_entry){key, cache->rows[i].kind, (unsigned)keyspace_of(key)});
+        seen++;
+    }
+    bool is_over = i >= cache->nrows;
+    fb_lock_release(&cache->lock);
+    return is_over ? 0 : i;
+}
+
+fb_status fb_random_key(fb_cache *cache, fb_buf *ret_key) {
+    fb_status status = FB_NOTFOUND;
+    fb_lock_acquire(&cache->lock);
+    for (size_t n = 0, from = cache->nrows > 0 ? fb_rng_below(&cache->rng, cache->nrows) : 0; n < cache->nrows; n++) {
+        const struct row *row = &cache->rows[(from + n) % cache->nrows];
+        if (!is_value(row))
+            continue;
+        status = fb_buf_append(ret_key, row->key, row->key_len);
+        break;
+    }
+    fb_lock_release(&cache->lock);
+    return status;
+}
+
+void fb_facts_get(fb_cache *cache, fb_bytes key, fb_facts *ret_facts) {
+    *ret_facts = (fb_facts){.keyspace = keyspace_of(key), .cached = FB_MISS};
+    fb_lock_acquire(&cache->lock);
+    const struct row *row = find(cache, key);
+    if (row != NULL && row->is_cached)
+        *ret_facts = (fb_facts){
+            .keyspace = keyspace_of(key),
+            .cached = row->kind == FB_KIND_NONE ? FB_NOTFOUND : FB_OK,
+            .kind = row->kind,
+            .value_bytes = row->value.len,
+            .memory = row->value.len + row->key_len + 96,
+            .frequency = 1,
+            .age_ms = 1500,
+            .life_ms = row->life_ms != 0 ? row->life_ms : 3600000 - 1500,
+            .ttl_ms = 3600000,
+            .cap_ms = row->life_ms,
+            .load_ms = 2,
+        };
     fb_lock_release(&cache->lock);
 }
 
@@ -502,18 +645,6 @@ uint64_t fb_fingerprint(const fb_cache *cache, fb_kind kind, fb_bytes value) {
         sum = sum * 31 + (unsigned char)value.data[i];
     return sum;
 }
-uint64_t fb_scan(fb_cache *cache, uint64_t cursor, size_t count, fb_visit visit, void *user) {
-    (void)cache, (void)cursor, (void)count, (void)visit, (void)user;
-    return 0;
-}
-fb_status fb_random_key(fb_cache *cache, fb_buf *ret_key) {
-    (void)cache, (void)ret_key;
-    return FB_NOTFOUND;
-}
-void fb_facts_get(fb_cache *cache, fb_bytes key, fb_facts *ret_facts) {
-    (void)cache;
-    *ret_facts = (fb_facts){.keyspace = keyspace_of(key), .cached = FB_MISS};
-}
 const char *fb_keyspace_sql(const fb_cache *cache, unsigned index, fb_op_kind kind) {
     (void)cache, (void)index, (void)kind;
     return NULL;
@@ -528,9 +659,6 @@ fb_status fb_list_keys(fb_cache *cache, unsigned keyspace, size_t limit, fb_done
     struct outcome *o = calloc(1, sizeof *o);
     *ret_result = (fb_result){.status = FB_UNSUPPORTED, .private_ = o};
     return FB_UNSUPPORTED;
-}
-void fb_watch(fb_cache *cache, unsigned kinds, fb_on_event on_event, void *user) {
-    (void)cache, (void)kinds, (void)on_event, (void)user;
 }
 fb_status fb_policy_set(fb_cache *cache, unsigned keyspace, const fb_policy *policy, fb_err *reterr) {
     (void)cache, (void)keyspace, (void)policy, (void)reterr;
@@ -549,6 +677,14 @@ void double_put(fb_cache *cache, const char *key, fb_kind kind, fb_bytes value) 
     set_value(row, kind, value);
     row->is_cached = false;
     fb_lock_release(&cache->lock);
+}
+
+void double_drop(fb_cache *cache, const char *key, fb_event_kind why) {
+    fb_lock_acquire(&cache->lock);
+    struct row *row = get_row(cache, FB_STR(key));
+    tell(cache, why, row, NULL);
+    row->is_cached = false;
+    leave(cache);
 }
 
 void double_seed(fb_cache *cache, uint64_t seed) {

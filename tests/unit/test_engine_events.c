@@ -306,7 +306,7 @@ static void *read_and_keep(void *arg) {
         if (fb_get(role->world->cache, FB_STR(key), &buf, NULL) == FB_OK && fb_buf_append(&buf, "", 1) == FB_OK) {
             pthread_mutex_lock(&role->client->mutex);
             if (role->client->copies[i % 4].events == before.events)
-                role->client->copies[i % 4].value = atoi(buf.data); /* our own digits */
+                role->client->copies[i % 4].value = (int)strtol(buf.data, NULL, 10);
             pthread_mutex_unlock(&role->client->mutex);
         }
         fb_buf_free(&buf);
