@@ -62,6 +62,12 @@ const struct fb_command *fb_subcommands(size_t *ret_count) {
 size_t fb_command_count(void) { return NROWS; }
 size_t fb_command_number(const struct fb_command *command) { return (size_t)(command - commands); }
 
+const char *fb_command_full_name(const struct fb_command *command, char out[FB_COMMAND_NAME_MAX]) {
+    snprintf(out, FB_COMMAND_NAME_MAX, "%s%s%s", command->parent != NULL ? command->parent : "",
+             command->parent != NULL ? "|" : "", command->name);
+    return out;
+}
+
 /* ---- the index -------------------------------------------------------------------------------------------------- */
 
 /* A name in lower case, filled up with blanks. Setting bit 5 lowers letters; what it does to other bytes is sorted
@@ -182,8 +188,8 @@ static void refuse_subcommand(struct fb_call *call, const struct fb_command *par
 }
 
 static void refuse_arity(struct fb_call *call, const struct fb_command *command) {
-    fb_call_error(call, "ERR", "wrong number of arguments for '%s%s%s' command",
-                  command->parent != NULL ? command->parent : "", command->parent != NULL ? "|" : "", command->name);
+    char name[FB_COMMAND_NAME_MAX];
+    fb_call_error(call, "ERR", "wrong number of arguments for '%s' command", fb_command_full_name(command, name));
 }
 
 static void refuse_data(struct fb_call *call, const struct fb_refused *row) {

@@ -23,12 +23,15 @@ static inline bool fb_verb_is_alone(const struct fb_verb *verb) {
 }
 /* The row of a first word, or NULL. */
 const struct fb_command *fb_command_named(fb_bytes name);
-/* All rows, in the order of the table; and those of FB_SUBCOMMAND_MAP. */
+/* All rows, in the order of the table; and those of FB_SUBCOMMAND_MAP, which follow them in memory. */
 const struct fb_command *fb_commands(size_t *ret_count);
 const struct fb_command *fb_subcommands(size_t *ret_count);
 /* Rows and subrows together, and where one stands among them. */
 size_t fb_command_count(void);
 size_t fb_command_number(const struct fb_command *command);
+/* "get", "config|get". */
+enum { FB_COMMAND_NAME_MAX = 64 };
+const char *fb_command_full_name(const struct fb_command *command, char out[FB_COMMAND_NAME_MAX]);
 bool fb_arity_fits(const struct fb_command *command, size_t argc);
 
 enum fb_dispatch { FB_DISPATCH_DONE, FB_DISPATCH_HOLD, FB_DISPATCH_STARVE, FB_DISPATCH_HANG_UP };

@@ -109,6 +109,10 @@ enum fb_command_flags {
       "[ASYNC|SYNC]", "Forget all cached copies of the selected database; no row is deleted")                         \
     X("info", info, -1, 0, 0, 0, 0, "server", "7.0.0",                                                                \
       "[section ...]", "Figures of the server, the keyspaces and the sources")                                        \
+    X("latency", parent, -2, FB_CMD_PARENT | FB_CMD_ADMIN, 0, 0, 0, "server", "2.8.13",                               \
+      "subcommand [argument ...]", "Slow events, and how long commands take")                                         \
+    X("slowlog", parent, -2, FB_CMD_PARENT | FB_CMD_ADMIN, 0, 0, 0, "server", "2.2.12",                               \
+      "subcommand [argument ...]", "The latest requests that took long")                                              \
     X("time", time, 1, FB_CMD_FAST, 0, 0, 0, "server", "2.6.0",                                                       \
       "", "The server's clock: seconds and microseconds since 1970")                                                  \
     X("decr", decr, 2, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                        \
@@ -182,7 +186,19 @@ enum fb_command_flags {
     X("config", "resetstat", config_resetstat, 2, FB_CMD_ADMIN, "2.0.0", "", "Start INFO's counters anew")            \
     X("config", "rewrite", config_rewrite, 2, FB_CMD_ADMIN, "2.8.0", "", "Refused: the file is the operator's")       \
     X("config", "set", config_set, -4, FB_CMD_ADMIN, "7.0.0", "parameter value [parameter value ...]",                \
-      "Refused: settings change in the file")
+      "Refused: settings change in the file")                                                                         \
+    X("latency", "doctor", latency_doctor, 2, FB_CMD_ADMIN, "2.8.13", "", "What the samples say, and what may help")  \
+    X("latency", "help", help, 2, 0, "2.8.13", "", "This text")                                                       \
+    X("latency", "histogram", latency_histogram, -2, FB_CMD_ADMIN, "7.0.0", "[command ...]",                          \
+      "How the times of commands are spread")                                                                         \
+    X("latency", "history", latency_history, 3, FB_CMD_ADMIN, "2.8.13", "event", "All samples of an event")           \
+    X("latency", "latest", latency_latest, 2, FB_CMD_ADMIN, "2.8.13", "", "The latest sample of each event")          \
+    X("latency", "reset", latency_reset, -2, FB_CMD_ADMIN, "2.8.13", "[event ...]", "Forget samples")                 \
+    X("slowlog", "get", slowlog_get, -2, FB_CMD_ADMIN, "2.2.12", "[count]",                                           \
+      "Requests that took longer than slowlog_slower_than, newest first (10; -1: all)")                               \
+    X("slowlog", "help", help, 2, 0, "6.2.0", "", "This text")                                                        \
+    X("slowlog", "len", slowlog_len, 2, FB_CMD_ADMIN, "2.2.12", "", "How many of them are kept")                      \
+    X("slowlog", "reset", slowlog_reset, 2, FB_CMD_ADMIN, "2.2.12", "", "Forget them")
 
 /* Redis' commands that are known and refused, so that the reason can be said. X(name, kind, first key)
  *   DATA     works on a kind of data that a row is not; named with its key and keyspace
