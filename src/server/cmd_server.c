@@ -8,13 +8,6 @@
 #include "base/clock.h"
 #include "proto/glob.h"
 
-void fb_cmd_dbsize(struct fb_call *call) {
-    fb_stats stats = {0};
-    if (call->session->db == 0)
-        fb_stats_get(fb_call_cache(call), &stats);
-    fb_resp_write_integer(call->out, (int64_t)stats.keys);
-}
-
 void fb_cmd_time(struct fb_call *call) {
     char text[24];
     int64_t now_us = fb_clock_wall_us();

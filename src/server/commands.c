@@ -47,7 +47,19 @@ static const struct fb_refused {
 #undef ROW
 };
 
-enum { NREFUSED = sizeof refused / sizeof refused[0] };
+static const struct {
+    const char *parent, *name;
+    enum refusal kind;
+} refused_subcommands[] = {
+#define ROW(parent, name, kind) {parent, name, kind},
+    FB_REFUSED_SUBCOMMAND_MAP(ROW)
+#undef ROW
+};
+
+enum {
+    NREFUSED = sizeof refused / sizeof refused[0],
+    NREFUSED_SUBCOMMANDS = sizeof refused_subcommands / sizeof refused_subcommands[0],
+};
 
 const struct fb_command *fb_commands(size_t *ret_count) {
     *ret_count = NCOMMANDS;
@@ -179,7 +191,27 @@ static void refuse_unknown(struct fb_call *call) {
     fb_call_error(call, "ERR", "unknown command '%.*s', with args beginning with: %s", shown, call->argv[0].data, args);
 }
 
+static void refuse_script(struct fb_call *call, const char *name) {
+    fb_call_error(call, "ERR", "Forebay does not run scripts: '%s' needs a Redis of its own", name);
+}
+
+static void refuse_absent(struct fb_call *call, const char *name) {
+    fb_call_error(call, "ERR", "'%s' is not supported by Forebay", name);
+}
+
 static void refuse_subcommand(struct fb_call *call, const struct fb_command *parent) {
+    for (size_t i = 0; i < NREFUSED_SUBCOMMANDS; i++) {
+        if (strcmp(refused_subcommands[i].parent, parent->name) != 0 ||
+            !fb_is_word(call->argv[1], refused_subcommands[i].name))
+            continue;
+        char name[2 * sizeof(struct name) + 2];
+        snprintf(name, sizeof name, "%s|%s", parent->name, refused_subcommands[i].name);
+        if (refused_subcommands[i].kind == SCRIPT)
+            refuse_script(call, name);
+        else
+            refuse_absent(call, name);
+        return;
+    }
     char upper[sizeof(struct name) + 1] = "";
     for (size_t i = 0; parent->name[i] != '\0'; i++)
         upper[i] = (char)(parent->name[i] - ('a' - 'A'));
@@ -210,10 +242,8 @@ static void refuse_data(struct fb_call *call, const struct fb_refused *row) {
 static void refuse_known(struct fb_call *call, const struct fb_refused *row) {
     switch (row->kind) {
     case DATA: refuse_data(call, row); return;
-    case SCRIPT:
-        fb_call_error(call, "ERR", "Forebay does not run scripts: '%s' needs a Redis of its own", row->name);
-        return;
-    case NEVER: fb_call_error(call, "ERR", "'%s' is not supported by Forebay", row->name); return;
+    case SCRIPT: refuse_script(call, row->name); return;
+    case NEVER: refuse_absent(call, row->name); return;
     case CLUSTER: fb_call_error(call, "ERR", "This instance has cluster support disabled"); return;
     }
 }
@@ -231,6 +261,9 @@ void fb_print_refused(FILE *out) {
         for (size_t i = 0; i < NREFUSED; i++)
             if (refused[i].kind == (enum refusal)kind)
                 fprintf(out, " `%s`", refused[i].name);
+        for (size_t i = 0; i < NREFUSED_SUBCOMMANDS; i++)
+            if (refused_subcommands[i].kind == (enum refusal)kind)
+                fprintf(out, " `%s %s`", refused_subcommands[i].parent, refused_subcommands[i].name);
         fputs(".\n", out);
     }
 }

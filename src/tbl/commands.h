@@ -21,13 +21,13 @@ enum fb_command_flags {
 
 /* X(name, handler, arity, flags, first, last, step, group, since, syntax, summary); sorted by group, then name */
 #define FB_COMMAND_MAP(X)                                                                                             \
-    X("auth", auth, -2, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE | FB_CMD_SECRET, 0, 0, 0, "connection", "6.0.0",                  \
+    X("auth", auth, -2, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE | FB_CMD_SECRET, 0, 0, 0, "connection", "6.0.0",  \
       "[username] password", "Give the password of this server")                                                      \
     X("client", parent, -2, FB_CMD_PARENT, 0, 0, 0, "connection", "2.4.0",                                            \
       "subcommand [argument ...]", "Name, list and close connections")                                                \
     X("echo", echo, 2, FB_CMD_FAST, 0, 0, 0, "connection", "1.0.0",                                                   \
       "message", "Answer with the message")                                                                           \
-    X("hello", hello, -1, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE | FB_CMD_SECRET, 0, 0, 0, "connection", "6.2.0",                \
+    X("hello", hello, -1, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE | FB_CMD_SECRET, 0, 0, 0, "connection", "6.2.0", \
       "[protover [AUTH username password] [SETNAME clientname]]", "Choose RESP2 or RESP3; may log in and set a name") \
     X("ping", ping, -1, FB_CMD_FAST, 0, 0, 0, "connection", "1.0.0",                                                  \
       "[message]", "Answer PONG, or with the message")                                                                \
@@ -47,6 +47,10 @@ enum fb_command_flags {
       "key unix-time-seconds [NX|XX|GT|LT]", "Shorten the life of a cached copy to a point in time")                  \
     X("expiretime", expiretime, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "generic", "7.0.0",                            \
       "key", "When the cached copy ends, in seconds since 1970")                                                      \
+    X("keys", keys, 2, FB_CMD_READ, 0, 0, 0, "generic", "1.0.0",                                                      \
+      "pattern", "The cached keys that match a pattern; SCAN is kinder to a large cache")                             \
+    X("object", parent, -2, FB_CMD_PARENT, 0, 0, 0, "generic", "2.2.3",                                               \
+      "subcommand [argument ...]", "What is known of a cached copy")                                                  \
     X("persist", persist, 2, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "generic", "2.2.0",                                 \
       "key", "Undo EXPIRE: the cached copy lives as long as its keyspace says")                                       \
     X("pexpire", pexpire, -3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "generic", "7.0.0",                                \
@@ -57,6 +61,10 @@ enum fb_command_flags {
       "key", "Like EXPIRETIME, in milliseconds")                                                                      \
     X("pttl", pttl, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "generic", "2.8.0",                                        \
       "key", "Like TTL, in milliseconds")                                                                             \
+    X("randomkey", randomkey, 1, FB_CMD_READ, 0, 0, 0, "generic", "1.0.0",                                            \
+      "", "A cached key chosen at random")                                                                            \
+    X("scan", scan, -2, FB_CMD_READ, 0, 0, 0, "generic", "6.0.0",                                                     \
+      "cursor [MATCH pattern] [COUNT count] [TYPE type]", "Some of the cached keys, and where to go on")              \
     X("touch", exists, -2, FB_CMD_READ | FB_CMD_FAST, 1, -1, 1, "generic", "3.2.1",                                   \
       "key [key ...]", "Count the keys that have a row, and load those that are not cached")                          \
     X("ttl", ttl, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "generic", "2.8.0",                                          \
@@ -65,6 +73,10 @@ enum fb_command_flags {
       "key", "string, hash, or none when there is no row")                                                            \
     X("unlink", del, -2, FB_CMD_WRITE | FB_CMD_FAST, 1, -1, 1, "generic", "4.0.0",                                    \
       "key [key ...]", "The same as DEL")                                                                             \
+    X("wait", wait, 3, 0, 0, 0, 0, "generic", "3.0.0",                                                                \
+      "numreplicas timeout", "0 at once: there are no replicas")                                                      \
+    X("waitaof", waitaof, 4, 0, 0, 0, 0, "generic", "7.2.0",                                                          \
+      "numlocal numreplicas timeout", "0 and 0 at once: there is no append-only file")                                \
     X("hdel", hdel, -3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "2.4.0",                                         \
       "key field [field ...]", "Set columns to NULL")                                                                 \
     X("hexists", hexists, 3, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                     \
@@ -97,20 +109,37 @@ enum fb_command_flags {
       "key field", "Length of one column's text")                                                                     \
     X("hvals", hvals, 2, FB_CMD_READ, 1, 1, 1, "hash", "2.0.0",                                                       \
       "key", "Values of the columns that are not NULL")                                                               \
+    X("function", parent, -2, FB_CMD_PARENT, 0, 0, 0, "scripting", "7.0.0",                                           \
+      "subcommand [argument ...]", "There are no functions")                                                          \
+    X("script", parent, -2, FB_CMD_PARENT, 0, 0, 0, "scripting", "2.6.0",                                             \
+      "subcommand [argument ...]", "There are no scripts")                                                            \
     X("command", command, -1, FB_CMD_PARENT, 0, 0, 0, "server", "2.8.13",                                             \
       "[subcommand [argument ...]]", "Describe the commands")                                                         \
     X("config", parent, -2, FB_CMD_PARENT | FB_CMD_ADMIN, 0, 0, 0, "server", "2.0.0",                                 \
       "subcommand [argument ...]", "Read the settings")                                                               \
     X("dbsize", dbsize, 1, FB_CMD_READ | FB_CMD_FAST, 0, 0, 0, "server", "1.0.0",                                     \
       "", "Number of cached values (never of rows)")                                                                  \
+    X("debug", parent, -2, FB_CMD_PARENT | FB_CMD_ADMIN, 0, 0, 0, "server", "1.0.0",                                  \
+      "subcommand [argument ...]", "Not there")                                                                       \
     X("flushall", flush, -1, FB_CMD_WRITE, 0, 0, 0, "server", "6.2.0",                                                \
       "[ASYNC|SYNC]", "Forget all cached copies; no row is deleted")                                                  \
     X("flushdb", flush, -1, FB_CMD_WRITE, 0, 0, 0, "server", "6.2.0",                                                 \
       "[ASYNC|SYNC]", "Forget all cached copies of the selected database; no row is deleted")                         \
     X("info", info, -1, 0, 0, 0, 0, "server", "7.0.0",                                                                \
       "[section ...]", "Figures of the server, the keyspaces and the sources")                                        \
+    X("lastsave", lastsave, 1, FB_CMD_FAST, 0, 0, 0, "server", "1.0.0",                                               \
+      "", "When the server started: there is nothing to save")                                                        \
     X("latency", parent, -2, FB_CMD_PARENT | FB_CMD_ADMIN, 0, 0, 0, "server", "2.8.13",                               \
       "subcommand [argument ...]", "Slow events, and how long commands take")                                         \
+    X("memory", parent, -2, FB_CMD_PARENT, 0, 0, 0, "server", "4.0.0",                                                \
+      "subcommand [argument ...]", "Memory of one copy and of all")                                                   \
+    X("module", parent, -2, FB_CMD_PARENT | FB_CMD_ADMIN, 0, 0, 0, "server", "4.0.0",                                 \
+      "subcommand [argument ...]", "There are no modules")                                                            \
+    X("role", role, 1, FB_CMD_FAST, 0, 0, 0, "server", "2.8.12",                                                      \
+      "", "master, without replicas")                                                                                 \
+    X("shutdown", shutdown, -1, FB_CMD_ADMIN | FB_CMD_ALONE, 0, 0, 0, "server", "7.0.0",                              \
+      "[NOSAVE|SAVE] [NOW] [FORCE] [ABORT]",                                                                          \
+      "Stop the server as SIGTERM does; NOW does not wait for requests under way")                                    \
     X("slowlog", parent, -2, FB_CMD_PARENT | FB_CMD_ADMIN, 0, 0, 0, "server", "2.2.12",                               \
       "subcommand [argument ...]", "The latest requests that took long")                                              \
     X("time", time, 1, FB_CMD_FAST, 0, 0, 0, "server", "2.6.0",                                                       \
@@ -187,6 +216,11 @@ enum fb_command_flags {
     X("config", "rewrite", config_rewrite, 2, FB_CMD_ADMIN, "2.8.0", "", "Refused: the file is the operator's")       \
     X("config", "set", config_set, -4, FB_CMD_ADMIN, "7.0.0", "parameter value [parameter value ...]",                \
       "Refused: settings change in the file")                                                                         \
+    X("debug", "help", help, 2, 0, "1.0.0", "", "This text")                                                          \
+    X("debug", "log", debug_log, 3, FB_CMD_ADMIN, "7.0.0", "message", "Accepted; test suites send it")                \
+    X("function", "flush", function_flush, -2, 0, "7.0.0", "[ASYNC|SYNC]", "Accepted: there are none")                \
+    X("function", "help", help, 2, 0, "7.0.0", "", "This text")                                                       \
+    X("function", "list", empty_list, -2, 0, "7.0.0", "[LIBRARYNAME library-name-pattern] [WITHCODE]", "Empty")       \
     X("latency", "doctor", latency_doctor, 2, FB_CMD_ADMIN, "2.8.13", "", "What the samples say, and what may help")  \
     X("latency", "help", help, 2, 0, "2.8.13", "", "This text")                                                       \
     X("latency", "histogram", latency_histogram, -2, FB_CMD_ADMIN, "7.0.0", "[command ...]",                          \
@@ -194,11 +228,38 @@ enum fb_command_flags {
     X("latency", "history", latency_history, 3, FB_CMD_ADMIN, "2.8.13", "event", "All samples of an event")           \
     X("latency", "latest", latency_latest, 2, FB_CMD_ADMIN, "2.8.13", "", "The latest sample of each event")          \
     X("latency", "reset", latency_reset, -2, FB_CMD_ADMIN, "2.8.13", "[event ...]", "Forget samples")                 \
+    X("memory", "doctor", memory_doctor, 2, 0, "4.0.0", "", "How full the cache is, in words")                        \
+    X("memory", "help", help, 2, 0, "4.0.0", "", "This text")                                                         \
+    X("memory", "stats", memory_stats, 2, 0, "4.0.0", "", "Memory of the process and of the cache")                   \
+    X("memory", "usage", memory_usage, -3, FB_CMD_READ, "4.0.0",                                                      \
+      "key [SAMPLES count]", "Bytes of a cached copy with its bookkeeping")                                           \
+    X("module", "help", help, 2, 0, "5.0.0", "", "This text")                                                         \
+    X("module", "list", empty_list, 2, FB_CMD_ADMIN, "4.0.0", "", "Empty")                                            \
+    X("object", "encoding", object_encoding, 3, FB_CMD_READ, "2.2.3",                                                 \
+      "key", "How Redis would keep a value like this copy")                                                           \
+    X("object", "freq", object_freq, 3, FB_CMD_READ, "4.0.0",                                                         \
+      "key", "How often the copy was asked for, as far as the eviction counts")                                       \
+    X("object", "help", help, 2, 0, "6.2.0", "", "This text")                                                         \
+    X("object", "idletime", object_idletime, 3, FB_CMD_READ, "2.2.3",                                                 \
+      "key", "Age of the copy in seconds, with the LRU eviction")                                                     \
+    X("object", "refcount", object_refcount, 3, FB_CMD_READ, "2.2.3", "key", "1 for a cached copy")                   \
+    X("script", "exists", script_exists, -3, 0, "2.6.0", "sha1 [sha1 ...]", "0 for each")                             \
+    X("script", "flush", script_flush, -2, 0, "6.2.0", "[ASYNC|SYNC]", "Accepted: there are none")                    \
+    X("script", "help", help, 2, 0, "5.0.0", "", "This text")                                                         \
     X("slowlog", "get", slowlog_get, -2, FB_CMD_ADMIN, "2.2.12", "[count]",                                           \
       "Requests that took longer than slowlog_slower_than, newest first (10; -1: all)")                               \
     X("slowlog", "help", help, 2, 0, "6.2.0", "", "This text")                                                        \
     X("slowlog", "len", slowlog_len, 2, FB_CMD_ADMIN, "2.2.12", "", "How many of them are kept")                      \
     X("slowlog", "reset", slowlog_reset, 2, FB_CMD_ADMIN, "2.2.12", "", "Forget them")
+
+/* The same for subcommands. X(parent, name, kind) */
+#define FB_REFUSED_SUBCOMMAND_MAP(X)                                                                                   \
+    X("debug", "jmap", NEVER) X("debug", "object", NEVER) X("debug", "reload", NEVER) X("debug", "sleep", NEVER)       \
+    X("function", "delete", SCRIPT) X("function", "dump", SCRIPT) X("function", "kill", SCRIPT)                        \
+    X("function", "load", SCRIPT) X("function", "restore", SCRIPT) X("function", "stats", SCRIPT)                      \
+    X("memory", "malloc-stats", NEVER) X("memory", "purge", NEVER) X("module", "load", NEVER)                          \
+    X("module", "loadex", NEVER) X("module", "unload", NEVER) X("script", "debug", SCRIPT)                             \
+    X("script", "kill", SCRIPT) X("script", "load", SCRIPT)
 
 /* Redis' commands that are known and refused, so that the reason can be said. X(name, kind, first key)
  *   DATA     works on a kind of data that a row is not; named with its key and keyspace
@@ -232,10 +293,10 @@ enum fb_command_flags {
     X("zrevrange", DATA, 1) X("zrevrangebylex", DATA, 1) X("zrevrangebyscore", DATA, 1) X("zrevrank", DATA, 1)        \
     X("zscan", DATA, 1) X("zscore", DATA, 1) X("zunion", DATA, 2) X("zunionstore", DATA, 1)                           \
     X("eval", SCRIPT, 0) X("eval_ro", SCRIPT, 0) X("evalsha", SCRIPT, 0) X("evalsha_ro", SCRIPT, 0)                   \
-    X("fcall", SCRIPT, 0) X("fcall_ro", SCRIPT, 0) X("function", SCRIPT, 0) X("script", SCRIPT, 0)                    \
-    X("bgrewriteaof", NEVER, 0) X("bgsave", NEVER, 0) X("debug", NEVER, 0) X("failover", NEVER, 0)                    \
-    X("migrate", NEVER, 0) X("module", NEVER, 0) X("psync", NEVER, 0) X("replconf", NEVER, 0)                         \
-    X("replicaof", NEVER, 0) X("restore-asking", NEVER, 0) X("save", NEVER, 0) X("shutdown", NEVER, 0)                \
+    X("fcall", SCRIPT, 0) X("fcall_ro", SCRIPT, 0)                                                                    \
+    X("bgrewriteaof", NEVER, 0) X("bgsave", NEVER, 0) X("failover", NEVER, 0)                                         \
+    X("migrate", NEVER, 0) X("psync", NEVER, 0) X("replconf", NEVER, 0)                                               \
+    X("replicaof", NEVER, 0) X("restore-asking", NEVER, 0) X("save", NEVER, 0)                                        \
     X("slaveof", NEVER, 0) X("swapdb", NEVER, 0) X("sync", NEVER, 0)                                                  \
     X("asking", CLUSTER, 0) X("cluster", CLUSTER, 0) X("readonly", CLUSTER, 0) X("readwrite", CLUSTER, 0)
 

@@ -34,6 +34,9 @@ struct job {
     fb_field *fields;
     fb_op *more;          /* of fb_submit_all */
     size_t nmore;
+    bool lists;           /* fb_list_keys: */
+    unsigned keyspace;
+    size_t limit;
     fb_done done;
     void *user;
 };
@@ -341,6 +344,22 @@ static void perform_all(fb_cache *cache, const struct job *job, struct outcome *
         perform(cache, &job->more[i], o);
 }
 
+static void list_rows(fb_cache *cache, const struct job *job, struct outcome *o) {
+    size_t n = 0;
+    if (job->keyspace == BAD) {
+        fail(o, FB_DOWN, "source 'x' is down");
+        return;
+    }
+    for (size_t i = 0; i < cache->nrows && n < job->limit; i++) {
+        fb_bytes key = fb_bytes_of(cache->rows[i].key, cache->rows[i].key_len);
+        if (keyspace_of(key) != (int)job->keyspace || cache->rows[i].kind == FB_KIND_NONE)
+            continue;
+        (void)fb_hash_append(&o->value, key, FB_STR(""));
+        n++;
+    }
+    o->result.kind = FB_KIND_HASH;
+}
+
 static void borrow(struct outcome *o) {
     if (o->value.data != NULL)
         o->result.value = fb_bytes_of(o->value.data, o->value.len);
@@ -373,7 +392,9 @@ static void free_op(fb_op *op) {
 
 static void end_job(fb_cache *cache, struct job *job) {
     struct outcome o = {.result = {.status = FB_OK}};
-    if (job->more != NULL)
+    if (job->lists)
+        list_rows(cache, job, &o);
+    else if (job->more != NULL)
         perform_all(cache, job, &o);
     else
         perform(cache, &job->op, &o);
@@ -385,7 +406,7 @@ static void end_job(fb_cache *cache, struct job *job) {
     for (size_t i = 0; i < job->nmore; i++)
         free_op(&job->more[i]);
     free(job->more);
-    if (job->nmore == 0)
+    if (job->nmore == 0 && !job->lists)
         free_op(&job->op);
     fb_lock_acquire(&cache->lock);
 }
@@ -636,7 +657,7 @@ const char *fb_source_name(const fb_source *source) {
     return "double";
 }
 
-/* ---- what these tests have no need of yet ------------------------------------------------------------------------- */
+/* ---- looking in --------------------------------------------------------------------------------------------------- */
 
 uint64_t fb_fingerprint(const fb_cache *cache, fb_kind kind, fb_bytes value) {
     (void)cache;
@@ -646,19 +667,32 @@ uint64_t fb_fingerprint(const fb_cache *cache, fb_kind kind, fb_bytes value) {
     return sum;
 }
 const char *fb_keyspace_sql(const fb_cache *cache, unsigned index, fb_op_kind kind) {
-    (void)cache, (void)index, (void)kind;
-    return NULL;
+    (void)cache;
+    return index == STRINGS && kind == FB_OP_READ ? "SELECT \"v\" FROM \"s\" WHERE \"id\" = ?1" : NULL;
 }
 fb_status fb_keyspace_last_error(fb_cache *cache, unsigned index, fb_err *ret_text, int64_t *ret_age_ms) {
-    (void)cache, (void)index, (void)ret_text, (void)ret_age_ms;
-    return FB_NOTFOUND;
+    (void)cache;
+    if (index != BAD)
+        return FB_NOTFOUND;
+    (void)fb_fail(ret_text, FB_DOWN, "source 'x' is down");
+    *ret_age_ms = 1500;
+    return FB_OK;
 }
+/* Ends on the other thread. */
 fb_status fb_list_keys(fb_cache *cache, unsigned keyspace, size_t limit, fb_done done, void *user,
                        fb_result *ret_result) {
-    (void)cache, (void)keyspace, (void)limit, (void)done, (void)user;
-    struct outcome *o = calloc(1, sizeof *o);
-    *ret_result = (fb_result){.status = FB_UNSUPPORTED, .private_ = o};
-    return FB_UNSUPPORTED;
+    if (keyspace == HASHES) {
+        struct outcome *o = calloc(1, sizeof *o);
+        (void)fail(o, FB_UNSUPPORTED, "keyspace 'h:{id}' has no table");
+        *ret_result = o->result;
+        ret_result->private_ = o;
+        return FB_UNSUPPORTED;
+    }
+    fb_lock_acquire(&cache->lock);
+    fb_status status = enqueue(cache, (struct job){.lists = true, .keyspace = keyspace, .limit = limit, .done = done,
+                                                   .user = user});
+    fb_lock_release(&cache->lock);
+    return status;
 }
 fb_status fb_policy_set(fb_cache *cache, unsigned keyspace, const fb_policy *policy, fb_err *reterr) {
     (void)cache, (void)keyspace, (void)policy, (void)reterr;

@@ -176,15 +176,16 @@ static void command_tells_what_the_table_says(void **state) {
 
 static void help_names_every_subcommand(void **state) {
     (void)state;
-    static const char *const parents[] = {"client", "command", "config"};
-    size_t m, all = 0;
-    const struct fb_command *children = fb_subcommands(&m);
-    for (size_t i = 0; i < 3; i++) {
+    size_t n, m, all = 0;
+    const struct fb_command *rows = fb_commands(&n), *children = fb_subcommands(&m);
+    for (size_t i = 0; i < n; i++) {
         char request[32];
         size_t count = 0;
         for (size_t k = 0; k < m; k++)
-            count += strcmp(children[k].parent, parents[i]) == 0;
-        snprintf(request, sizeof request, "%s HELP\r\n", parents[i]);
+            count += strcmp(children[k].parent, rows[i].name) == 0;
+        if (count == 0)
+            continue;
+        snprintf(request, sizeof request, "%s HELP\r\n", rows[i].name);
         assert_int_equal(ask(request)->children, 1 + 2 * count);
         all += count;
     }

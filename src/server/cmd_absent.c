@@ -1,0 +1,112 @@
+/* What clients ask of a Redis and Forebay has none of: replicas, persistence, modules, scripts. Where the answer "none"
+ * is true it is given; SHUTDOWN stops the process as SIGTERM does. */
+#include "server/commands.h"
+
+#include "base/clock.h"
+
+/* ---- no replicas, nothing saved ------------------------------------------------------------------------------------ */
+
+void fb_cmd_role(struct fb_call *call) {
+    fb_resp_write_array(call->out, 3);
+    fb_resp_write_bulk(call->out, FB_STR("master"));
+    fb_resp_write_integer(call->out, 0);
+    fb_resp_write_array(call->out, 0);
+}
+
+/* The start: since then nothing had to be saved. */
+void fb_cmd_lastsave(struct fb_call *call) {
+    fb_resp_write_integer(call->out, fb_call_server(call)->started_wall_us / 1000000);
+}
+
+static bool read_timeout(struct fb_call *call, fb_bytes text) {
+    int64_t ms;
+    if (!fb_parse_integer(text, &ms))
+        fb_call_error(call, "ERR", "timeout is not an integer or out of range");
+    else if (ms < 0)
+        fb_call_error(call, "ERR", "timeout is negative");
+    else
+        return true;
+    return false;
+}
+
+/* A write is acknowledged when the database has it; there are no replicas to wait for. */
+void fb_cmd_wait(struct fb_call *call) {
+    int64_t replicas;
+    if (fb_call_integer(call, call->argv[1], &replicas) && read_timeout(call, call->argv[2]))
+        fb_resp_write_integer(call->out, 0);
+}
+
+void fb_cmd_waitaof(struct fb_call *call) {
+    int64_t local, replicas;
+    if (!fb_call_integer(call, call->argv[1], &local) || !fb_call_integer(call, call->argv[2], &replicas) ||
+        !read_timeout(call, call->argv[3]))
+        return;
+    if (local != 0) {
+        fb_call_error(call, "ERR", "WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
+        return;
+    }
+    fb_resp_write_array(call->out, 2);
+    fb_resp_write_integer(call->out, 0);
+    fb_resp_write_integer(call->out, 0);
+}
+
+/* ---- no modules, no scripts ----------------------------------------------------------------------------------------- */
+
+void fb_cmd_empty_list(struct fb_call *call) { fb_resp_write_array(call->out, 0); }
+
+static bool is_flush_mode(const struct fb_call *call) {
+    return call->argc == 2 ||
+           (call->argc == 3 && (fb_is_word(call->argv[2], "sync") || fb_is_word(call->argv[2], "async")));
+}
+
+/* Clients that clean up after themselves expect it to work. */
+void fb_cmd_function_flush(struct fb_call *call) {
+    if (is_flush_mode(call))
+        fb_resp_write_simple(call->out, "OK");
+    else
+        fb_call_error(call, "ERR", "FUNCTION FLUSH only supports SYNC|ASYNC option");
+}
+
+void fb_cmd_script_flush(struct fb_call *call) {
+    if (is_flush_mode(call))
+        fb_resp_write_simple(call->out, "OK");
+    else
+        fb_call_error(call, "ERR", "SCRIPT FLUSH only support SYNC|ASYNC option");
+}
+
+void fb_cmd_script_exists(struct fb_call *call) {
+    fb_resp_write_array(call->out, call->argc - 2);
+    for (size_t i = 2; i < call->argc; i++)
+        fb_resp_write_integer(call->out, 0);
+}
+
+/* Test suites say what they do next; nobody reads it. */
+void fb_cmd_debug_log(struct fb_call *call) { fb_resp_write_simple(call->out, "OK"); }
+
+/* ---- SHUTDOWN ------------------------------------------------------------------------------------------------------ */
+
+/* Without a reply: the end of the connection is the answer, as with Redis. */
+void fb_cmd_shutdown(struct fb_call *call) {
+    const struct fb_server_hooks *hooks = &fb_call_server(call)->options.hooks;
+    enum { SAVE = 1, NOSAVE = 2, NOW = 4, FORCE = 8, ABORT = 16 };
+    static const struct { const char *word; unsigned flag, excludes; } words[] = {
+        {"save", SAVE, NOSAVE | ABORT}, {"nosave", NOSAVE, SAVE | ABORT}, {"now", NOW, ABORT},
+        {"force", FORCE, ABORT}, {"abort", ABORT, ~0u}};
+    unsigned flags = 0;
+    for (size_t i = 1; i < call->argc; i++) {
+        size_t k = 0;
+        while (k < sizeof words / sizeof words[0] && !fb_is_word(call->argv[i], words[k].word))
+            k++;
+        if (k == sizeof words / sizeof words[0] || (flags & words[k].excludes)) {
+            fb_call_syntax_error(call);
+            return;
+        }
+        flags |= words[k].flag;
+    }
+    if (flags & ABORT)
+        fb_call_error(call, "ERR", "No shutdown in progress.");
+    else if (hooks->stop == NULL)
+        fb_call_error(call, "ERR", "this server is stopped by the program that it is part of");
+    else
+        hooks->stop(hooks->user, (flags & NOW) != 0);
+}

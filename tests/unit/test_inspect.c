@@ -1,0 +1,236 @@
+/* Commands that look into the cache, over a double of the engine: lists of cached keys, facts of a copy, what is not there
+ * and says so. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "double_engine.h"
+#include "served.h"
+
+static struct world w;
+static int fd;
+static int stops, stops_now;
+static bool is_lru;
+
+static void note_stop(void *user, bool is_now) {
+    (void)user;
+    stops++;
+    stops_now += is_now;
+}
+
+static void give_policy(void *user, const char *glob, fb_config_emit *emit, void *emit_user) {
+    (void)user;
+    if (strcmp(glob, "maxmemory-policy") == 0)
+        emit(emit_user, "maxmemory-policy", is_lru ? "allkeys-lru" : "allkeys-lfu");
+}
+
+static int connect_afresh(void **state) {
+    struct fb_server_options options = defaults();
+    (void)state;
+    options.hooks.stop = note_stop;
+    options.config_get = give_policy;
+    options.live.output_buffer_max = 256 * 1024;
+    start(&w, &options);
+    fd = dial(&w);
+    stops = stops_now = 0;
+    is_lru = false;
+    return 0;
+}
+
+static int part(void **state) {
+    (void)state;
+    close(fd);
+    stop(&w);
+    return 0;
+}
+
+#define NIL "$-1\r\n"
+#define SYNTAX "-ERR syntax error\r\n"
+#define ARITY(name) "-ERR wrong number of arguments for '" name "' command\r\n"
+#define NOT_INTEGER "-ERR value is not an integer or out of range\r\n"
+
+static void converse(const char *const (*rows)[2], size_t n) {
+    char request[512];
+    for (size_t i = 0; i < n; i++) {
+        snprintf(request, sizeof request, "%s\r\n", rows[i][0]);
+        say(fd, request);
+        hear(fd, rows[i][1]);
+    }
+}
+#define CONVERSE(...)                                                                                                  \
+    do {                                                                                                               \
+        static const char *const rows_[][2] = {__VA_ARGS__};                                                           \
+        converse(rows_, sizeof rows_ / sizeof rows_[0]);                                                               \
+    } while (0)
+
+static void put(const char *key, const char *value) { double_put(w.cache, key, FB_KIND_STRING, FB_STR(value)); }
+
+static void put_hash(const char *key, const char *field, const char *value) {
+    fb_buf hash = FB_BUF_INIT;
+    (void)fb_hash_append(&hash, FB_STR(field), FB_STR(value));
+    double_put(w.cache, key, FB_KIND_HASH, fb_bytes_of(hash.data, hash.len));
+    fb_buf_free(&hash);
+}
+
+/* ---- lists ------------------------------------------------------------------------------------------------------ */
+
+static void only_cached_keys_are_listed(void **state) {
+    (void)state;
+    put("s:1", "x");
+    put("s:2", "x");
+    put_hash("h:1", "a", "1");
+    CONVERSE({"KEYS *", "*0\r\n"}, {"RANDOMKEY", NIL}, {"DBSIZE", ":0\r\n"}, {"SCAN 0", "*2\r\n$1\r\n0\r\n*0\r\n"},
+             {"GET s:1", "$1\r\nx\r\n"}, {"GET s:none", NIL}, {"HGET h:1 a", "$1\r\n1\r\n"},
+             {"KEYS *", "*2\r\n$3\r\ns:1\r\n$3\r\nh:1\r\n"}, {"KEYS s*", "*1\r\n$3\r\ns:1\r\n"},
+             {"DBSIZE", ":2\r\n"},
+             {"SCAN 0", "*2\r\n$1\r\n0\r\n*2\r\n$3\r\ns:1\r\n$3\r\nh:1\r\n"},
+             {"SCAN 0 TYPE hash", "*2\r\n$1\r\n0\r\n*1\r\n$3\r\nh:1\r\n"},
+             {"SCAN 0 TYPE zset", "*2\r\n$1\r\n0\r\n*0\r\n"},
+             {"SCAN 0 MATCH *2 COUNT 100", "*2\r\n$1\r\n0\r\n*0\r\n"}, {"SCAN x", "-ERR invalid cursor\r\n"},
+             {"SCAN -1", "-ERR invalid cursor\r\n"}, {"SCAN 99999999999999999999", "-ERR invalid cursor\r\n"},
+             {"SCAN 0 COUNT 0", SYNTAX}, {"SCAN 0 COUNT x", NOT_INTEGER}, {"SCAN 0 MATCH", SYNTAX},
+             {"SCAN 0 FOO 1", SYNTAX});
+    say(fd, "RANDOMKEY\r\n");
+    char key[10];
+    assert_int_equal(recv(fd, key, 9, MSG_WAITALL), 9);
+    assert_true(memcmp(key, "$3\r\ns:1\r\n", 9) == 0 || memcmp(key, "$3\r\nh:1\r\n", 9) == 0);
+}
+
+static void other_databases_are_empty(void **state) {
+    (void)state;
+    put("s:1", "x");
+    CONVERSE({"GET s:1", "$1\r\nx\r\n"}, {"SELECT 3", "+OK\r\n"}, {"KEYS *", "*0\r\n"}, {"RANDOMKEY", NIL},
+             {"SCAN 0", "*2\r\n$1\r\n0\r\n*0\r\n"});
+}
+
+static void put_many(int n) {
+    char key[32], request[64];
+    for (int i = 0; i < n; i++) {
+        snprintf(key, sizeof key, "s:%04d", i);
+        put(key, "v");
+        snprintf(request, sizeof request, "GET %s\r\n", key);
+        exchange(fd, request, "$1\r\nv\r\n");
+    }
+}
+
+/* A cursor leads through all of them, a count at a time. */
+static void scan_comes_round(void **state) {
+    (void)state;
+    put_many(25);
+    CONVERSE({"SCAN 0 MATCH *3", "*2\r\n$2\r\n10\r\n*1\r\n$6\r\ns:0003\r\n"},
+             {"SCAN 10 MATCH *3", "*2\r\n$2\r\n20\r\n*1\r\n$6\r\ns:0013\r\n"},
+             {"SCAN 20 MATCH *3", "*2\r\n$1\r\n0\r\n*1\r\n$6\r\ns:0023\r\n"});
+}
+
+/* More keys than one step takes, while other requests wait behind in the same connection. */
+static void keys_works_in_steps_and_keeps_the_order(void **state) {
+    (void)state;
+    put_many(200);
+    say(fd, "KEYS s:*\r\nPING\r\n");
+    hear(fd, "*200\r\n");
+    for (int i = 0; i < 200; i++) {
+        char line[32];
+        snprintf(line, sizeof line, "$6\r\ns:%04d\r\n", i);
+        hear(fd, line);
+    }
+    hear(fd, "+PONG\r\n");
+}
+
+/* 3,000 keys of 100 bytes do not fit into 256 KiB of replies. */
+static void keys_is_bounded_by_the_output(void **state) {
+    (void)state;
+    char key[120], request[160];
+    for (int i = 0; i < 3000; i++) {
+        snprintf(key, sizeof key, "s:%0100d", i);
+        put(key, "v");
+        snprintf(request, sizeof request, "GET %s\r\n", key);
+        exchange(fd, request, "$1\r\nv\r\n");
+    }
+    exchange(fd, "KEYS *\r\nKEYS *1\r\nPING\r\n",
+             "-ERR the reply would be longer than output_buffer_max allows; ask for less at a time\r\n*300\r\n");
+}
+
+/* ---- one copy --------------------------------------------------------------------------------------------------- */
+
+static void object_tells_of_a_copy(void **state) {
+    (void)state;
+    put("s:int", "12345678901234567890");
+    put("s:num", "-42");
+    put("s:44", "01234567890123456789012345678901234567890123");
+    put("s:45", "012345678901234567890123456789012345678901234");
+    put_hash("h:small", "a", "1");
+    put_hash("h:big", "a", "01234567890123456789012345678901234567890123456789012345678901234");
+    CONVERSE({"OBJECT ENCODING s:num", NIL}, {"EXISTS s:int s:num s:44 s:45 h:small h:big", ":6\r\n"},
+             {"OBJECT ENCODING s:num", "$3\r\nint\r\n"}, {"OBJECT ENCODING s:int", "$6\r\nembstr\r\n"},
+             {"OBJECT encoding s:44", "$6\r\nembstr\r\n"}, {"OBJECT ENCODING s:45", "$3\r\nraw\r\n"},
+             {"OBJECT ENCODING h:small", "$8\r\nlistpack\r\n"}, {"OBJECT ENCODING h:big", "$9\r\nhashtable\r\n"},
+             {"OBJECT FREQ s:num", ":1\r\n"}, {"OBJECT REFCOUNT s:num", ":1\r\n"}, {"OBJECT FREQ s:gone", NIL},
+             {"OBJECT IDLETIME s:num",
+              "-ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between "
+              "policies at runtime LRU and LFU data will take some time to adjust.\r\n"},
+             {"OBJECT FOO", "-ERR unknown subcommand 'FOO'. Try OBJECT HELP.\r\n"}, {"OBJECT", ARITY("object")},
+             {"OBJECT FREQ", ARITY("object|freq")}, {"MEMORY USAGE s:num", ":104\r\n"},
+             {"MEMORY USAGE s:num SAMPLES 0", ":104\r\n"}, {"MEMORY USAGE s:num SAMPLES -1", SYNTAX},
+             {"MEMORY USAGE s:num SAMPLES x", NOT_INTEGER}, {"MEMORY USAGE s:num SAMPLES", SYNTAX},
+             {"MEMORY USAGE s:gone", NIL}, {"MEMORY PURGE", "-ERR 'memory|purge' is not supported by Forebay\r\n"});
+    is_lru = true;
+    CONVERSE({"OBJECT IDLETIME s:num", ":1\r\n"},
+             {"OBJECT FREQ s:num",
+              "-ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when "
+              "switching between policies at runtime LRU and LFU data will take some time to adjust.\r\n"});
+}
+
+/* ---- what is not there ------------------------------------------------------------------------------------------- */
+
+static void what_is_absent_says_so(void **state) {
+    (void)state;
+    CONVERSE({"ROLE", "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"}, {"WAIT 0 0", ":0\r\n"}, {"WAIT 3 100", ":0\r\n"},
+             {"WAIT x 0", NOT_INTEGER}, {"WAIT 0 x", "-ERR timeout is not an integer or out of range\r\n"},
+             {"WAIT 0 -1", "-ERR timeout is negative\r\n"}, {"WAITAOF 0 0 0", "*2\r\n:0\r\n:0\r\n"},
+             {"WAITAOF 1 0 0",
+              "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n"},
+             {"MODULE LIST", "*0\r\n"}, {"MODULE LOAD x", "-ERR 'module|load' is not supported by Forebay\r\n"},
+             {"FUNCTION LIST", "*0\r\n"}, {"FUNCTION FLUSH", "+OK\r\n"}, {"FUNCTION FLUSH async", "+OK\r\n"},
+             {"FUNCTION FLUSH x", "-ERR FUNCTION FLUSH only supports SYNC|ASYNC option\r\n"},
+             {"SCRIPT FLUSH", "+OK\r\n"}, {"SCRIPT FLUSH x", "-ERR SCRIPT FLUSH only support SYNC|ASYNC option\r\n"},
+             {"SCRIPT EXISTS a b", "*2\r\n:0\r\n:0\r\n"},
+             {"SCRIPT LOAD x", "-ERR Forebay does not run scripts: 'script|load' needs a Redis of its own\r\n"},
+             {"DEBUG LOG hello", "+OK\r\n"}, {"DEBUG SLEEP 0", "-ERR 'debug|sleep' is not supported by Forebay\r\n"},
+             {"DEBUG FOO", "-ERR unknown subcommand 'FOO'. Try DEBUG HELP.\r\n"}, {"DEBUG", ARITY("debug")});
+}
+
+static void shutdown_asks_the_process_to_stop(void **state) {
+    (void)state;
+    CONVERSE({"SHUTDOWN FOO", SYNTAX}, {"SHUTDOWN SAVE NOSAVE", SYNTAX}, {"SHUTDOWN ABORT NOW", SYNTAX},
+             {"SHUTDOWN ABORT", "-ERR No shutdown in progress.\r\n"});
+    assert_int_equal(stops, 0);
+    exchange(fd, "SHUTDOWN NOSAVE\r\nPING\r\n", "+PONG\r\n"); /* no reply of its own */
+    assert_int_equal(stops, 1);
+    exchange(fd, "SHUTDOWN NOW FORCE\r\nPING\r\n", "+PONG\r\n");
+    assert_int_equal(stops, 2);
+    assert_int_equal(stops_now, 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, connect_afresh, part)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(only_cached_keys_are_listed),
+        TEST(other_databases_are_empty),
+        TEST(scan_comes_round),
+        TEST(keys_works_in_steps_and_keeps_the_order),
+        TEST(keys_is_bounded_by_the_output),
+        TEST(object_tells_of_a_copy),
+        TEST(what_is_absent_says_so),
+        TEST(shutdown_asks_the_process_to_stop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
