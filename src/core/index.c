@@ -192,3 +192,22 @@ unsigned fb_index_walk(struct fb_index *ix, size_t bucket, fb_index_visit *visit
     free_empty_overflow(head);
     return seen;
 }
+
+/* ---- going round ---- */
+
+static uint32_t reversed(uint32_t x) {
+    x = (x >> 1 & 0x55555555) | (x & 0x55555555) << 1;
+    x = (x >> 2 & 0x33333333) | (x & 0x33333333) << 2;
+    x = (x >> 4 & 0x0f0f0f0f) | (x & 0x0f0f0f0f) << 4;
+    return __builtin_bswap32(x);
+}
+
+size_t fb_index_interval(const struct fb_index *ix, uint32_t position, uint64_t *ret_end) {
+    size_t n = reversed(position) & (2 * ix->round - 1);
+    /* Of two halves that are one bucket still, the first half's number is the bucket's, and one bit fewer is its own. */
+    bool is_whole = n >= ix->buckets || (n < ix->round && n + ix->round >= ix->buckets);
+    size_t numbers = is_whole ? ix->round : 2 * ix->round;
+    uint64_t width = FB_INDEX_END / numbers;
+    *ret_end = (position & ~(width - 1)) + width;
+    return n & (numbers - 1);
+}

@@ -45,6 +45,13 @@ void fb_index_settle(struct fb_index *index);
 typedef void fb_index_visit(void *user, void *item);
 unsigned fb_index_walk(struct fb_index *index, size_t bucket, fb_index_visit *visit, void *user);
 
+/* Going round while buckets split and join. An item's position is the part of its hash that addresses buckets, read
+ * back to front: so every bucket holds an interval of positions, a split cuts it in two and a join puts two together.
+ * The bucket of a position, and where its interval ends (at most FB_INDEX_END). Whoever goes on from that end meets every
+ * item that is there all the while: the positions before it have been seen, whatever the buckets look like by then. */
+#define FB_INDEX_END (UINT64_C(1) << 32)
+size_t fb_index_interval(const struct fb_index *index, uint32_t position, uint64_t *ret_end);
+
 /* ---- the probe, inline because it is the hit path ---- */
 
 /* The caller may have spent some bits of the hash on choosing a shard; a multiplication gives every bit a say. */

@@ -186,6 +186,14 @@ fb_status fb_shard_persist(struct fb_shard *shard, uint64_t hash, fb_bytes key, 
  * entries. Returns the next instant at which there may be something to do for a deadline. */
 fb_instant fb_shard_tick(struct fb_shard *shard, fb_instant now, struct fb_effects *fx);
 
+/* ---- looking in ---- */
+
+/* As fb_table_scan, but for fresh values only. */
+uint64_t fb_shard_scan(struct fb_shard *shard, uint64_t position, fb_instant now, fb_visit visit, void *user,
+                       unsigned *ret_looked);
+/* All that is known of a key; `keyspace` is the caller's to fill in. Changes nothing. */
+void fb_shard_facts(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, fb_facts *ret_facts);
+
 /* ---- figures ---- */
 
 /* The counters of one keyspace, for reading and for the driver's own additions; valid until destroy. */

@@ -219,7 +219,7 @@ void fb_shard_dispatched(struct fb_shard *shard, struct fb_flight *flight, fb_in
 
 static uint32_t cost_us(const struct fb_flight *flight, fb_instant now) {
     int64_t us = fb_since(now, flight->sent).ns / 1000;
-    return us < 0 ? 0 : us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+    return us < 1 ? 1 : us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
 }
 
 /* FILL: the flight holds the lease, so what it brings is kept. Errors are never kept. False when it is no error and

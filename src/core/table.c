@@ -314,7 +314,41 @@ unsigned fb_table_sweep(struct fb_table *table, unsigned steps, fb_table_judge *
     return sweep.removed;
 }
 
+struct scan {
+    fb_table_visit *visit;
+    void *user;
+};
+
+static void show(void *user, void *item) {
+    const struct scan *scan = user;
+    const struct entry *entry = item;
+    scan->visit(scan->user, key_of(entry), &entry->stamp);
+}
+
+_Static_assert(FB_TABLE_END == FB_INDEX_END, "a position of the table is one of its index");
+
+uint64_t fb_table_scan(struct fb_table *table, uint64_t position, fb_table_visit *visit, void *user,
+                       unsigned *ret_looked) {
+    uint64_t end;
+    size_t bucket = fb_index_interval(&table->index, (uint32_t)position, &end);
+    *ret_looked = fb_index_walk(&table->index, bucket, show, &(struct scan){visit, user});
+    return end;
+}
+
 /* ---- figures ---- */
+
+fb_status fb_table_facts(const struct fb_table *table, uint64_t hash, fb_bytes key, struct fb_table_facts *ret_facts) {
+    const struct entry *entry = find(table, hash, key);
+    if (entry == NULL)
+        return FB_MISS;
+    *ret_facts = (struct fb_table_facts){
+        .stamp = entry->stamp,
+        .value_bytes = entry->value_len,
+        .memory = entry->node.size,
+        .frequency = owner_of(&entry->stamp) == VALUES ? table->ops->frequency(&entry->node) : 0,
+    };
+    return FB_OK;
+}
 
 void fb_table_stats(const struct fb_table *table, struct fb_table_stats *ret_stats) {
     *ret_stats = (struct fb_table_stats){

@@ -61,6 +61,22 @@ void fb_table_clear(struct fb_table *table);
 typedef bool fb_table_judge(void *user, fb_bytes key, const struct fb_stamp *stamp);
 unsigned fb_table_sweep(struct fb_table *table, unsigned steps, fb_table_judge *is_over, void *user);
 
+/* Visit the entries of the bucket at `position` (0 begins); returns the next position, FB_TABLE_END when the round is
+ * over. An entry that is there during a whole round is visited, however the table grows and shrinks between the steps;
+ * some may be visited twice. `visit` must not call the table; *ret_looked is what the step cost, in index slots. */
+#define FB_TABLE_END (UINT64_C(1) << 32)
+typedef void fb_table_visit(void *user, fb_bytes key, const struct fb_stamp *stamp);
+uint64_t fb_table_scan(struct fb_table *table, uint64_t position, fb_table_visit *visit, void *user,
+                       unsigned *ret_looked);
+
+/* What the table knows of an entry. FB_OK or FB_MISS; counts as no hit. */
+struct fb_table_facts {
+    struct fb_stamp stamp;
+    uint64_t value_bytes, memory;
+    unsigned frequency;       /* as the eviction counts */
+};
+fb_status fb_table_facts(const struct fb_table *table, uint64_t hash, fb_bytes key, struct fb_table_facts *ret_facts);
+
 void fb_table_stats(const struct fb_table *table, struct fb_table_stats *ret_stats);
 /* The same of one keyspace. */
 void fb_table_keyspace_stats(const struct fb_table *table, uint16_t keyspace, struct fb_table_stats *ret_stats);

@@ -102,6 +102,8 @@ static struct fb_evict_node *s3fifo_victim(struct fb_evict *e) {
     }
 }
 
+static unsigned s3fifo_frequency(const struct fb_evict_node *node) { return node->freq; }
+
 const struct fb_evict_ops fb_evict_s3fifo = {
     .name = "s3-fifo",
     .create = s3fifo_create,
@@ -110,4 +112,5 @@ const struct fb_evict_ops fb_evict_s3fifo = {
     .hit = s3fifo_hit,
     .remove = s3fifo_remove,
     .victim = s3fifo_victim,
+    .frequency = s3fifo_frequency,
 };

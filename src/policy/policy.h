@@ -14,7 +14,7 @@
 struct fb_stamp {
     fb_instant birth;    /* when the query (or the write) that produced it was sent */
     uint32_t cap_ms;     /* life given by SET … EX or EXPIRE, counted from birth; 0 = none */
-    uint32_t cost_us;    /* measured load time, saturating */
+    uint32_t cost_us;    /* measured load time, saturating, at least 1; 0: it was written */
     uint16_t draw;       /* the entry's share of the jitter, 0 .. 65535 */
     uint16_t keyspace;
     uint8_t kind;        /* enum fb_kind; FB_KIND_NONE is a negative entry */

@@ -202,12 +202,21 @@ static void creation_fails_cleanly_when_memory_does(void **state) {
     assert_null(fb_table_destroy(NULL));
 }
 
+static uint64_t drawn(unsigned id) {
+    struct fb_rng rng = {id};
+    return fb_rng_next(&rng);
+}
+
 static bool put(struct fb_table *table, unsigned id, fb_kind kind, size_t len) {
     static char value[1 << 20];
     char room[64];
-    struct fb_rng rng = {id};
-    struct fb_stamp stamp = {.kind = (uint8_t)kind};
-    return fb_table_put(table, fb_rng_next(&rng), key_of(id, room), &stamp, fb_bytes_of(value, len));
+    struct fb_stamp stamp = {.kind = (uint8_t)kind, .draw = (uint16_t)id};
+    return fb_table_put(table, drawn(id), key_of(id, room), &stamp, fb_bytes_of(value, len));
+}
+
+static void take(struct fb_table *table, unsigned id) {
+    char room[64];
+    assert_true(fb_table_remove(table, drawn(id), key_of(id, room), NULL));
 }
 
 static void a_scan_of_absent_keys_pushes_out_no_value(void **state) {
@@ -290,6 +299,96 @@ static void a_sweep_goes_round_in_bounded_steps(void **state) {
     fb_table_destroy(table);
 }
 
+/* ---- going round ---- */
+
+struct round {
+    unsigned char visits[1 << 16];
+};
+
+static void count_visit(void *user, fb_bytes key, const struct fb_stamp *stamp) {
+    (void)key;
+    struct round *round = user;
+    if (round->visits[stamp->draw] < UINT8_MAX)
+        round->visits[stamp->draw]++;
+}
+
+/* The first STAYING keys stay; between the steps others come and go in waves, so that the table grows and shrinks. */
+static void whoever_is_there_all_the_while_is_visited(void **state) {
+    (void)state;
+    enum { STAYING = 500, COMING = 20000 };
+    struct round *round = malloc(sizeof *round);
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        struct fb_rng rng = {seed};
+        struct fb_table *table = fb_table_create(64 << 20, &fb_evict_s3fifo, NULL, NULL);
+        unsigned there = STAYING, steps = 0, looked;
+        bool grows = seed % 2 == 0;
+        for (unsigned id = 0; id < STAYING; id++)
+            put(table, id, FB_KIND_STRING, 10);
+        for (; seed % 3 == 0 && there < COMING; there++)
+            put(table, there, FB_KIND_STRING, 10);
+        memset(round, 0, sizeof *round);
+        for (uint64_t at = 0; at < FB_TABLE_END; steps++) {
+            uint64_t next = fb_table_scan(table, at, count_visit, round, &looked);
+            assert_true(next > at && next <= FB_TABLE_END);
+            at = next;
+            if (fb_rng_below(&rng, 200) == 0)
+                grows = !grows;
+            for (uint64_t n = fb_rng_below(&rng, 64); n > 0; n--) {
+                if (grows && there < COMING)
+                    put(table, there++, FB_KIND_STRING, 10);
+                else if (!grows && there > STAYING)
+                    take(table, --there);
+            }
+        }
+        for (unsigned id = 0; id < STAYING; id++)
+            assert_true(round->visits[id] > 0);
+        assert_true(steps <= COMING);
+        fb_table_destroy(table);
+    }
+    free(round);
+}
+
+static void a_round_over_a_table_at_rest_visits_everybody_once(void **state) {
+    (void)state;
+    struct round *round = malloc(sizeof *round);
+    for (unsigned n = 0; n <= 6000; n += 197) {
+        struct fb_table *table = fb_table_create(64 << 20, &fb_evict_lru, NULL, NULL);
+        unsigned looked;
+        memset(round, 0, sizeof *round);
+        for (unsigned id = 0; id < n; id++)
+            put(table, id, FB_KIND_STRING, 10);
+        for (uint64_t at = 0; at < FB_TABLE_END;)
+            at = fb_table_scan(table, at, count_visit, round, &looked);
+        for (unsigned id = 0; id < 6000; id++)
+            assert_int_equal(round->visits[id], id < n);
+        fb_table_destroy(table);
+    }
+    free(round);
+}
+
+static void the_facts_of_an_entry_are_what_it_is_charged(void **state) {
+    (void)state;
+    struct fb_table *table = fb_table_create(1 << 20, &fb_evict_s3fifo, NULL, NULL);
+    struct fb_table_facts facts;
+    struct fb_table_stats stats;
+    struct fb_stamp stamp;
+    char room[64];
+    fb_bytes key = key_of(3, room);
+    uint64_t hash = drawn(3);
+    assert_int_equal(fb_table_facts(table, hash, key, &facts), FB_MISS);
+    put(table, 3, FB_KIND_STRING, 100);
+    for (unsigned hits = 0; hits < 5; hits++) {
+        assert_int_equal(fb_table_facts(table, hash, key, &facts), FB_OK);
+        assert_int_equal(facts.frequency, hits < 3 ? hits : 3); /* looking is no hit */
+        assert_int_equal(fb_table_read(table, hash, key, &stamp, NULL), FB_OK);
+        fb_table_touch(table, hash, key);
+    }
+    fb_table_stats(table, &stats);
+    assert_int_equal(facts.memory, stats.bytes);
+    assert_int_equal(facts.value_bytes, 100);
+    fb_table_destroy(table);
+}
+
 /* ---- the index alone ---- */
 
 struct item {
@@ -358,6 +457,9 @@ int main(void) {
         cmocka_unit_test(an_overwrite_of_equal_size_happens_in_place),
         cmocka_unit_test(a_buffer_that_cannot_grow_is_told),
         cmocka_unit_test(a_sweep_goes_round_in_bounded_steps),
+        cmocka_unit_test(whoever_is_there_all_the_while_is_visited),
+        cmocka_unit_test(a_round_over_a_table_at_rest_visits_everybody_once),
+        cmocka_unit_test(the_facts_of_an_entry_are_what_it_is_charged),
         cmocka_unit_test(the_index_finds_everything_while_it_grows_and_shrinks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

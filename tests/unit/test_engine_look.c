@@ -1,0 +1,181 @@
+/* Looking into a running cache and changing it. */
+#include <stdlib.h>
+
+#include "engine_world.h"
+
+/* ---- all keys ---- */
+
+struct found {
+    unsigned visits[4096];
+    unsigned total;
+};
+
+static int id_of(fb_bytes key) {
+    char text[16];
+    snprintf(text, sizeof text, "%.*s", (int)key.len - 2, key.data + 2);
+    return (int)strtol(text, NULL, 10);
+}
+
+static void find(void *user, const fb_entry *entry) {
+    struct found *found = user;
+    assert_int_equal(entry->kind, FB_KIND_STRING);
+    assert_int_equal(entry->keyspace, 0);
+    found->visits[id_of(entry->key)]++;
+    found->total++;
+}
+
+static void fill(struct world *w, int n) {
+    for (int i = 0; i < n; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k:%d", i);
+        assert_int_equal(fb_set(w->cache, FB_STR(key), FB_STR("x"), NULL), FB_OK);
+    }
+}
+
+static void a_scan_visits_values_and_nothing_else(void **state) {
+    (void)state;
+    struct world w;
+    struct found found = {.total = 0};
+    open_world(&w, writing(), (fb_source_options){0});
+    fill(&w, 40);
+    expect_row(&w, "k:41", NULL); /* a negative entry */
+    fb_op op = {.kind = FB_OP_SET, .key = FB_STR("k:39"), .value = FB_STR("short"), .life_ms = 1};
+    struct completion c = {.world = &w};
+    fb_result result;
+    assert_int_equal(fb_submit(w.cache, &op, complete, &c, &result), FB_PENDING);
+    wait_for(&w, &c.done, 1);
+    fb_facts facts = {.cached = FB_OK};
+    while (facts.cached == FB_OK)
+        fb_facts_get(w.cache, FB_STR("k:39"), &facts); /* which removes nothing */
+    assert_int_equal(fb_scan(w.cache, 0, 1000, find, &found), 0); /* few keys: one call */
+    assert_int_equal(found.total, 39);
+    for (int i = 0; i < 39; i++)
+        assert_int_equal(found.visits[i], 1);
+    assert_int_equal(fb_scan(w.cache, UINT64_MAX, 10, find, &found), 0); /* a cursor nobody gave */
+    close_world(&w);
+}
+
+static void a_scan_goes_on_where_its_cursor_says(void **state) {
+    (void)state;
+    struct world w;
+    struct found found = {.total = 0};
+    unsigned calls = 0;
+    open_world(&w, writing(), (fb_source_options){0});
+    fill(&w, 4000);
+    uint64_t cursor = 0;
+    do {
+        unsigned before = found.total;
+        cursor = fb_scan(w.cache, cursor, 10, find, &found);
+        assert_true(found.total - before < 10 + 40); /* a bucket at most too many */
+        calls++;
+    } while (cursor != 0);
+    assert_int_equal(found.total, 4000);
+    for (int i = 0; i < 4000; i++)
+        assert_int_equal(found.visits[i], 1);
+    assert_true(calls > 200 && calls < 500);
+    close_world(&w);
+}
+
+static void a_random_key_is_any_of_them(void **state) {
+    (void)state;
+    struct world w;
+    struct found found = {.total = 0};
+    fb_buf key = FB_BUF_INIT;
+    open_world(&w, writing(), (fb_source_options){0});
+    assert_int_equal(fb_random_key(w.cache, &key), FB_NOTFOUND);
+    expect_row(&w, "k:1", NULL);
+    assert_int_equal(fb_random_key(w.cache, &key), FB_NOTFOUND);
+    fill(&w, 10);
+    for (int i = 0; i < 2000; i++) {
+        key.len = 0;
+        assert_int_equal(fb_random_key(w.cache, &key), FB_OK);
+        found.visits[id_of(fb_bytes_of(key.data, key.len))]++;
+    }
+    for (int i = 0; i < 10; i++)
+        assert_in_range(found.visits[i], 100, 400); /* 200 expected */
+    fb_buf_free(&key);
+    close_world(&w);
+}
+
+/* ---- one key ---- */
+
+static void facts_tell_what_is_cached_and_how_it_came(void **state) {
+    (void)state;
+    struct world w;
+    fb_facts facts;
+    open_world(&w, writing(), (fb_source_options){0});
+    fb_facts_get(w.cache, FB_STR("nobody"), &facts);
+    assert_int_equal(facts.keyspace, -1);
+    fb_facts_get(w.cache, FB_STR("k:7"), &facts);
+    assert_int_equal(facts.keyspace, 0);
+    assert_int_equal(facts.cached, FB_MISS);
+    expect_row(&w, "k:7", "seven");
+    fb_facts_get(w.cache, FB_STR("k:7"), &facts);
+    assert_int_equal(facts.cached, FB_OK);
+    assert_int_equal(facts.kind, FB_KIND_STRING);
+    assert_int_equal(facts.value_bytes, 5);
+    assert_int_equal(facts.memory, figures(&w).bytes);
+    assert_true(facts.load_ms >= 1);
+    assert_true(facts.ttl_ms <= 3600000 && facts.ttl_ms > 3600000 * 9 / 10 - 1);
+    assert_true(facts.age_ms >= 0 && facts.age_ms < 60000);
+    assert_true(facts.life_ms <= facts.ttl_ms + 1 && facts.life_ms > facts.ttl_ms - 60000);
+    assert_int_equal(facts.cap_ms, 0);
+    assert_int_equal(facts.frequency, 0);
+    expect_row(&w, "k:7", "seven");
+    fb_facts_get(w.cache, FB_STR("k:7"), &facts);
+    assert_int_equal(facts.frequency, 1);
+    assert_int_equal(figures(&w).hits, 1);
+    fb_op op = {.kind = FB_OP_EXPIRE, .key = FB_STR("k:7"), .life_ms = 60000};
+    fb_result result;
+    assert_int_equal(fb_submit(w.cache, &op, NULL, NULL, &result), FB_OK);
+    fb_facts_get(w.cache, FB_STR("k:7"), &facts);
+    assert_true(facts.cap_ms >= 60000 && facts.cap_ms < 120000); /* from its birth */
+    assert_true(facts.life_ms <= 60001);
+    assert_int_equal(fb_set(w.cache, FB_STR("k:7"), FB_STR("mine"), NULL), FB_OK);
+    fb_facts_get(w.cache, FB_STR("k:7"), &facts);
+    assert_int_equal(facts.load_ms, 0);
+    expect_row(&w, "k:8", NULL);
+    fb_facts_get(w.cache, FB_STR("k:8"), &facts);
+    assert_int_equal(facts.cached, FB_NOTFOUND);
+    assert_int_equal(facts.ttl_ms, 60000);
+    close_world(&w);
+}
+
+static void facts_tell_of_loads_and_writes_under_way(void **state) {
+    (void)state;
+    struct world w;
+    struct caller a, b, c;
+    fb_facts facts = {.waiters = 0};
+    open_world(&w, writing(), (fb_source_options){0});
+    hold_loads(&w, true);
+    hold_stores(&w, true);
+    begin(&a, &w, get_it, "k:7", NULL);
+    begin(&b, &w, get_it, "k:7", NULL);
+    while (facts.waiters < 2)
+        fb_facts_get(w.cache, FB_STR("k:7"), &facts);
+    assert_int_equal(facts.waiters, 2);
+    assert_true(facts.is_loading && !facts.is_written);
+    begin(&c, &w, set_it, "k:8", "x");
+    wait_for(&w, &w.waiting_stores, 1);
+    fb_facts_get(w.cache, FB_STR("k:8"), &facts);
+    assert_true(!facts.is_loading && facts.is_written);
+    hold_stores(&w, false);
+    hold_loads(&w, false);
+    assert_int_equal(end(&a) | end(&b) | end(&c), FB_OK);
+    fb_facts_get(w.cache, FB_STR("k:7"), &facts);
+    assert_true(!facts.is_loading && !facts.is_written && facts.waiters == 0);
+    fb_buf_free(&a.buf);
+    fb_buf_free(&b.buf);
+    close_world(&w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_scan_visits_values_and_nothing_else),
+        cmocka_unit_test(a_scan_goes_on_where_its_cursor_says),
+        cmocka_unit_test(a_random_key_is_any_of_them),
+        cmocka_unit_test(facts_tell_what_is_cached_and_how_it_came),
+        cmocka_unit_test(facts_tell_of_loads_and_writes_under_way),
+    };
+    return cmocka_run_group_tests_name("engine_look", tests, NULL, NULL);
+}
