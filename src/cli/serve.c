@@ -123,6 +123,7 @@ static int start(struct fb_conf *conf, fb_cache *cache, struct fb_server **ret_s
         .listen = (const char *const *)conf->listen,
         .threads = conf->threads,
         .password = conf->password,
+        .users_file = conf->users_file,
         .live = live_of(conf),
         .is_protected = conf->is_protected,
         .config_file = conf->path,

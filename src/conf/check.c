@@ -39,7 +39,8 @@ static void check_server(const struct fb_conf *conf) {
         fb_help(d, "give one, as in 127.0.0.1:6380");
     }
     for (size_t i = 0; conf->listen != NULL && conf->listen[i] != NULL; i++) {
-        if (is_loopback(conf->listen[i]) || !conf->is_protected || fb_object_has(d->server, "password"))
+        if (is_loopback(conf->listen[i]) || !conf->is_protected || fb_object_has(d->server, "password") ||
+            conf->users_file != NULL) /* the server looks whether the file lets everybody in */
             continue;
         fb_fault(d, place_of(d->server, "listen"), "unprotected",
                  "%s can be reached from other machines and no password is asked", conf->listen[i]);

@@ -50,6 +50,7 @@ struct fb_conf {
     char *path;                  /* NULL: no file */
     char **listen;               /* NULL-terminated */
     char *admin, *state_dir, *password; /* NULL: off, auto, none */
+    char *users_file;            /* NULL: off */
     unsigned threads, clients_max;      /* threads 0: one per processor */
     uint64_t memory_max, bulk_max, query_buffer_max, output_buffer_max;
     int64_t drain_timeout_ms;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "server/acl.h"
 
 enum { LINE_MAX_ = 1024 };
 
@@ -95,10 +96,10 @@ static void append_line(fb_buf *out, const struct fb_session *s, const struct fb
         return;
     int n = snprintf(out->data + out->len, LINE_MAX_,
                      "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%u flags=N db=%u sub=0 psub=0 "
-                     "multi=-1 cmd=%s%s%s user=default resp=%u lib-name=%s lib-ver=%s\n",
+                     "multi=-1 cmd=%s%s%s user=%s resp=%u lib-name=%s lib-ver=%s\n",
                      s->id, s->address, s->local_address, s->fd, s->name, (now_us - s->since_wall_us) / 1000000,
                      idle, atomic_load_explicit(&s->shown_db, memory_order_relaxed), parent != NULL ? parent : "",
-                     parent != NULL ? "|" : "", command != NULL ? command->name : "NULL",
+                     parent != NULL ? "|" : "", command != NULL ? command->name : "NULL", s->user->name,
                      atomic_load_explicit(&s->shown_version, memory_order_relaxed), s->lib_name, s->lib_version);
     out->len += (size_t)n < LINE_MAX_ ? (size_t)n : LINE_MAX_ - 1;
 }

@@ -1,40 +1,20 @@
 /* Commands that concern the connection itself: greeting, password, database, end. */
 #include "server/commands.h"
+#include "server/login.h"
+#include "server/users.h"
 
 #include <stdio.h>
 #include <string.h>
 
 static struct fb_session *session_of(const struct fb_call *call) { return call->session; }
 
-/* Takes as long for a wrong password as for the right one; only the length of what was given shows. */
-static bool is_password(fb_bytes given, const char *password) {
-    size_t len = strlen(password);
-    unsigned char difference = given.len != len;
-    for (size_t i = 0; i < given.len; i++)
-        difference |= (unsigned char)(given.data[i] ^ password[i % len]);
-    return difference == 0;
-}
-
-/* Sets is_authenticated, or writes the error. */
-static bool log_in(struct fb_call *call, fb_bytes user, fb_bytes given) {
-    const char *password = fb_call_server(call)->options.password;
-    if (password != NULL && (!fb_is_word(user, "default") || !is_password(given, password))) {
-        fb_call_error(call, "WRONGPASS", "invalid username-password pair or user is disabled.");
-        session_of(call)->is_closing |= ++session_of(call)->wrong_passwords >= FB_WRONG_PASSWORDS_MAX;
-        return false;
-    }
-    session_of(call)->is_authenticated = true;
-    session_of(call)->wrong_passwords = 0;
-    return true;
-}
-
 void fb_cmd_auth(struct fb_call *call) {
     if (call->argc > 3) {
         fb_call_syntax_error(call);
-    } else if (call->argc == 2 && fb_call_server(call)->options.password == NULL) {
+    } else if (call->argc == 2 && !fb_users_ask(fb_call_server(call)->users)) {
         fb_call_error(call, "ERR", "AUTH <password> called without any password configured for the default user. "
                       "Are you sure your configuration is correct?");
-    } else if (log_in(call, call->argc == 3 ? call->argv[1] : FB_STR("default"), call->argv[call->argc - 1])) {
+    } else if (fb_login(call, call->argc == 3 ? call->argv[1] : FB_STR("default"), call->argv[call->argc - 1])) {
         fb_resp_write_simple(call->out, "OK");
     }
 }
@@ -94,7 +74,7 @@ void fb_cmd_hello(struct fb_call *call) {
             return;
         }
     }
-    if (user != NULL && !log_in(call, user[0], user[1]))
+    if (user != NULL && !fb_login(call, user[0], user[1]))
         return;
     if (!session_of(call)->is_authenticated) {
         fb_call_error(call, "NOAUTH", "HELLO must be called with the client already authenticated, otherwise the HELLO "
@@ -140,7 +120,7 @@ void fb_cmd_reset(struct fb_call *call) {
     struct fb_session *session = session_of(call);
     session->db = 0;
     atomic_store_explicit(&session->shown_db, 0, memory_order_relaxed);
-    session->is_authenticated = fb_call_server(call)->options.password == NULL;
+    (void)fb_session_begin_user(session); /* never without a user default */
     session->reply_mode = FB_REPLY_ON;
     (void)fb_set_client_text(call, session->name, FB_STR(""), "");
     if (call->is_silent) { /* the answer to RESET is sent in any case */

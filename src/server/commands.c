@@ -1,8 +1,10 @@
 /* The command table as rows, an index of names, and what is checked before a handler runs. */
 #include "server/commands.h"
 
+#include "server/acl.h"
 #include "server/gates.h"
 #include "server/measure.h"
+#include "server/login.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -147,6 +149,7 @@ static void build(void) {
         add(commands[i].name, &commands[i], NULL);
     for (size_t i = 0; i < NREFUSED; i++)
         add(refused[i].name, NULL, &refused[i]);
+    fb_acl_prepare();
 }
 
 void fb_commands_prepare(void) {
@@ -230,7 +233,7 @@ static void refuse_data(struct fb_call *call, const struct fb_refused *row) {
         return;
     }
     fb_bytes key = call->argv[row->first];
-    if (!fb_call_maps(call, key))
+    if (!fb_login_may_see(call, key) || !fb_call_maps(call, key))
         return;
     fb_cache *cache = fb_call_cache(call);
     const fb_keyspace_options *keyspace = fb_keyspace_at(cache, (unsigned)fb_keyspace_of(cache, key));

@@ -1,10 +1,12 @@
 /* The gates in their order. */
 #include "server/gates.h"
 
+#include "server/login.h"
+
 typedef enum fb_passage gate(struct fb_call *call);
 
 static const struct { unsigned bit; gate *ask; } gates[] = {
-    {0, NULL}, /* none yet */
+    {FB_GATE_USER, fb_gate_user},
 };
 
 enum fb_passage fb_gates_pass(struct fb_call *call, unsigned up) {

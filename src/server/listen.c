@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "server/users.h"
 
 enum { BACKLOG = 511, HOST_MAX = 256, SOCKET_MASK = 0077 };
 
@@ -100,7 +101,7 @@ static unsigned port_of(int fd) {
 static fb_status listen_address(struct fb_server *server, const char *text, const struct addrinfo *info,
                                 fb_err *reterr) {
     const struct fb_server_options *options = &server->options;
-    if (options->is_protected && options->password == NULL && !is_loopback(info->ai_addr))
+    if (options->is_protected && !fb_users_ask(server->users) && !is_loopback(info->ai_addr))
         return fb_fail(reterr, FB_CONFIG, "%s can be reached from other machines and no password is set: set "
                        "server.password, listen on 127.0.0.1, or switch server.protected off", text);
     if (server->nlisteners == FB_LISTENERS_MAX)

@@ -7,6 +7,8 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "server/measure.h"
+#include "server/call.h"
+#include "server/login.h"
 
 enum {
     TICK_MS = 1000,
@@ -90,6 +92,7 @@ static void close_inbox(struct fb_loop *loop) {
             break;
         }
         case FB_MESSAGE_KILL: fb_mem_free(fb_member_of(message, struct fb_kill_message, message)); break;
+        case FB_MESSAGE_USERS: fb_mem_free(message); break;
         case FB_MESSAGE_STOP: break;
         }
     }
@@ -174,6 +177,10 @@ static void take_message(struct fb_loop *loop, struct fb_message *message) {
         fb_mem_free(kill);
         return;
     }
+    case FB_MESSAGE_USERS:
+        fb_mem_free(message);
+        for_each_session(loop, fb_session_renew_user);
+        return;
     case FB_MESSAGE_STOP:
         begin_drain(loop, loop->stop.drain_ms);
         return;

@@ -14,7 +14,7 @@ enum {
 
 /* ---- the inbox -------------------------------------------------------------------------------------------------- */
 
-enum fb_message_kind { FB_MESSAGE_CONNECTION, FB_MESSAGE_WAIT, FB_MESSAGE_KILL, FB_MESSAGE_STOP };
+enum fb_message_kind { FB_MESSAGE_CONNECTION, FB_MESSAGE_WAIT, FB_MESSAGE_KILL, FB_MESSAGE_USERS, FB_MESSAGE_STOP };
 
 struct fb_message {
     struct fb_link link;

@@ -12,6 +12,9 @@
 #include "base/rng.h"
 #include "server/measure.h"
 #include "server/slowlog.h"
+#include "server/commands.h"
+#include "server/loop.h"
+#include "server/users.h"
 
 enum {
     THREADS_MAX = 256,
@@ -31,7 +34,7 @@ static void free_options(struct fb_server_options *options) {
     for (size_t i = 0; options->listen != NULL && options->listen[i] != NULL; i++)
         fb_mem_free((char *)options->listen[i]);
     fb_mem_free((void *)options->listen);
-    fb_mem_free((char *)options->password);
+    fb_mem_free((char *)options->users_file);
     fb_mem_free((char *)options->config_file);
 }
 
@@ -41,7 +44,8 @@ static bool copy_options(struct fb_server_options *to, const struct fb_server_op
     while (from->listen[n] != NULL)
         n++;
     *to = *from;
-    to->password = fb_mem_strdup(from->password);
+    to->password = NULL; /* its hash is with the users */
+    to->users_file = fb_mem_strdup(from->users_file);
     to->config_file = fb_mem_strdup(from->config_file);
     char **listen = fb_mem_calloc(n + 1, sizeof *listen);
     to->listen = (const char *const *)listen;
@@ -50,7 +54,7 @@ static bool copy_options(struct fb_server_options *to, const struct fb_server_op
     for (size_t i = 0; i < n; i++)
         if ((listen[i] = fb_mem_strdup(from->listen[i])) == NULL)
             return false;
-    return (to->password != NULL) == (from->password != NULL) &&
+    return (to->users_file != NULL) == (from->users_file != NULL) &&
            (to->config_file != NULL) == (from->config_file != NULL);
 }
 
@@ -138,6 +142,8 @@ static void free_server(struct fb_server *server) {
     fb_mem_free(server->loops);
     fb_measure_free(server);
     fb_slowlog_free(server);
+    fb_users_close(server->users);
+    fb_mem_free(server->users);
     free_options(&server->options);
     fb_lock_finish(&server->lock);
     fb_mem_free(server);
@@ -187,13 +193,16 @@ fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *optio
     fb_lock_init(&server->lock, FB_LOCK_LOOP);
     make_run_id(server->run_id);
     fb_commands_prepare();
-    if (!copy_options(&server->options, options) || fb_slowlog_init(server) != FB_OK) {
+    server->users = fb_mem_calloc(1, sizeof *server->users);
+    if (!copy_options(&server->options, options) || server->users == NULL || fb_slowlog_init(server) != FB_OK) {
         free_server(server);
         return fb_fail(reterr, FB_NOMEM, "no memory for the options");
     }
     set_defaults(server);
     raise_descriptors(server);
-    if ((status = fb_listeners_open(server, reterr)) != FB_OK || (status = start_loops(server, reterr)) != FB_OK) {
+    if ((status = fb_users_open(server->users, options->users_file, options->password, reterr)) != FB_OK ||
+        (status = fb_listeners_open(server, reterr)) != FB_OK ||
+        (status = start_loops(server, reterr)) != FB_OK) {
         free_server(server);
         return status;
     }
@@ -204,6 +213,27 @@ fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *optio
     }
     *ret_server = server;
     return FB_OK;
+}
+
+fb_status fb_server_reload_users(struct fb_server *server, fb_err *reterr) {
+    /* The messages first, so that nothing can fail once the new set is there. */
+    struct fb_message **messages = fb_mem_calloc(server->nloops, sizeof *messages);
+    unsigned n = 0;
+    while (messages != NULL && n < server->nloops && (messages[n] = fb_mem_calloc(1, sizeof **messages)) != NULL)
+        messages[n++]->kind = FB_MESSAGE_USERS;
+    fb_status status = n < server->nloops ? fb_fail(reterr, FB_NOMEM, "no memory to tell the event loops")
+                                          : fb_users_reload(server->users, reterr);
+    for (unsigned i = 0; i < n; i++)
+        if (status != FB_OK || !fb_inbox_post(server->loops[i].inbox, messages[i]))
+            fb_mem_free(messages[i]);
+    fb_mem_free(messages);
+    return status;
+}
+
+fb_status fb_server_set_password(struct fb_server *server, const char *password, fb_err *reterr) {
+    if (password != NULL && password[0] == '\0')
+        password = NULL; /* as CONFIG SET requirepass "" */
+    return fb_users_set_password(server->users, password, reterr);
 }
 
 unsigned fb_server_port(const struct fb_server *server) {

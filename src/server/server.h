@@ -53,6 +53,7 @@ struct fb_server_options {
     unsigned threads;            /* event loops; 0 = number of cores */
     const char *password;        /* NULL: none asked */
     struct fb_server_live live;  /* as it is at the start */
+    const char *users_file;      /* in the words of Redis' ACL files; NULL: none */
     bool is_protected;           /* refuse a non-loopback listener without a password */
     const char *config_file;     /* for INFO; NULL: none */
     void (*config_get)(void *user, const char *glob, fb_config_emit *emit, void *emit_user); /* may be NULL */
@@ -67,6 +68,11 @@ fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *optio
                           fb_err *reterr);
 /* New values for all live settings; they count for every connection from its next request on. Any thread. */
 void fb_server_change(struct fb_server *server, const struct fb_server_live *live);
+/* Read the users file again: all of it counts, or nothing. Connections of users that are no longer there, or switched
+ * off, are closed; others go on under the new rules. Any thread. FB_INVALID: there is no file. */
+fb_status fb_server_reload_users(struct fb_server *server, fb_err *reterr);
+/* Another password for the user default (NULL: none), asked of those who connect from now on. Any thread. */
+fb_status fb_server_set_password(struct fb_server *server, const char *password, fb_err *reterr);
 /* The port of the first TCP listener; 0 when there is none. */
 unsigned fb_server_port(const struct fb_server *server);
 /* Stop accepting, let requests under way finish for up to drain_ms, close all connections, join all threads, free.

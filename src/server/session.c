@@ -15,6 +15,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "server/measure.h"
+#include "server/commands.h"
+#include "server/login.h"
 
 enum {
     KEEPALIVE_SECONDS = 60,
@@ -385,6 +387,7 @@ static void on_closed(uv_handle_t *handle) {
     struct fb_session *s = handle->data;
     fb_buf_free(&s->in);
     fb_buf_free(&s->out.buf);
+    fb_session_end_user(s);
     fb_mem_free(s);
 }
 
@@ -460,7 +463,6 @@ void fb_session_open(struct fb_loop *loop, int fd, bool is_unix) {
     fb_list_init(&s->touched);
     fb_list_init(&s->starved);
     s->id = atomic_fetch_add(&loop->server->next_client_id, 1) + 1;
-    s->is_authenticated = loop->server->options.password == NULL;
     s->quiet_since = loop->tick;
     s->since_wall_us = fb_clock_wall_us();
     atomic_store(&s->last_tick, loop->tick);
@@ -468,7 +470,7 @@ void fb_session_open(struct fb_loop *loop, int fd, bool is_unix) {
     note_addresses(s, is_unix);
     if (!is_unix)
         tune_socket(fd);
-    if (uv_poll_init(&loop->uv, &s->poll, fd) != 0)
+    if (!fb_session_begin_user(s) || uv_poll_init(&loop->uv, &s->poll, fd) != 0)
         goto refused;
     s->poll.data = s;
     if (fb_loop_add(loop, s) != FB_OK) {
@@ -485,6 +487,8 @@ void fb_session_open(struct fb_loop *loop, int fd, bool is_unix) {
     return;
 
 refused:
+    if (s != NULL)
+        fb_session_end_user(s);
     fb_mem_free(s);
     atomic_fetch_sub(&loop->server->clients, 1);
     close(fd);

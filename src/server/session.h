@@ -34,6 +34,7 @@ enum {
 enum fb_reply_mode { FB_REPLY_ON, FB_REPLY_OFF, FB_REPLY_SKIP }; /* SKIP: for the next request */
 
 struct fb_command;
+struct fb_user;
 struct fb_wait;
 
 struct fb_session {
@@ -78,6 +79,7 @@ struct fb_session {
     int64_t since_wall_us;
     _Atomic uint32_t last_tick; /* of the last request */
     _Atomic unsigned shown_db, shown_version;
+    struct fb_user *user;       /* a reference; never NULL while it is in loop->sessions */
     _Atomic(const struct fb_command *) last_command;
 };
 

@@ -55,6 +55,7 @@ struct fb_server {
     /* Set before the threads start, constant afterwards. */
     fb_cache *cache;
     struct fb_server_options options; /* its strings are the server's own */
+    struct fb_users *users;           /* users.h */
     struct fb_resp_limits limits_of_strangers; /* before AUTH */
     struct fb_loop *loops;
     unsigned nloops;

@@ -113,6 +113,8 @@ enum fb_command_flags {
       "subcommand [argument ...]", "There are no functions")                                                          \
     X("script", parent, -2, FB_CMD_PARENT, 0, 0, 0, "scripting", "2.6.0",                                             \
       "subcommand [argument ...]", "There are no scripts")                                                            \
+    X("acl", parent, -2, FB_CMD_PARENT, 0, 0, 0, "server", "6.0.0",                                                   \
+      "subcommand [argument ...]", "Users and what they may do")                                                      \
     X("command", command, -1, FB_CMD_PARENT, 0, 0, 0, "server", "2.8.13",                                             \
       "[subcommand [argument ...]]", "Describe the commands")                                                         \
     X("config", parent, -2, FB_CMD_PARENT | FB_CMD_ADMIN, 0, 0, 0, "server", "2.0.0",                                 \
@@ -188,6 +190,22 @@ enum fb_command_flags {
 
 /* X(parent, name, handler, arity, flags, since, syntax, summary); arity counts the parent's word too */
 #define FB_SUBCOMMAND_MAP(X)                                                                                          \
+    X("acl", "cat", acl_cat, -2, 0, "6.0.0", "[category]", "The categories, or the commands of one")                   \
+    X("acl", "deluser", acl_refused, -3, FB_CMD_ADMIN, "6.0.0", "username [username ...]",                            \
+      "Refused: the users file is the operator's")                                                                    \
+    X("acl", "dryrun", acl_dryrun, -4, FB_CMD_ADMIN, "7.0.0", "username command [argument ...]",                      \
+      "Would this user be allowed this?")                                                                             \
+    X("acl", "genpass", acl_genpass, -2, 0, "6.0.0", "[bits]", "A password drawn at random")                          \
+    X("acl", "getuser", acl_getuser, 3, FB_CMD_ADMIN, "7.0.0", "username", "What one user may do")                    \
+    X("acl", "help", help, 2, 0, "6.0.0", "", "This text")                                                            \
+    X("acl", "list", acl_list, 2, FB_CMD_ADMIN, "6.0.0", "", "All users, as lines of the users file")                 \
+    X("acl", "load", acl_load, 2, FB_CMD_ADMIN, "6.0.0", "", "Read the users file again")                             \
+    X("acl", "log", acl_log, -2, FB_CMD_ADMIN, "7.2.0", "[count|RESET]", "What has been refused, newest first")       \
+    X("acl", "save", acl_refused, 2, FB_CMD_ADMIN, "6.0.0", "", "Refused: the users file is the operator's")          \
+    X("acl", "setuser", acl_refused, -3, FB_CMD_ADMIN, "6.0.0", "username [rule ...]",                                \
+      "Refused: the users file is the operator's")                                                                    \
+    X("acl", "users", acl_users, 2, FB_CMD_ADMIN, "6.0.0", "", "The names of all users")                              \
+    X("acl", "whoami", acl_whoami, 2, 0, "6.0.0", "", "The user this connection is")                                  \
     X("client", "getname", client_getname, 2, 0, "2.6.9", "", "The name of this connection")                          \
     X("client", "help", help, 2, 0, "5.0.0", "", "This text")                                                         \
     X("client", "id", client_id, 2, 0, "5.0.0", "", "The number of this connection")                                  \

@@ -100,6 +100,11 @@
       "refuse to listen beyond this machine without a password",                                                       \
       "Whoever can connect can read every mapped table. Set it to false only where something else (a firewall, a "     \
       "private network of a container) keeps strangers away.")                                                         \
+    X(SERVER, users_file, TEXT, "off", "off", NULL, NULL, users_file, RESTART, "aclfile",                              \
+      "users and what each may do",                                                                                    \
+      "A file in the words of Redis' ACL files: 'user alice on #SHA256 ~user:* +@read'. ACL LOAD and SIGHUP read it "  \
+      "again, all of it or nothing. Passwords are given as SHA-256 only. Where it defines the user 'default', "        \
+      "server.password must not be set. docs/security.md says what differs from Redis.")                               \
                                                                                                                        \
     X(SOURCE, url, URL, FB_SETTING_REQUIRED, NULL, NULL, NULL, url, RESTART, NULL,                                     \
       "the database",                                                                                                  \

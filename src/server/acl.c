@@ -1,0 +1,214 @@
+/* Requests held against what a user may do, and what that needs to know of the commands. */
+#include "server/acl.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "proto/glob.h"
+#include "server/acl_details.h"
+#include "server/commands.h"
+
+/* ---- categories ------------------------------------------------------------------------------------------------- */
+
+static const char *const category_names[] = {
+#define NAME(name, text) text,
+    FB_ACL_CATEGORIES(NAME)
+#undef NAME
+};
+
+const char *fb_acl_category_name(unsigned category) {
+    return category < FB_CAT_COUNT_ ? category_names[category] : NULL;
+}
+
+enum fb_acl_category fb_acl_category(fb_bytes name) {
+    unsigned i = 0;
+    while (i < FB_CAT_COUNT_ && !fb_is_word(name, category_names[i]))
+        i++;
+    return (enum fb_acl_category)i;
+}
+
+#define CAT(name) (UINT32_C(1) << FB_CAT_##name)
+
+static const struct { const char *group; uint32_t categories; } groups[] = {
+    {"generic", CAT(KEYSPACE)}, {"string", CAT(STRING)}, {"hash", CAT(HASH)}, {"connection", CAT(CONNECTION)},
+    {"pubsub", CAT(PUBSUB)}, {"transactions", CAT(TRANSACTION)}, {"forebay", CAT(FOREBAY)},
+};
+
+/* Where Redis sorts a command otherwise than its group and flags say. */
+static const struct { const char *name; uint32_t adds, takes; } exceptions[] = {
+    {"command", CAT(CONNECTION), 0},
+    {"dbsize", CAT(KEYSPACE), 0},
+    {"flushall", CAT(KEYSPACE) | CAT(DANGEROUS), 0},
+    {"flushdb", CAT(KEYSPACE) | CAT(DANGEROUS), 0},
+    {"info", CAT(DANGEROUS), 0},
+    {"keys", CAT(DANGEROUS), 0},
+    {"wait", CAT(CONNECTION), CAT(KEYSPACE)},
+    {"watch", CAT(FAST), CAT(READ) | CAT(SLOW)},
+};
+
+/* What a command needs of its keys where that is not what its flags say. */
+static const struct { const char *name; unsigned modes; } key_modes[] = {
+    {"exists", 0}, {"touch", 0}, {"type", 0}, {"strlen", 0}, {"hlen", 0}, {"hstrlen", 0}, {"hexists", 0},
+    {"watch", 0}, {"object", 0}, {"memory", 0},
+    {"incr", FB_ACL_READ | FB_ACL_WRITE}, {"incrby", FB_ACL_READ | FB_ACL_WRITE},
+    {"incrbyfloat", FB_ACL_READ | FB_ACL_WRITE}, {"decr", FB_ACL_READ | FB_ACL_WRITE},
+    {"decrby", FB_ACL_READ | FB_ACL_WRITE}, {"getset", FB_ACL_READ | FB_ACL_WRITE},
+    {"getdel", FB_ACL_READ | FB_ACL_WRITE}, {"getex", FB_ACL_READ | FB_ACL_WRITE},
+    {"hincrby", FB_ACL_READ | FB_ACL_WRITE}, {"hincrbyfloat", FB_ACL_READ | FB_ACL_WRITE},
+};
+
+/* Commands whose arguments are channels. Who may subscribe to a pattern must have been given that very pattern. */
+static const struct channel_args { const char *name; bool to_the_end, are_patterns; } channel_args[] = {
+    {"subscribe", true, false}, {"ssubscribe", true, false}, {"psubscribe", true, true},
+    {"publish", false, false}, {"spublish", false, false},
+};
+
+/* Derived from the tables, by fb_command_number. */
+static struct fact {
+    uint32_t categories;
+    unsigned char modes;
+    bool may_read_too; /* SET, with GET */
+    const struct channel_args *channels;
+} facts[FB_COMMAND_IDS_MAX];
+
+static uint32_t derive_categories(const struct fb_command *command, const char *group) {
+    uint32_t c = command->flags & FB_CMD_FAST ? CAT(FAST) : CAT(SLOW);
+    if (command->flags & FB_CMD_PARENT && command->first == 0 && command->group != NULL &&
+        strcmp(command->name, "command") != 0)
+        return c; /* what it does its subcommands say */
+    c |= command->flags & FB_CMD_READ ? CAT(READ) : 0;
+    c |= command->flags & FB_CMD_WRITE ? CAT(WRITE) : 0;
+    c |= command->flags & FB_CMD_ADMIN ? CAT(ADMIN) | CAT(DANGEROUS) : 0;
+    for (size_t i = 0; group != NULL && i < sizeof groups / sizeof groups[0]; i++)
+        c |= strcmp(groups[i].group, group) == 0 ? groups[i].categories : 0;
+    const char *name = command->parent != NULL ? command->parent : command->name;
+    for (size_t i = 0; i < sizeof exceptions / sizeof exceptions[0]; i++)
+        if (strcmp(exceptions[i].name, name) == 0)
+            c = (c | exceptions[i].adds) & ~exceptions[i].takes;
+    return c;
+}
+
+static void derive(const struct fb_command *command, const char *group) {
+    struct fact *fact = &facts[fb_command_number(command)];
+    const char *name = command->parent != NULL ? command->parent : command->name;
+    fact->categories = derive_categories(command, group);
+    fact->modes = command->flags & FB_CMD_WRITE ? FB_ACL_WRITE : FB_ACL_READ;
+    for (size_t i = 0; i < sizeof key_modes / sizeof key_modes[0]; i++)
+        if (strcmp(key_modes[i].name, name) == 0)
+            fact->modes = (unsigned char)key_modes[i].modes;
+    fact->may_read_too = strcmp(name, "set") == 0;
+    for (size_t i = 0; i < sizeof channel_args / sizeof channel_args[0]; i++)
+        if (strcmp(channel_args[i].name, name) == 0)
+            fact->channels = &channel_args[i];
+}
+
+void fb_acl_prepare(void) {
+    size_t n, nsub;
+    const struct fb_command *rows = fb_commands(&n), *subs = fb_subcommands(&nsub);
+    assert(n + nsub <= FB_COMMAND_IDS_MAX);
+    for (size_t i = 0; i < n; i++)
+        derive(&rows[i], rows[i].group);
+    for (size_t i = 0; i < nsub; i++)
+        derive(&subs[i], fb_command_named(FB_STR(subs[i].parent))->group);
+}
+
+uint32_t fb_acl_categories(const struct fb_command *command) { return facts[fb_command_number(command)].categories; }
+
+/* ---- keys ------------------------------------------------------------------------------------------------------- */
+
+bool fb_command_keys(const struct fb_command *command, size_t argc, struct fb_key_range *ret_range) {
+    if (command->first == 0)
+        return false;
+    size_t last = command->last >= 0 ? (size_t)command->last
+                  : argc >= (size_t)-command->last ? argc - (size_t)-command->last : 0;
+    *ret_range = (struct fb_key_range){(size_t)command->first, last < argc ? last : argc - 1,
+                                       command->step > 0 ? (size_t)command->step : 1};
+    return ret_range->first <= ret_range->last;
+}
+
+static bool has_get(const fb_bytes *argv, size_t argc) {
+    for (size_t i = 3; i < argc; i++)
+        if (fb_is_word(argv[i], "get"))
+            return true;
+    return false;
+}
+
+/* ---- judging ---------------------------------------------------------------------------------------------------- */
+
+static bool may_use_key(const struct fb_grant *grant, fb_bytes key, unsigned modes) {
+    if (grant->has_all_keys)
+        return true;
+    size_t n;
+    const struct fb_acl_pattern *patterns = fb_acl_patterns(&grant->keys, &n);
+    for (size_t i = 0; i < n; i++)
+        if ((patterns[i].modes & modes) == modes && fb_glob_match(fb_acl_text(grant, &patterns[i]), key, false))
+            return true;
+    return false;
+}
+
+static bool may_use_channel(const struct fb_grant *grant, fb_bytes channel, bool is_pattern) {
+    if (grant->has_all_channels)
+        return true;
+    size_t n;
+    const struct fb_acl_pattern *patterns = fb_acl_patterns(&grant->channels, &n);
+    for (size_t i = 0; i < n; i++) {
+        fb_bytes text = fb_acl_text(grant, &patterns[i]);
+        if (is_pattern ? text.len == channel.len && memcmp(text.data, channel.data, text.len) == 0
+                       : fb_glob_match(text, channel, false))
+            return true;
+    }
+    return false;
+}
+
+static enum fb_acl_verdict judge(const struct fb_grant *grant, const struct fb_command *command, const fb_bytes *argv,
+                                 size_t argc, size_t *ret_which) {
+    size_t id = fb_command_number(command);
+    const struct fact *fact = &facts[id];
+    struct fb_key_range keys;
+    *ret_which = 0;
+    if (!(grant->commands[id / 64] >> id % 64 & 1) && !(command->flags & FB_CMD_NO_AUTH))
+        return FB_ACL_NO_COMMAND;
+    if (!grant->has_all_keys && fb_command_keys(command, argc, &keys)) {
+        unsigned modes = fact->modes | (fact->may_read_too && has_get(argv, argc) ? FB_ACL_READ : 0u);
+        for (size_t i = keys.first; i <= keys.last; i += keys.step)
+            if (*ret_which = i, !may_use_key(grant, argv[i], modes))
+                return FB_ACL_NO_KEY;
+    }
+    if (!grant->has_all_channels && fact->channels != NULL) {
+        size_t last = fact->channels->to_the_end ? argc - 1 : 1;
+        for (size_t i = 1; i <= last; i++)
+            if (*ret_which = i, !may_use_channel(grant, argv[i], fact->channels->are_patterns))
+                return FB_ACL_NO_CHANNEL;
+    }
+    return FB_ACL_GRANTED;
+}
+
+/* One selector must grant all of it. What is said otherwise is what the one found missing that came furthest. */
+enum fb_acl_verdict fb_user_judge(const struct fb_user *user, const struct fb_command *command, const fb_bytes *argv,
+                                  size_t argc, size_t *ret_which) {
+    enum fb_acl_verdict worst = FB_ACL_NO_COMMAND;
+    size_t which;
+    *ret_which = 0;
+    for (unsigned i = 0; i < user->ngrants; i++) {
+        enum fb_acl_verdict verdict = judge(&user->grants[i], command, argv, argc, &which);
+        if (verdict == FB_ACL_GRANTED)
+            return verdict;
+        if (verdict > worst || (verdict == worst && which > *ret_which)) {
+            worst = verdict;
+            *ret_which = which;
+        }
+    }
+    return worst;
+}
+
+bool fb_user_may_use(const struct fb_user *user, fb_bytes key, unsigned modes) {
+    for (unsigned i = 0; i < user->ngrants; i++)
+        if (may_use_key(&user->grants[i], key, modes))
+            return true;
+    return false;
+}
+
+bool fb_user_is_unrestricted(const struct fb_user *user) {
+    const struct fb_grant *root = &user->grants[0];
+    return root->has_all_commands && root->has_all_keys && root->has_all_channels;
+}

@@ -1,0 +1,95 @@
+/* A connection and its user. */
+#include "server/login.h"
+
+#include <string.h>
+
+#include "server/users.h"
+
+static struct fb_users *users_of(const struct fb_session *s) { return s->loop->server->users; }
+
+/* Takes over the reference. Under the loop's lock, as CLIENT LIST reads the name on other threads. */
+static void become(struct fb_session *s, struct fb_user *user) {
+    struct fb_user *old = s->user;
+    fb_lock_acquire(&s->loop->lock);
+    s->user = user;
+    fb_lock_release(&s->loop->lock);
+    fb_user_unref(old);
+    s->gates = fb_user_is_unrestricted(user) ? s->gates & ~(unsigned)FB_GATE_USER : s->gates | FB_GATE_USER;
+}
+
+bool fb_session_begin_user(struct fb_session *s) {
+    struct fb_user *user = fb_users_find(users_of(s), FB_STR("default"));
+    if (user == NULL)
+        return false;
+    s->is_authenticated = user->is_on && user->has_nopass;
+    become(s, user);
+    return true;
+}
+
+void fb_session_end_user(struct fb_session *s) {
+    fb_user_unref(s->user);
+    s->user = NULL;
+}
+
+bool fb_login(struct fb_call *call, fb_bytes name, fb_bytes password) {
+    struct fb_session *s = call->session;
+    struct fb_user *user = fb_users_login(users_of(s), name, password);
+    if (user == NULL) {
+        fb_users_note(users_of(s), FB_DENIED_AUTH, call->argv[0], name, s);
+        fb_call_error(call, "WRONGPASS", "invalid username-password pair or user is disabled.");
+        s->is_closing |= ++s->wrong_passwords >= FB_WRONG_PASSWORDS_MAX;
+        return false;
+    }
+    become(s, user);
+    s->is_authenticated = true;
+    s->wrong_passwords = 0;
+    return true;
+}
+
+void fb_session_renew_user(struct fb_session *s) {
+    struct fb_user *user = fb_users_find(users_of(s), FB_STR(s->user->name));
+    bool is_subscriber = (s->gates & FB_GATE_SUBSCRIBED) != 0;
+    if (user == NULL || (s->is_authenticated && !user->is_on) ||
+        (is_subscriber && !fb_user_has_same_channels(s->user, user))) {
+        fb_user_unref(user);
+        s->is_dead = true;
+        fb_session_settle(s);
+        return;
+    }
+    become(s, user);
+}
+
+/* ---- the gate --------------------------------------------------------------------------------------------------- */
+
+static void refuse_key(struct fb_call *call, fb_bytes key) {
+    struct fb_session *s = call->session;
+    fb_users_note(users_of(s), FB_DENIED_KEY, key, FB_STR(s->user->name), s);
+    fb_call_error(call, "NOPERM", "this user has no permissions to access one of the keys used as arguments");
+}
+
+enum fb_passage fb_gate_user(struct fb_call *call) {
+    struct fb_session *s = call->session;
+    char name[FB_COMMAND_NAME_MAX];
+    size_t which;
+    switch (fb_user_judge(s->user, call->command, call->argv, call->argc, &which)) {
+    case FB_ACL_GRANTED: return FB_PASS;
+    case FB_ACL_NO_COMMAND:
+        fb_command_full_name(call->command, name);
+        fb_users_note(users_of(s), FB_DENIED_COMMAND, FB_STR(name), FB_STR(s->user->name), s);
+        fb_call_error(call, "NOPERM", "this user has no permissions to run the '%s' command", name);
+        return FB_STOP;
+    case FB_ACL_NO_KEY: refuse_key(call, call->argv[which]); return FB_STOP;
+    case FB_ACL_NO_CHANNEL: break;
+    }
+    fb_users_note(users_of(s), FB_DENIED_CHANNEL, call->argv[which], FB_STR(s->user->name), s);
+    fb_call_error(call, "NOPERM", "this user has no permissions to access one of the channels used as arguments");
+    return FB_STOP;
+}
+
+bool fb_login_may_see(struct fb_call *call, fb_bytes key) {
+    const struct fb_session *s = call->session;
+    if (!(s->gates & FB_GATE_USER) || fb_user_may_use(s->user, key, 0))
+        return true;
+    refuse_key(call, key);
+    return false;
+}
