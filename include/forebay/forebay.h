@@ -373,10 +373,10 @@ typedef struct fb_facts {
 void fb_facts_get(fb_cache *cache, fb_bytes key, fb_facts *ret_facts);
 
 /* The SQL a keyspace sends for an operation (READ, SET, DELETE, …), as text borrowed until fb_close; NULL where there is
- * none. Pure. */
+ * none. Where it depends on the value, the text for all columns. Pure. */
 const char *fb_keyspace_sql(const fb_cache *cache, unsigned index, fb_op_kind kind);
-/* The last error of the keyspace's source: FB_OK with its text, its status and how long ago; FB_NOTFOUND when there was
- * none. */
+/* The last error of the keyspace's source (SOURCE, DOWN, TIMEOUT, UNKNOWN): FB_OK with its text, its status and how long
+ * ago; FB_NOTFOUND when there was none. */
 fb_status fb_keyspace_last_error(fb_cache *cache, unsigned index, fb_err *ret_text, int64_t *ret_age_ms);
 /* Keys of rows that the source has, at most `limit` ≤ FB_LIST_MAX, in the order of the primary key: to warm a cache.
  * Begins and ends as fb_submit does; the result's value is a hash whose field names are the keys (fb_hash_next). Only

@@ -22,6 +22,7 @@ static inline fb_span fb_ms(int64_t ms) {
     return (fb_span){ns};
 }
 static inline int64_t fb_span_ms(fb_span s) { return s.ns / FB_NS_PER_MS; }
+static inline int64_t fb_span_us(fb_span s) { return s.ns / 1000; }
 static inline bool fb_before(fb_instant a, fb_instant b) { return a.ns < b.ns; }
 static inline bool fb_reached(fb_instant now, fb_instant due) { return now.ns >= due.ns; }
 static inline fb_span fb_since(fb_instant now, fb_instant then) { return (fb_span){now.ns - then.ns}; }

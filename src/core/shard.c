@@ -136,8 +136,17 @@ void fb_coord_note_due(struct fb_shard *shard, struct fb_coord *coord, fb_instan
 
 fb_bytes fb_flight_key(const struct fb_flight *flight) { return fb_coord_key(flight->coord); }
 
+/* Callers read the clock before they have the lock: an instant may be a little before another that was earlier. */
+static fb_span from_to(fb_instant from, fb_instant to) {
+    return fb_before(from, to) ? fb_since(to, from) : (fb_span){0};
+}
+
 void fb_waiter_answer(struct fb_shard *shard, struct fb_waiter *waiter, fb_status status, struct fb_value *value,
-                      struct fb_effects *fx) {
+                      fb_instant now, struct fb_effects *fx) {
+    const struct fb_flight *flight = waiter->flight;
+    fb_instant sent = flight->is_dispatched ? flight->sent : now;
+    waiter->took.lane = from_to(waiter->asked, sent);
+    waiter->took.source = from_to(fb_before(sent, waiter->asked) ? waiter->asked : sent, now);
     fb_list_remove(&waiter->link);
     fb_list_remove(&waiter->timed);
     waiter->flight = NULL;

@@ -58,6 +58,7 @@ struct fb_waiter {
     struct fb_link timed;      /* in the shard's list of deadlines */
     struct fb_flight *flight;
     fb_instant deadline;       /* set by the caller before the call */
+    fb_instant asked;          /* set by the shard */
     uint16_t keyspace;         /* set by the shard */
     bool wants_lease;          /* set by the caller: cache-aside, will load by itself */
     bool leads, before_dispatch, bounced;
@@ -65,6 +66,8 @@ struct fb_waiter {
     fb_status status;
     struct fb_value *value;    /* a reference the owner must give back; the value, or the error's text */
     uint64_t token;            /* with FB_LEASE */
+    struct fb_took { fb_span lane, source; } took; /* until its question was sent, and from then on */
+    unsigned shared;           /* waiters that the same load has answered */
 };
 
 /* One load under way. Made and freed by the shard; between fx.loads and fb_shard_loaded it is the driver's to carry. */

@@ -72,7 +72,7 @@ void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct 
 
 /* Answer a waiter: it leaves its flight and comes out on fx.done. The value is referenced anew. */
 void fb_waiter_answer(struct fb_shard *shard, struct fb_waiter *waiter, fb_status status, struct fb_value *value,
-                      struct fb_effects *fx);
+                      fb_instant now, struct fb_effects *fx);
 /* Keep a value or an absence in the table, as the policy allows; false where nothing is kept. */
 bool fb_shard_keep(struct fb_shard *shard, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp, fb_bytes value);
 

@@ -133,6 +133,9 @@ fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uin
     waiter->leads = waiter->before_dispatch = waiter->bounced = false;
     waiter->value = NULL;
     waiter->keyspace = keyspace;
+    waiter->asked = now;
+    waiter->took = (struct fb_took){{0}, {0}};
+    waiter->shared = 0;
     fb_shard_count(shard, keyspace)->misses++;
     struct fb_coord *coord = fb_coord_make(shard, hash, key, keyspace);
     if (coord == NULL)
@@ -246,6 +249,14 @@ static bool fill(struct fb_shard *shard, struct fb_flight *flight, fb_status sta
 
 static bool may_have_refused(const struct fb_waiter *waiter) { return waiter->leads || waiter->before_dispatch; }
 
+/* How many of those who wait for a flight it will answer. */
+static unsigned count_answered(const struct fb_flight *flight, bool is_for_all) {
+    unsigned n = 0;
+    for (const struct fb_link *l = flight->waiters.next; l != &flight->waiters; l = l->next)
+        n += is_for_all || may_have_refused(fb_member_of(l, struct fb_waiter, link));
+    return n;
+}
+
 void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instant now, uint16_t draw,
                      struct fb_effects *fx) {
     struct fb_coord *coord = flight->coord;
@@ -266,12 +277,14 @@ void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instan
         coord->fresh = NULL;
     count->load_errors += is_error;
 
+    unsigned shared = count_answered(flight, is_for_all);
     for (struct fb_link *l = flight->waiters.next, *next; l != &flight->waiters; l = next) {
         struct fb_waiter *waiter = fb_member_of(l, struct fb_waiter, link);
         next = l->next;
         /* An error is no value: it cannot be stale, and everyone who waited for it should know it (S6). */
         if (is_for_all || may_have_refused(waiter)) {
-            fb_waiter_answer(shard, waiter, flight->status, flight->value, fx);
+            waiter->shared = shared;
+            fb_waiter_answer(shard, waiter, flight->status, flight->value, now, fx);
             continue;
         }
         waiter->bounced = true;
@@ -304,7 +317,7 @@ fb_status fb_shard_fill(struct fb_shard *shard, uint64_t hash, fb_bytes key, uin
             bool is_for_all = fill(shard, flight, status, kind, value, now, draw);
             while (is_for_all && !fb_list_is_empty(&flight->waiters))
                 fb_waiter_answer(shard, fb_member_of(flight->waiters.next, struct fb_waiter, link), status,
-                                 status == FB_OK ? copy : NULL, fx);
+                                 status == FB_OK ? copy : NULL, now, fx);
             fb_value_unref(copy);
             end_lease(shard, coord, flight, &homeless);
         }

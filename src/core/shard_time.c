@@ -32,7 +32,7 @@ static fb_instant end_waits(struct fb_shard *shard, fb_instant now, struct fb_ef
             continue;
         }
         fb_shard_count(shard, waiter->keyspace)->timeouts++;
-        fb_waiter_answer(shard, waiter, FB_TIMEOUT, /* value = */ NULL, fx);
+        fb_waiter_answer(shard, waiter, FB_TIMEOUT, /* value = */ NULL, now, fx);
     }
     return due;
 }

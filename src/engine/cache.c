@@ -179,6 +179,7 @@ static void close_source(struct fb_source *source) {
         source->ops->session_close(source->caller_session);
     if (source->driver != NULL)
         source->ops->close(source->driver);
+    fb_lock_finish(&source->error_lock);
     fb_mem_free(source->name);
     fb_mem_free(source);
 }
@@ -281,6 +282,8 @@ static fb_status add_source(struct fb_cache *cache, const char *name, const stru
     source->ops = ops;
     source->driver = driver;
     source->options = *options;
+    source->failed = FB_NEVER;
+    fb_lock_init(&source->error_lock, FB_LOCK_SOURCE);
     source->name = fb_mem_strdup(name);
     fb_status status = source->name != NULL ? make_lanes(source) : FB_NOMEM;
     if (status == FB_OK && ops->on_caller_thread)

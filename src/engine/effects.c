@@ -60,6 +60,8 @@ static void load_batch(struct fb_source *source, struct fb_session *session, str
     bool has_error = false;
     for (unsigned i = 0; i < n; i++) {
         has_error |= items[i].status < 0;
+        fb_source_note_error(source, items[i].status, keyspace_of(source, flown[i]->keyspace),
+                             fb_value_bytes(items[i].value));
         load_over(source->cache, flown[i], items[i].status, items[i].value, &fx);
     }
     atomic_fetch_add_explicit(&source->errors, has_error, memory_order_relaxed);
@@ -69,8 +71,11 @@ static void load_batch(struct fb_source *source, struct fb_session *session, str
 static void refuse_loads(struct fb_source *source, struct fb_link *flights, fb_status status, const char *text) {
     struct fb_effects fx;
     fb_effects_init(&fx);
-    for (struct fb_link *l; (l = fb_list_pop_front(flights)) != NULL;)
-        load_over(source->cache, fb_member_of(l, struct fb_flight, link), status, text_value(text), &fx);
+    for (struct fb_link *l; (l = fb_list_pop_front(flights)) != NULL;) {
+        struct fb_flight *flight = fb_member_of(l, struct fb_flight, link);
+        fb_source_note_error(source, status, keyspace_of(source, flight->keyspace), FB_STR(text));
+        load_over(source->cache, flight, status, text_value(text), &fx);
+    }
     fb_carry_out(source->cache, &fx, FB_RUN_LANES);
 }
 
@@ -219,6 +224,18 @@ void fb_carry_out(struct fb_cache *cache, struct fb_effects *fx, enum fb_run run
 }
 
 /* ---- what a caller is told ---- */
+
+void fb_source_note_error(struct fb_source *source, fb_status status, const struct fb_keyspace *keyspace,
+                          fb_bytes text) {
+    if (status != FB_DOWN && status != FB_SOURCE && status != FB_UNKNOWN && status != FB_TIMEOUT)
+        return;
+    fb_err err = {0};
+    fb_explain(&err, status, keyspace, text);
+    fb_lock_acquire(&source->error_lock);
+    source->last_error = err;
+    source->failed = fb_clock_now();
+    fb_lock_release(&source->error_lock);
+}
 
 void fb_explain(fb_err *err, fb_status status, const struct fb_keyspace *keyspace, fb_bytes text) {
     const struct fb_source *source = keyspace->source;

@@ -39,6 +39,9 @@ struct fb_source {
     fb_source_options options;     /* with the defaults filled in */
     struct fb_lane *reads, *writes;
     struct fb_session *caller_session; /* of sources that run on the caller's thread; stateless */
+    struct fb_lock error_lock;     /* covers the next two */
+    fb_err last_error;
+    fb_instant failed;             /* when; FB_NEVER: not yet */
     _Atomic uint64_t read_trips, rows_wanted, write_trips, nwrites, errors;
 };
 
@@ -144,6 +147,7 @@ struct fb_txn_result {
     fb_status status;
     struct fb_value *old, *number; /* borrowed during `finish` */
     int64_t count;
+    fb_span lane, source;          /* where the time went */
     fb_err err;
 };
 typedef void fb_txn_finish(void *user, const struct fb_txn_result *result);
@@ -174,6 +178,9 @@ void fb_source_withdraw(struct fb_source *source);
 void fb_load_here(struct fb_source *source, struct fb_link *flights, unsigned n);
 void fb_store_here(struct fb_source *source, struct fb_link *groups, unsigned n);
 
+/* Remember an error of the source's own; others (a conflict, a full queue) say nothing about it. */
+void fb_source_note_error(struct fb_source *source, fb_status status, const struct fb_keyspace *keyspace,
+                          fb_bytes text);
 /* Turn a source's answer into the sentence a caller sees. */
 void fb_explain(fb_err *err, fb_status status, const struct fb_keyspace *keyspace, fb_bytes text);
 

@@ -11,7 +11,8 @@ enum {
 };
 
 uint64_t fb_fingerprint(const fb_cache *cache, fb_kind kind, fb_bytes value) {
-    return fb_hash(&cache->hash_key, value.data, value.len) + (uint64_t)kind;
+    /* An odd number of the kind: equal bytes of another kind, and absence, are something else. */
+    return fb_hash(&cache->hash_key, value.data, value.len) ^ (uint64_t)kind * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 /* ---- all keys ---- */
@@ -125,14 +126,30 @@ void fb_facts_get(fb_cache *cache, fb_bytes key, fb_facts *ret_facts) {
     ret_facts->keyspace = keyspace;
 }
 
+/* ---- one keyspace ---- */
+
 const char *fb_keyspace_sql(const fb_cache *cache, unsigned index, fb_op_kind kind) {
-    (void)cache, (void)index, (void)kind;
-    return NULL;
+    if (index >= cache->nkeyspaces)
+        return NULL;
+    const struct fb_keyspace *keyspace = cache->keyspaces[index];
+    const struct fb_driver_ops *ops = keyspace->source->ops;
+    if (kind >= FB_OP_SET && kind <= FB_OP_DELETE && keyspace->options.write == FB_WRITE_OFF)
+        return NULL; /* never sent */
+    return ops->statement != NULL ? ops->statement(keyspace->binding, kind) : NULL;
 }
 
 fb_status fb_keyspace_last_error(fb_cache *cache, unsigned index, fb_err *ret_text, int64_t *ret_age_ms) {
-    (void)cache, (void)index, (void)ret_text, (void)ret_age_ms;
-    return FB_NOTFOUND;
+    if (index >= cache->nkeyspaces)
+        return FB_NOTFOUND;
+    struct fb_source *source = cache->keyspaces[index]->source;
+    fb_lock_acquire(&source->error_lock);
+    bool has_failed = source->failed.ns != FB_NEVER.ns;
+    if (has_failed) {
+        *ret_text = source->last_error;
+        *ret_age_ms = fb_span_ms(fb_since(fb_clock_now(), source->failed));
+    }
+    fb_lock_release(&source->error_lock);
+    return has_failed ? FB_OK : FB_NOTFOUND;
 }
 
 fb_status fb_list_keys(fb_cache *cache, unsigned keyspace, size_t limit, fb_done done, void *user,

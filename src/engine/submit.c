@@ -39,7 +39,9 @@ static void set_value(fb_result *result, const struct fb_value *value) {
 static void finish_read(struct fb_read *read) {
     struct async_read *async = fb_member_of(read, struct async_read, read);
     struct fb_cache *cache = read->cache;
-    fb_result result = {.status = read->waiter.status};
+    fb_result result = {.status = read->waiter.status, .shared = read->waiter.shared};
+    result.lane_us = fb_span_us(read->waiter.took.lane);
+    result.source_us = fb_span_us(read->waiter.took.source);
     if (result.status < 0)
         fb_explain(&result.err, result.status, read->keyspace, fb_value_bytes(read->waiter.value));
     else
@@ -83,6 +85,8 @@ static fb_status submit_read(struct fb_keyspace *keyspace, const fb_op *op, fb_d
 static void finish_write(void *user, const struct fb_txn_result *from) {
     struct async_write *async = user;
     fb_result result = {.status = from->status, .number = from->count};
+    result.lane_us = fb_span_us(from->lane);
+    result.source_us = fb_span_us(from->source);
     set_value(&result, from->number);
     if (from->old != NULL) {
         result.old = fb_value_bytes(from->old);

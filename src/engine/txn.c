@@ -28,7 +28,7 @@ struct fb_txn {
     fb_txn_finish *finish;
     void *user;
     enum fb_run run;
-    fb_instant deadline;
+    fb_instant begun, deadline;
     struct fb_store_group group;
     struct fb_keyspace **item_keyspaces;
     struct txn_key *keys;   /* sorted */
@@ -265,12 +265,14 @@ static void summarise(const struct fb_txn *txn, struct fb_txn_result *result) {
     result->old = txn->group.items[0].before;
     result->number = txn->group.items[0].number;
     result->count = txn->group.items[0].count;
-    if (told->status < 0)
-        fb_explain(&result->err, told->status, keyspace, fb_value_bytes(told->after));
+    if (told->status >= 0)
+        return;
+    fb_explain(&result->err, told->status, keyspace, fb_value_bytes(told->after));
+    fb_source_note_error(txn->source, told->status, keyspace, fb_value_bytes(told->after));
 }
 
 /* End every key that was begun, answer, free. Keys that were never granted have nothing to end. */
-static void finish_txn(struct fb_txn *txn, fb_instant sent) {
+static void finish_txn(struct fb_txn *txn, fb_instant sent, fb_instant answered) {
     struct fb_cache *cache = txn->cache;
     struct fb_txn_result result = {0};
     struct fb_effects fx;
@@ -278,6 +280,8 @@ static void finish_txn(struct fb_txn *txn, fb_instant sent) {
     for (size_t i = 0; i < txn->granted; i++)
         end_key(txn, &txn->keys[i], sent, &fx);
     summarise(txn, &result);
+    result.lane = fb_since(sent, txn->begun);
+    result.source = fb_since(answered, sent);
     txn->finish(txn->user, &result);
     free_txn(txn);
     fb_carry_out(cache, &fx, FB_RUN_LANES);
@@ -285,13 +289,14 @@ static void finish_txn(struct fb_txn *txn, fb_instant sent) {
 }
 
 void fb_txn_stored(struct fb_store_group *group, fb_instant sent) {
-    finish_txn(fb_member_of(group, struct fb_txn, group), sent);
+    finish_txn(fb_member_of(group, struct fb_txn, group), sent, fb_clock_now());
 }
 
 static void give_up(struct fb_txn *txn, fb_status status) {
     for (size_t i = 0; i < txn->group.nitems; i++)
         txn->group.items[i].status = status;
-    finish_txn(txn, fb_clock_now());
+    fb_instant now = fb_clock_now();
+    finish_txn(txn, now, now);
 }
 
 void fb_txn_refuse(struct fb_store_group *group, fb_status status) {
@@ -362,7 +367,8 @@ static void advance(struct fb_txn *txn) {
 void fb_txn_start(struct fb_txn *txn, enum fb_run run) {
     fb_cache_op_begin(txn->cache);
     txn->run = run;
-    txn->deadline = fb_after(fb_clock_now(), fb_ms(2 * txn->source->options.write_timeout_ms));
+    txn->begun = fb_clock_now();
+    txn->deadline = fb_after(txn->begun, fb_ms(2 * txn->source->options.write_timeout_ms));
     advance(txn);
 }
 

@@ -69,6 +69,10 @@ struct fb_driver_ops {
      * there is none, or where the driver knows no tables (the function is NULL then). */
     const char *(*shared_table)(const struct fb_binding *a, const struct fb_binding *b);
 
+    /* The text of the statement that a kind of operation sends, for people to read; NULL where there is none. Where it
+     * depends on the value, the text for all columns. The function is NULL where the driver knows no statements. */
+    const char *(*statement)(const struct fb_binding *binding, fb_op_kind kind);
+
     /* Check and type one write (SET, HSET, HDEL, ADD, DELETE) without asking the database: pure, thread-safe.
      * FB_BADVALUE, FB_UNSUPPORTED, FB_WRONGTYPE, FB_NOTANUMBER; nothing has changed then. */
     fb_status (*plan)(const struct fb_binding *binding, const fb_op *op, struct fb_plan **ret_plan, fb_err *reterr);

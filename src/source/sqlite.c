@@ -318,6 +318,7 @@ const struct fb_driver_ops fb_driver_sqlite = {
     .bind = fb_sqlite_bind_keyspace,
     .unbind = fb_sqlite_unbind,
     .shared_table = fb_sqlite_shared_table,
+    .statement = fb_sqlite_statement_text,
     .plan = plan,
     .plan_free = fb_plan_free,
     .session_open = open_session,

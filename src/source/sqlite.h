@@ -54,6 +54,7 @@ struct fb_binding {
     char **defaults;  /* their default expressions, "NULL" where there is none */
     int key_columns[FB_PATTERN_PARAMS_MAX]; /* of the parameters, in their order */
     struct fb_sql load, del, store;         /* store: explicit SQL only */
+    char *update;                           /* of all columns, to be shown; NULL: nothing can be written */
     const struct fb_driver *driver;
     char *tables[FB_SQLITE_TABLES_MAX];     /* it reads or writes */
     unsigned ntables;
@@ -102,6 +103,7 @@ struct fb_value *fb_sqlite_error_value(const fb_err *err);
 fb_status fb_sqlite_bind_keyspace(struct fb_driver *driver, const fb_keyspace_options *options,
                                   struct fb_binding **ret_binding, char **ret_pattern, fb_err *reterr);
 void fb_sqlite_unbind(struct fb_binding *binding);
+const char *fb_sqlite_statement_text(const struct fb_binding *binding, fb_op_kind kind);
 const char *fb_sqlite_shared_table(const struct fb_binding *a, const struct fb_binding *b);
 
 /* ---- sqlite_sql.c: text is appended to `out`, which ends with NUL when FB_OK is returned ---- */

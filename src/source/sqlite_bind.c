@@ -94,6 +94,51 @@ const char *fb_sqlite_shared_table(const struct fb_binding *a, const struct fb_b
     return NULL;
 }
 
+/* ---- statements, to be shown ---- */
+
+/* The update of a value that names every column. */
+static fb_status make_update(struct fb_sqlite_bind *bind) {
+    struct fb_mapping *m = bind->m;
+    struct fb_assign assigns[FB_COLUMNS_MAX];
+    struct fb_plan plan = {.op = FB_OP_SET, .assigns = assigns};
+    fb_buf text = FB_BUF_INIT;
+    for (unsigned c = 0; c < m->ncolumns; c++)
+        if (!m->columns[c].is_readonly && (m->as == FB_AS_COLUMN ? c == m->as_column
+                                                                 : m->columns[c].param < 0 && !m->columns[c].is_hidden))
+            assigns[plan.nassigns++] = (struct fb_assign){.column = c};
+    if (plan.nassigns == 0)
+        return FB_OK;
+    if (fb_sqlite_update_text(bind->b, &plan, &text) != FB_OK) {
+        fb_buf_free(&text);
+        return fb_sqlite_no_memory(bind);
+    }
+    bind->b->update = text.data;
+    return FB_OK;
+}
+
+const char *fb_sqlite_statement_text(const struct fb_binding *binding, fb_op_kind kind) {
+    switch (kind) {
+    case FB_OP_READ:
+    case FB_OP_REFRESH:
+    case FB_OP_CHECK:
+        return binding->load.text;
+    case FB_OP_SET:
+    case FB_OP_HSET:
+    case FB_OP_HDEL:
+    case FB_OP_ADD:
+        return binding->is_table ? binding->update : binding->store.text;
+    case FB_OP_DELETE:
+        return binding->del.text;
+    case FB_OP_DROP:
+    case FB_OP_INVALIDATE:
+    case FB_OP_EXPIRE:
+    case FB_OP_PERSIST:
+    case FB_OP_TTL:
+        break;
+    }
+    return NULL;
+}
+
 /* ---- bind ---- */
 
 static void free_texts(char **texts) {
@@ -115,6 +160,7 @@ void fb_sqlite_unbind(struct fb_binding *binding) {
     free_sql(&binding->load);
     free_sql(&binding->del);
     free_sql(&binding->store);
+    fb_mem_free(binding->update);
     for (unsigned i = 0; i < binding->ntables; i++)
         fb_mem_free(binding->tables[i]);
     fb_mem_free(binding->table);
@@ -164,6 +210,8 @@ fb_status fb_sqlite_bind_keyspace(struct fb_driver *driver, const fb_keyspace_op
         status = fb_mapping_hide(bind.m, options->hide, reterr);
     if (status == FB_OK)
         status = fb_mapping_set_as(bind.m, options->as, /* is_explicit_sql */ !b->is_table, reterr);
+    if (status == FB_OK && b->is_table)
+        status = make_update(&bind);
     if (status == FB_OK && (pattern = fb_mem_strdup(b->mapping.name)) == NULL)
         status = fb_sqlite_no_memory(&bind);
     if (status != FB_OK) {

@@ -9,6 +9,7 @@
     X(SHARD, "one shard: table, flights, writers, counters")                                                          \
     X(LANE, "one lane's queue")                                                                                       \
     X(PARK, "one blocked caller's completion flag")                                                                   \
+    X(SOURCE, "a source's last error")                                                                                \
     X(LOOP, "what other threads hand to an event loop")                                                               \
     X(LOG, "how often each event was logged")
 

@@ -66,6 +66,7 @@ struct completion {
     int done;
     fb_status status;
     char value[64];
+    fb_result result; /* its numbers, where the test keeps them */
 };
 
 void complete(void *user, const fb_result *result);

@@ -3,6 +3,8 @@
 
 #include "engine_world.h"
 
+#include "base/clock.h"
+
 /* ---- all keys ---- */
 
 struct found {
@@ -169,6 +171,110 @@ static void facts_tell_of_loads_and_writes_under_way(void **state) {
     close_world(&w);
 }
 
+/* ---- where the time went ---- */
+
+static int64_t now_ms(void) { return fb_clock_now().ns / FB_NS_PER_MS; }
+
+static void keep(void *user, const fb_result *result) {
+    struct completion *c = user;
+    c->result = *result; /* its numbers; what it points to is not ours */
+    complete(user, result);
+}
+
+static void a_result_says_where_its_time_went(void **state) {
+    (void)state;
+    struct world w;
+    fb_result result;
+    open_world(&w, writing(), (fb_source_options){.pool = 1});
+    struct completion first = {.world = &w}, second = {.world = &w}, third = {.world = &w}, fourth = {.world = &w};
+    fb_op read = {.kind = FB_OP_READ, .key = FB_STR("k:7")}, other = {.kind = FB_OP_READ, .key = FB_STR("k:8")};
+    hold_loads(&w, true);
+    assert_int_equal(fb_submit(w.cache, &read, keep, &first, &result), FB_PENDING);
+    wait_for(&w, &w.waiting_loads, 1);
+    assert_int_equal(fb_submit(w.cache, &read, keep, &second, &result), FB_PENDING);
+    assert_int_equal(fb_submit(w.cache, &other, keep, &third, &result), FB_PENDING); /* the only session is busy */
+    int64_t from = now_ms();
+    while (now_ms() - from < 3)
+        ;
+    hold_loads(&w, false);
+    wait_for(&w, &third.done, 1);
+    wait_for(&w, &first.done, 1);
+    wait_for(&w, &second.done, 1);
+    assert_true(first.result.source_us >= 2000);
+    assert_true(second.result.source_us >= 2000 && second.result.source_us <= first.result.source_us);
+    assert_int_equal(second.result.lane_us, 0); /* joined a question that had been sent */
+    assert_int_equal(first.result.shared, 2);
+    assert_int_equal(second.result.shared, 2);
+    assert_true(third.result.lane_us >= 2000);
+    assert_int_equal(third.result.shared, 1);
+    assert_int_equal(fb_submit(w.cache, &read, keep, &fourth, &result), FB_OK);
+    assert_int_equal(result.lane_us + result.source_us + (int64_t)result.shared, 0); /* a hit */
+    fb_result_release(&result);
+    close_world(&w);
+}
+
+static void a_write_tells_its_wait_for_other_writers(void **state) {
+    (void)state;
+    struct world w;
+    fb_result result;
+    open_world(&w, writing(), (fb_source_options){0});
+    struct completion first = {.world = &w}, second = {.world = &w};
+    fb_op op = {.kind = FB_OP_SET, .key = FB_STR("k:7"), .value = FB_STR("x")};
+    hold_stores(&w, true);
+    assert_int_equal(fb_submit(w.cache, &op, keep, &first, &result), FB_PENDING);
+    wait_for(&w, &w.waiting_stores, 1);
+    assert_int_equal(fb_submit(w.cache, &op, keep, &second, &result), FB_PENDING);
+    int64_t from = now_ms();
+    while (now_ms() - from < 3)
+        ;
+    hold_stores(&w, false);
+    wait_for(&w, &first.done, 1);
+    wait_for(&w, &second.done, 1);
+    assert_true(first.result.source_us >= 2000);
+    assert_true(second.result.lane_us >= 2000);
+    close_world(&w);
+}
+
+/* ---- one keyspace ---- */
+
+static void the_last_error_of_a_source_is_kept_with_its_age(void **state) {
+    (void)state;
+    struct world w;
+    fb_err err;
+    int64_t age;
+    open_world(&w, writing(), (fb_source_options){0});
+    assert_int_equal(fb_keyspace_last_error(w.cache, 0, &err, &age), FB_NOTFOUND);
+    assert_int_equal(fb_keyspace_last_error(w.cache, 1, &err, &age), FB_NOTFOUND);
+    w.load_status = FB_SOURCE;
+    assert_int_equal(fb_get(w.cache, FB_STR("k:7"), &(fb_buf)FB_BUF_INIT, NULL), FB_SOURCE);
+    assert_int_equal(fb_keyspace_last_error(w.cache, 0, &err, &age), FB_OK);
+    assert_int_equal(err.status, FB_SOURCE);
+    assert_string_equal(err.text, "source 'world': no such luck");
+    assert_true(age >= 0 && age < 60000);
+    w.store_status = FB_DOWN;
+    assert_int_equal(fb_set(w.cache, FB_STR("k:7"), FB_STR("x"), NULL), FB_DOWN);
+    assert_int_equal(fb_keyspace_last_error(w.cache, 0, &err, &age), FB_OK);
+    assert_string_equal(err.text, "source 'world' is unreachable: refused");
+    assert_null(fb_keyspace_sql(w.cache, 0, FB_OP_READ)); /* functions have none */
+    close_world(&w);
+}
+
+static void a_fingerprint_tells_values_kinds_and_absence_apart(void **state) {
+    (void)state;
+    struct world w, other;
+    open_world(&w, writing(), (fb_source_options){0});
+    uint64_t a = fb_fingerprint(w.cache, FB_KIND_STRING, FB_STR("seven"));
+    assert_true(a == fb_fingerprint(w.cache, FB_KIND_STRING, FB_STR("seven")));
+    assert_true(a != fb_fingerprint(w.cache, FB_KIND_STRING, FB_STR("sevem")));
+    assert_true(a != fb_fingerprint(w.cache, FB_KIND_HASH, FB_STR("seven")));
+    assert_true(fb_fingerprint(w.cache, FB_KIND_NONE, fb_bytes_of(NULL, 0)) !=
+                fb_fingerprint(w.cache, FB_KIND_STRING, FB_STR("")));
+    open_world(&other, writing(), (fb_source_options){0});
+    assert_true(a == fb_fingerprint(other.cache, FB_KIND_STRING, FB_STR("seven"))); /* the same seed here */
+    close_world(&other);
+    close_world(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scan_visits_values_and_nothing_else),
@@ -176,6 +282,10 @@ int main(void) {
         cmocka_unit_test(a_random_key_is_any_of_them),
         cmocka_unit_test(facts_tell_what_is_cached_and_how_it_came),
         cmocka_unit_test(facts_tell_of_loads_and_writes_under_way),
+        cmocka_unit_test(a_result_says_where_its_time_went),
+        cmocka_unit_test(a_write_tells_its_wait_for_other_writers),
+        cmocka_unit_test(the_last_error_of_a_source_is_kept_with_its_age),
+        cmocka_unit_test(a_fingerprint_tells_values_kinds_and_absence_apart),
     };
     return cmocka_run_group_tests_name("engine_look", tests, NULL, NULL);
 }

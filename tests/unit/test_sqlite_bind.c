@@ -207,11 +207,37 @@ static void the_writer_brings_the_file_to_wal(void **state) {
     world_close(&w);
 }
 
+static void statements_can_be_shown(void **state) {
+    (void)state;
+    struct world w;
+    world_open(&w);
+    struct fb_binding *views = world_bind_table(&w, "view:{path:rest}", "views", "json");
+    assert_string_equal(ops->statement(views, FB_OP_READ),
+                        "SELECT \"views\".\"path\", \"views\".\"hits\", \"views\".\"ratio\" FROM \"views\""
+                        " WHERE \"views\".\"path\" = ?");
+    assert_string_equal(ops->statement(views, FB_OP_SET),
+                        "UPDATE \"views\" SET \"hits\" = ?, \"ratio\" = ? WHERE \"views\".\"path\" = ?");
+    assert_string_equal(ops->statement(views, FB_OP_DELETE), "DELETE FROM \"views\" WHERE \"views\".\"path\" = ?");
+    assert_null(ops->statement(views, FB_OP_EXPIRE));
+    struct fb_binding *hits = world_bind_table(&w, "hits:{path:rest}", "views", "column:hits");
+    assert_string_equal(ops->statement(hits, FB_OP_ADD),
+                        "UPDATE \"views\" SET \"hits\" = ? WHERE \"views\".\"path\" = ?");
+    fb_keyspace_options own = FB_KEYSPACE_OPTIONS_INIT;
+    own.pattern = "name:{id:int}";
+    own.load = "SELECT name FROM users WHERE id = :id";
+    own.as = "text";
+    struct fb_binding *named = world_bind(&w, &own);
+    assert_string_equal(ops->statement(named, FB_OP_READ), own.load);
+    assert_null(ops->statement(named, FB_OP_SET));
+    world_close(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parameters_get_the_types_of_their_columns),
         cmocka_unit_test(tables_that_do_not_fit_are_refused_with_the_nearest_name),
         cmocka_unit_test(statements_are_checked_before_they_run),
+        cmocka_unit_test(statements_can_be_shown),
         cmocka_unit_test(a_table_with_too_many_columns_is_refused),
         cmocka_unit_test(only_existing_database_files_are_opened),
         cmocka_unit_test(the_writer_brings_the_file_to_wal),
