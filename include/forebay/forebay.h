@@ -292,6 +292,7 @@ typedef struct fb_op {
                         than 49 days counts as 49 days */
     uint64_t origin; /* who asks, as the caller likes to number them; comes back in fb_event */
     uint64_t expected; /* CHECK: fb_fingerprint of what was read */
+    unsigned block;    /* fb_submit_all: 0, or the same number in neighbours whose conditions concern only them */
 } fb_op;
 
 /* Everything is borrowed and valid only during the completion (or, for a result returned at once, until the next call
@@ -318,11 +319,28 @@ typedef void (*fb_done)(void *user, const fb_result *result);
 fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, fb_result *ret_result);
 void fb_result_release(fb_result *result);
 
-/* Several writes as one transaction: all keyspaces must belong to one source, else FB_UNSUPPORTED. Kinds SET, HSET,
- * DELETE. The condition FB_COND_ABSENT on any of them counts for all (MSETNX). Atomic at the source; readers of the
- * cache may see the keys change one after another. One result for all. A source made of functions knows no
- * transactions: it gets the writes one after another, and stops at the first that fails. */
-fb_status fb_submit_all(fb_cache *cache, const fb_op *ops, size_t n, fb_done done, void *user, fb_result *ret_result);
+/* Several operations as one transaction: all keyspaces must belong to one source, else FB_UNSUPPORTED. Kinds SET, HSET,
+ * HDEL, ADD, DELETE; READ (what the transaction sees at that point), CHECK. They run in their order, each sees what those
+ * before it have done, all or none: the first that fails takes all back, and so does a condition that does not hold
+ * (FB_UNMET). Only where that operation has a `block` number, the other operations are done all the same and those of the
+ * block are not; the conditions of a block are judged before its first write. (MSETNX is SETs with FB_COND_ABSENT.)
+ * Atomic at the source; readers of the cache may see the keys change one after another. A CHECK that does not hold drops
+ * the cached copy of its key, so that who reads it again sees what is there. A source made of functions knows no
+ * transactions: it gets the operations one after another, and stops at the first that fails. */
+typedef struct fb_outcome {
+    fb_status status;         /* FB_OK, FB_IGNORED (all were), or what took it all back */
+    size_t decided_by;        /* the operation that did; n where it was none in particular */
+    fb_err err;               /* when status is negative */
+    const fb_result *results; /* one per operation, as fb_submit gives it but for the text of errors; NULL when the
+                                 transaction was not begun */
+    size_t n;
+} fb_outcome;
+typedef void (*fb_done_all)(void *user, const fb_outcome *outcome);
+#define FB_TRANSACTION_MAX 1024 /* operations */
+/* Begins and ends as fb_submit does; a status other than FB_PENDING: nothing has happened, *ret_outcome says why, `done`
+ * is not called. */
+fb_status fb_submit_all(fb_cache *cache, const fb_op *ops, size_t n, fb_done_all done, void *user,
+                        fb_outcome *ret_outcome);
 
 /* The hit path: append the cached value to `out` if there is a fresh one. FB_OK (and its kind), FB_NOTFOUND (known
  * absent), or FB_MISS. Never waits for a source, never allocates but to grow `out`. */

@@ -65,6 +65,11 @@ void fb_buf_free(fb_buf *buf) {
     *buf = (fb_buf)FB_BUF_INIT;
 }
 
+uint64_t fb_value_fingerprint(const struct fb_hash_key *key, fb_kind kind, fb_bytes value) {
+    /* An odd number of the kind: equal bytes of another kind, and absence, are something else. */
+    return fb_hash(key, value.data, value.len) ^ (uint64_t)kind * UINT64_C(0x9e3779b97f4a7c15);
+}
+
 static uint32_t get_u32(const char *p) {
     const unsigned char *u = (const unsigned char *)p;
     return (uint32_t)u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16 | (uint32_t)u[3] << 24;

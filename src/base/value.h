@@ -7,6 +7,8 @@
 
 #include <forebay/forebay.h>
 
+#include "base/hash.h"
+
 struct fb_value {
     _Atomic uint32_t refs;
     fb_kind kind;
@@ -21,5 +23,8 @@ void fb_value_unref(struct fb_value *value);            /* NULL accepted */
 static inline fb_bytes fb_value_bytes(const struct fb_value *v) {
     return v != NULL ? fb_bytes_of(v->data, v->len) : fb_bytes_of(NULL, 0);
 }
+
+/* What fb_fingerprint says, under the hash key of a cache. */
+uint64_t fb_value_fingerprint(const struct fb_hash_key *key, fb_kind kind, fb_bytes value);
 
 #endif

@@ -98,18 +98,21 @@ struct parked_write {
     fb_err *reterr;
 };
 
-static void wake_writer(void *user, const struct fb_txn_result *result) {
+static void wake_writer(void *user, const fb_outcome *outcome) {
     struct parked_write *parked = user;
-    parked->status = result->status;
-    if (result->status < 0 && parked->reterr != NULL)
-        *parked->reterr = result->err;
+    parked->status = outcome->results[0].status;
+    if (parked->status < 0 && parked->reterr != NULL)
+        *parked->reterr = outcome->err;
     fb_park_done(&parked->park);
 }
 
 static fb_status write_and_wait(fb_cache *cache, const fb_op *op, fb_err *reterr) {
     struct parked_write parked = {.reterr = reterr};
     struct fb_txn *txn;
-    fb_status status = fb_txn_new(cache, op, 1, wake_writer, &parked, &txn, reterr);
+    fb_outcome outcome;
+    fb_status status = fb_txn_new(cache, op, 1, wake_writer, &parked, &txn, &outcome);
+    if (status < 0 && reterr != NULL)
+        *reterr = outcome.err;
     if (status != FB_OK)
         return status;
     fb_park_init(&parked.park, 1);

@@ -151,7 +151,7 @@ static void store_batch(struct fb_source *source, struct fb_session *session, st
     unsigned writes = 0;
     for (unsigned i = 0; i < n; i++) {
         sent[i] = fb_member_of(fb_list_pop_front(groups), struct fb_store_group, link);
-        writes += (unsigned)sent[i]->nitems;
+        writes += (unsigned)sent[i]->nwrites;
     }
     struct carrying outer = carrying;
     carrying = (struct carrying){0};
@@ -173,6 +173,8 @@ void fb_store_lane_work(void *user, void **slot, struct fb_link *batch, unsigned
     }
     for (struct fb_link *l; (l = fb_list_pop_front(batch)) != NULL;) {
         struct fb_store_group *group = fb_member_of(l, struct fb_store_group, link);
+        group->status = FB_DOWN;
+        group->decided_by = group->nitems;
         for (size_t i = 0; i < group->nitems; i++) {
             group->items[i].status = FB_DOWN;
             group->items[i].after = text_value(err.text);

@@ -27,7 +27,6 @@
 
 enum {
     FB_TICK_MS = 50,               /* how late a deadline may be noticed */
-    FB_TXN_KEYS_MAX = 1024,        /* writes in one fb_submit_all */
     FB_SOURCES_MAX = 64,
 };
 
@@ -141,19 +140,12 @@ struct fb_read {
     void (*finish)(struct fb_read *read);
 };
 
-/* One transaction: the writes of some keys that belong together. */
+/* One transaction: the writes of some keys that belong together, and what is read and checked with them. */
 struct fb_txn;
-struct fb_txn_result {
-    fb_status status;
-    struct fb_value *old, *number; /* borrowed during `finish` */
-    int64_t count;
-    fb_span lane, source;          /* where the time went */
-    fb_err err;
-};
-typedef void fb_txn_finish(void *user, const struct fb_txn_result *result);
-/* Check, type and copy; nothing has happened yet. */
-fb_status fb_txn_new(struct fb_cache *cache, const fb_op *ops, size_t n, fb_txn_finish *finish, void *user,
-                     struct fb_txn **ret_txn, fb_err *reterr);
+/* Check, type and copy; nothing has happened yet. Other than FB_OK: *ret_outcome says why. `done` is called exactly once
+ * after fb_txn_start. */
+fb_status fb_txn_new(struct fb_cache *cache, const fb_op *ops, size_t n, fb_done_all done, void *user,
+                     struct fb_txn **ret_txn, fb_outcome *ret_outcome);
 void fb_txn_start(struct fb_txn *txn, enum fb_run run);
 /* For the driver's lanes and effects. */
 struct fb_engine_writer {

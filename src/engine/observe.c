@@ -11,8 +11,7 @@ enum {
 };
 
 uint64_t fb_fingerprint(const fb_cache *cache, fb_kind kind, fb_bytes value) {
-    /* An odd number of the kind: equal bytes of another kind, and absence, are something else. */
-    return fb_hash(&cache->hash_key, value.data, value.len) ^ (uint64_t)kind * UINT64_C(0x9e3779b97f4a7c15);
+    return fb_value_fingerprint(&cache->hash_key, kind, value);
 }
 
 /* ---- all keys ---- */

@@ -82,32 +82,26 @@ static fb_status submit_read(struct fb_keyspace *keyspace, const fb_op *op, fb_d
 
 /* ---- writes ---- */
 
-static void finish_write(void *user, const struct fb_txn_result *from) {
+static void finish_write(void *user, const fb_outcome *outcome) {
     struct async_write *async = user;
-    fb_result result = {.status = from->status, .number = from->count};
-    result.lane_us = fb_span_us(from->lane);
-    result.source_us = fb_span_us(from->source);
-    set_value(&result, from->number);
-    if (from->old != NULL) {
-        result.old = fb_value_bytes(from->old);
-        result.kind = from->old->kind;
-    }
+    fb_result result = outcome->results[0];
     if (result.status < 0)
-        result.err = from->err;
+        result.err = outcome->err;
     async->done(async->user, &result);
     fb_mem_free(async);
 }
 
-static fb_status submit_write(fb_cache *cache, const fb_op *ops, size_t n, fb_done done, void *user,
-                              fb_result *result) {
+static fb_status submit_write(fb_cache *cache, const fb_op *op, fb_done done, void *user, fb_result *result) {
     struct fb_txn *txn;
+    fb_outcome outcome;
     struct async_write *async = fb_mem_alloc(sizeof *async);
     if (async == NULL)
         return at_once(result, FB_NOMEM);
     *async = (struct async_write){done, user};
-    fb_status status = fb_txn_new(cache, ops, n, finish_write, async, &txn, &result->err);
+    fb_status status = fb_txn_new(cache, op, 1, finish_write, async, &txn, &outcome);
     if (status != FB_OK) {
         fb_mem_free(async);
+        result->err = outcome.err;
         return at_once(result, status);
     }
     fb_txn_start(txn, FB_RUN_LANES);
@@ -168,7 +162,7 @@ static fb_status drop(struct fb_keyspace *keyspace, const fb_op *op, fb_done don
     switch (keyspace->options.on_del) {
     case FB_ON_DEL_DELETE_ROW:
         delete_row.kind = FB_OP_DELETE;
-        return submit_write(cache, &delete_row, 1, done, user, result);
+        return submit_write(cache, &delete_row, done, user, result);
     case FB_ON_DEL_ERROR:
         return fb_fail(&result->err, at_once(result, FB_READONLY), "keyspace '%s' refuses DEL (on_del: error)",
                        keyspace->options.pattern);
@@ -192,7 +186,7 @@ fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, 
     case FB_OP_HDEL:
     case FB_OP_ADD:
     case FB_OP_DELETE:
-        return submit_write(cache, op, 1, done, user, ret_result);
+        return submit_write(cache, op, done, user, ret_result);
     case FB_OP_DROP:
         return drop(keyspace, op, done, user, ret_result);
     case FB_OP_INVALIDATE:
@@ -209,13 +203,36 @@ fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, 
     return fb_fail(&ret_result->err, at_once(ret_result, FB_INVALID), "unknown operation %d", (int)op->kind);
 }
 
-fb_status fb_submit_all(fb_cache *cache, const fb_op *ops, size_t n, fb_done done, void *user, fb_result *ret_result) {
-    *ret_result = (fb_result){.status = FB_OK};
+/* What happens to cached copies only is no part of a transaction at the source. */
+static bool is_of_rows(fb_op_kind kind) {
+    switch (kind) {
+    case FB_OP_READ:
+    case FB_OP_SET:
+    case FB_OP_HSET:
+    case FB_OP_HDEL:
+    case FB_OP_ADD:
+    case FB_OP_DELETE:
+    case FB_OP_CHECK:
+        return true;
+    default:
+        return false;
+    }
+}
+
+fb_status fb_submit_all(fb_cache *cache, const fb_op *ops, size_t n, fb_done_all done, void *user,
+                        fb_outcome *ret_outcome) {
+    struct fb_txn *txn;
     for (size_t i = 0; i < n; i++)
-        if (ops[i].kind != FB_OP_SET && ops[i].kind != FB_OP_HSET && ops[i].kind != FB_OP_DELETE)
-            return fb_fail(&ret_result->err, at_once(ret_result, FB_INVALID),
-                           "a transaction holds SET, HSET and DELETE only");
-    return submit_write(cache, ops, n, done, user, ret_result);
+        if (!is_of_rows(ops[i].kind)) {
+            *ret_outcome = (fb_outcome){.status = FB_INVALID, .decided_by = i, .n = n};
+            return fb_fail(&ret_outcome->err, FB_INVALID, "operation %d is no part of a transaction",
+                           (int)ops[i].kind);
+        }
+    fb_status status = fb_txn_new(cache, ops, n, done, user, &txn, ret_outcome);
+    if (status != FB_OK)
+        return status;
+    fb_txn_start(txn, FB_RUN_LANES);
+    return FB_PENDING;
 }
 
 fb_status fb_invalidate(fb_cache *cache, fb_bytes key, fb_err *reterr) {

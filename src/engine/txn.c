@@ -1,8 +1,9 @@
-/* Writes: one or several keys that are written as one transaction.
+/* Transactions: one or several keys that are written together, and what is read and checked with them.
  *
  * The keys are begun one after another in one fixed order (by hash, then bytes), so that two transactions with common
  * keys cannot wait for each other. When all are granted the group goes to the source; afterwards each key is ended with
- * what the source says is there now. */
+ * what the source says is there now. Keys that are only read or checked are not begun: the source's transaction sees
+ * them as they are, and nothing of them is kept. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,27 +12,47 @@
 #include "base/mem.h"
 #include "engine/engine.h"
 
+#define IGNORED SIZE_MAX
+#define NONE SIZE_MAX
+
+struct txn_op {
+    fb_op_kind kind;
+    unsigned flags;
+    uint64_t origin;
+    size_t item;            /* of the group, or IGNORED */
+};
+
+struct txn_item {
+    struct fb_keyspace *keyspace;
+    size_t op;
+    size_t next;            /* the next write of the same key, or NONE */
+    uint32_t cap_ms;        /* life given with this write */
+    bool keeps_life;        /* or what the key had before it */
+};
+
 struct txn_key {
     struct fb_engine_writer writer;
     struct fb_keyspace *keyspace;
     uint64_t hash;
     fb_bytes key;
-    size_t last_item;       /* the last write of this key in the group: its answer is the state of the key */
-    struct fb_event cause;  /* op, flags and origin of that write */
-    uint32_t cap_ms;        /* life given with that write */
-    bool keeps_life;        /* or what is left of the one that EXPIRE gave */
+    size_t first_item, last_item; /* its writes in the group; the answer to the last is the state of the key */
+    bool keeps_life;        /* one of them does: */
+    uint32_t left_ms;       /* what is left of the life that EXPIRE gave before */
 };
 
 struct fb_txn {
     struct fb_cache *cache;
     struct fb_source *source;
-    fb_txn_finish *finish;
+    fb_done_all done;
     void *user;
     enum fb_run run;
     fb_instant begun, deadline;
     struct fb_store_group group;
-    struct fb_keyspace **item_keyspaces;
-    struct txn_key *keys;   /* sorted */
+    struct txn_op *ops;
+    size_t nops;
+    struct txn_item *items; /* beside those of the group */
+    fb_result *results;     /* of the operations */
+    struct txn_key *keys;   /* written; sorted */
     size_t nkeys;
     size_t granted;         /* keys[0 .. granted−1] are marked */
 };
@@ -55,12 +76,20 @@ static bool is_same_key(const struct txn_key *x, const struct txn_key *y) {
     return x->hash == y->hash && x->key.len == y->key.len && memcmp(x->key.data, y->key.data, x->key.len) == 0;
 }
 
+/* A later write of the same key decides what is there in the end. */
+static void add_write(struct fb_txn *txn, struct txn_key *key, size_t item) {
+    txn->group.items[key->last_item].is_superseded = true;
+    txn->items[key->last_item].next = item;
+    key->last_item = item;
+    key->keeps_life |= txn->items[item].keeps_life;
+}
+
 static void sort_keys(struct fb_txn *txn) {
     qsort(txn->keys, txn->nkeys, sizeof *txn->keys, by_order);
     size_t kept = 0;
     for (size_t i = 0; i < txn->nkeys; i++) {
         if (kept > 0 && is_same_key(&txn->keys[kept - 1], &txn->keys[i]))
-            txn->keys[kept - 1] = txn->keys[i]; /* the later write of the same key */
+            add_write(txn, &txn->keys[kept - 1], txn->keys[i].last_item);
         else
             txn->keys[kept++] = txn->keys[i];
     }
@@ -82,25 +111,23 @@ static void free_txn(struct fb_txn *txn) {
 }
 
 /* All in one block: the struct, its arrays, the bytes of the keys. */
-static struct fb_txn *alloc_txn(const fb_op *ops, size_t n) {
+static struct fb_txn *alloc_txn(const fb_op *ops, size_t n, char **ret_text) {
     size_t bytes = 0;
     for (size_t i = 0; i < n; i++)
         bytes += ops[i].key.len;
-    size_t items = sizeof(struct fb_txn), keys = items + n * sizeof(struct fb_store_item);
-    size_t spaces = keys + n * sizeof(struct txn_key), text = spaces + n * sizeof(struct fb_keyspace *);
+    size_t store_items = sizeof(struct fb_txn), keys = store_items + n * sizeof(struct fb_store_item);
+    size_t items = keys + n * sizeof(struct txn_key), own_ops = items + n * sizeof(struct txn_item);
+    size_t results = own_ops + n * sizeof(struct txn_op), text = results + n * sizeof(fb_result);
     char *block = fb_mem_calloc(1, text + bytes);
     if (block == NULL)
         return NULL;
     struct fb_txn *txn = (void *)block;
-    txn->group.items = (void *)(block + items);
+    txn->group.items = (void *)(block + store_items);
     txn->keys = (void *)(block + keys);
-    txn->item_keyspaces = (void *)(block + spaces);
-    char *p = block + text;
-    for (size_t i = 0; i < n; i++) {
-        memcpy(p, ops[i].key.data, ops[i].key.len);
-        txn->keys[i].key = fb_bytes_of(p, ops[i].key.len);
-        p += ops[i].key.len;
-    }
+    txn->items = (void *)(block + items);
+    txn->ops = (void *)(block + own_ops);
+    txn->results = (void *)(block + results);
+    *ret_text = block + text;
     return txn;
 }
 
@@ -118,7 +145,11 @@ static bool is_ignorable(const fb_op *op) {
     return op->kind != FB_OP_ADD && (op->flags & asks) == 0;
 }
 
-static fb_status may_write(const struct fb_keyspace *keyspace, const fb_op *op, fb_err *reterr) {
+static bool is_write(fb_op_kind kind) { return kind != FB_OP_READ && kind != FB_OP_CHECK; }
+
+static fb_status may_run(const struct fb_keyspace *keyspace, const fb_op *op, fb_err *reterr) {
+    if (!is_write(op->kind))
+        return FB_OK;
     if (op->kind != FB_OP_DELETE && keyspace->on_set == FB_ON_SET_IGNORE && is_ignorable(op))
         return FB_IGNORED;
     if (op->kind != FB_OP_DELETE && keyspace->on_set == FB_ON_SET_IGNORE)
@@ -134,20 +165,20 @@ static fb_status may_write(const struct fb_keyspace *keyspace, const fb_op *op, 
     return FB_OK;
 }
 
-/* One more write; FB_IGNORED leaves the transaction as it was. */
+/* One more operation, with its key copied; FB_IGNORED leaves the group as it was. */
 static fb_status add_item(struct fb_txn *txn, const fb_op *op, fb_bytes key, fb_err *reterr) {
     struct fb_keyspace *keyspace;
     fb_status status = fb_cache_find(txn->cache, op->key, &keyspace, reterr);
     if (status != FB_OK)
         return status;
     uint64_t hash = fb_cache_hash(txn->cache, key);
-    status = may_write(keyspace, op, reterr);
+    status = may_run(keyspace, op, reterr);
     if (status == FB_IGNORED)
         count(txn->cache, hash, keyspace->id, offsetof(fb_keyspace_stats, writes_ignored));
     if (status != FB_OK)
         return status;
     if (txn->source != NULL && txn->source != keyspace->source)
-        return fb_fail(reterr, FB_UNSUPPORTED, "keys of sources '%s' and '%s' cannot be written in one transaction",
+        return fb_fail(reterr, FB_UNSUPPORTED, "keys of sources '%s' and '%s' cannot be in one transaction",
                        txn->source->name, keyspace->source->name);
     struct fb_plan *plan;
     status = keyspace->source->ops->plan(keyspace->binding, op, &plan, reterr);
@@ -155,37 +186,67 @@ static fb_status add_item(struct fb_txn *txn, const fb_op *op, fb_bytes key, fb_
         return status;
     txn->source = keyspace->source;
     size_t i = txn->group.nitems++;
-    txn->group.items[i] = (struct fb_store_item){.binding = keyspace->binding, .key = key, .plan = plan};
-    txn->item_keyspaces[i] = keyspace;
+    txn->group.items[i] = (struct fb_store_item){
+        .binding = keyspace->binding, .key = key, .plan = plan, .block = op->block, .expected = op->expected};
     int64_t cap = op->life_ms > UINT32_MAX ? UINT32_MAX : op->life_ms;
-    txn->keys[txn->nkeys++] = (struct txn_key){
-        .keyspace = keyspace, .hash = hash, .key = key, .last_item = i,
-        .cause = {.op = op->kind, .flags = op->flags, .origin = op->origin}, .cap_ms = cap > 0 ? (uint32_t)cap : 0,
-        .keeps_life = (op->flags & FB_KEEP_LIFE) != 0};
+    txn->items[i] = (struct txn_item){.keyspace = keyspace, .op = txn->nops, .next = NONE,
+                                      .cap_ms = cap > 0 ? (uint32_t)cap : 0,
+                                      .keeps_life = (op->flags & FB_KEEP_LIFE) != 0};
+    if (!is_write(op->kind))
+        return FB_OK;
+    txn->keys[txn->nkeys++] =
+        (struct txn_key){.keyspace = keyspace, .hash = hash, .key = key, .first_item = i, .last_item = i,
+                         .keeps_life = txn->items[i].keeps_life};
+    txn->group.nwrites++;
     return FB_OK;
 }
 
-fb_status fb_txn_new(struct fb_cache *cache, const fb_op *ops, size_t n, fb_txn_finish *finish, void *user,
-                     struct fb_txn **ret_txn, fb_err *reterr) {
-    if (n == 0 || n > FB_TXN_KEYS_MAX)
-        return fb_fail(reterr, FB_INVALID, "a transaction has 1 to %d writes", FB_TXN_KEYS_MAX);
-    struct fb_txn *txn = alloc_txn(ops, n);
+static fb_status add_op(struct fb_txn *txn, const fb_op *op, char **text, fb_err *reterr) {
+    size_t item = txn->group.nitems;
+    fb_bytes key = fb_bytes_of(*text, op->key.len);
+    if (key.len > 0)
+        memcpy(*text, op->key.data, key.len);
+    *text += key.len;
+    fb_status status = add_item(txn, op, key, reterr);
+    if (status != FB_OK && status != FB_IGNORED)
+        return status;
+    txn->ops[txn->nops++] = (struct txn_op){op->kind, op->flags, op->origin, status == FB_OK ? item : IGNORED};
+    return FB_OK;
+}
+
+static fb_status not_begun(fb_outcome *outcome, fb_status status) {
+    outcome->status = status;
+    if (status < 0 && outcome->err.text[0] == '\0')
+        (void)fb_fail(&outcome->err, status, "%s", fb_status_text(status));
+    return status;
+}
+
+fb_status fb_txn_new(struct fb_cache *cache, const fb_op *ops, size_t n, fb_done_all done, void *user,
+                     struct fb_txn **ret_txn, fb_outcome *ret_outcome) {
+    char *text;
+    *ret_outcome = (fb_outcome){.status = FB_OK, .decided_by = n, .n = n};
+    if (n == 0 || n > FB_TRANSACTION_MAX)
+        return fb_fail(&ret_outcome->err, not_begun(ret_outcome, FB_INVALID), "a transaction has 1 to %d operations",
+                       FB_TRANSACTION_MAX);
+    struct fb_txn *txn = alloc_txn(ops, n, &text);
     if (txn == NULL)
-        return fb_fail(reterr, FB_NOMEM, "out of memory");
+        return not_begun(ret_outcome, FB_NOMEM);
     txn->cache = cache;
-    txn->finish = finish;
+    txn->done = done;
     txn->user = user;
+    txn->group.hash_key = &cache->hash_key;
     fb_list_init(&txn->group.link);
     for (size_t i = 0; i < n; i++) {
-        fb_status status = add_item(txn, &ops[i], txn->keys[i].key, reterr);
-        if (status != FB_OK && status != FB_IGNORED) {
+        fb_status status = add_op(txn, &ops[i], &text, &ret_outcome->err);
+        if (status != FB_OK) {
             free_txn(txn);
-            return status;
+            ret_outcome->decided_by = i;
+            return not_begun(ret_outcome, status);
         }
     }
     if (txn->group.nitems == 0) {
         free_txn(txn);
-        return FB_IGNORED;
+        return not_begun(ret_outcome, FB_IGNORED);
     }
     sort_keys(txn);
     *ret_txn = txn;
@@ -220,69 +281,130 @@ static struct key_end end_of(const struct txn_key *key, const struct fb_store_it
     }
 }
 
-/* What observers are told of the end of a write, with the shard's lock held. */
-static void announce(struct fb_engine_shard *shard, const struct txn_key *key, fb_status status, bool is_kept) {
-    uint16_t id = key->keyspace->id;
-    if (status == FB_OK)
-        fb_event_note(shard, key->cause.op == FB_OP_DELETE ? FB_EVENT_DELETED : FB_EVENT_WRITTEN, id, key->key,
-                      &key->cause);
-    else if (status == FB_UNKNOWN)
-        fb_event_note(shard, FB_EVENT_DOUBTED, id, key->key, &key->cause);
-    else if (key->writer.core.has_hidden)
-        fb_event_note(shard, FB_EVENT_UNCACHED, id, key->key, &key->cause);
-    if (status == FB_OK && key->cap_ms > 0 && !key->keeps_life && is_kept)
-        fb_event_note(shard, FB_EVENT_LIFE, id, key->key, &key->cause);
+/* The writes of one key, once they have ended. */
+struct told {
+    unsigned written, failed;
+    bool is_doubted;
+    uint32_t cap_ms;        /* the life they leave to the copy, 0 for its TTL's */
+    struct fb_event giver;  /* of that life; when is_given */
+    bool is_given;
+};
+
+static struct fb_event cause_of(const struct fb_txn *txn, size_t item) {
+    const struct txn_op *op = &txn->ops[txn->items[item].op];
+    return (struct fb_event){.op = op->kind, .flags = op->flags, .origin = op->origin};
+}
+
+/* Tell observers of each, with the shard's lock held. */
+static struct told tell_writes(const struct fb_txn *txn, const struct txn_key *key, struct fb_engine_shard *shard) {
+    struct told told = {.cap_ms = 0};
+    for (size_t i = key->first_item; i != NONE; i = txn->items[i].next) {
+        const struct txn_item *item = &txn->items[i];
+        struct fb_event cause = cause_of(txn, i);
+        fb_status status = txn->group.items[i].status;
+        told.failed += status < 0;
+        if (status == FB_UNKNOWN && !told.is_doubted)
+            fb_event_note(shard, FB_EVENT_DOUBTED, key->keyspace->id, key->key, &cause);
+        told.is_doubted |= status == FB_UNKNOWN;
+        if (status != FB_OK)
+            continue;
+        fb_event_note(shard, cause.op == FB_OP_DELETE ? FB_EVENT_DELETED : FB_EVENT_WRITTEN, key->keyspace->id,
+                      key->key, &cause);
+        if (item->keeps_life && told.written == 0)
+            told.cap_ms = key->left_ms;
+        if (!item->keeps_life) {
+            told.cap_ms = item->cap_ms;
+            told.giver = cause;
+            told.is_given = item->cap_ms > 0;
+        }
+        told.written++;
+    }
+    return told;
 }
 
 static void end_key(struct fb_txn *txn, struct txn_key *key, fb_instant sent, struct fb_effects *fx) {
-    const struct fb_store_item *item = &txn->group.items[key->last_item];
-    struct key_end end = end_of(key, item);
+    struct key_end end = end_of(key, &txn->group.items[key->last_item]);
     struct fb_engine_shard *shard = fb_cache_shard(txn->cache, key->hash);
+    uint16_t id = key->keyspace->id;
     fb_lock_acquire(&shard->lock);
-    fb_keyspace_stats *counters = fb_shard_counters(shard->core, key->keyspace->id);
-    if (item->status == FB_OK)
-        counters->writes++;
-    else if (item->status < 0)
-        counters->write_errors++;
-    fb_shard_end(shard->core, &key->writer.core, end.how, end.kind, end.value, sent,
-                 item->status == FB_OK ? key->cap_ms : 0, fb_clock_now(), (uint16_t)fb_rng_next(&shard->rng), fx);
-    announce(shard, key, item->status, end.how == FB_END_KEEP);
+    struct told told = tell_writes(txn, key, shard);
+    fb_keyspace_stats *counters = fb_shard_counters(shard->core, id);
+    counters->writes += told.written;
+    counters->write_errors += told.failed;
+    fb_shard_end(shard->core, &key->writer.core, end.how, end.kind, end.value, sent, told.cap_ms, fb_clock_now(),
+                 (uint16_t)fb_rng_next(&shard->rng), fx);
+    struct fb_event last = cause_of(txn, key->last_item);
+    if (told.written == 0 && !told.is_doubted && key->writer.core.has_hidden)
+        fb_event_note(shard, FB_EVENT_UNCACHED, id, key->key, &last);
+    if (told.is_given && end.how == FB_END_KEEP)
+        fb_event_note(shard, FB_EVENT_LIFE, id, key->key, &told.giver);
     fb_shard_leave(shard);
 }
 
-/* The outcome of all: the first error, else the first condition that did not hold, else FB_OK. */
-static void summarise(const struct fb_txn *txn, struct fb_txn_result *result) {
-    const struct fb_store_item *told = &txn->group.items[0];
-    struct fb_keyspace *keyspace = txn->item_keyspaces[0];
-    for (size_t i = 0; i < txn->group.nitems && told->status >= 0; i++) {
-        const struct fb_store_item *item = &txn->group.items[i];
-        if (item->status < 0 || (item->status != FB_OK && told->status == FB_OK)) {
-            told = item;
-            keyspace = txn->item_keyspaces[i];
-        }
-    }
-    result->status = told->status;
-    result->old = txn->group.items[0].before;
-    result->number = txn->group.items[0].number;
-    result->count = txn->group.items[0].count;
-    if (told->status >= 0)
+/* The source has another row than the one that was read: what is cached must be old, for nothing else had to happen for
+ * this. Whoever tries again reads it from the source. */
+static void forget_stale(struct fb_txn *txn, struct fb_effects *fx) {
+    const struct fb_store_group *group = &txn->group;
+    if (group->status != FB_UNMET || txn->ops[txn->items[group->decided_by].op].kind != FB_OP_CHECK)
         return;
-    fb_explain(&result->err, told->status, keyspace, fb_value_bytes(told->after));
-    fb_source_note_error(txn->source, told->status, keyspace, fb_value_bytes(told->after));
+    fb_bytes key = group->items[group->decided_by].key;
+    uint64_t hash = fb_cache_hash(txn->cache, key);
+    struct fb_engine_shard *shard = fb_cache_shard(txn->cache, hash);
+    fb_lock_acquire(&shard->lock);
+    shard->cause = (struct fb_event){.op = FB_OP_CHECK};
+    (void)fb_shard_invalidate(shard->core, hash, key, fb_clock_now(), fx);
+    fb_shard_leave(shard);
+}
+
+static void set_result(fb_result *result, fb_op_kind kind, const struct fb_store_item *item) {
+    const struct fb_value *value = kind == FB_OP_READ ? item->before : item->number;
+    result->status = item->status;
+    result->number = item->count;
+    result->value = fb_value_bytes(value);
+    result->kind = value != NULL ? value->kind : FB_KIND_NONE;
+    if (kind == FB_OP_READ || item->before == NULL)
+        return;
+    result->old = fb_value_bytes(item->before);
+    result->kind = item->before->kind;
+}
+
+static void summarise(struct fb_txn *txn, fb_outcome *outcome) {
+    const struct fb_store_group *group = &txn->group;
+    bool is_decided = group->decided_by < group->nitems;
+    size_t told = is_decided ? group->decided_by : 0;
+    *outcome = (fb_outcome){.status = group->status, .results = txn->results, .n = txn->nops,
+                            .decided_by = is_decided ? txn->items[told].op : txn->nops};
+    for (size_t i = 0; i < txn->nops; i++)
+        if (txn->ops[i].item != IGNORED)
+            set_result(&txn->results[i], txn->ops[i].kind, &group->items[txn->ops[i].item]);
+        else
+            txn->results[i].status = FB_IGNORED;
+    if (group->status >= 0)
+        return;
+    fb_bytes text = fb_value_bytes(group->items[told].after);
+    fb_explain(&outcome->err, group->status, txn->items[told].keyspace, text);
+    fb_source_note_error(txn->source, group->status, txn->items[told].keyspace, text);
+}
+
+static void time_results(struct fb_txn *txn, fb_instant sent, fb_instant answered) {
+    for (size_t i = 0; i < txn->nops; i++) {
+        txn->results[i].lane_us = fb_span_us(fb_since(sent, txn->begun));
+        txn->results[i].source_us = fb_span_us(fb_since(answered, sent));
+    }
 }
 
 /* End every key that was begun, answer, free. Keys that were never granted have nothing to end. */
 static void finish_txn(struct fb_txn *txn, fb_instant sent, fb_instant answered) {
     struct fb_cache *cache = txn->cache;
-    struct fb_txn_result result = {0};
+    fb_outcome outcome;
     struct fb_effects fx;
     fb_effects_init(&fx);
     for (size_t i = 0; i < txn->granted; i++)
         end_key(txn, &txn->keys[i], sent, &fx);
-    summarise(txn, &result);
-    result.lane = fb_since(sent, txn->begun);
-    result.source = fb_since(answered, sent);
-    txn->finish(txn->user, &result);
+    forget_stale(txn, &fx);
+    summarise(txn, &outcome);
+    time_results(txn, sent, answered);
+    txn->done(txn->user, &outcome);
     free_txn(txn);
     fb_carry_out(cache, &fx, FB_RUN_LANES);
     fb_cache_op_end(cache);
@@ -293,6 +415,8 @@ void fb_txn_stored(struct fb_store_group *group, fb_instant sent) {
 }
 
 static void give_up(struct fb_txn *txn, fb_status status) {
+    txn->group.status = status;
+    txn->group.decided_by = txn->group.nitems;
     for (size_t i = 0; i < txn->group.nitems; i++)
         txn->group.items[i].status = status;
     fb_instant now = fb_clock_now();
@@ -346,7 +470,7 @@ static void advance(struct fb_txn *txn) {
         fb_lock_acquire(&shard->lock);
         fb_instant now = fb_clock_now();
         if (key->keeps_life)
-            key->cap_ms = cap_left(shard->core, key, now);
+            key->left_ms = cap_left(shard->core, key, now);
         fb_status status = fb_shard_begin(shard->core, key->hash, key->key, key->keyspace->id, &key->writer.core, now,
                                           &fx);
         if (status == FB_OK)

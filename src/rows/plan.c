@@ -386,6 +386,8 @@ static fb_status plan_fields(struct draft *d, const fb_op *op) {
     case FB_OP_ADD:
         return plan_add(d, op);
     case FB_OP_DELETE:
+    case FB_OP_READ:
+    case FB_OP_CHECK:
         return FB_OK;
     default:
         return fb_fail(d->err, FB_UNSUPPORTED, "this operation is not a write");

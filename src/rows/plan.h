@@ -13,7 +13,7 @@ struct fb_assign {
 };
 
 struct fb_plan {
-    fb_op_kind op;                              /* SET, HSET, HDEL, ADD, DELETE */
+    fb_op_kind op;                              /* SET, HSET, HDEL, ADD, DELETE; READ and CHECK have a key only */
     unsigned flags;                             /* FB_COND_*, FB_WANT_OLD, FB_ADD_FLOAT */
     bool replaces;                              /* columns that are not named go back to their defaults */
     struct fb_datum key[FB_PATTERN_PARAMS_MAX]; /* in the order of the pattern's parameters */

@@ -324,23 +324,45 @@ void fb_call_await(struct fb_call *call, fb_call_begin *begin, fb_call_finish *f
     wait->is_away = !end_submitting(wait);
 }
 
+/* ---- transactions ----------------------------------------------------------------------------------------------- */
+
+static void note_outcome(struct fb_wait *wait, const fb_outcome *outcome) {
+    fb_result all = {.status = outcome->status, .number = (int64_t)outcome->decided_by, .err = outcome->err};
+    note_result(&wait->parts[0], &all);
+    for (size_t i = 0; i < outcome->n; i++)
+        if (outcome->results != NULL)
+            note_result(&wait->parts[i + 1], &outcome->results[i]);
+        else
+            wait->parts[i + 1].status = outcome->status;
+}
+
+/* Runs on a thread of the engine. */
+static void on_done_all(void *user, const fb_outcome *outcome) {
+    struct fb_wait *wait = user;
+    note_outcome(wait, outcome);
+    if (end_part(wait) && !fb_inbox_post(wait->inbox, &wait->message))
+        fb_wait_free(wait);
+}
+
 void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_finish *finish) {
     if (is_starved(call))
         return;
-    struct fb_wait *wait = new_wait(call, 1);
-    if (wait == NULL) {
+    struct fb_wait *wait = new_wait(call, n + 1);
+    if (wait == NULL || (call->keeps_args && !keep_args(wait))) {
+        fb_wait_free(wait);
         fb_call_out_of_memory(call);
         return;
     }
-    struct fb_part *part = &wait->parts[0];
-    fb_result result;
+    fb_outcome outcome;
     wait->finish = finish;
-    wait->next = 1;
-    part->wait = wait;
+    wait->next = wait->nparts;
+    for (size_t i = 0; i <= n; i++) {
+        wait->parts[i].wait = wait;
+        wait->parts[i].wants_old = i > 0 && (ops[i - 1].flags & FB_WANT_OLD) != 0;
+    }
     begin_batch(wait, 1);
-    if (fb_submit_all(fb_call_cache(call), ops, n, on_done, part, &result) != FB_PENDING) {
-        note_result(part, &result);
-        fb_result_release(&result);
+    if (fb_submit_all(fb_call_cache(call), ops, n, on_done_all, wait, &outcome) != FB_PENDING) {
+        note_outcome(wait, &outcome);
         (void)end_part(wait);
     }
     begin_wait(call, wait, end_submitting(wait));

@@ -97,7 +97,8 @@ void fb_call_work(struct fb_call *call, fb_call_job *work, fb_call_finish *finis
 /* one operation that is not begun with fb_submit (fb_list_keys); then another finish with one part. */
 typedef fb_status fb_call_begin(struct fb_call *call, fb_done done, void *user, fb_result *ret_result);
 void fb_call_await(struct fb_call *call, fb_call_begin *begin, fb_call_finish *finish);
-/* Several writes as one transaction (fb_submit_all), then finish with one part. */
+/* Several operations as one transaction (fb_submit_all), then finish: the first part is the outcome of all (its number
+ * says which operation decided), behind it one part per operation. */
 void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_finish *finish);
 
 /* Read argv[1], from the cache at once or else from the source, then render. */

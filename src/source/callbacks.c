@@ -23,9 +23,10 @@ struct fb_binding {
     fb_kind kind;
 };
 
-/* A write: the bytes to store, or a deletion. */
+/* The bytes to store, or a deletion, or a look. */
 struct fb_plan {
-    bool is_delete;
+    fb_op_kind op;
+    unsigned flags;
     size_t len;
     char value[];
 };
@@ -67,7 +68,11 @@ static void unbind(struct fb_binding *binding) { fb_mem_free(binding); }
 
 static fb_status may_plan(const struct fb_binding *binding, const fb_op *op, fb_err *reterr) {
     const fb_callbacks *callbacks = &binding->driver->callbacks;
-    if ((op->flags & ~(unsigned)FB_KEEP_LIFE) != 0)
+    /* A deletion may ask for what was there (GETDEL): it is loaded first. */
+    unsigned known = op->kind == FB_OP_DELETE ? FB_WANT_OLD | FB_COND_PRESENT : FB_KEEP_LIFE;
+    if (op->kind == FB_OP_READ || op->kind == FB_OP_CHECK)
+        return FB_OK;
+    if ((op->flags & ~known) != 0)
         return fb_fail(reterr, FB_UNSUPPORTED, "a source made of functions knows no conditions and no old values");
     if (op->kind == FB_OP_DELETE)
         return callbacks->del != NULL ? FB_OK
@@ -95,7 +100,8 @@ static fb_status plan(const struct fb_binding *binding, const fb_op *op, struct 
     if (status == FB_OK && made == NULL)
         status = fb_fail(reterr, FB_NOMEM, "out of memory");
     if (status == FB_OK) {
-        made->is_delete = op->kind == FB_OP_DELETE;
+        made->op = op->kind;
+        made->flags = op->flags;
         made->len = value.len;
         if (value.len > 0)
             memcpy(made->value, value.data, value.len);
@@ -131,47 +137,89 @@ static fb_status wrong_status(fb_err *err, fb_status status, fb_status instead) 
     return fb_fail(err, instead, "the function returned %s", fb_status_name(status));
 }
 
-static void load_one(const struct fb_driver *driver, struct fb_load_item *item) {
-    fb_err err = {0};
+static fb_status load_value(const struct fb_binding *binding, fb_bytes key, struct fb_value **ret_value, fb_err *err) {
+    const fb_callbacks *callbacks = &binding->driver->callbacks;
     fb_buf value = FB_BUF_INIT;
-    item->status = driver->callbacks.load(driver->callbacks.user, item->key, &value, &err);
-    if (item->status > FB_NOTFOUND)
-        item->status = wrong_status(&err, item->status, FB_SOURCE);
-    if (item->status == FB_OK) {
-        item->value = fb_value_new(item->binding->kind, value.data, value.len);
-        if (item->value == NULL)
-            item->status = FB_NOMEM;
-    } else if (item->status < 0) {
-        item->value = error_text(&err);
+    fb_status status = callbacks->load(callbacks->user, key, &value, err);
+    if (status > FB_NOTFOUND)
+        status = wrong_status(err, status, FB_SOURCE);
+    if (status == FB_OK) {
+        *ret_value = fb_value_new(binding->kind, value.data, value.len);
+        if (*ret_value == NULL)
+            status = fb_fail(err, FB_NOMEM, "out of memory");
     }
     fb_buf_free(&value);
+    return status;
+}
+
+static void load_one(struct fb_load_item *item) {
+    fb_err err = {0};
+    item->status = load_value(item->binding, item->key, &item->value, &err);
+    if (item->status < 0)
+        item->value = error_text(&err);
 }
 
 static void load(struct fb_session *session, struct fb_load_item *items, size_t n) {
     fb_clock_sleep(session->driver->added_latency);
     for (size_t i = 0; i < n; i++)
-        load_one(session->driver, &items[i]);
+        load_one(&items[i]);
 }
 
-static void store_one(const struct fb_driver *driver, struct fb_store_item *item) {
-    const fb_callbacks *callbacks = &driver->callbacks;
-    fb_err err = {0};
+/* READ and CHECK load; nothing keeps the row from changing right afterwards. */
+static fb_status look(struct fb_store_item *item, const struct fb_hash_key *hash_key, fb_err *err) {
+    struct fb_value *value = NULL;
+    fb_status status = load_value(item->binding, item->key, &value, err);
+    if (item->plan->op == FB_OP_READ || status < 0) {
+        item->before = value;
+        return status;
+    }
+    uint64_t found = fb_value_fingerprint(hash_key, value != NULL ? value->kind : FB_KIND_NONE, fb_value_bytes(value));
+    fb_value_unref(value);
+    return found == item->expected ? FB_OK : FB_UNMET;
+}
+
+static fb_status delete_one(struct fb_store_item *item, fb_err *err) {
+    const fb_callbacks *callbacks = &item->binding->driver->callbacks;
+    bool asks = item->plan->flags & FB_WANT_OLD, must_be = item->plan->flags & FB_COND_PRESENT;
+    fb_status status = asks ? load_value(item->binding, item->key, &item->before, err) : FB_OK;
+    if (status == FB_OK)
+        status = callbacks->del(callbacks->user, item->key, err);
+    if (status > FB_NOTFOUND)
+        status = wrong_status(err, status, FB_UNKNOWN);
+    return status == FB_NOTFOUND && must_be ? FB_UNMET : status;
+}
+
+static fb_status store_value(struct fb_store_item *item, fb_err *err) {
+    const fb_callbacks *callbacks = &item->binding->driver->callbacks;
     fb_buf after = FB_BUF_INIT;
     fb_bytes value = fb_bytes_of(item->plan->value, item->plan->len);
-    item->status = item->plan->is_delete ? callbacks->del(callbacks->user, item->key, &err)
-                                         : callbacks->store(callbacks->user, item->key, value, &after, &err);
-    if (item->status > (item->plan->is_delete ? FB_NOTFOUND : FB_OK))
-        item->status = wrong_status(&err, item->status, FB_UNKNOWN);
-    if (item->status < 0) {
-        item->after = error_text(&err);
-    } else if (!item->plan->is_delete) {
-        bool is_known = after.len > 0 || item->binding->kind == FB_KIND_STRING;
-        if (is_known)
-            item->after = after.len > 0 ? fb_value_new(item->binding->kind, after.data, after.len)
-                                        : fb_value_new(item->binding->kind, value.data, value.len);
-        item->after_unknown = item->after == NULL;
-    }
+    fb_status status = callbacks->store(callbacks->user, item->key, value, &after, err);
+    if (status > FB_OK)
+        status = wrong_status(err, status, FB_UNKNOWN);
+    bool is_known = after.len > 0 || item->binding->kind == FB_KIND_STRING;
+    if (status == FB_OK && is_known)
+        item->after = after.len > 0 ? fb_value_new(item->binding->kind, after.data, after.len)
+                                    : fb_value_new(item->binding->kind, value.data, value.len);
+    item->after_unknown = status == FB_OK && item->after == NULL;
     fb_buf_free(&after);
+    return status;
+}
+
+static void carry_out(struct fb_store_item *item, const struct fb_hash_key *hash_key) {
+    fb_err err = {0};
+    switch (item->plan->op) {
+    case FB_OP_READ:
+    case FB_OP_CHECK:
+        item->status = look(item, hash_key, &err);
+        break;
+    case FB_OP_DELETE:
+        item->status = delete_one(item, &err);
+        break;
+    default:
+        item->status = store_value(item, &err);
+    }
+    if (item->status < 0)
+        item->after = error_text(&err);
 }
 
 /* The error of a group says how far it came: what was stored before it stays stored. */
@@ -184,23 +232,43 @@ static void tell_how_far(struct fb_store_item *item, size_t i, size_t n) {
     item->after = error_text(&err);
 }
 
-/* Functions know no transactions: a group of several writes goes on as long as all went well. */
+static bool is_look(const struct fb_store_item *item) {
+    return item->plan->op == FB_OP_READ || item->plan->op == FB_OP_CHECK;
+}
+
+static size_t count_writes(const struct fb_store_group *group) {
+    size_t n = 0;
+    for (size_t i = 0; i < group->nitems; i++)
+        n += !is_look(&group->items[i]);
+    return n;
+}
+
+/* Functions know no transactions: a group goes on as long as all went well. */
+static void store_group(struct fb_store_group *group) {
+    size_t written = 0, wanted = count_writes(group);
+    group->status = FB_OK;
+    group->decided_by = group->nitems;
+    for (size_t i = 0; i < group->nitems; i++) {
+        struct fb_store_item *item = &group->items[i];
+        if (group->decided_by < group->nitems) {
+            item->status = group->status; /* not tried */
+            continue;
+        }
+        carry_out(item, group->hash_key);
+        if (item->status < 0 && written > 0)
+            tell_how_far(item, written, wanted);
+        if (item->status < 0 || (item->status == FB_UNMET && (item->block == 0 || is_look(item)))) {
+            group->status = item->status;
+            group->decided_by = i;
+        }
+        written += !is_look(item) && item->status >= 0;
+    }
+}
+
 static void store(struct fb_session *session, struct fb_store_group *const *groups, size_t n) {
     fb_clock_sleep(session->driver->added_latency);
-    for (size_t g = 0; g < n; g++) {
-        fb_status status = FB_OK;
-        for (size_t i = 0; i < groups[g]->nitems; i++) {
-            struct fb_store_item *item = &groups[g]->items[i];
-            if (status < 0) {
-                item->status = status; /* not tried */
-                continue;
-            }
-            store_one(session->driver, item);
-            status = item->status;
-            if (status < 0 && i > 0)
-                tell_how_far(item, i, groups[g]->nitems);
-        }
-    }
+    for (size_t i = 0; i < n; i++)
+        store_group(groups[i]);
 }
 
 const struct fb_driver_ops fb_driver_callbacks = {

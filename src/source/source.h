@@ -13,8 +13,11 @@
 #ifndef FB_SOURCE_SOURCE_H
 #define FB_SOURCE_SOURCE_H
 
+#include <stdbool.h>
+
 #include <forebay/forebay.h>
 
+#include "base/hash.h"
 #include "base/list.h"
 #include "base/time.h"
 #include "base/value.h"
@@ -34,24 +37,33 @@ struct fb_load_item {
 struct fb_store_item {
     const struct fb_binding *binding;
     fb_bytes key;
-    const struct fb_plan *plan;
-    /* Answer. FB_OK; FB_UNMET (a condition did not hold, nothing changed); FB_NOTFOUND (DELETE of no row); an error
-     * with its text in `after`. ADD and HSET of no row make one. */
+    const struct fb_plan *plan;  /* a write, READ (what is there at this point) or CHECK */
+    unsigned block;              /* as in fb_op */
+    bool is_superseded;          /* a later item writes the same row: nobody asks for `after` */
+    uint64_t expected;           /* CHECK */
+    /* Answer. FB_OK; FB_UNMET (a condition did not hold, nothing changed); FB_NOTFOUND (DELETE or READ of no row); an
+     * error with its text in `after`. ADD and HSET of no row make one. */
     fb_status status;
     struct fb_value *after;      /* the row as the database has it after the write, rendered; NULL when there is none
                                     now, or when `after_unknown` */
     bool after_unknown;          /* written, but what is there now has to be loaded */
-    struct fb_value *before;     /* with FB_WANT_OLD: the row before, NULL when there was none; also with FB_UNMET */
+    struct fb_value *before;     /* with FB_WANT_OLD: the row before, NULL when there was none; also with FB_UNMET; READ:
+                                    the row as it was at this point */
     struct fb_value *number;     /* ADD: the new number as text */
     int64_t count;               /* HSET: fields that were NULL or in no row; HDEL: fields that were set */
 };
 
-/* A set of writes that belong together: all or none. When one fails or is unmet, all have its answer. (Functions know
- * no transactions: there the writes before the failing one stay, and its text says so.) */
+/* A set of writes that belong together: all or none. When one fails or is unmet, all have its answer; unless it is unmet
+ * and belongs to a block of its own, then only that block is not done. (Functions know no transactions: there the writes
+ * before the failing one stay, and its text says so.) */
 struct fb_store_group {
     struct fb_link link;         /* the driver's: a lane */
     struct fb_store_item *items;
-    size_t nitems;
+    size_t nitems, nwrites;      /* items, and those that are neither READ nor CHECK */
+    const struct fb_hash_key *hash_key; /* of the fingerprints; needed for CHECK only */
+    /* Answer. */
+    fb_status status;            /* FB_OK, or what took it all back */
+    size_t decided_by;           /* the item that did; nitems where it was none in particular (the lock, the commit) */
 };
 
 struct fb_driver_ops {
@@ -73,7 +85,8 @@ struct fb_driver_ops {
      * depends on the value, the text for all columns. The function is NULL where the driver knows no statements. */
     const char *(*statement)(const struct fb_binding *binding, fb_op_kind kind);
 
-    /* Check and type one write (SET, HSET, HDEL, ADD, DELETE) without asking the database: pure, thread-safe.
+    /* Check and type one item (SET, HSET, HDEL, ADD, DELETE; READ, CHECK) without asking the database: pure,
+     * thread-safe.
      * FB_BADVALUE, FB_UNSUPPORTED, FB_WRONGTYPE, FB_NOTANUMBER; nothing has changed then. */
     fb_status (*plan)(const struct fb_binding *binding, const fb_op *op, struct fb_plan **ret_plan, fb_err *reterr);
     void (*plan_free)(struct fb_plan *plan);

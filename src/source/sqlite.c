@@ -304,8 +304,8 @@ struct fb_value *fb_sqlite_error_value(const fb_err *err) {
 /* ---- plans ---- */
 
 static fb_status plan(const struct fb_binding *binding, const fb_op *op, struct fb_plan **ret_plan, fb_err *reterr) {
-    bool is_delete = op->kind == FB_OP_DELETE;
-    if (!binding->is_table && (is_delete ? binding->del.text : binding->store.text) == NULL)
+    bool is_delete = op->kind == FB_OP_DELETE, writes = op->kind != FB_OP_READ && op->kind != FB_OP_CHECK;
+    if (writes && !binding->is_table && (is_delete ? binding->del.text : binding->store.text) == NULL)
         return fb_mapping_fail(&binding->mapping, reterr, FB_READONLY, "there is no %s statement",
                                is_delete ? "delete" : "store");
     return fb_plan_make(&binding->mapping, op, ret_plan, reterr);

@@ -2,7 +2,8 @@
  *
  * One item is: read the row; decide (conditions, sums, counts); write; and when the whole group is written, read again,
  * because triggers may have changed what we wrote (RETURNING would not see that). BEGIN IMMEDIATE makes this process
- * the only writer from the first read on, so nothing can change between reading and deciding.
+ * the only writer from the first read on, so nothing can change between reading and deciding. The conditions of a block
+ * are judged together, before the first of its items writes.
  *
  * One group is a transaction in outcome. Several groups share one, each under a savepoint of its own, and one COMMIT:
  * the price of a write is its fsync. When the joint transaction is lost, each group is tried singly.
@@ -177,7 +178,24 @@ static fb_status render_old(struct fb_session *session, struct fb_store_item *it
     return status == FB_NOTFOUND ? FB_OK : status;
 }
 
-static fb_status write_item(struct fb_session *session, struct fb_store_item *item, fb_err *err) {
+/* READ and CHECK: the row as the transaction sees it at this point. */
+static fb_status read_item(struct fb_session *session, struct fb_store_item *item, const struct fb_hash_key *hash_key,
+                           fb_err *err) {
+    struct fb_datum row[FB_COLUMNS_MAX];
+    fb_status status = read_before(session, item, row, err);
+    if (status == FB_OK)
+        status = fb_sqlite_render(session, item->binding, row, &item->before, err);
+    if (status < 0 || item->plan->op == FB_OP_READ)
+        return status;
+    fb_kind kind = item->before != NULL ? item->before->kind : FB_KIND_NONE;
+    uint64_t found = fb_value_fingerprint(hash_key, kind, fb_value_bytes(item->before));
+    fb_value_unref(item->before);
+    item->before = NULL;
+    return found == item->expected ? FB_OK : FB_UNMET;
+}
+
+/* is_judged: its conditions have been found to hold. */
+static fb_status write_item(struct fb_session *session, struct fb_store_item *item, bool is_judged, fb_err *err) {
     struct fb_datum row[FB_COLUMNS_MAX];
     const struct fb_plan *plan = item->plan;
     fb_status status = read_before(session, item, row, err);
@@ -186,7 +204,7 @@ static fb_status write_item(struct fb_session *session, struct fb_store_item *it
         status = render_old(session, item, row, err);
     if (status < 0)
         return status;
-    if (!is_met(item, exists, row))
+    if (!is_judged && !is_met(item, exists, row))
         return FB_UNMET;
     switch (plan->op) {
     case FB_OP_DELETE:
@@ -217,6 +235,8 @@ static fb_status read_after(struct fb_session *session, struct fb_store_item *it
 /* ---- one group ---- */
 
 static void clear_answers(struct fb_store_group *group) {
+    group->status = FB_OK;
+    group->decided_by = group->nitems;
     for (size_t i = 0; i < group->nitems; i++) {
         struct fb_store_item *item = &group->items[i];
         item->status = FB_OK;
@@ -238,6 +258,7 @@ static void forget_answers(struct fb_store_group *group) {
 /* All items of a group get the same refusal. What was read before it stays (SET … NX GET wants it). */
 static void refuse(struct fb_store_group *group, fb_status status, const fb_err *err) {
     struct fb_value *text = status < 0 ? fb_sqlite_error_value(err) : NULL;
+    group->status = status;
     for (size_t i = 0; i < group->nitems; i++) {
         struct fb_store_item *item = &group->items[i];
         fb_value_unref(item->after);
@@ -251,16 +272,66 @@ static void refuse(struct fb_store_group *group, fb_status status, const fb_err 
     fb_value_unref(text);
 }
 
+static bool is_write(const struct fb_store_item *item) {
+    return item->plan->op != FB_OP_READ && item->plan->op != FB_OP_CHECK;
+}
+
+/* The items from `first` on that belong to one block; an item that stands for itself is one. */
+static size_t block_end(const struct fb_store_group *group, size_t first) {
+    size_t end = first + 1;
+    while (group->items[first].block != 0 && end < group->nitems && group->items[end].block == group->items[first].block)
+        end++;
+    return end;
+}
+
+/* Do the conditions of items first .. end−1 hold, before the first of them writes? FB_OK, FB_UNMET, or an error with the
+ * item in decided_by. */
+static fb_status judge_block(struct fb_session *session, struct fb_store_group *group, size_t first, size_t end,
+                             fb_err *err) {
+    struct fb_datum row[FB_COLUMNS_MAX];
+    for (size_t i = first; i < end; i++) {
+        if (!is_write(&group->items[i]))
+            continue;
+        fb_status status = read_before(session, &group->items[i], row, err);
+        group->decided_by = i;
+        if (status < 0)
+            return status;
+        if (!is_met(&group->items[i], status == FB_OK, row))
+            return FB_UNMET;
+    }
+    return FB_OK;
+}
+
+/* One item or block: FB_OK, FB_UNMET (nothing of it was done), or an error; then decided_by is the item. */
+static fb_status write_block(struct fb_session *session, struct fb_store_group *group, size_t first, size_t end,
+                             fb_err *err) {
+    bool is_judged = end - first > 1;
+    fb_status status = is_judged ? judge_block(session, group, first, end, err) : FB_OK;
+    for (size_t i = first; i < end && status == FB_OK; i++) {
+        struct fb_store_item *item = &group->items[i];
+        group->decided_by = i;
+        item->status = is_write(item) ? write_item(session, item, is_judged, err)
+                                      : read_item(session, item, group->hash_key, err);
+        status = item->status == FB_NOTFOUND ? FB_OK : item->status;
+    }
+    return status;
+}
+
 /* Inside a transaction: FB_OK, or why nothing of this group may stay (FB_UNMET or an error). */
 static fb_status write_group(struct fb_session *session, struct fb_store_group *group, fb_err *err) {
-    for (size_t i = 0; i < group->nitems; i++) {
-        fb_status status = write_item(session, &group->items[i], err);
-        if (status < 0 || status == FB_UNMET)
+    for (size_t i = 0, end; i < group->nitems; i = end) {
+        end = block_end(group, i);
+        fb_status status = write_block(session, group, i, end, err);
+        bool is_local = group->items[i].block != 0 && group->items[i].plan->op != FB_OP_CHECK;
+        if (status < 0 || (status == FB_UNMET && !is_local))
             return status;
-        group->items[i].status = status;
+        for (size_t k = i; k < end && status == FB_UNMET; k++)
+            group->items[k].status = FB_UNMET;
     }
+    group->decided_by = group->nitems;
     for (size_t i = 0; i < group->nitems; i++) {
-        fb_status status = read_after(session, &group->items[i], err);
+        struct fb_store_item *item = &group->items[i];
+        fb_status status = is_write(item) && !item->is_superseded ? read_after(session, item, err) : FB_OK;
         if (status != FB_OK)
             return status;
     }
@@ -325,10 +396,6 @@ static bool store_jointly(struct fb_session *session, struct fb_store_group *gro
     return fb_sqlite_run(session, "RELEASE fb") == SQLITE_OK;
 }
 
-static bool is_refused(const struct fb_store_group *group) {
-    return group->items[0].status < 0 || group->items[0].status == FB_UNMET;
-}
-
 /* All groups in one transaction. False: nothing was applied, try them singly. */
 static bool store_together(struct fb_session *session, struct fb_store_group *const *groups, size_t n) {
     fb_err err = {FB_OK, ""};
@@ -348,7 +415,7 @@ static bool store_together(struct fb_session *session, struct fb_store_group *co
             return false;
     }
     for (size_t i = 0; i < n && status != FB_OK; i++)
-        if (!is_refused(groups[i]))
+        if (groups[i]->status == FB_OK)
             refuse(groups[i], status, &err);
     return true;
 }
@@ -367,6 +434,6 @@ void fb_sqlite_store(struct fb_session *session, struct fb_store_group *const *g
         return;
     session->deadline = due;
     for (size_t i = 0; i < n; i++)
-        if (groups[i]->items[0].status != FB_TIMEOUT)
+        if (groups[i]->status != FB_TIMEOUT)
             store_singly(session, groups[i]);
 }

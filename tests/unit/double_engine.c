@@ -38,6 +38,7 @@ struct job {
     unsigned keyspace;
     size_t limit;
     fb_done done;
+    fb_done_all done_all;
     void *user;
 };
 
@@ -270,6 +271,19 @@ static void change_fields(struct row *row, const fb_op *op, struct outcome *o) {
     row->is_cached = true;
 }
 
+static void delete_row(struct row *row, const fb_op *op, struct outcome *o) {
+    bool is_there = row->kind != FB_KIND_NONE;
+    if (op->flags & FB_WANT_OLD && is_there) {
+        (void)fb_buf_reserve(&o->old, row->value.len + 1);
+        (void)fb_buf_append(&o->old, row->value.data, row->value.len);
+        o->result.kind = row->kind;
+    }
+    if (!is_there)
+        o->result.status = op->flags & FB_COND_PRESENT ? FB_UNMET : FB_NOTFOUND;
+    set_value(row, FB_KIND_NONE, FB_STR(""));
+    row->is_cached = true;
+}
+
 static void perform(fb_cache *cache, const fb_op *op, struct outcome *o) {
     int keyspace = keyspace_of(op->key);
     bool is_write = op->kind == FB_OP_SET || op->kind == FB_OP_HSET || op->kind == FB_OP_HDEL || op->kind == FB_OP_ADD;
@@ -298,6 +312,8 @@ static void perform(fb_cache *cache, const fb_op *op, struct outcome *o) {
     }
     switch (op->kind) {
     case FB_OP_CHECK:
+        if (fb_fingerprint(cache, row->kind, value_of(row)) != op->expected)
+            o->result.status = FB_UNMET;
         break;
     case FB_OP_REFRESH:
     case FB_OP_READ: read_row(row, o); break;
@@ -305,7 +321,7 @@ static void perform(fb_cache *cache, const fb_op *op, struct outcome *o) {
     case FB_OP_ADD: add_to_row(row, op, o); break;
     case FB_OP_HSET:
     case FB_OP_HDEL: change_fields(row, op, o); break;
-    case FB_OP_DELETE: set_value(row, FB_KIND_NONE, FB_STR("")); break;
+    case FB_OP_DELETE: delete_row(row, op, o); break;
     case FB_OP_DROP:
     case FB_OP_INVALIDATE:
         o->result.status = row->is_cached ? FB_OK : FB_MISS;
@@ -326,22 +342,6 @@ static void perform(fb_cache *cache, const fb_op *op, struct outcome *o) {
         break;
     }
     tell_end(cache, row, op, o->result.status, was_cached);
-}
-
-static void perform_all(fb_cache *cache, const struct job *job, struct outcome *o) {
-    /* As in a transaction, a condition sees the writes before it. */
-    for (size_t i = 0; i < job->nmore; i++) {
-        struct row *row = get_row(cache, job->more[i].key);
-        bool is_there = row->kind != FB_KIND_NONE;
-        for (size_t k = 0; k < i; k++)
-            is_there |= get_row(cache, job->more[k].key) == row;
-        if (job->more[i].flags & FB_COND_ABSENT && is_there) {
-            o->result.status = FB_UNMET;
-            return;
-        }
-    }
-    for (size_t i = 0; i < job->nmore && o->result.status >= 0; i++)
-        perform(cache, &job->more[i], o);
 }
 
 static void list_rows(fb_cache *cache, const struct job *job, struct outcome *o) {
@@ -365,6 +365,77 @@ static void borrow(struct outcome *o) {
         o->result.value = fb_bytes_of(o->value.data, o->value.len);
     if (o->old.data != NULL)
         o->result.old = fb_bytes_of(o->old.data, o->old.len);
+}
+
+/* ---- transactions ----------------------------------------------------------------------------------------------- */
+
+/* The rows as they are, to be put back. */
+static struct row *save_rows(fb_cache *cache) {
+    struct row *saved = calloc(cache->nrows + 1, sizeof *saved);
+    for (size_t i = 0; i < cache->nrows; i++) {
+        saved[i] = cache->rows[i];
+        saved[i].value = (fb_buf)FB_BUF_INIT;
+        (void)fb_buf_append(&saved[i].value, cache->rows[i].value.data, cache->rows[i].value.len);
+    }
+    return saved;
+}
+
+static void free_saved(struct row *saved, size_t n, struct row *back) {
+    for (size_t i = 0; i < n; i++) {
+        if (back != NULL) {
+            fb_buf_free(&back[i].value);
+            back[i] = saved[i];
+        } else {
+            fb_buf_free(&saved[i].value);
+        }
+    }
+    free(saved);
+}
+
+/* Conditions of a block are judged before its first write. */
+static bool is_block_met(fb_cache *cache, const struct job *job, size_t first) {
+    for (size_t i = first; i < job->nmore && job->more[i].block == job->more[first].block; i++)
+        if (job->more[i].flags & FB_COND_ABSENT && get_row(cache, job->more[i].key)->kind != FB_KIND_NONE)
+            return false;
+    return true;
+}
+
+static void end_all(fb_cache *cache, const struct job *job) {
+    fb_outcome outcome = {.status = FB_OK, .decided_by = job->nmore, .n = job->nmore};
+    struct outcome *o = calloc(job->nmore, sizeof *o);
+    fb_result *results = calloc(job->nmore, sizeof *results);
+    size_t nsaved = cache->nrows;
+    struct row *saved = save_rows(cache);
+    bool is_met = true;
+    for (size_t i = 0; i < job->nmore && outcome.status == FB_OK; i++) {
+        const fb_op *op = &job->more[i];
+        if (op->block != 0 && (i == 0 || job->more[i - 1].block != op->block))
+            is_met = is_block_met(cache, job, i);
+        if (op->block != 0 && !is_met)
+            o[i].result.status = FB_UNMET;
+        else
+            perform(cache, op, &o[i]);
+        borrow(&o[i]);
+        results[i] = o[i].result;
+        if (o[i].result.status < 0 || (o[i].result.status == FB_UNMET && op->block == 0)) {
+            outcome.status = o[i].result.status;
+            outcome.decided_by = i;
+            outcome.err = o[i].result.err;
+        }
+    }
+    outcome.results = results;
+    for (size_t i = nsaved; i < cache->nrows && outcome.status != FB_OK; i++)
+        set_value(&cache->rows[i], FB_KIND_NONE, FB_STR(""));
+    free_saved(saved, nsaved, outcome.status != FB_OK ? cache->rows : NULL);
+    leave(cache);
+    job->done_all(job->user, &outcome);
+    fb_lock_acquire(&cache->lock);
+    for (size_t i = 0; i < job->nmore; i++) {
+        fb_buf_free(&o[i].value);
+        fb_buf_free(&o[i].old);
+    }
+    free(o);
+    free(results);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------------------------- */
@@ -392,10 +463,15 @@ static void free_op(fb_op *op) {
 
 static void end_job(fb_cache *cache, struct job *job) {
     struct outcome o = {.result = {.status = FB_OK}};
+    if (job->more != NULL) {
+        end_all(cache, job);
+        for (size_t i = 0; i < job->nmore; i++)
+            free_op(&job->more[i]);
+        free(job->more);
+        return;
+    }
     if (job->lists)
         list_rows(cache, job, &o);
-    else if (job->more != NULL)
-        perform_all(cache, job, &o);
     else
         perform(cache, &job->op, &o);
     borrow(&o);
@@ -403,10 +479,7 @@ static void end_job(fb_cache *cache, struct job *job) {
     job->done(job->user, &o.result);
     fb_buf_free(&o.value);
     fb_buf_free(&o.old);
-    for (size_t i = 0; i < job->nmore; i++)
-        free_op(&job->more[i]);
-    free(job->more);
-    if (job->nmore == 0 && !job->lists)
+    if (!job->lists)
         free_op(&job->op);
     fb_lock_acquire(&cache->lock);
 }
@@ -546,9 +619,10 @@ fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, 
     return status;
 }
 
-fb_status fb_submit_all(fb_cache *cache, const fb_op *ops, size_t n, fb_done done, void *user, fb_result *ret_result) {
-    (void)ret_result;
-    struct job job = {.more = calloc(n, sizeof *job.more), .nmore = n, .done = done, .user = user};
+fb_status fb_submit_all(fb_cache *cache, const fb_op *ops, size_t n, fb_done_all done, void *user,
+                        fb_outcome *ret_outcome) {
+    (void)ret_outcome;
+    struct job job = {.more = calloc(n, sizeof *job.more), .nmore = n, .done_all = done, .user = user};
     for (size_t i = 0; i < n; i++)
         job.more[i] = copy_op(&ops[i]);
     fb_lock_acquire(&cache->lock);
