@@ -204,12 +204,17 @@ static void on_wake(uv_async_t *async) {
 
 static void sample_rates(struct fb_server *server) {
     struct fb_totals now;
+    fb_stats stats;
     fb_server_totals(server, &now);
+    fb_stats_get(server->cache, &stats);
     fb_lock_acquire(&server->lock);
     server->ops_per_second = now.commands - server->last.commands;
     server->in_per_second = now.bytes_in - server->last.bytes_in;
     server->out_per_second = now.bytes_out - server->last.bytes_out;
     server->last = now;
+    server->reads[server->seconds % FB_RATIO_SECONDS].hits = now.hits;
+    server->reads[server->seconds++ % FB_RATIO_SECONDS].misses = now.misses;
+    server->memory_peak = stats.memory_used > server->memory_peak ? stats.memory_used : server->memory_peak;
     fb_lock_release(&server->lock);
 }
 
@@ -240,7 +245,6 @@ static void finish(struct fb_loop *loop) {
     fb_buf_free(&loop->trash.buf);
     fb_buf_free(&loop->scratch);
     fb_buf_free(&loop->fields);
-    fb_measure_finish(loop);
     fb_inbox_unref(loop->inbox);
     fb_lock_finish(&loop->lock);
 }

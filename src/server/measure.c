@@ -16,12 +16,6 @@ fb_status fb_measure_init(struct fb_loop *loop) {
     return loop->costs != NULL ? FB_OK : FB_NOMEM;
 }
 
-void fb_measure_finish(struct fb_loop *loop) {
-    for (size_t i = 0; loop->costs != NULL && i < fb_command_count(); i++)
-        fb_mem_free(atomic_load(&loop->costs[i].spread));
-    fb_mem_free(loop->costs);
-}
-
 /* ---- the loop's thread ------------------------------------------------------------------------------------------ */
 
 static bool is_timed(const struct fb_loop *loop) {
@@ -155,6 +149,12 @@ void fb_measure_reset(struct fb_server *server) {
 }
 
 void fb_measure_free(struct fb_server *server) {
+    for (unsigned i = 0; server->loops != NULL && i < server->nloops; i++) {
+        struct fb_cost *costs = server->loops[i].costs;
+        for (size_t k = 0; costs != NULL && k < fb_command_count(); k++)
+            fb_mem_free(atomic_load(&costs[k].spread));
+        fb_mem_free(costs);
+    }
     for (size_t i = 0; server->costs_base != NULL && i < fb_command_count(); i++)
         fb_mem_free(server->costs_base[i].buckets);
     fb_mem_free(server->costs_base);

@@ -36,7 +36,6 @@ struct fb_cost_sum {
 /* ---- the loop's thread ------------------------------------------------------------------------------------------ */
 
 fb_status fb_measure_init(struct fb_loop *loop);
-void fb_measure_finish(struct fb_loop *loop);
 
 /* The next request begins now. */
 void fb_measure_begin(struct fb_loop *loop);
@@ -58,6 +57,7 @@ void fb_measure_read(struct fb_server *server, const struct fb_command *command,
                      struct fb_hist *ret_spread);
 /* CONFIG RESETSTAT: count anew from here. */
 void fb_measure_reset(struct fb_server *server);
+/* After the loops have ended and nobody reads figures any more; the loops' counts are freed here, too. */
 void fb_measure_free(struct fb_server *server);
 
 #endif

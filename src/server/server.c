@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "server/health.h"
 #include "server/measure.h"
 #include "server/slowlog.h"
 #include "server/commands.h"
@@ -128,6 +129,16 @@ void fb_server_totals(struct fb_server *server, struct fb_totals *ret_totals) {
     *ret_totals = totals;
 }
 
+/* The oldest second kept is the beginning, or the start of the server. */
+double fb_server_hit_ratio(const struct fb_server *server) {
+    bool is_young = server->seconds < FB_RATIO_SECONDS;
+    uint64_t hits = server->last.hits - (is_young ? 0 : server->reads[server->seconds % FB_RATIO_SECONDS].hits);
+    uint64_t misses = server->last.misses - (is_young ? 0 : server->reads[server->seconds % FB_RATIO_SECONDS].misses);
+    return hits + misses > 0 ? (double)hits / (double)(hits + misses) : 0;
+}
+
+void fb_server_note_reload(struct fb_server *server, bool is_good) { atomic_store(&server->has_bad_reload, !is_good); }
+
 /* ---- beginning and end ------------------------------------------------------------------------------------------ */
 
 static void make_run_id(char out[FB_RUN_ID_LEN + 1]) {
@@ -139,11 +150,12 @@ static void make_run_id(char out[FB_RUN_ID_LEN + 1]) {
 
 static void free_server(struct fb_server *server) {
     fb_listeners_close(server);
-    fb_mem_free(server->loops);
     fb_measure_free(server);
+    fb_mem_free(server->loops);
     fb_slowlog_free(server);
     fb_users_close(server->users);
     fb_mem_free(server->users);
+    fb_health_free(server);
     free_options(&server->options);
     fb_lock_finish(&server->lock);
     fb_mem_free(server);
@@ -194,7 +206,8 @@ fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *optio
     make_run_id(server->run_id);
     fb_commands_prepare();
     server->users = fb_mem_calloc(1, sizeof *server->users);
-    if (!copy_options(&server->options, options) || server->users == NULL || fb_slowlog_init(server) != FB_OK) {
+    if (!copy_options(&server->options, options) || server->users == NULL || fb_slowlog_init(server) != FB_OK ||
+        fb_health_init(server) != FB_OK) {
         free_server(server);
         return fb_fail(reterr, FB_NOMEM, "no memory for the options");
     }
@@ -243,10 +256,16 @@ unsigned fb_server_port(const struct fb_server *server) {
     return 0;
 }
 
-void fb_server_stop(struct fb_server *server, int64_t drain_ms) {
-    if (server == NULL)
+void fb_server_drain(struct fb_server *server, int64_t drain_ms) {
+    if (atomic_exchange(&server->is_draining, true))
         return;
     fb_acceptor_stop(server);
     stop_loops(server, drain_ms);
+}
+
+void fb_server_stop(struct fb_server *server, int64_t drain_ms) {
+    if (server == NULL)
+        return;
+    fb_server_drain(server, drain_ms);
     free_server(server);
 }

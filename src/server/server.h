@@ -75,11 +75,23 @@ fb_status fb_server_reload_users(struct fb_server *server, fb_err *reterr);
 fb_status fb_server_set_password(struct fb_server *server, const char *password, fb_err *reterr);
 /* The port of the first TCP listener; 0 when there is none. */
 unsigned fb_server_port(const struct fb_server *server);
+/* What the admin listener shows; any thread, until fb_server_stop. All figures, as Prometheus' text or as OpenMetrics: */
+fb_status fb_server_print_metrics(struct fb_server *server, bool is_openmetrics, fb_buf *out);
+/* whether new requests should be sent here: not while draining, nor while a source cannot be reached (which is asked, at
+ * most once a second). Appends a line per check to *ret_text: "[+]source/shop ok". */
+bool fb_server_is_ready(struct fb_server *server, fb_buf *ret_text);
+/* How the last reload of the configuration went. */
+void fb_server_note_reload(struct fb_server *server, bool is_good);
+
+/* The first part of stopping, so that figures can be read while requests under way are finished: from now on the server
+ * is not ready; it stops accepting, waits for requests under way up to drain_ms, and closes all connections. */
+void fb_server_drain(struct fb_server *server, int64_t drain_ms);
 /* Stop accepting, let requests under way finish for up to drain_ms, close all connections, join all threads, free.
  * NULL accepted. The cache is the caller's. */
 void fb_server_stop(struct fb_server *server, int64_t drain_ms);
 
-/* The reference page of all commands (Markdown). */
+/* The reference pages of all commands, and of all figures (Markdown). */
 void fb_commands_print_reference(FILE *out);
+void fb_metrics_print_reference(FILE *out);
 
 #endif

@@ -96,7 +96,8 @@ struct fb_resp_out *fb_session_sink(struct fb_session *s) {
 
 void fb_session_enqueue(struct fb_session *s, struct fb_wait *wait) {
     fb_list_push_back(&s->waits, &wait->link);
-    s->nwaits++;
+    if (s->nwaits++ == 0)
+        atomic_fetch_add_explicit(&s->loop->waiting, 1, memory_order_relaxed);
     if (wait->call.command->flags & (FB_CMD_WRITE | FB_CMD_ALONE))
         s->is_held = true;
 }
@@ -120,7 +121,8 @@ void fb_session_deliver(struct fb_session *s, struct fb_wait *wait) {
         if (!first->is_over)
             break;
         fb_list_remove(&first->link);
-        s->nwaits--;
+        if (--s->nwaits == 0)
+            atomic_fetch_sub_explicit(&s->loop->waiting, 1, memory_order_relaxed);
         if (first->is_silent) {
             s->waiting_bytes -= first->reply.buf.len;
             first->reply.buf.len = 0;
@@ -401,6 +403,8 @@ void fb_session_close(struct fb_session *s) {
         if (wait->is_over) /* the others come home, find no session and end there */
             fb_wait_free(wait);
     }
+    if (s->nwaits > 0)
+        atomic_fetch_sub_explicit(&s->loop->waiting, 1, memory_order_relaxed);
     fb_list_remove(&s->touched);
     fb_list_remove(&s->starved);
     fb_loop_remove(s->loop, s);

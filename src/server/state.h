@@ -17,6 +17,7 @@ enum {
     FB_OPERATIONS_MAX = 8192, /* under way in all loops together: below the queue in front of a source (10,000), so
                                * that a rush of misses makes connections wait instead of being refused */
     FB_ERROR_WORDS_MAX = 32, /* different first words of errors; Forebay has fewer */
+    FB_RATIO_SECONDS = 60, /* that hit_ratio_1m looks back */
     FB_ADDRESS_MAX = 120, /* "[address%zone]:port" or the path of a unix socket */
 };
 
@@ -85,6 +86,8 @@ struct fb_server {
     _Atomic bool is_timed;            /* somebody wants to know how long requests take */
     _Atomic int64_t watch_ns;         /* the shortest time that the slow log or the latency monitor wants to see */
     struct fb_slowlog *slowlog;       /* with a lock of its own */
+    struct fb_health *health;         /* the same */
+    _Atomic bool is_draining, has_bad_reload;
     _Atomic unsigned gates;           /* enum fb_gate: of all sessions */
     _Atomic uint64_t next_client_id;
     _Atomic unsigned clients;
@@ -96,6 +99,9 @@ struct fb_server {
     struct fb_cost_base *costs_base; /* the same, per command; NULL: nothing to take off */
     struct fb_totals last;       /* a second ago, for the instantaneous figures */
     uint64_t ops_per_second, in_per_second, out_per_second;
+    struct { uint64_t hits, misses; } reads[FB_RATIO_SECONDS]; /* totals of the last seconds, for hit_ratio_1m */
+    uint64_t seconds;            /* since the start: where in reads the next goes */
+    uint64_t memory_peak;        /* since RESETSTAT */
     struct { const char *word; uint64_t count; } errors[FB_ERROR_WORDS_MAX]; /* since RESETSTAT; NULL ends */
 };
 
@@ -115,6 +121,9 @@ struct fb_resp_limits fb_server_limits(const struct fb_server *server, bool is_a
 
 /* The sums since the start (not since RESETSTAT). */
 void fb_server_totals(struct fb_server *server, struct fb_totals *ret_totals);
+
+/* Hits by reads over the last minute; under server->lock. */
+double fb_server_hit_ratio(const struct fb_server *server);
 
 /* listen.c: open every listener of the options; on failure those already open are closed. */
 fb_status fb_listeners_open(struct fb_server *server, fb_err *reterr);

@@ -1,0 +1,193 @@
+/* What is known of each source, and asking those of which nothing is. */
+#include "server/health.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+struct health_source {
+    struct fb_health *health;
+    const fb_source *source;
+    unsigned keyspace;      /* one of it, to ask through */
+    bool is_up, is_asking;
+    fb_instant known;       /* when the source was last heard of */
+    uint64_t good, bad;     /* round trips, as counted then */
+    char why[FB_ERR_TEXT_MAX];
+};
+
+/* Counted: a query of ours that is under way holds a reference. */
+struct fb_health {
+    _Atomic unsigned refs;
+    struct fb_lock lock;    /* covers what changes in the sources */
+    struct fb_cond answered;
+    unsigned n;
+    struct health_source sources[FB_SOURCES_MAX];
+};
+
+static void unref(struct fb_health *health) {
+    if (atomic_fetch_sub_explicit(&health->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    fb_cond_finish(&health->answered);
+    fb_lock_finish(&health->lock);
+    fb_mem_free(health);
+}
+
+static struct health_source *source_named(struct fb_health *health, const fb_source *source) {
+    for (unsigned i = 0; i < health->n; i++)
+        if (health->sources[i].source == source)
+            return &health->sources[i];
+    return NULL;
+}
+
+fb_status fb_health_init(struct fb_server *server) {
+    struct fb_health *health = server->health = fb_mem_calloc(1, sizeof *health);
+    if (health == NULL)
+        return FB_NOMEM;
+    atomic_init(&health->refs, 1);
+    fb_lock_init(&health->lock, FB_LOCK_LOOP);
+    fb_cond_init(&health->answered);
+    for (unsigned i = 0; i < fb_keyspace_count(server->cache); i++) {
+        const fb_keyspace_options *keyspace = fb_keyspace_at(server->cache, i);
+        struct health_source *s = keyspace->source != NULL ? source_named(health, keyspace->source) : NULL;
+        if (s == NULL && keyspace->source != NULL && health->n < FB_SOURCES_MAX) {
+            s = &health->sources[health->n++];
+            *s = (struct health_source){.health = health, .source = keyspace->source, .keyspace = i, .is_up = true};
+        } else if (s != NULL && keyspace->table != NULL && fb_keyspace_at(server->cache, s->keyspace)->table == NULL) {
+            s->keyspace = i; /* one that can be asked */
+        }
+    }
+    return FB_OK;
+}
+
+void fb_health_free(struct fb_server *server) {
+    if (server->health != NULL)
+        unref(server->health);
+}
+
+/* ---- the outcomes of others ------------------------------------------------------------------------------------- */
+
+/* A source that refuses a statement has been reached. */
+static bool is_out_of_reach(fb_status status) { return status == FB_DOWN || status == FB_TIMEOUT; }
+
+static void note(struct health_source *s, fb_status status, const char *text, fb_instant now) {
+    s->known = now;
+    s->is_up = !is_out_of_reach(status);
+    snprintf(s->why, sizeof s->why, "%s", s->is_up ? "" : text);
+}
+
+static void look_at(struct fb_server *server, struct health_source *s) {
+    fb_source_stats stats = {0};
+    fb_err err = {0};
+    int64_t age_ms = 0;
+    fb_source_stats_get(s->source, &stats);
+    bool has_error = fb_keyspace_last_error(server->cache, s->keyspace, &err, &age_ms) == FB_OK;
+    uint64_t bad = stats.errors, trips = stats.read_trips + stats.write_trips, good = trips > bad ? trips - bad : 0;
+    fb_instant now = fb_clock_now();
+    fb_lock_acquire(&s->health->lock);
+    if (good > s->good) /* some came through, whatever happened to others */
+        note(s, FB_OK, "", now);
+    else if (bad > s->bad && has_error)
+        note(s, err.status, err.text, now);
+    s->good = good;
+    s->bad = bad;
+    fb_lock_release(&s->health->lock);
+}
+
+unsigned fb_health_look(struct fb_server *server, struct fb_source_state ret_states[FB_SOURCES_MAX]) {
+    struct fb_health *health = server->health;
+    for (unsigned i = 0; i < health->n; i++) {
+        struct health_source *s = &health->sources[i];
+        look_at(server, s);
+        fb_lock_acquire(&health->lock);
+        ret_states[i] = (struct fb_source_state){.source = s->source, .name = fb_source_name(s->source),
+                                                 .is_up = s->is_up};
+        memcpy(ret_states[i].why, s->why, sizeof s->why);
+        fb_lock_release(&health->lock);
+    }
+    return health->n;
+}
+
+/* ---- asking ourselves ------------------------------------------------------------------------------------------- */
+
+static void end_asking(struct health_source *s, const fb_result *result) {
+    struct fb_health *health = s->health;
+    fb_instant now = fb_clock_now();
+    fb_lock_acquire(&health->lock);
+    s->is_asking = false;
+    if (result->status == FB_UNSUPPORTED || result->status == FB_BUSY)
+        s->known = now; /* cannot be asked, or too busy to be: the outcomes of others must do */
+    else
+        note(s, result->status, result->err.text, now);
+    fb_cond_broadcast(&health->answered);
+    fb_lock_release(&health->lock);
+    unref(health);
+}
+
+static void on_answer(void *user, const fb_result *result) { end_asking(user, result); }
+
+static bool may_ask(struct health_source *s, fb_instant now) {
+    fb_lock_acquire(&s->health->lock);
+    bool is_fresh = s->known.ns != 0 && fb_since(now, s->known).ns < fb_ms(FB_PROBE_INTERVAL_MS).ns;
+    bool may = !s->is_asking && (!is_fresh || !s->is_up);
+    s->is_asking |= may;
+    fb_lock_release(&s->health->lock);
+    return may;
+}
+
+static bool is_asking(const struct fb_health *health) {
+    bool is = false;
+    for (unsigned i = 0; i < health->n; i++)
+        is |= health->sources[i].is_asking;
+    return is;
+}
+
+void fb_health_probe(struct fb_server *server) {
+    struct fb_health *health = server->health;
+    fb_instant now = fb_clock_now(), until = fb_after(now, fb_ms(FB_PROBE_WAIT_MS));
+    for (unsigned i = 0; i < health->n; i++) {
+        struct health_source *s = &health->sources[i];
+        fb_result result;
+        look_at(server, s);
+        if (!may_ask(s, now))
+            continue;
+        atomic_fetch_add_explicit(&health->refs, 1, memory_order_relaxed);
+        if (fb_list_keys(server->cache, s->keyspace, 1, on_answer, s, &result) == FB_PENDING)
+            continue;
+        end_asking(s, &result);
+        fb_result_release(&result);
+    }
+    fb_lock_acquire(&health->lock);
+    while (is_asking(health) && !fb_reached(fb_clock_now(), until))
+        fb_cond_wait_until(&health->answered, &health->lock, until);
+    fb_lock_release(&health->lock);
+}
+
+/* ---- readiness -------------------------------------------------------------------------------------------------- */
+
+static void add_check(fb_buf *out, const char *name, const char *detail, const char *why) {
+    char line[FB_ERR_TEXT_MAX + 200];
+    bool is_ok = why == NULL;
+    int n = snprintf(line, sizeof line, "[%c]%s%.100s %s%.300s\n", is_ok ? '+' : '-', name, detail,
+                     is_ok ? "ok" : "failed: ", is_ok ? "" : why);
+    for (int i = 0; i < n - 1; i++) /* texts of a database stay in their line */
+        if ((unsigned char)line[i] < ' ')
+            line[i] = ' ';
+    (void)fb_buf_append(out, line, (size_t)n);
+}
+
+bool fb_server_is_ready(struct fb_server *server, fb_buf *ret_text) {
+    struct fb_source_state *states = fb_mem_calloc(FB_SOURCES_MAX, sizeof *states);
+    bool is_draining = atomic_load(&server->is_draining), is_ready = states != NULL && !is_draining;
+    if (is_ready)
+        fb_health_probe(server);
+    unsigned n = states != NULL ? fb_health_look(server, states) : 0;
+    add_check(ret_text, "server", "", is_draining ? "stopping" : NULL);
+    for (unsigned i = 0; i < n; i++) {
+        is_ready &= states[i].is_up;
+        add_check(ret_text, "source/", states[i].name, states[i].is_up ? NULL : states[i].why);
+    }
+    fb_mem_free(states);
+    return is_ready;
+}
