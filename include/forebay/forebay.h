@@ -437,8 +437,8 @@ typedef struct fb_event {
 /* The one observer of a cache. Called on any thread, without a lock of the cache held, after the change can be seen by
  * readers and before the operation behind it completes; events of one key come in their order as far as one thread
  * caused them. It must not block. fb_watch may be called again to change `kinds` (a set of 1 << FB_EVENT_…; 0: none),
- * with the same function and `user`; only what is wanted costs anything. The observer may still be called for a moment
- * after it is wanted no more, and never after fb_close.
+ * with the same function and `user`; only what is wanted costs anything. With 0 it returns when no call is under way, and
+ * another observer may follow; so not from inside a call, nor twice at the same time.
  *
  * Who keeps an answer of fb_submit's, and drops it on any event of its key but LIFE that comes after the question was
  * asked, is never behind a write or an invalidation that this cache carried, and never keeps it longer than the cache

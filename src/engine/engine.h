@@ -82,7 +82,8 @@ struct fb_cache {
     struct fb_source *sources[FB_SOURCES_MAX];
     unsigned nsources;
     struct fb_router *router;
-    _Atomic unsigned watched;      /* 1 << FB_EVENT_…; the next two are set before it and constant from then on */
+    _Atomic unsigned watched;      /* 1 << FB_EVENT_…; the next two are set before it, and constant while it is not 0 */
+    _Atomic unsigned telling;      /* threads that may be calling the observer */
     fb_on_event on_event;
     void *observer;
     _Atomic uint32_t pending;      /* operations whose completion is still to come, and FB_CLOSING */

@@ -2,6 +2,7 @@
  *
  * Every way out of a lock goes through fb_shard_leave, so what is pending is this thread's own doing, and it is told
  * before the thread goes on to complete anything. Only what is watched is taken down. */
+#include <sched.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -14,12 +15,21 @@ enum {
 };
 
 void fb_watch(fb_cache *cache, unsigned kinds, fb_on_event on_event, void *user) {
-    if (cache->on_event == NULL) {
+    if (kinds != 0 && atomic_load(&cache->watched) == 0) {
         cache->on_event = on_event;
         cache->observer = user;
     }
-    atomic_store_explicit(&cache->watched, kinds, memory_order_release);
+    atomic_store(&cache->watched, kinds);
+    while (kinds == 0 && atomic_load(&cache->telling) > 0)
+        sched_yield(); /* the observer does not block, so this does not take long */
 }
+
+/* Between these two the observer is there, if begin says so: whoever ends the watching either is seen here or waits. */
+static bool begin_telling(struct fb_cache *cache) {
+    atomic_fetch_add(&cache->telling, 1);
+    return atomic_load(&cache->watched) != 0;
+}
+static void end_telling(struct fb_cache *cache) { atomic_fetch_sub(&cache->telling, 1); }
 
 static bool is_watched(const struct fb_cache *cache, fb_event_kind kind) {
     return atomic_load_explicit(&cache->watched, memory_order_acquire) >> kind & 1;
@@ -71,8 +81,9 @@ void fb_event_from_core(void *user, fb_event_kind what, uint16_t keyspace, fb_ki
 }
 
 void fb_event_all(struct fb_cache *cache) {
-    if (is_watched(cache, FB_EVENT_ALL))
+    if (begin_telling(cache) && is_watched(cache, FB_EVENT_ALL))
         cache->on_event(cache->observer, &(struct fb_event){.kind = FB_EVENT_ALL});
+    end_telling(cache);
 }
 
 void fb_events_tell(struct fb_engine_shard *shard) {
@@ -80,13 +91,15 @@ void fb_events_tell(struct fb_engine_shard *shard) {
     struct fb_event_log log = shard->log;
     shard->log = (struct fb_event_log){0};
     fb_lock_release(&shard->lock);
-    for (size_t at = 0; at < log.len && !log.is_lost;) {
+    bool is_there = begin_telling(cache);
+    for (size_t at = 0; is_there && at < log.len && !log.is_lost;) {
         struct fb_event event;
         memcpy(&event, log.data + at, sizeof event);
         event.key.data = log.data + at + sizeof event;
         at += size_of(event.key.len);
         cache->on_event(cache->observer, &event);
     }
+    end_telling(cache);
     fb_mem_free(log.data);
     if (log.is_lost)
         fb_event_all(cache);

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "server/commands.h"
+#include "server/notify.h"
 #include "server/slowlog.h"
 
 enum { SHOWN_KEY_MAX = 128 }; /* bytes of a key in an error; its hint is at most FB_ERR_TEXT_MAX */
@@ -125,8 +126,10 @@ static void on_done(void *user, const fb_result *result) {
 static void submit_part(struct fb_wait *wait, const struct fb_call *call, size_t i) {
     struct fb_part *part = &wait->parts[i];
     fb_result result;
-    fb_op op = {.kind = FB_OP_READ};
+    fb_op op = {.kind = FB_OP_READ, .origin = call->session->id};
     wait->prepare(call, i, &op);
+    if (op.kind == FB_OP_READ)
+        fb_notify_miss(fb_call_server(call), op.key); /* the cache has been asked already */
     part->wait = wait;
     part->wants_old = (op.flags & FB_WANT_OLD) != 0;
     if (fb_submit(fb_call_cache(call), &op, on_done, part, &result) == FB_PENDING)

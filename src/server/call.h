@@ -61,6 +61,7 @@ struct fb_call {
     size_t mark;               /* where its reply begins in out */
     bool is_silent;            /* nobody wants the reply */
     bool is_starved;           /* not begun: too many operations are under way */
+    bool is_again;             /* it was once, and has passed the gates before */
     struct fb_wait *wait;      /* NULL until it waits */
 
     /* For measure.c. */

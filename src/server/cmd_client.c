@@ -1,5 +1,6 @@
 /* CLIENT: names of connections, the list of them, closing them. */
 #include "server/commands.h"
+#include "server/tracking.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,7 +10,7 @@
 #include "base/mem.h"
 #include "server/acl.h"
 
-enum { LINE_MAX_ = 1024 };
+enum { LINE_MAX_ = 1024, FLAGS_MAX = 8 };
 
 /* ---- texts about oneself ---------------------------------------------------------------------------------------- */
 
@@ -85,6 +86,33 @@ void fb_cmd_client_reply(struct fb_call *call) {
 
 /* ---- the list --------------------------------------------------------------------------------------------------- */
 
+static unsigned subscribed(const struct fb_session *s, enum fb_topic_kind kind) {
+    return atomic_load_explicit(&s->shown_subscribed[kind], memory_order_relaxed);
+}
+
+static bool is_pubsub(const struct fb_session *s) {
+    return subscribed(s, FB_TOPIC_CHANNEL) + subscribed(s, FB_TOPIC_PATTERN) + subscribed(s, FB_TOPIC_SHARD) > 0;
+}
+
+/* As in Redis: O watches, P listens, t tracks, R its redirection is broken, B tracks by prefix, N nothing of this. */
+static void print_flags(const struct fb_session *s, char out[FLAGS_MAX]) {
+    const struct fb_tracker *tracker = s->tracker;
+    const struct { bool is_set; char letter; } flags[] = {
+        {subscribed(s, FB_TOPIC_MONITOR) > 0, 'O'},
+        {is_pubsub(s), 'P'},
+        {tracker != NULL, 't'},
+        {tracker != NULL && atomic_load(&tracker->is_broken), 'R'},
+        {tracker != NULL && (atomic_load(&tracker->options) & FB_TRACK_BCAST), 'B'},
+    };
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+        if (flags[i].is_set)
+            out[n++] = flags[i].letter;
+    if (n == 0)
+        out[n++] = 'N';
+    out[n] = '\0';
+}
+
 /* The caller holds the lock of the session's loop, unless it is its own. */
 static void append_line(fb_buf *out, const struct fb_session *s, const struct fb_loop *asker, int64_t now_us) {
     const struct fb_command *command = atomic_load_explicit(&s->last_command, memory_order_relaxed);
@@ -92,14 +120,18 @@ static void append_line(fb_buf *out, const struct fb_session *s, const struct fb
     /* By the clock of the loop that asks: all loops count seconds, and another's is not ours to read. */
     uint32_t last = atomic_load_explicit(&s->last_tick, memory_order_relaxed);
     uint32_t idle = asker->tick > last ? asker->tick - last : 0;
+    char flags[FLAGS_MAX];
     if (fb_buf_reserve(out, LINE_MAX_) != FB_OK)
         return;
+    print_flags(s, flags);
     int n = snprintf(out->data + out->len, LINE_MAX_,
-                     "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%u flags=N db=%u sub=0 psub=0 "
-                     "multi=-1 cmd=%s%s%s user=%s resp=%u lib-name=%s lib-ver=%s\n",
+                     "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%u flags=%s db=%u sub=%u "
+                     "psub=%u ssub=%u multi=-1 cmd=%s%s%s user=%s redir=%" PRId64 " resp=%u lib-name=%s lib-ver=%s\n",
                      s->id, s->address, s->local_address, s->fd, s->name, (now_us - s->since_wall_us) / 1000000,
-                     idle, atomic_load_explicit(&s->shown_db, memory_order_relaxed), parent != NULL ? parent : "",
-                     parent != NULL ? "|" : "", command != NULL ? command->name : "NULL", s->user->name,
+                     idle, flags, atomic_load_explicit(&s->shown_db, memory_order_relaxed),
+                     subscribed(s, FB_TOPIC_CHANNEL), subscribed(s, FB_TOPIC_PATTERN), subscribed(s, FB_TOPIC_SHARD),
+                     parent != NULL ? parent : "", parent != NULL ? "|" : "", command != NULL ? command->name : "NULL",
+                     s->user->name, s->tracker != NULL ? (int64_t)atomic_load(&s->tracker->redirect) : -1,
                      atomic_load_explicit(&s->shown_version, memory_order_relaxed), s->lib_name, s->lib_version);
     out->len += (size_t)n < LINE_MAX_ ? (size_t)n : LINE_MAX_ - 1;
 }

@@ -2,6 +2,7 @@
 #include "server/commands.h"
 #include "server/login.h"
 #include "server/users.h"
+#include "server/tracking.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -87,9 +88,18 @@ void fb_cmd_hello(struct fb_call *call) {
         write_greeting(call);
 }
 
+/* Among messages, the answer to a ping has the form of one. */
+static void write_pong(struct fb_resp_out *out, fb_bytes text) {
+    fb_resp_write_array(out, 2);
+    fb_resp_write_bulk(out, FB_STR("pong"));
+    fb_resp_write_bulk(out, text);
+}
+
 void fb_cmd_ping(struct fb_call *call) {
     if (call->argc > 2)
         fb_call_error(call, "ERR", "wrong number of arguments for 'ping' command");
+    else if (call->out->version == 2 && fb_session_is_subscriber(call->session))
+        write_pong(call->out, call->argc == 2 ? call->argv[1] : FB_STR(""));
     else if (call->argc == 2)
         fb_resp_write_bulk(call->out, call->argv[1]);
     else
@@ -122,6 +132,8 @@ void fb_cmd_reset(struct fb_call *call) {
     atomic_store_explicit(&session->shown_db, 0, memory_order_relaxed);
     (void)fb_session_begin_user(session); /* never without a user default */
     session->reply_mode = FB_REPLY_ON;
+    fb_pubsub_leave_all(session);
+    fb_tracking_end(session);
     (void)fb_set_client_text(call, session->name, FB_STR(""), "");
     if (call->is_silent) { /* the answer to RESET is sent in any case */
         call->out = fb_session_sink(session);

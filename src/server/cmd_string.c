@@ -256,7 +256,7 @@ static void set_many(struct fb_call *call, unsigned condition) {
     fb_op *ops = (fb_op *)(void *)array->data;
     for (size_t i = 0; i < n; i++) {
         ops[i] = (fb_op){.kind = FB_OP_SET, .flags = condition, .key = call->argv[1 + 2 * i],
-                         .value = call->argv[2 + 2 * i]};
+                         .value = call->argv[2 + 2 * i], .origin = call->session->id};
         if (!fb_call_maps(call, ops[i].key))
             return;
     }

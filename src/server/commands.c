@@ -330,6 +330,7 @@ enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *v
     if (call.is_starved) { /* nothing has happened but perhaps some writing: as if it had not come yet */
         fb_call_rewind(&call);
         session->reply_mode = mode;
+        session->gates |= FB_GATE_AGAIN;
         return FB_DISPATCH_STARVE;
     }
     if (call.has_begun && !call.is_waiting)

@@ -7,9 +7,14 @@ typedef enum fb_passage gate(struct fb_call *call);
 
 static const struct { unsigned bit; gate *ask; } gates[] = {
     {FB_GATE_USER, fb_gate_user},
+    {FB_GATE_SUBSCRIBED, fb_gate_subscribed},
+    {FB_GATE_MONITOR, fb_gate_monitor},
+    {FB_GATE_TRACKING, fb_gate_tracking},
 };
 
 enum fb_passage fb_gates_pass(struct fb_call *call, unsigned up) {
+    call->is_again = (call->session->gates & FB_GATE_AGAIN) != 0;
+    call->session->gates &= ~(unsigned)FB_GATE_AGAIN;
     for (size_t i = 0; i < sizeof gates / sizeof gates[0]; i++) {
         if (!(up & gates[i].bit))
             continue;

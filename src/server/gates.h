@@ -12,6 +12,8 @@
  *   TRACKING    the keys a client reads are remembered, so that it can be told when they change; before the read, since
  *               a change between the two would go unnoticed
  *
+ * A request that found too many operations under way comes a second time; AGAIN says so to those gates that note it.
+ *
  * Whoever owns a gate raises and lowers its bit. */
 #ifndef FB_SERVER_GATES_H
 #define FB_SERVER_GATES_H
@@ -25,6 +27,7 @@ enum fb_gate {
     FB_GATE_QUEUE = 1 << 3,
     FB_GATE_MONITOR = 1 << 4,
     FB_GATE_TRACKING = 1 << 5,
+    FB_GATE_AGAIN = 1 << 6,
 };
 
 enum fb_passage {
@@ -35,5 +38,9 @@ enum fb_passage {
 
 /* `up`: the gates that are up, not empty. */
 enum fb_passage fb_gates_pass(struct fb_call *call, unsigned up);
+
+enum fb_passage fb_gate_subscribed(struct fb_call *call);
+enum fb_passage fb_gate_monitor(struct fb_call *call);
+enum fb_passage fb_gate_tracking(struct fb_call *call);
 
 #endif

@@ -41,3 +41,10 @@ bool fb_inbox_post(struct fb_inbox *inbox, struct fb_message *message) {
     fb_lock_release(&inbox->lock);
     return is_open;
 }
+
+void fb_inbox_wake(struct fb_inbox *inbox) {
+    fb_lock_acquire(&inbox->lock);
+    if (!inbox->is_closed)
+        (void)uv_async_send(inbox->wake);
+    fb_lock_release(&inbox->lock);
+}

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "server/measure.h"
 #include "server/call.h"
+#include "server/push.h"
 #include "server/login.h"
 
 enum {
@@ -94,11 +95,14 @@ static void close_inbox(struct fb_loop *loop) {
         case FB_MESSAGE_KILL: fb_mem_free(fb_member_of(message, struct fb_kill_message, message)); break;
         case FB_MESSAGE_USERS: fb_mem_free(message); break;
         case FB_MESSAGE_STOP: break;
+        case FB_MESSAGE_PUSH:
+            fb_push_discard(loop->inbox, fb_member_of(message, struct fb_push_message, message));
+            break;
         }
     }
 }
 
-static void touch(struct fb_loop *loop, struct fb_session *session) {
+void fb_loop_touch(struct fb_loop *loop, struct fb_session *session) {
     if (!fb_link_is_in_list(&session->touched))
         fb_list_push_back(&loop->touched, &session->touched);
 }
@@ -108,7 +112,7 @@ static void feed_starved(struct fb_loop *loop) {
     while (loop->operations < loop->server->operations_max && (link = fb_list_pop_front(&loop->starved)) != NULL) {
         struct fb_session *session = fb_member_of(link, struct fb_session, starved);
         fb_session_resume(session);
-        touch(loop, session);
+        fb_loop_touch(loop, session);
     }
 }
 
@@ -120,7 +124,7 @@ static void take_wait(struct fb_loop *loop, struct fb_wait *wait) {
     } else if (fb_wait_advance(wait)) {
         fb_measure_done(&wait->call);
         fb_session_deliver(session, wait);
-        touch(loop, session);
+        fb_loop_touch(loop, session);
     }
     feed_starved(loop);
 }
@@ -130,7 +134,7 @@ static void kill_client(struct fb_loop *loop, uint64_t id) {
         struct fb_session *session = loop->slots[i].session;
         if (session != NULL && session->id == id) {
             session->is_dead = true;
-            touch(loop, session);
+            fb_loop_touch(loop, session);
         }
     }
 }
@@ -181,9 +185,8 @@ static void take_message(struct fb_loop *loop, struct fb_message *message) {
         fb_mem_free(message);
         for_each_session(loop, fb_session_renew_user);
         return;
-    case FB_MESSAGE_STOP:
-        begin_drain(loop, loop->stop.drain_ms);
-        return;
+    case FB_MESSAGE_STOP: begin_drain(loop, loop->stop.drain_ms); return;
+    case FB_MESSAGE_PUSH: fb_push_arrive(loop, fb_member_of(message, struct fb_push_message, message)); return;
     }
 }
 
@@ -196,6 +199,7 @@ static void on_wake(uv_async_t *async) {
     fb_lock_release(&loop->inbox->lock);
     while ((link = fb_list_pop_front(&messages)) != NULL)
         take_message(loop, fb_member_of(link, struct fb_message, link));
+    fb_push_make_good(loop);
     /* After the whole round, so that many completions for one connection leave in one write. */
     while ((link = fb_list_pop_front(&loop->touched)) != NULL)
         fb_session_settle(fb_member_of(link, struct fb_session, touched));

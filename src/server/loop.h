@@ -14,7 +14,9 @@ enum {
 
 /* ---- the inbox -------------------------------------------------------------------------------------------------- */
 
-enum fb_message_kind { FB_MESSAGE_CONNECTION, FB_MESSAGE_WAIT, FB_MESSAGE_KILL, FB_MESSAGE_USERS, FB_MESSAGE_STOP };
+enum fb_message_kind {
+    FB_MESSAGE_CONNECTION, FB_MESSAGE_WAIT, FB_MESSAGE_KILL, FB_MESSAGE_USERS, FB_MESSAGE_STOP, FB_MESSAGE_PUSH,
+};
 
 struct fb_message {
     struct fb_link link;
@@ -22,7 +24,7 @@ struct fb_message {
 };
 
 /* Counted: an operation under way holds a reference, so its completion finds the inbox even when the loop is gone. What
- * is in it is bounded by the operations under way, which each connection limits. */
+ * is in it is bounded by the operations under way, which each connection limits, and for pushes by pushed_max. */
 struct fb_inbox {
     _Atomic uint32_t refs;
     struct fb_lock lock;
@@ -31,6 +33,8 @@ struct fb_inbox {
     uv_async_t *wake;        /* lock; valid while not closed */
     _Atomic size_t held;     /* bytes of values that wait for the rest of their command */
     size_t held_max;         /* of one command */
+    _Atomic size_t pushed;   /* bytes of pushes under way */
+    _Atomic unsigned lost;   /* enum fb_lost: pushes that found no room or no memory */
 };
 
 struct fb_inbox *fb_inbox_new(size_t held_max);
@@ -38,6 +42,8 @@ struct fb_inbox *fb_inbox_ref(struct fb_inbox *inbox);
 void fb_inbox_unref(struct fb_inbox *inbox);
 /* Any thread. False when the loop is gone: the message is still the caller's. */
 bool fb_inbox_post(struct fb_inbox *inbox, struct fb_message *message);
+/* Any thread: a round of messages, even if there is none. */
+void fb_inbox_wake(struct fb_inbox *inbox);
 
 /* ---- messages that are not waits -------------------------------------------------------------------------------- */
 
@@ -118,5 +124,7 @@ void fb_loop_finish(struct fb_loop *loop);
 fb_status fb_loop_add(struct fb_loop *loop, struct fb_session *session);
 void fb_loop_remove(struct fb_loop *loop, struct fb_session *session);
 struct fb_session *fb_loop_session(struct fb_loop *loop, struct fb_session_ref ref);
+/* Something was done to it: settle it at the end of this round of messages. */
+void fb_loop_touch(struct fb_loop *loop, struct fb_session *session);
 
 #endif

@@ -15,11 +15,14 @@
 #include "server/slowlog.h"
 #include "server/commands.h"
 #include "server/loop.h"
+#include "server/notify.h"
+#include "server/push.h"
+#include "server/tracking.h"
 #include "server/users.h"
 
 enum {
-    THREADS_MAX = 256,
     CLIENTS_DEFAULT = 10000,
+    TRACKED_DEFAULT = 1000000,
     DESCRIPTORS_OTHER = 1024, /* loops, listeners, databases, files */
     ARGS_MAX = 65536,         /* an MGET of so many keys; their bytes are bounded by the query buffer */
     INLINE_MAX = 64 * 1024,
@@ -64,15 +67,15 @@ static fb_status check_options(const struct fb_server_options *options, fb_err *
         return fb_fail(reterr, FB_INVALID, "no address to listen on");
     if (options->password != NULL && options->password[0] == '\0')
         return fb_fail(reterr, FB_CONFIG, "the password is empty: remove server.password to ask for none");
-    if (options->threads > THREADS_MAX)
-        return fb_fail(reterr, FB_INVALID, "%u threads: at most %d", options->threads, THREADS_MAX);
+    if (options->threads > FB_THREADS_MAX)
+        return fb_fail(reterr, FB_INVALID, "%u threads: at most %d", options->threads, FB_THREADS_MAX);
     return FB_OK;
 }
 
 static void set_defaults(struct fb_server *server) {
     struct fb_server_options *o = &server->options;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    o->threads = o->threads > 0 ? o->threads : cores > 0 && cores <= THREADS_MAX ? (unsigned)cores : 1;
+    o->threads = o->threads > 0 ? o->threads : cores > 0 && cores <= FB_THREADS_MAX ? (unsigned)cores : 1;
     server->operations_max = FB_OPERATIONS_MAX / o->threads;
     server->limits_of_strangers =
         (struct fb_resp_limits){STRANGER_ARGS_MAX, STRANGER_BULK_MAX, STRANGER_INLINE_MAX, false};
@@ -84,11 +87,13 @@ void fb_server_change(struct fb_server *server, const struct fb_server_live *liv
     l.clients_max = l.clients_max > 0 ? l.clients_max : CLIENTS_DEFAULT;
     l.bulk_max = l.bulk_max > 0 ? l.bulk_max : bulk_default;
     l.query_buffer_max = l.query_buffer_max > 0 ? l.query_buffer_max : query_default;
+    l.tracking_table_max_keys = l.tracking_table_max_keys > 0 ? l.tracking_table_max_keys : TRACKED_DEFAULT;
     l.output_buffer_max = l.output_buffer_max > 0 ? l.output_buffer_max : output_default;
 #define SET(type, name, meaning) atomic_store_explicit(&server->live.name, l.name, memory_order_relaxed);
     FB_SERVER_LIVE(SET)
 #undef SET
     fb_measure_adopt(server);
+    fb_watch_adopt(server);
 }
 
 struct fb_resp_limits fb_server_limits(const struct fb_server *server, bool is_authenticated) {
@@ -149,7 +154,10 @@ static void make_run_id(char out[FB_RUN_ID_LEN + 1]) {
 }
 
 static void free_server(struct fb_server *server) {
+    fb_watch_end(server);
     fb_listeners_close(server);
+    fb_tracking_free(server->tracking);
+    fb_pubsub_free(server->pubsub);
     fb_measure_free(server);
     fb_mem_free(server->loops);
     fb_slowlog_free(server);
@@ -157,6 +165,7 @@ static void free_server(struct fb_server *server) {
     fb_mem_free(server->users);
     fb_health_free(server);
     free_options(&server->options);
+    fb_lock_finish(&server->watch_lock);
     fb_lock_finish(&server->lock);
     fb_mem_free(server);
 }
@@ -205,9 +214,13 @@ fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *optio
     fb_lock_init(&server->lock, FB_LOCK_LOOP);
     make_run_id(server->run_id);
     fb_commands_prepare();
+    fb_lock_init(&server->watch_lock, FB_LOCK_WATCH);
+    server->pushed_max = FB_PUSHED_MAX;
+    server->pubsub = fb_pubsub_new();
+    server->tracking = fb_tracking_new();
     server->users = fb_mem_calloc(1, sizeof *server->users);
-    if (!copy_options(&server->options, options) || server->users == NULL || fb_slowlog_init(server) != FB_OK ||
-        fb_health_init(server) != FB_OK) {
+    if (!copy_options(&server->options, options) || server->users == NULL || server->pubsub == NULL ||
+        server->tracking == NULL || fb_slowlog_init(server) != FB_OK || fb_health_init(server) != FB_OK) {
         free_server(server);
         return fb_fail(reterr, FB_NOMEM, "no memory for the options");
     }

@@ -28,7 +28,9 @@ typedef void fb_config_emit(void *user, const char *name, const char *value);
     X(int64_t, slowlog_slower_than_us, "what takes at least so long enters the slow log; negative: nothing does")      \
     X(unsigned, slowlog_max_len, "entries kept there")                                                                 \
     X(int64_t, latency_monitor_ms, "what takes at least so long is sampled by the latency monitor; 0: nothing")        \
-    X(bool, monitor_values, "show values in the slow log and to MONITOR, not only keys")
+    X(bool, monitor_values, "show values in the slow log and to MONITOR, not only keys")                       \
+    X(uint64_t, tracking_table_max_keys, "keys remembered for tracking clients; 1000000")                              \
+    X(unsigned, notify_events, "classes of keyspace notifications (tbl/notifications.h); 0: none")
 
 struct fb_server_live {
 #define FB_LIVE_(type, name, meaning) type name;

@@ -17,6 +17,7 @@
 #include "server/measure.h"
 #include "server/commands.h"
 #include "server/login.h"
+#include "server/tracking.h"
 
 enum {
     KEEPALIVE_SECONDS = 60,
@@ -81,6 +82,8 @@ static void check_output(struct fb_session *s) {
     if (unsent(s) > FB_FLUSH_AT)
         send_out(s);
     size_t max = s->is_authenticated ? FB_LIVE(s->loop->server, output_buffer_max) : FB_STRANGER_OUTPUT;
+    if (max > FB_SUBSCRIBER_OUTPUT && !fb_list_is_empty(&s->subscriptions))
+        max = FB_SUBSCRIBER_OUTPUT;
     if (unsent(s) + s->waiting_bytes > max)
         s->is_dead = true;
 }
@@ -92,6 +95,16 @@ struct fb_resp_out *fb_session_sink(struct fb_session *s) {
         return &fb_member_of(s->waits.prev, struct fb_wait, link)->after;
     borrow_output(s);
     return &s->out;
+}
+
+void fb_session_push(struct fb_session *s, fb_bytes head, fb_bytes body) {
+    struct fb_resp_out *sink = fb_session_sink(s);
+    sink->failed |= fb_buf_append(&sink->buf, head.data, head.len) != FB_OK ||
+                    fb_buf_append(&sink->buf, body.data, body.len) != FB_OK;
+    if (sink != &s->out)
+        s->waiting_bytes += head.len + body.len;
+    s->is_dead |= sink->failed;
+    check_output(s);
 }
 
 void fb_session_enqueue(struct fb_session *s, struct fb_wait *wait) {
@@ -380,7 +393,8 @@ void fb_session_tick(struct fb_session *s) {
     else if (s->soft_since == 0)
         s->soft_since = now + FIRST_TICK;
     else
-        s->is_dead |= now + FIRST_TICK - s->soft_since > FB_SOFT_SECONDS;
+        s->is_dead |= now + FIRST_TICK - s->soft_since >
+                      (fb_list_is_empty(&s->subscriptions) ? FB_SOFT_SECONDS : FB_SUBSCRIBER_SOFT_SECONDS);
     if (s->is_dead)
         fb_session_close(s);
 }
@@ -407,6 +421,8 @@ void fb_session_close(struct fb_session *s) {
         atomic_fetch_sub_explicit(&s->loop->waiting, 1, memory_order_relaxed);
     fb_list_remove(&s->touched);
     fb_list_remove(&s->starved);
+    fb_pubsub_leave_all(s);
+    fb_tracking_end(s);
     fb_loop_remove(s->loop, s);
     atomic_fetch_sub(&s->loop->server->clients, 1);
     if (unsent(s) > 0) { /* the kernel would keep what it has for a reader that does not read */
@@ -466,6 +482,7 @@ void fb_session_open(struct fb_loop *loop, int fd, bool is_unix) {
     fb_list_init(&s->waits);
     fb_list_init(&s->touched);
     fb_list_init(&s->starved);
+    fb_list_init(&s->subscriptions);
     s->id = atomic_fetch_add(&loop->server->next_client_id, 1) + 1;
     s->quiet_since = loop->tick;
     s->since_wall_us = fb_clock_wall_us();

@@ -14,6 +14,7 @@
 #define FB_SERVER_SESSION_H
 
 #include "server/loop.h"
+#include "server/pubsub.h"
 
 enum {
     FB_WAITS_MAX = 1024,            /* requests of one connection under way together */
@@ -22,6 +23,8 @@ enum {
     FB_NAME_MAX = 128,              /* CLIENT SETNAME, SETINFO */
     FB_OUTPUT_SOFT = 8 << 20,       /* unsent bytes a connection may have for FB_SOFT_SECONDS at a time */
     FB_SOFT_SECONDS = 10,
+    FB_SUBSCRIBER_OUTPUT = 32 << 20, /* unsent bytes of one that listens to topics; both as in Redis */
+    FB_SUBSCRIBER_SOFT_SECONDS = 60,
     FB_PARTIAL_SECONDS = 30,        /* an unfinished request, plus a second per KiB received */
     FB_STRANGER_SECONDS = 5,        /* the same before AUTH */
     FB_STRANGER_IDLE_SECONDS = 30,  /* saying nothing before AUTH */
@@ -36,6 +39,10 @@ enum fb_reply_mode { FB_REPLY_ON, FB_REPLY_OFF, FB_REPLY_SKIP }; /* SKIP: for th
 struct fb_command;
 struct fb_user;
 struct fb_wait;
+struct fb_tracker;
+
+/* CLIENT CACHING: of the next request, and of the one being carried out. */
+struct fb_caching { bool next, now; };
 
 struct fb_session {
     struct fb_loop *loop;
@@ -72,13 +79,20 @@ struct fb_session {
     unsigned db;
     uint32_t quiet_since;       /* tick; lingering, or a stranger's silence */
 
+    /* What it gets pushed (pubsub.c, tracking.c). */
+    struct fb_link subscriptions;
+    unsigned nsubscribed[FB_TOPIC_KINDS];
+    uint64_t left_at;           /* stamp of the last message when it last left a topic */
+    struct fb_tracker *tracker; /* NULL: tracks no keys. Written under loop->lock */
+    struct fb_caching caching;
+
     /* For CLIENT LIST. Written by the loop's thread, the texts under loop->lock. */
     struct fb_link link;        /* loop->sessions */
     char address[FB_ADDRESS_MAX], local_address[FB_ADDRESS_MAX];
     char name[FB_NAME_MAX], lib_name[FB_NAME_MAX], lib_version[FB_NAME_MAX];
     int64_t since_wall_us;
     _Atomic uint32_t last_tick; /* of the last request */
-    _Atomic unsigned shown_db, shown_version;
+    _Atomic unsigned shown_db, shown_version, shown_subscribed[FB_TOPIC_KINDS];
     struct fb_user *user;       /* a reference; never NULL while it is in loop->sessions */
     _Atomic(const struct fb_command *) last_command;
 };
@@ -95,6 +109,13 @@ void fb_session_close(struct fb_session *session);
 
 /* Where the next reply belongs. */
 struct fb_resp_out *fb_session_sink(struct fb_session *session);
+/* Write a push there (push.h); the session is to be settled afterwards. */
+void fb_session_push(struct fb_session *session, fb_bytes head, fb_bytes body);
+/* Does it listen to channels or patterns? */
+static inline bool fb_session_is_subscriber(const struct fb_session *session) {
+    return session->nsubscribed[FB_TOPIC_CHANNEL] + session->nsubscribed[FB_TOPIC_PATTERN] +
+           session->nsubscribed[FB_TOPIC_SHARD] > 0;
+}
 /* A wait of this session is over: move on what can leave, and begin what was held up. */
 void fb_session_deliver(struct fb_session *session, struct fb_wait *wait);
 /* There is room for operations again. */

@@ -20,8 +20,7 @@ static bool is_key(const struct fb_command *command, size_t argc, size_t i) {
     return i <= last && (i - (size_t)command->first) % step == 0;
 }
 
-/* May the argument be something a client wants to have stored or told, or a password? */
-static bool is_hidden(const struct fb_call *call, size_t i) {
+bool fb_argument_is_hidden(const struct fb_call *call, size_t i) {
     const struct fb_command *command = call->command;
     size_t words = command->parent != NULL ? 2 : 1;
     if (i < words || is_key(command, call->argc, i))
@@ -35,7 +34,7 @@ static bool is_hidden(const struct fb_call *call, size_t i) {
 
 static size_t show(const struct fb_call *call, size_t i, char *out) {
     fb_bytes arg = call->argv[i];
-    if (is_hidden(call, i))
+    if (fb_argument_is_hidden(call, i))
         return (size_t)snprintf(out, FB_SLOW_ARG_MAX, "(%zu bytes)", arg.len);
     size_t len = arg.len < FB_SLOW_ARG_MAX ? arg.len : FB_SLOW_ARG_MAX;
     if (len > 0)

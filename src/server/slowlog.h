@@ -17,6 +17,8 @@ struct fb_preview {
     fb_bytes args[FB_SLOW_ARGS_MAX];
     char text[]; /* what args point to */
 };
+/* May the argument be something a client wants to have stored or told, or a password? */
+bool fb_argument_is_hidden(const struct fb_call *call, size_t i);
 /* NULL without memory, and for commands that may carry a password. */
 struct fb_preview *fb_preview_new(const struct fb_call *call);
 

@@ -12,6 +12,7 @@
 
 enum {
     FB_LISTENERS_MAX = 16,
+    FB_THREADS_MAX = 256,     /* loops */
     FB_RUN_ID_LEN = 40,
     FB_DATABASES = 16,
     FB_OPERATIONS_MAX = 8192, /* under way in all loops together: below the queue in front of a source (10,000), so
@@ -92,6 +93,10 @@ struct fb_server {
     _Atomic uint64_t next_client_id;
     _Atomic unsigned clients;
     _Atomic uint64_t rejected;
+    _Atomic size_t pushed_max;        /* FB_PUSHED_MAX; tests make it smaller */
+    struct fb_pubsub *pubsub;         /* these have locks of their own */
+    struct fb_tracking *tracking;
+    struct fb_lock watch_lock;        /* rank WATCH: one change of what is watched at a time */
 
     /* `lock` (rank LOOP). */
     struct fb_lock lock;

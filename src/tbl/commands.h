@@ -109,6 +109,24 @@ enum fb_command_flags {
       "key field", "Length of one column's text")                                                                     \
     X("hvals", hvals, 2, FB_CMD_READ, 1, 1, 1, "hash", "2.0.0",                                                       \
       "key", "Values of the columns that are not NULL")                                                               \
+    X("psubscribe", psubscribe, -2, 0, 0, 0, 0, "pubsub", "2.0.0",                                                    \
+      "pattern [pattern ...]", "Get the messages of all channels whose names match")                                  \
+    X("publish", publish, 3, FB_CMD_FAST, 0, 0, 0, "pubsub", "2.0.0",                                                 \
+      "channel message", "Send a message to all who listen; answers how many get it")                                 \
+    X("pubsub", parent, -2, FB_CMD_PARENT, 0, 0, 0, "pubsub", "2.8.0",                                                \
+      "subcommand [argument ...]", "Look at channels and patterns")                                                   \
+    X("punsubscribe", punsubscribe, -1, 0, 0, 0, 0, "pubsub", "2.0.0",                                                \
+      "[pattern [pattern ...]]", "Stop listening to patterns, or to all of them")                                     \
+    X("spublish", spublish, 3, FB_CMD_FAST, 0, 0, 0, "pubsub", "7.0.0",                                               \
+      "shardchannel message", "Send a message to all who listen to a sharded channel")                                \
+    X("ssubscribe", ssubscribe, -2, 0, 0, 0, 0, "pubsub", "7.0.0",                                                    \
+      "shardchannel [shardchannel ...]", "Get the messages of sharded channels")                                      \
+    X("subscribe", subscribe, -2, 0, 0, 0, 0, "pubsub", "2.0.0",                                                      \
+      "channel [channel ...]", "Get the messages of channels")                                                        \
+    X("sunsubscribe", sunsubscribe, -1, 0, 0, 0, 0, "pubsub", "7.0.0",                                                \
+      "[shardchannel [shardchannel ...]]", "Stop listening to sharded channels, or to all of them")                   \
+    X("unsubscribe", unsubscribe, -1, 0, 0, 0, 0, "pubsub", "2.0.0",                                                  \
+      "[channel [channel ...]]", "Stop listening to channels, or to all of them")                                     \
     X("function", parent, -2, FB_CMD_PARENT, 0, 0, 0, "scripting", "7.0.0",                                           \
       "subcommand [argument ...]", "There are no functions")                                                          \
     X("script", parent, -2, FB_CMD_PARENT, 0, 0, 0, "scripting", "2.6.0",                                             \
@@ -137,6 +155,8 @@ enum fb_command_flags {
       "subcommand [argument ...]", "Memory of one copy and of all")                                                   \
     X("module", parent, -2, FB_CMD_PARENT | FB_CMD_ADMIN, 0, 0, 0, "server", "4.0.0",                                 \
       "subcommand [argument ...]", "There are no modules")                                                            \
+    X("monitor", monitor, 1, FB_CMD_ADMIN, 0, 0, 0, "server", "1.0.0",                                                \
+      "", "See every request as it comes; values are hidden unless monitor_values is true")                           \
     X("role", role, 1, FB_CMD_FAST, 0, 0, 0, "server", "2.8.12",                                                      \
       "", "master, without replicas")                                                                                 \
     X("shutdown", shutdown, -1, FB_CMD_ADMIN | FB_CMD_ALONE, 0, 0, 0, "server", "7.0.0",                              \
@@ -206,7 +226,10 @@ enum fb_command_flags {
       "Refused: the users file is the operator's")                                                                    \
     X("acl", "users", acl_users, 2, FB_CMD_ADMIN, "6.0.0", "", "The names of all users")                              \
     X("acl", "whoami", acl_whoami, 2, 0, "6.0.0", "", "The user this connection is")                                  \
+    X("client", "caching", client_caching, 3, 0, "6.0.0", "YES|NO",                                                   \
+      "Whether the keys of the next request are tracked (OPTIN, OPTOUT)")                                             \
     X("client", "getname", client_getname, 2, 0, "2.6.9", "", "The name of this connection")                          \
+    X("client", "getredir", client_getredir, 2, 0, "6.0.0", "", "The client that gets this one's invalidations")      \
     X("client", "help", help, 2, 0, "5.0.0", "", "This text")                                                         \
     X("client", "id", client_id, 2, 0, "5.0.0", "", "The number of this connection")                                  \
     X("client", "info", client_info, 2, 0, "6.2.0", "", "What CLIENT LIST says about this connection")                \
@@ -221,6 +244,10 @@ enum fb_command_flags {
     X("client", "setinfo", client_setinfo, 4, FB_CMD_ALONE, "7.2.0", "LIB-NAME name | LIB-VER version",               \
       "Say which client library this is")                                                                             \
     X("client", "setname", client_setname, 3, FB_CMD_ALONE, "2.6.9", "name", "Give this connection a name")           \
+    X("client", "tracking", client_tracking, -3, 0, "6.0.0",                                                          \
+      "ON|OFF [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",            \
+      "Be told when keys change that this connection has read")                                                       \
+    X("client", "trackinginfo", client_trackinginfo, 2, 0, "6.2.0", "", "How this connection tracks keys")            \
     X("command", "count", command_count, 2, 0, "2.8.13", "", "How many commands there are")                           \
     X("command", "docs", command_docs, -2, 0, "7.0.0", "[command ...]", "What commands are for")                      \
     X("command", "getkeys", command_getkeys, -3, 0, "2.8.13", "command [argument ...]", "The keys of a command line") \
@@ -261,6 +288,14 @@ enum fb_command_flags {
     X("object", "idletime", object_idletime, 3, FB_CMD_READ, "2.2.3",                                                 \
       "key", "Age of the copy in seconds, with the LRU eviction")                                                     \
     X("object", "refcount", object_refcount, 3, FB_CMD_READ, "2.2.3", "key", "1 for a cached copy")                   \
+    X("pubsub", "channels", pubsub_channels, -2, 0, "2.8.0", "[pattern]", "Channels that somebody listens to")        \
+    X("pubsub", "help", help, 2, 0, "6.2.0", "", "This text")                                                         \
+    X("pubsub", "numpat", pubsub_numpat, 2, 0, "2.8.0", "", "Number of patterns that somebody listens to")            \
+    X("pubsub", "numsub", pubsub_numsub, -2, 0, "2.8.0", "[channel [channel ...]]", "How many listen to channels")    \
+    X("pubsub", "shardchannels", pubsub_shardchannels, -2, 0, "7.0.0", "[pattern]",                                   \
+      "Sharded channels that somebody listens to")                                                                    \
+    X("pubsub", "shardnumsub", pubsub_shardnumsub, -2, 0, "7.0.0", "[shardchannel [shardchannel ...]]",               \
+      "How many listen to sharded channels")                                                                          \
     X("script", "exists", script_exists, -3, 0, "2.6.0", "sha1 [sha1 ...]", "0 for each")                             \
     X("script", "flush", script_flush, -2, 0, "6.2.0", "[ASYNC|SYNC]", "Accepted: there are none")                    \
     X("script", "help", help, 2, 0, "5.0.0", "", "This text")                                                         \

@@ -6,10 +6,13 @@
 /* X(name, what it covers) */
 #define FB_LOCK_MAP(X)                                                                                                \
     X(CONFIG, "the configuration in force, while it is read or changed")                                              \
+    X(WATCH, "which events the server wants of the cache")                                                            \
     X(SHARD, "one shard: table, flights, writers, counters")                                                          \
     X(LANE, "one lane's queue")                                                                                       \
     X(PARK, "one blocked caller's completion flag")                                                                   \
     X(SOURCE, "a source's last error")                                                                                \
+    X(PUBSUB, "topics and who listens to them")                                                                       \
+    X(TRACKING, "which keys which clients remember: the clients, or a part of the keys")                              \
     X(LOOP, "what other threads hand to an event loop")                                                               \
     X(LOG, "how often each event was logged")
 
