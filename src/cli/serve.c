@@ -97,6 +97,8 @@ static struct fb_server_live live_of(const struct fb_conf *conf) {
         .bulk_max = conf->bulk_max,
         .query_buffer_max = conf->query_buffer_max,
         .output_buffer_max = conf->output_buffer_max,
+        .tracking_table_max_keys = conf->tracking_table_max_keys,
+        .notify_events = conf->notify_events,
         .latency_tracking = true,
         .slowlog_slower_than_us = 10000,
         .slowlog_max_len = 128,

@@ -52,7 +52,8 @@ struct fb_conf {
     char *admin, *state_dir, *password; /* NULL: off, auto, none */
     char *users_file;            /* NULL: off */
     unsigned threads, clients_max;      /* threads 0: one per processor */
-    uint64_t memory_max, bulk_max, query_buffer_max, output_buffer_max;
+    uint64_t memory_max, bulk_max, query_buffer_max, output_buffer_max, tracking_table_max_keys;
+    unsigned notify_events;             /* enum fb_notify_class */
     int64_t drain_timeout_ms;
     enum fb_conf_unmapped unmapped;
     bool is_protected;

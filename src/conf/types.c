@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
+#include "tbl/notifications.h"
 
 struct unit { const char *name; uint64_t factor; };
 
@@ -102,7 +103,7 @@ static const void *fetch_pointer(const struct fb_setting *s, const void *data) {
 }
 
 static bool is_number(enum fb_setting_type type) {
-    return type == FB_TYPE_COUNT || type == FB_TYPE_DURATION || type == FB_TYPE_SIZE || type == FB_TYPE_PERCENT;
+    return type == FB_TYPE_EVENTS || type == FB_TYPE_COUNT || type == FB_TYPE_DURATION || type == FB_TYPE_SIZE || type == FB_TYPE_PERCENT;
 }
 
 const char *const *fb_setting_list(const struct fb_setting *s, const void *data) {
@@ -248,6 +249,51 @@ static bool set_bool(const struct fb_setting *s, const char *text, void *data, s
     return fb_complain(reterr, "type", "write true or false", "'" SHOWN "' is neither true nor false", text);
 }
 
+/* ---- classes of events ------------------------------------------------------------------------------------------ */
+
+static const struct { char letter; bool in_all; } letters[] = {
+#define ROW(letter, name, in_a, text) {letter, in_a},
+    FB_NOTIFY_MAP(ROW)
+#undef ROW
+};
+enum { LETTERS = sizeof letters / sizeof letters[0] };
+
+static unsigned class_of(char letter) {
+    for (unsigned i = 0; i < LETTERS; i++)
+        if (letters[i].letter == letter)
+            return 1u << i;
+    return letter == 'A' ? (unsigned)FB_NOTIFY_ALL : 0;
+}
+
+static bool set_events(const struct fb_setting *s, const char *text, void *data, struct fb_complaint *reterr) {
+    bool is_none = strcmp(text, s->choices) == 0;
+    unsigned classes = 0;
+    for (const char *p = text; *p != '\0' && !is_none; p++) {
+        if (class_of(*p) == 0)
+            return fb_complain(reterr, "type", "A stands for g$lshzxetd; K or E says where they are sent",
+                               "Invalid event class character. Use 'Ag$lshzxeKEtmdnf'.");
+        classes |= class_of(*p);
+    }
+    store_uint(s, data, classes);
+    return true;
+}
+
+/* As Redis shows them: A for all it stands for, else in the order of the table. */
+static fb_status append_events(const struct fb_setting *s, const void *data, bool for_redis, fb_buf *out) {
+    unsigned classes = (unsigned)fetch_uint(s, data);
+    bool has_all = (classes & FB_NOTIFY_ALL) == FB_NOTIFY_ALL;
+    char text[LETTERS + 2];
+    size_t n = 0;
+    if (classes == 0)
+        return for_redis ? FB_OK : fb_buf_append(out, s->choices, strlen(s->choices));
+    if (has_all)
+        text[n++] = 'A';
+    for (unsigned i = 0; i < LETTERS; i++)
+        if ((classes >> i & 1) && !(has_all && letters[i].in_all))
+            text[n++] = letters[i].letter;
+    return fb_buf_append(out, text, n);
+}
+
 /* ---- texts ------------------------------------------------------------------------------------------------------ */
 
 static bool set_text(const struct fb_setting *s, struct fb_arena *arena, const char *text, void *data,
@@ -355,7 +401,7 @@ bool fb_setting_parse(const struct fb_setting *s, struct fb_arena *arena, const 
     if (fb_setting_is_list(s))
         return set_list(s, arena, items, n, data, reterr);
     const char *text = items[0];
-    if (text[0] == '\0')
+    if (text[0] == '\0' && s->type != FB_TYPE_EVENTS)
         return fb_complain(reterr, "type", "give it a value, or remove the line for the default", "%s has no value",
                            s->name);
     bool is_word_for_none = s->choices != NULL && strcmp(text, s->choices) == 0;
@@ -366,6 +412,7 @@ bool fb_setting_parse(const struct fb_setting *s, struct fb_arena *arena, const 
     case FB_TYPE_PERCENT: return set_number(s, text, data, reterr);
     case FB_TYPE_CHOICE: return set_choice(s, text, data, reterr);
     case FB_TYPE_BOOL: return set_bool(s, text, data, reterr);
+    case FB_TYPE_EVENTS: return set_events(s, text, data, reterr);
     case FB_TYPE_SECRET:
         return is_literal ? set_text(s, arena, text, data, reterr) : set_secret(s, arena, text, data, reterr);
     case FB_TYPE_ADDRESS:
@@ -435,6 +482,7 @@ fb_status fb_setting_format(const struct fb_setting *s, const void *data, bool f
     case FB_TYPE_SIZE:
     case FB_TYPE_PERCENT: return append_number(s, data, for_redis, out);
     case FB_TYPE_CHOICE: return append_choice(s, data, for_redis, out);
+    case FB_TYPE_EVENTS: return append_events(s, data, for_redis, out);
     case FB_TYPE_BOOL: {
         bool is_true = *((const bool *)data + s->offset);
         return append(out, for_redis ? (is_true ? "yes" : "no") : (is_true ? "true" : "false"));

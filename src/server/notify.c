@@ -68,6 +68,8 @@ static void notify_event(struct fb_server *server, const fb_event *event) {
         notify(server, is_hash ? FB_NOTIFY_HASH : FB_NOTIFY_STRING, name_of_write(event, is_hash), event->key);
     } else if (event->kind == FB_EVENT_LIFE) {
         notify(server, FB_NOTIFY_GENERIC, event->op == FB_OP_PERSIST ? "persist" : "expire", event->key);
+    } else if ((event->kind == FB_EVENT_EXPIRED || event->kind == FB_EVENT_EVICTED) && event->value == FB_KIND_NONE) {
+        return; /* "known to be absent" is no key that could expire */
     } else if (events[event->kind].name != NULL) {
         notify(server, events[event->kind].class, events[event->kind].name, event->key);
     }

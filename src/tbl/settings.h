@@ -23,6 +23,7 @@
     X(TEXT, "text")                                                                                                    \
     X(BOOL, "true or false")                                                                                           \
     X(CHOICE, "one of the words listed")                                                                               \
+    X(EVENTS, "letters as in Redis: KEA, Ex, ...; or none")                                                            \
     X(COUNT, "a whole number without a unit")                                                                          \
     X(DURATION, "a time with its unit: 250ms, 30s, 10m, 1h30m, 7d")                                                    \
     X(SIZE, "bytes with their unit: 512b, 64kb, 256mb, 2gb (a kb is 1024 bytes)")                                      \
@@ -83,6 +84,16 @@
     X(SERVER, output_buffer_max, SIZE, "64mb", NULL, "64kb", "4gb", output_buffer_max, RESTART, NULL,                  \
       "bytes waiting to be sent to one connection",                                                                    \
       "A client that asks and does not read is closed when its replies exceed this.")                                  \
+    X(SERVER, notify_keyspace_events, EVENTS, "none", "none", NULL, NULL, notify_events, LIVE, "notify-keyspace-events",\
+      "which events of keys are published",                                                                            \
+      "Letters as in Redis: K sends to __keyspace@0__:KEY, E to __keyevent@0__:EVENT; g $ h x e choose the events (A is "\
+      "all of these), m is a read that found no copy, and f what only a cache has: loaded, refreshed, invalidated, "   \
+      "flushed, stale. A does not stand for m and f, which come with every load.")                                     \
+    X(SERVER, tracking_table_max_keys, COUNT, "1000000", NULL, "1", "1000000000", tracking_table_max_keys, LIVE,       \
+      "tracking-table-max-keys",                                                                                       \
+      "keys remembered for clients that cache (CLIENT TRACKING)",                                                      \
+      "With one more, a key is chosen at random and its clients are told to forget it. A key takes about 150 bytes and "\
+      "its length; memory_max does not count them.")                                                                   \
     X(SERVER, drain_timeout, DURATION, "30s", NULL, "0s", "1h", drain_timeout_ms, RESTART, "shutdown-timeout",         \
       "how long a stop waits for requests under way",                                                                  \
       "After SIGTERM or SIGINT no connection is accepted; requests already read are answered. A second signal ends "   \
