@@ -135,6 +135,7 @@ void fb_coord_note_due(struct fb_shard *shard, struct fb_coord *coord, fb_instan
 /* ---- what the moves share ---- */
 
 fb_bytes fb_flight_key(const struct fb_flight *flight) { return fb_coord_key(flight->coord); }
+bool fb_flight_may_fill(const struct fb_flight *flight) { return fb_coord_lets_fill(flight->coord, flight); }
 
 /* Callers read the clock before they have the lock: an instant may be a little before another that was earlier. */
 static fb_span from_to(fb_instant from, fb_instant to) {
@@ -158,8 +159,10 @@ void fb_waiter_answer(struct fb_shard *shard, struct fb_waiter *waiter, fb_statu
 
 bool fb_shard_keep(struct fb_shard *shard, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp, fb_bytes value) {
     const fb_policy *policy = &shard->policies[stamp->keyspace];
-    if (stamp->kind == FB_KIND_NONE && policy->negative_ttl_ms <= 0)
+    if (stamp->kind == FB_KIND_NONE && policy->negative_ttl_ms <= 0) {
+        (void)fb_table_remove(shard->table, hash, key, NULL); /* what a REFRESH found gone */
         return false;
+    }
     return fb_table_put(shard->table, hash, key, stamp, value);
 }
 

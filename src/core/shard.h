@@ -17,6 +17,8 @@
  *   MISS   no writer, no lease: the flight gets the lease (a fill token). A writer is there: the flight gets none; its
  *          answer is good for those who asked, and is not kept.
  *   FILL   kept only if the flight still holds the lease and no writer is there.
+ *   (REFRESH is a MISS of a key that is cached: its flight takes over the lease of one that has been sent already, whose
+ *   answer is kept only if it comes first.)
  *   BEGIN  the cached value and the lease go; the writer is marked; later writers of the key queue behind it.
  *   END    the mark goes; the new value is kept only if nothing was invalidated meanwhile; the next writer begins.
  *   INVAL  the value and the lease go; a writer under way will not keep its value.
@@ -29,7 +31,8 @@
  *   S5  At most one writer of a key is granted; grants come in the order of begin.
  *   S6  Status and value of a flight travel together: every waiter of an error gets that error.
  *   S7  A waiter is bounced by a load at most once: the second time it joins only a flight not yet dispatched. (Waiters
- *       for a lease that the application holds are bounded by their deadline instead.) */
+ *       for a lease that the application holds are bounded by their deadline instead.)
+ *   S8  After the answer to a REFRESH nothing is cached that is older than its question. */
 #ifndef FB_CORE_SHARD_H
 #define FB_CORE_SHARD_H
 
@@ -76,6 +79,7 @@ struct fb_flight {
     struct fb_coord *coord;
     struct fb_link waiters;
     uint64_t token;            /* the lease it was given; 0: never to be kept */
+    bool refreshes;            /* a copy was good when it was asked for */
     uint64_t hash;
     uint16_t keyspace;
     bool is_dispatched, is_lease;
@@ -87,6 +91,8 @@ struct fb_flight {
     struct fb_value *value;
 };
 fb_bytes fb_flight_key(const struct fb_flight *flight);
+/* Would its answer be kept now? */
+bool fb_flight_may_fill(const struct fb_flight *flight);
 
 /* One write of one key. Owned by the driver, lives until its end or cancellation. */
 struct fb_writer {
@@ -143,6 +149,10 @@ fb_status fb_shard_look(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_
  * a waiter that wants a lease and got one (waiter->token); or FB_NOMEM. */
 fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
                         struct fb_waiter *waiter, fb_instant now, struct fb_effects *fx);
+/* Load though it may be cached: joins a flight that has not been sent, or starts one. The cached copy serves until the
+ * fill takes its place; an error leaves it. FB_PENDING or FB_NOMEM. Counts as no miss. */
+fb_status fb_shard_refresh(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
+                           struct fb_waiter *waiter, fb_instant now, struct fb_effects *fx);
 /* The query is about to be sent: whoever joins later may get its value only if it is kept. */
 void fb_shard_dispatched(struct fb_shard *shard, struct fb_flight *flight, fb_instant now);
 /* The answer is in flight->status and flight->value. Consumes the flight. `draw` is the entry's jitter. */

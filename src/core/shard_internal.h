@@ -8,12 +8,13 @@
  *
  * `leased` is the flight that may fill; `fresh` is a flight without the lease that has not been dispatched, so that
  * whoever joins it is sure to get an answer from after their question. Either may be NULL; flights that are neither are
- * on their way home and only their own waiters know them. */
+ * on their way home and only their own waiters know them. One of those may still fill as well, where a REFRESH passed
+ * the lease on to a newer question: tokens grow, and a fill bars those before it as a fence does. */
 struct fb_coord {
     struct fb_link bucket;
     struct fb_link dated;           /* in shard->dated while something here ends by time */
     uint64_t hash;
-    uint64_t lease;                 /* the token that may fill; 0: none */
+    uint64_t barred;                /* tokens up to here fill no more */
     struct fb_flight *leased, *fresh;
     struct fb_writer *active;       /* the marked writer */
     struct fb_link queued;          /* fb_writer.link, in order of begin */
@@ -50,6 +51,10 @@ static inline void fb_shard_tell(const struct fb_shard *shard, fb_event_kind wha
                                  fb_bytes key) {
     if (shard->observer != NULL)
         shard->observer(shard->user, what, keyspace, value, key);
+}
+
+static inline bool fb_coord_lets_fill(const struct fb_coord *coord, const struct fb_flight *flight) {
+    return flight->token > coord->barred;
 }
 
 struct fb_coord *fb_coord_find(struct fb_shard *shard, uint64_t hash, fb_bytes key);

@@ -63,7 +63,12 @@ static struct fb_flight *joinable(const struct fb_coord *coord, const struct fb_
 
 /* May a new flight fill? Not while a write is under way or in doubt, and there is one lease per key. */
 static bool may_lease(const struct fb_coord *coord) {
-    return coord->active == NULL && !coord->in_doubt && coord->lease == 0;
+    return coord->active == NULL && !coord->in_doubt && coord->leased == NULL;
+}
+
+static void give_lease(struct fb_shard *shard, struct fb_coord *coord, struct fb_flight *flight) {
+    flight->token = shard->next_token++;
+    coord->leased = flight;
 }
 
 static struct fb_flight *launch(struct fb_shard *shard, struct fb_coord *coord, uint16_t keyspace, fb_instant now) {
@@ -77,13 +82,10 @@ static struct fb_flight *launch(struct fb_shard *shard, struct fb_coord *coord, 
     flight->keyspace = keyspace;
     flight->sent = now;
     coord->nflights++;
-    if (may_lease(coord)) {
-        flight->token = shard->next_token++;
-        coord->lease = flight->token;
-        coord->leased = flight;
-    } else {
+    if (may_lease(coord))
+        give_lease(shard, coord, flight);
+    else
         coord->fresh = flight;
-    }
     return flight;
 }
 
@@ -125,8 +127,7 @@ fb_status fb_coord_join(struct fb_shard *shard, struct fb_coord *coord, uint16_t
     return FB_PENDING;
 }
 
-fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
-                        struct fb_waiter *waiter, fb_instant now, struct fb_effects *fx) {
+static void init_waiter(struct fb_waiter *waiter, uint16_t keyspace, fb_instant now) {
     fb_list_init(&waiter->link);
     fb_list_init(&waiter->timed);
     waiter->flight = NULL;
@@ -136,6 +137,11 @@ fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uin
     waiter->asked = now;
     waiter->took = (struct fb_took){{0}, {0}};
     waiter->shared = 0;
+}
+
+fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
+                        struct fb_waiter *waiter, fb_instant now, struct fb_effects *fx) {
+    init_waiter(waiter, keyspace, now);
     fb_shard_count(shard, keyspace)->misses++;
     struct fb_coord *coord = fb_coord_make(shard, hash, key, keyspace);
     if (coord == NULL)
@@ -171,11 +177,10 @@ static void end_lease(struct fb_shard *shard, struct fb_coord *coord, struct fb_
 
 void fb_coord_fence(struct fb_shard *shard, struct fb_coord *coord, struct fb_link *homeless) {
     struct fb_flight *flight = coord->leased;
-    coord->lease = 0;
+    coord->barred = shard->next_token - 1;
     coord->leased = NULL;
     if (flight == NULL)
         return;
-    flight->token = 0;
     if (flight->is_lease) {
         end_lease(shard, coord, flight, homeless);
     } else if (!flight->is_dispatched && coord->fresh == NULL) {
@@ -210,6 +215,53 @@ void fb_coord_rehouse(struct fb_shard *shard, struct fb_coord *coord, struct fb_
         ask_again(shard, coord, fb_member_of(l, struct fb_waiter, link), now, fx);
 }
 
+/* ---- REFRESH ---- */
+
+/* The flight whose question comes after this moment for certain, with the lease where one can be had. */
+static struct fb_flight *newest_flight(struct fb_shard *shard, struct fb_coord *coord, uint16_t keyspace,
+                                       fb_instant now, struct fb_link *homeless, struct fb_effects *fx) {
+    if (coord->leased != NULL && !coord->leased->is_dispatched)
+        return coord->leased;
+    struct fb_flight *sent = coord->leased, *flight = coord->fresh;
+    coord->leased = NULL; /* it may fill until the newer one has */
+    if (flight != NULL && may_lease(coord)) {
+        coord->fresh = NULL;
+        give_lease(shard, coord, flight);
+    } else if (flight == NULL) {
+        flight = launch(shard, coord, keyspace, now);
+        if (flight == NULL) {
+            coord->leased = sent;
+            return NULL;
+        }
+        fb_list_push_back(&fx->loads, &flight->link);
+    }
+    if (sent != NULL && sent->is_lease)
+        end_lease(shard, coord, sent, homeless);
+    return flight;
+}
+
+fb_status fb_shard_refresh(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
+                           struct fb_waiter *waiter, fb_instant now, struct fb_effects *fx) {
+    struct fb_link homeless = FB_LIST_INIT(homeless);
+    init_waiter(waiter, keyspace, now);
+    struct fb_coord *coord = fb_coord_make(shard, hash, key, keyspace);
+    if (coord == NULL)
+        return FB_NOMEM;
+    struct fb_flight *flight = newest_flight(shard, coord, keyspace, now, &homeless, fx);
+    if (flight != NULL) {
+        flight->refreshes = true;
+        waiter->leads = fb_list_is_empty(&flight->waiters);
+        fb_shard_count(shard, keyspace)->coalesced += !waiter->leads;
+        seat(shard, flight, waiter);
+        /* What a write under way reads back may be from before the question. */
+        if (coord->active != NULL)
+            coord->active->is_contended = true;
+    }
+    fb_coord_rehouse(shard, coord, &homeless, now, fx);
+    fb_coord_settle(shard, coord);
+    return flight != NULL ? FB_PENDING : FB_NOMEM;
+}
+
 /* ---- a load comes home ---- */
 
 void fb_shard_dispatched(struct fb_shard *shard, struct fb_flight *flight, fb_instant now) {
@@ -225,25 +277,26 @@ static uint32_t cost_us(const struct fb_flight *flight, fb_instant now) {
     return us < 1 ? 1 : us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
 }
 
-/* FILL: the flight holds the lease, so what it brings is kept. Errors are never kept. False when it is no error and
- * has outlived its life on the way: then it is good for those who asked before it was sent, and for nobody else. */
+/* FILL: the flight holds the lease, so what it brings is kept. False when it has outlived its life on the way: then it is
+ * good for those who asked before it was sent, and for nobody else. */
 static bool fill(struct fb_shard *shard, struct fb_flight *flight, fb_status status, fb_kind kind, fb_bytes value,
                  fb_instant now, uint16_t draw) {
     struct fb_coord *coord = flight->coord;
-    coord->lease = 0;
-    coord->leased = NULL;
-    if (status != FB_OK && status != FB_NOTFOUND)
-        return true;
-    struct fb_stamp stamp = {
+    coord->barred = flight->token;
+    struct fb_stamp old, stamp = {
         .birth = flight->sent,
         .cost_us = cost_us(flight, now),
         .draw = draw,
         .keyspace = flight->keyspace,
         .kind = (uint8_t)(status == FB_OK ? kind : FB_KIND_NONE),
     };
-    bool is_kept = fb_shard_keep(shard, coord->hash, fb_coord_key(coord), &stamp, value);
-    fb_shard_tell(shard, is_kept ? FB_EVENT_LOADED : FB_EVENT_UNCACHED, stamp.keyspace, (fb_kind)stamp.kind,
-                  fb_coord_key(coord));
+    fb_event_kind what = FB_EVENT_LOADED;
+    if (flight->refreshes && fb_table_read(shard->table, coord->hash, fb_coord_key(coord), &old, NULL) == FB_OK &&
+        fb_freshness(&old, &shard->policies[old.keyspace], now) == FB_VERDICT_FRESH)
+        what = FB_EVENT_REFRESHED;
+    if (!fb_shard_keep(shard, coord->hash, fb_coord_key(coord), &stamp, value))
+        what = FB_EVENT_UNCACHED;
+    fb_shard_tell(shard, what, stamp.keyspace, (fb_kind)stamp.kind, fb_coord_key(coord));
     return fb_freshness(&stamp, &shard->policies[stamp.keyspace], now) == FB_VERDICT_FRESH;
 }
 
@@ -262,9 +315,11 @@ void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instan
     struct fb_coord *coord = flight->coord;
     fb_keyspace_stats *count = fb_shard_count(shard, flight->keyspace);
     bool is_error = flight->status < 0;
-    bool is_kept = coord->leased == flight, is_for_all = is_error;
+    bool is_kept = !is_error && fb_coord_lets_fill(coord, flight), is_for_all = is_error;
     struct fb_link bounced = FB_LIST_INIT(bounced);
 
+    if (coord->leased == flight)
+        coord->leased = NULL;
     if (is_kept)
         is_for_all = fill(shard, flight, flight->status, flight->value != NULL ? flight->value->kind : FB_KIND_NONE,
                           fb_value_bytes(flight->value), now, draw);
@@ -300,7 +355,7 @@ fb_status fb_shard_fill(struct fb_shard *shard, uint64_t hash, fb_bytes key, uin
                         fb_kind kind, fb_bytes value, fb_instant now, uint16_t draw, struct fb_effects *fx) {
     struct fb_coord *coord = fb_coord_find(shard, hash, key);
     struct fb_flight *flight = coord != NULL ? coord->leased : NULL;
-    if (flight == NULL || !flight->is_lease || coord->lease != token)
+    if (flight == NULL || !flight->is_lease || flight->token != token)
         return FB_REFUSED;
     if (fb_reached(now, flight->lease_until))
         return FB_REFUSED; /* the next tick passes it on */
@@ -314,6 +369,7 @@ fb_status fb_shard_fill(struct fb_shard *shard, uint64_t hash, fb_bytes key, uin
             fb_coord_fence(shard, coord, &homeless);
             result = FB_NOMEM;
         } else {
+            coord->leased = NULL;
             bool is_for_all = fill(shard, flight, status, kind, value, now, draw);
             while (is_for_all && !fb_list_is_empty(&flight->waiters))
                 fb_waiter_answer(shard, fb_member_of(flight->waiters.next, struct fb_waiter, link), status,

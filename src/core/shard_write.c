@@ -109,16 +109,13 @@ fb_status fb_shard_invalidate(struct fb_shard *shard, uint64_t hash, fb_bytes ke
                               struct fb_effects *fx) {
     struct fb_stamp stamp;
     fb_status status = FB_MISS;
-    struct fb_coord *coord = fb_coord_find(shard, hash, key);
     if (forget(shard, hash, key, &stamp)) {
         if (fb_freshness(&stamp, &shard->policies[stamp.keyspace], now) == FB_VERDICT_FRESH)
             status = stamp.kind == FB_KIND_NONE ? FB_NOTFOUND : FB_OK;
         fb_shard_tell(shard, status == FB_MISS ? FB_EVENT_EXPIRED : FB_EVENT_INVALIDATED, stamp.keyspace,
                       (fb_kind)stamp.kind, key);
-    } else if (coord != NULL) {
-        /* Nothing is cached, but a load under way may bring somebody what was there before. */
-        fb_shard_tell(shard, FB_EVENT_INVALIDATED, coord->keyspace, FB_KIND_NONE, key);
-    }
+    } /* else a load under way may bring somebody what was there before: it is not kept, and that is told */
+    struct fb_coord *coord = fb_coord_find(shard, hash, key);
     if (coord != NULL)
         invalidate_coord(shard, coord, now, fx);
     return status;

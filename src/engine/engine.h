@@ -195,5 +195,7 @@ void fb_cache_op_end(struct fb_cache *cache);
  * FB_LEASE, FB_NOMEM; or FB_PENDING: read->finish will be called once `fx` has been carried out. */
 fb_status fb_read_begin(struct fb_read *read, struct fb_keyspace *keyspace, fb_bytes key, fb_buf *out, fb_kind *ret_kind,
                         struct fb_effects *fx);
+/* The same for a REFRESH: FB_PENDING or FB_NOMEM. */
+fb_status fb_refresh_begin(struct fb_read *read, struct fb_keyspace *keyspace, fb_bytes key, struct fb_effects *fx);
 
 #endif

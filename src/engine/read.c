@@ -77,3 +77,20 @@ fb_status fb_read_begin(struct fb_read *read, struct fb_keyspace *keyspace, fb_b
         fb_cache_op_end(cache);
     return status;
 }
+
+fb_status fb_refresh_begin(struct fb_read *read, struct fb_keyspace *keyspace, fb_bytes key, struct fb_effects *fx) {
+    struct fb_cache *cache = keyspace->source->cache;
+    uint64_t hash = fb_cache_hash(cache, key);
+    struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
+    fb_instant now = fb_clock_now();
+    read->cache = cache;
+    read->keyspace = keyspace;
+    read->waiter.deadline = fb_after(now, fb_ms(WAIT_TRIPS * keyspace->source->options.read_timeout_ms));
+    fb_cache_op_begin(cache);
+    fb_lock_acquire(&shard->lock);
+    fb_status status = fb_shard_refresh(shard->core, hash, key, keyspace->id, &read->waiter, now, fx);
+    fb_shard_leave(shard);
+    if (status != FB_PENDING)
+        fb_cache_op_end(cache);
+    return status;
+}

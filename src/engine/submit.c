@@ -65,7 +65,9 @@ static fb_status submit_read(struct fb_keyspace *keyspace, const fb_op *op, fb_d
     async->done = done;
     async->user = user;
     fb_effects_init(&fx);
-    fb_status status = fb_read_begin(&async->read, keyspace, op->key, &copy, &kind, &fx);
+    fb_status status = op->kind == FB_OP_REFRESH
+                           ? fb_refresh_begin(&async->read, keyspace, op->key, &fx)
+                           : fb_read_begin(&async->read, keyspace, op->key, &copy, &kind, &fx);
     if (status != FB_PENDING)
         fb_mem_free(async);
     fb_carry_out(cache, &fx, FB_RUN_LANES);
@@ -197,6 +199,10 @@ fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, 
     case FB_OP_TTL:
         return at_once(ret_result, remaining_life(cache, op->key, &ret_result->number));
     case FB_OP_REFRESH:
+        if (keyspace->options.read == FB_READ_ASIDE)
+            return fb_fail(&ret_result->err, at_once(ret_result, FB_UNSUPPORTED),
+                           "keyspace '%s' is loaded by the application (read: cache-aside)", keyspace->options.pattern);
+        return submit_read(keyspace, op, done, user, ret_result);
     case FB_OP_CHECK:
         break;
     }

@@ -126,6 +126,29 @@ void world_check_shared(struct world *w, const struct world_flight *f, bool was_
         world_fail(w, "C3: op %u gets the value of flight %u, which has outlived its life", op->number, f->number);
 }
 
+void world_check_refreshed(struct world *w, const struct op *op) {
+    const struct row *row = &w->rows[op->key];
+    struct fb_stamp stamp;
+    char room[1024];
+    fb_buf out = {room, 0, sizeof room};
+    unsigned version = 0;
+    if (!world_entry(w, row, &stamp, &out))
+        return;
+    bool is_old = stamp.kind == FB_KIND_NONE ? absent_version(row, op->floor) == row->nversions
+                                             : version_of(w, fb_bytes_of(out.data, out.len), &version) &&
+                                                   version < op->floor;
+    if (is_old)
+        world_fail(w, "S8: op %u has refreshed %s, and an older copy is cached", op->number, row->name);
+}
+
+void world_check_copies(struct world *w) {
+    for (unsigned k = 0; k < w->options.keys; k++) {
+        struct fb_stamp stamp;
+        if (w->rows[k].has_copy && !world_entry(w, &w->rows[k], &stamp, NULL))
+            world_fail(w, "E2: a client keeps %s v%u, which nothing backs", w->rows[k].name, w->rows[k].copy);
+    }
+}
+
 void world_check_step(struct world *w) {
     struct fb_table_stats table;
     fb_table_stats(fb_shard_table(w->shard), &table);
@@ -136,6 +159,8 @@ void world_check_step(struct world *w) {
         const struct row *row = &w->rows[k];
         if (row->undispatched > 1)
             world_fail(w, "%s: %u flights wait to be dispatched, one would do", row->name, row->undispatched);
+        if (row->has_copy && row->copy < row->told_floor)
+            world_fail(w, "E1: a client keeps %s v%u, and v%u was told", row->name, row->copy, row->told_floor);
         if (row->granted == NULL)
             continue;
         struct fb_stamp stamp;

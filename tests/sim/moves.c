@@ -44,6 +44,52 @@ static void release(struct world *w, struct op *op) {
     row->granted = NULL;
 }
 
+/* ---- what is told ---- */
+
+void move_tell(struct world *w, unsigned key, unsigned floor) {
+    struct row *row = &w->rows[key];
+    w->seen[SEEN_COPIES_DROPPED] += row->has_copy;
+    row->told++;
+    row->has_copy = false;
+    row->told_floor = floor > row->told_floor ? floor : row->told_floor;
+}
+
+static unsigned key_named(const struct world *w, fb_bytes key) {
+    unsigned k = 0;
+    while (k < w->options.keys &&
+           (strlen(w->rows[k].name) != key.len || memcmp(w->rows[k].name, key.data, key.len) != 0))
+        k++;
+    return k;
+}
+
+void move_observe(void *user, fb_event_kind what, uint16_t keyspace, fb_kind value, fb_bytes key) {
+    static const char *const names[] = {
+#define NAME(name, text) #name,
+        FB_EVENT_MAP(NAME)
+#undef NAME
+    };
+    struct world *w = user;
+    unsigned k = key_named(w, key);
+    (void)keyspace, (void)value;
+    w->rows[k].last_told = names[what];
+    world_say(w, "    told: %s %s", names[what], w->rows[k].name);
+    if (what == FB_EVENT_LIFE)
+        return;
+    w->seen[SEEN_REFRESHED] += what == FB_EVENT_REFRESHED;
+    bool is_final = what == FB_EVENT_INVALIDATED || what == FB_EVENT_DOUBTED;
+    move_tell(w, k, !is_final ? 0 : what == FB_EVENT_DOUBTED ? w->rows[k].floor : w->rows[k].nversions - 1);
+}
+
+/* The client keeps an answer, if nothing was told of the key since it asked. */
+static void keep_copy(struct world *w, const struct op *op) {
+    struct row *row = &w->rows[op->key];
+    if (row->told != op->told || op->status < 0)
+        return;
+    w->seen[SEEN_COPIES]++;
+    row->has_copy = true;
+    row->copy = op->answer;
+}
+
 static void answer(struct world *w, struct op *op, fb_status status, fb_bytes value) {
     if (op->state != OP_WAITING) {
         world_fail(w, "S3: op %u answered twice", op->number);
@@ -62,6 +108,14 @@ static void answer(struct world *w, struct op *op, fb_status status, fb_bytes va
     if (status == FB_TIMEOUT && fb_before(w->now, op->waiter.deadline))
         world_fail(w, "op %u timed out before its deadline", op->number);
     world_check_answer(w, op, status, value);
+    if (op->kind == OP_REFRESH && status >= 0) {
+        struct row *row = &w->rows[op->key];
+        world_check_refreshed(w, op);
+        row->floor = op->floor > row->floor ? op->floor : row->floor; /* for those who ask from now on */
+        row->told_floor = op->floor > row->told_floor ? op->floor : row->told_floor;
+    }
+    if (op->kind != OP_ASIDE && w->violation[0] == '\0')
+        keep_copy(w, op);
 }
 
 static void take_flight(struct world *w, struct fb_flight *core) {
@@ -72,11 +126,9 @@ static void take_flight(struct world *w, struct fb_flight *core) {
     }
     struct world_flight *f = &w->flights[w->nflights++];
     *f = (struct world_flight){.core = core, .number = ++w->flights_made};
-    while (f->key < w->options.keys &&
-           (strlen(w->rows[f->key].name) != key.len || memcmp(w->rows[f->key].name, key.data, key.len) != 0))
-        f->key++;
+    f->key = key_named(w, key);
     w->rows[f->key].undispatched++;
-    world_say(w, "    flight %u for %s%s", f->number, w->rows[f->key].name, core->token != 0 ? " with the lease" : "");
+    world_say(w, "    flight %u for %s%s", f->number, w->rows[f->key].name, fb_flight_may_fill(core) ? " with the lease" : "");
 }
 
 /* Carry the effects of a call out. */
@@ -97,6 +149,7 @@ static void calls_end(struct world *w, struct fb_effects *fx) {
         op->state = OP_LAPSED;
         w->seen[SEEN_LAPSED]++;
         w->rows[op->key].floor = w->rows[op->key].nversions - 1;
+        move_tell(w, op->key, w->rows[op->key].floor);
         world_say(w, "    the mark of op %u lapses", op->number);
         if (w->now.ns < op->writer.expires.ns)
             world_fail(w, "the mark of op %u lapsed before its time", op->number);
@@ -143,6 +196,22 @@ static void start_read(struct world *w, struct op *op) {
     calls_end(w, &fx);
 }
 
+static void start_refresh(struct world *w, struct op *op) {
+    struct row *row = &w->rows[op->key];
+    struct fb_effects fx;
+    fb_instant now = seen_now(w);
+    op->floor = row->nversions - 1; /* whatever happened behind Forebay's back */
+    op->state = OP_WAITING;
+    op->waiter = (struct fb_waiter){
+        .deadline = w->options.wait_ms > 0 ? fb_after(now, fb_ms(w->options.wait_ms)) : FB_NEVER,
+    };
+    calls_begin(w, &fx);
+    fb_status status = fb_shard_refresh(w->shard, row->hash, FB_STR(row->name), 0, &op->waiter, now, &fx);
+    if (status != FB_PENDING)
+        answer(w, op, status, fb_bytes_of(NULL, 0));
+    calls_end(w, &fx);
+}
+
 static void start_write(struct world *w, struct op *op) {
     struct row *row = &w->rows[op->key];
     struct fb_effects fx;
@@ -174,8 +243,10 @@ static void invalidate_all(struct world *w) {
     struct fb_effects fx;
     calls_begin(w, &fx);
     fb_shard_invalidate_all(w->shard, seen_now(w), &fx);
-    for (unsigned k = 0; k < w->options.keys; k++)
+    for (unsigned k = 0; k < w->options.keys; k++) {
         w->rows[k].floor = w->rows[k].nversions - 1;
+        move_tell(w, k, w->rows[k].floor);
+    }
     calls_end(w, &fx);
 }
 
@@ -202,11 +273,12 @@ void move_start(struct world *w, enum op_kind kind, unsigned key, uint64_t arg) 
         return;
     }
     struct op *op = &w->ops[w->nops];
-    *op = (struct op){.kind = kind, .key = key, .number = ++w->nops, .begun = w->now.ns};
+    *op = (struct op){.kind = kind, .key = key, .number = ++w->nops, .begun = w->now.ns, .told = w->rows[key].told};
     world_say(w, "op %u: %s %s", op->number, world_op_name(kind), w->rows[key].name);
     switch (kind) {
     case OP_READ:
     case OP_ASIDE: start_read(w, op); break;
+    case OP_REFRESH: start_refresh(w, op); break;
     case OP_SET:
     case OP_DELETE:
     case OP_AROUND:
@@ -252,7 +324,7 @@ void move_home(struct world *w, unsigned index, fb_status status) {
     struct audience audience;
     struct fb_stamp stamp;
     char room[1024];
-    bool was_kept = f.core->token != 0, was_in = world_entry(w, row, &stamp, NULL), were_bounced[OPS_MAX];
+    bool was_kept = fb_flight_may_fill(f.core), was_in = world_entry(w, row, &stamp, NULL), were_bounced[OPS_MAX];
 
     w->flights[index] = w->flights[--w->nflights];
     if (f.state == FLIGHT_NEW)
@@ -335,6 +407,10 @@ void move_end(struct world *w, struct op *op, enum fb_write_end how) {
     fb_shard_end(w->shard, &op->writer, how, FB_KIND_STRING, how == FB_END_KEEP ? value : fb_bytes_of(NULL, 0), sent,
                  /* cap_ms = */ 0, seen_now(w), draw(w), &fx);
     world_check_birth(w, row, sent.ns);
+    /* As the engine tells it. */
+    bool is_told = op->has_committed || how == FB_END_DOUBT || op->kind == OP_TICKET || op->writer.has_hidden;
+    if (is_told)
+        move_tell(w, op->key, op->kind == OP_TICKET ? row->nversions - 1 : op->has_committed ? op->version : 0);
     calls_end(w, &fx);
 }
 

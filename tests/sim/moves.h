@@ -19,6 +19,10 @@ void move_end(struct world *w, struct op *op, enum fb_write_end how);
 enum fb_write_end move_end_of(const struct op *op);
 void move_cancel(struct world *w, struct op *op);
 
+/* Something was told of a key, and what is the least that may be kept from here on. */
+void move_tell(struct world *w, unsigned key, unsigned floor);
+fb_shard_observer move_observe;
+
 void move_invalidate(struct world *w, unsigned key);
 void move_tick(struct world *w);
 

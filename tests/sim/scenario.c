@@ -5,13 +5,13 @@
  * The first line of a file is its claim. Then, one per line:
  *
  *     row absent | ttl 100ms | negative-ttl 50ms | wait 500ms       how the world begins; without: row v0, 1h, 1m, none
- *     NAME get | lease | set | delete | around | ticket | behind | behind-delete | invalidate | invalidate-all
+ *     NAME get | refresh | lease | set | delete | around | ticket | behind | behind-delete | invalidate | invalidate-all
  *     NAME persist | expire 100ms
  *     NAME ask | fill | give-back | die | commit | end | fail | unknown | land | lose | cancel | tell | tell-not
  *     fN dispatch | query | home | home-error | lane-full           the Nth flight, counted from 1
  *     advance 5000ms | tick
  *     expect NAME vN | absent | waiting | queued | granted | lapsed | kept | FB_STATUS
- *     expect cache vN | absent | none         expect flights N
+ *     expect cache vN | absent | none         expect flights N         expect told EVENT (the last one)
  *
  * `commit`, `query` and `ask` are the moments at which the database takes or reads the row; `dispatch` and `home` when
  * the shard is told. At the end everything is carried out, and the world must be as world.h says. Prints TAP. */
@@ -109,7 +109,7 @@ static const char *word_of(const struct op *op, char *room, size_t size) {
     }
     if (op->kind == OP_ASIDE && op->leased != 0)
         return op->status == FB_OK ? "kept" : fb_status_name(op->status);
-    if (op->kind != OP_READ && op->kind != OP_ASIDE)
+    if (op->kind != OP_READ && op->kind != OP_REFRESH && op->kind != OP_ASIDE)
         return fb_status_name(op->status);
     if (op->status == FB_NOTFOUND)
         return "absent";
@@ -144,7 +144,9 @@ static void expect(struct story *s, const char *what, const char *wanted) {
     else if (strcmp(what, "flights") == 0) {
         snprintf(room, sizeof room, "%u", world.nflights);
         is = room;
-    } else if (op != NULL)
+    } else if (strcmp(what, "told") == 0)
+        is = world.rows[0].last_told;
+    else if (op != NULL)
         is = word_of(op, room, sizeof room);
     else {
         fail_line(s, "nobody of this name", "");

@@ -20,6 +20,7 @@ static struct world world;
 /* ---- what a seed chooses ---- */
 
 static const uint8_t op_weights[OP_KINDS] = {
+    [OP_REFRESH] = 6,
     [OP_READ] = 40,  [OP_ASIDE] = 10,     [OP_SET] = 12,   [OP_DELETE] = 5,  [OP_AROUND] = 5,         [OP_TICKET] = 5,
     [OP_BEHIND] = 6, [OP_INVALIDATE] = 4, [OP_EXPIRE] = 3, [OP_PERSIST] = 1, [OP_INVALIDATE_ALL] = 2,
 };

@@ -15,7 +15,8 @@ static const char *const act_names[ACTS] = {
 };
 
 static const char *const op_names[OP_KINDS] = {
-    [OP_READ] = "get",          [OP_ASIDE] = "lease",           [OP_SET] = "set",       [OP_DELETE] = "delete",
+    [OP_READ] = "get",          [OP_REFRESH] = "refresh",
+    [OP_ASIDE] = "lease",           [OP_SET] = "set",       [OP_DELETE] = "delete",
     [OP_AROUND] = "around",     [OP_TICKET] = "ticket",         [OP_BEHIND] = "behind", [OP_INVALIDATE] = "invalidate",
     [OP_EXPIRE] = "expire",     [OP_PERSIST] = "persist",       [OP_INVALIDATE_ALL] = "invalidate-all",
 };
@@ -201,9 +202,12 @@ void world_begin(struct world *w, const struct world_options *options, uint64_t 
         row->versions[0] = (struct version){0, k % 2 == 1};
         row->floor = row->begun = row->granted_seq = row->undispatched = 0;
         row->granted = NULL;
+        row->told = row->told_floor = 0;
+        row->has_copy = false;
+        row->last_told = "nothing";
         snprintf(row->name, sizeof row->name, "k%u", k);
     }
-    struct fb_shard_options shard = {options->bytes_max, options->evict, w->policies, 1};
+    struct fb_shard_options shard = {options->bytes_max, options->evict, w->policies, 1, move_observe, w};
     w->shard = fb_shard_create(&shard);
     if (w->shard == NULL)
         abort();
@@ -254,6 +258,7 @@ void world_finish(struct world *w) {
         advance(w, 2 * FB_WRITE_WINDOW_MS * 1000); /* leases, marks, doubts and deadlines end */
         move_tick(w);
     }
+    world_check_copies(w);
     for (unsigned k = 0; k < w->options.keys && w->violation[0] == '\0'; k++) {
         move_start(w, OP_READ, k, 0);
         carry_out(w);

@@ -8,9 +8,15 @@
  * is the text "v7", so every value names the commit it comes from. What a read may answer follows from the moments:
  *
  *   C1  Not older than the key's floor when the read began. The floor is the newest version at the last moment at which
- *       Forebay knew of the key: a grant, a commit or landing of a write it carries, an end, an invalidation.
+ *       Forebay knew of the key: a grant, a commit or landing of a write it carries, an end, an invalidation; and what
+ *       the question of a REFRESH was sure to see, once that is answered.
  *   C2  Superseded at most a TTL (a negative TTL for "absent") before the read began.
  *   C3  An entry is born no later than its question was sent, and is served and shared for at most a TTL from there.
+ *
+ * A client keeps the newest answer it got of each key, and drops it when the shard or a write's end tells of the key:
+ *
+ *   E1  What it keeps is never older than the last end of a write, invalidation or end of a doubt.
+ *   E2  At rest it keeps nothing that is not in the table.
  *
  * Without commits behind Forebay's back C1 says that no read is ever older than the newest commit when it began, which
  * is linearizability of the register. After every action the invariants S1 to S7 of core/shard.h are checked too. */
@@ -34,6 +40,7 @@ enum {
 /* What an actor does. */
 enum op_kind {
     OP_READ,       /* read-through */
+    OP_REFRESH,    /* the same, whatever is cached */
     OP_ASIDE,      /* get or lease, load, fill */
     OP_SET,        /* write-through of a value (an insert, where there is no row) */
     OP_DELETE,     /* write-through of a delete */
@@ -108,6 +115,11 @@ struct row {
     struct op *granted;          /* the writer marked now, as the driver sees it */
     unsigned begun, granted_seq; /* S5: tickets handed out, and the last one granted */
     unsigned undispatched;
+    const char *last_told;       /* the event's name; for scenarios */
+    unsigned told;               /* how often something was told of the key */
+    unsigned told_floor;         /* E1: what the client must have by now */
+    bool has_copy;               /* the client's */
+    unsigned copy;
 };
 
 struct op {
@@ -116,6 +128,7 @@ struct op {
     unsigned key, number;
     int64_t begun;
     unsigned floor;
+    unsigned told;        /* row's, when it began */
     unsigned version;     /* asked for, or committed */
     bool has_committed;
     int64_t leased, ended; /* when */
@@ -152,6 +165,9 @@ struct world_flight {
     X(LEASES_FILLED, "leases filled")                                                                                  \
     X(LEASES_REFUSED, "leases refused")                                                                                \
     X(QUEUED, "writers queued")                                                                                        \
+    X(REFRESHED, "refreshed")                                                                                          \
+    X(COPIES, "copies kept by a client")                                                                               \
+    X(COPIES_DROPPED, "copies dropped when told")                                                                      \
     X(CANCELLED, "cancelled")                                                                                          \
     X(LAPSED, "marks lapsed")                                                                                          \
     X(LANDED, "landed in doubt")                                                                                       \
@@ -220,8 +236,11 @@ void world_check_birth(struct world *world, const struct row *row, int64_t sent)
 void world_check_due(struct world *world, fb_instant now, fb_instant due);
 /* S4 and C3 for one who gets the very value of a flight. */
 void world_check_shared(struct world *world, const struct world_flight *flight, bool was_kept, const struct op *op);
+/* S8, after the answer to a REFRESH. */
+void world_check_refreshed(struct world *world, const struct op *op);
 void world_check_entries(struct world *world);  /* at rest: every entry equals the database or is within its TTL */
-void world_check_step(struct world *world);     /* after every action: S2, S5 and the counts */
+void world_check_step(struct world *world);     /* after every action: S2, S5, E1 and the counts */
+void world_check_copies(struct world *world);   /* at rest: E2 */
 /* Is there an entry, fresh or not? */
 bool world_entry(const struct world *world, const struct row *row, struct fb_stamp *ret_stamp, fb_buf *out);
 fb_bytes world_value(const struct world *world, unsigned version, char *room, size_t size);
