@@ -9,7 +9,7 @@
 #include "server/tracking.h"
 
 enum {
-    PARTS = 64,        /* a power of two; more than loops that register at a time */
+    PARTS = FB_TRACK_PARTS,
     BUCKETS_FIRST = 16,
     OUT_AT_ONCE = 8,   /* keys pushed out by one that comes, when the limit has been lowered */
     SET_FIRST = 2,

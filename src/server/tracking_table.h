@@ -8,6 +8,8 @@
 
 #include "server/push.h"
 
+enum { FB_TRACK_PARTS = 64 }; /* a power of two; more than loops that register at a time */
+
 enum fb_track_options {
     FB_TRACK_BCAST = 1 << 0,
     FB_TRACK_OPTIN = 1 << 1,
@@ -55,8 +57,8 @@ void fb_track_table_free(struct fb_track_table *table);
 
 /* All from any thread. */
 
-/* The client has asked for the key. FB_OK or FB_NOMEM. What had to go so that the table holds keys_max at most comes
- * back in *ret_out (a chain; NULL: nothing). */
+/* The client has asked for the key. FB_OK or FB_NOMEM. What had to go so that the table holds keys_max at most (and one
+ * more per part: the new key itself stays) comes back in *ret_out (a chain; NULL: nothing). */
 fb_status fb_track_table_add(struct fb_track_table *table, size_t keys_max, fb_bytes key, struct fb_tracker *tracker,
                              struct fb_tracked **ret_out);
 /* Take the key out; NULL when nobody has asked for it. Who caused the change (`origin`) and said NOLOOP stays: it is not

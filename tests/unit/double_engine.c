@@ -59,7 +59,7 @@ struct fb_cache {
     fb_on_event on_event;
     void *observer;
     fb_event *told;       /* with copies of the keys; told when the lock has been let go */
-    size_t ntold;
+    size_t ntold, telling;
 };
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
@@ -151,12 +151,17 @@ static void leave(fb_cache *cache) {
     size_t n = cache->ntold;
     cache->told = NULL;
     cache->ntold = 0;
+    cache->telling++;
     fb_lock_release(&cache->lock);
     for (size_t i = 0; i < n; i++) {
         cache->on_event(cache->observer, &told[i]);
         free((char *)told[i].key.data);
     }
     free(told);
+    fb_lock_acquire(&cache->lock);
+    cache->telling--;
+    fb_cond_broadcast(&cache->cond);
+    fb_lock_release(&cache->lock);
 }
 
 /* What an operation that has ended was. */
@@ -651,6 +656,8 @@ void fb_watch(fb_cache *cache, unsigned kinds, fb_on_event on_event, void *user)
     cache->watched = kinds;
     cache->on_event = on_event;
     cache->observer = user;
+    while (kinds == 0 && cache->telling > 0)
+        fb_cond_wait(&cache->cond, &cache->lock);
     fb_lock_release(&cache->lock);
 }
 
