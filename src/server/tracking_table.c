@@ -136,9 +136,8 @@ struct fb_track_table *fb_track_table_new(void) {
 void fb_track_table_free(struct fb_track_table *table) {
     if (table == NULL)
         return;
+    fb_track_table_clear(table);
     for (int i = 0; i < PARTS; i++) {
-        if (table->parts[i].n > 0)
-            fb_track_table_clear(table);
         fb_mem_free(table->parts[i].buckets);
         fb_lock_finish(&table->parts[i].lock);
     }
