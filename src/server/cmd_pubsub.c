@@ -117,7 +117,8 @@ static void list(struct fb_call *call, enum fb_topic_kind kind) {
     struct fb_resp_out names = FB_RESP_OUT_INIT;
     fb_bytes pattern = call->argc > 2 ? call->argv[2] : fb_bytes_of(NULL, 0);
     if (call->argc > 3) {
-        fb_call_error(call, "ERR", "wrong number of arguments for 'pubsub|%s' command", call->command->name);
+        fb_call_error(call, "ERR", "unknown subcommand or wrong number of arguments for '%.*s'. Try PUBSUB HELP.",
+                      (int)call->argv[1].len, call->argv[1].data);
         return;
     }
     size_t n = fb_pubsub_list(fb_call_server(call), kind, pattern, &names);
