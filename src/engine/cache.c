@@ -11,6 +11,7 @@ enum {
     SHARDS_DEFAULT = 16,
     SHARDS_MAX = 256,
     BATCH_MAX = 1000,
+    SWEEPS_WATCHED = 16, /* per tick: a million entries in 16 shards within some seconds */
 };
 #define MEMORY_DEFAULT (UINT64_C(256) << 20)
 #define MEMORY_MIN (UINT64_C(1) << 20)
@@ -63,17 +64,24 @@ void fb_cache_op_end(struct fb_cache *cache) {
 
 /* ---- the ticker ---- */
 
+static void tick(struct fb_cache *cache, struct fb_engine_shard *shard) {
+    struct fb_effects fx;
+    fb_effects_init(&fx);
+    fb_lock_acquire(&shard->lock);
+    (void)fb_shard_tick(shard->core, fb_clock_now(), &fx);
+    fb_tickets_lapsed(shard, &fx);
+    fb_shard_leave(shard);
+    fb_carry_out(cache, &fx, FB_RUN_LANES);
+}
+
+/* Each tick sweeps a little. While somebody wants to know what has expired (clients with caches of their own keep it
+ * until they are told), it sweeps more, still a little at a time so that nobody waits longer for a lock. */
 static void tick_all(struct fb_cache *cache) {
-    for (unsigned i = 0; i < cache->nshards; i++) {
-        struct fb_engine_shard *shard = &cache->shards[i];
-        struct fb_effects fx;
-        fb_effects_init(&fx);
-        fb_lock_acquire(&shard->lock);
-        (void)fb_shard_tick(shard->core, fb_clock_now(), &fx);
-        fb_tickets_lapsed(shard, &fx);
-        fb_shard_leave(shard);
-        fb_carry_out(cache, &fx, FB_RUN_LANES);
-    }
+    unsigned watched = atomic_load_explicit(&cache->watched, memory_order_relaxed);
+    unsigned rounds = watched >> FB_EVENT_EXPIRED & 1 ? SWEEPS_WATCHED : 1;
+    for (unsigned i = 0; i < cache->nshards; i++)
+        for (unsigned round = 0; round < rounds; round++)
+            tick(cache, &cache->shards[i]);
 }
 
 static void *run_ticker(void *arg) {

@@ -82,9 +82,8 @@ static void check_output(struct fb_session *s) {
     if (unsent(s) > FB_FLUSH_AT)
         send_out(s);
     size_t max = s->is_authenticated ? FB_LIVE(s->loop->server, output_buffer_max) : FB_STRANGER_OUTPUT;
-    if (max > FB_SUBSCRIBER_OUTPUT && !fb_list_is_empty(&s->subscriptions))
-        max = FB_SUBSCRIBER_OUTPUT;
-    if (unsent(s) + s->waiting_bytes > max)
+    size_t held = unsent(s) + s->waiting_bytes;
+    if (held > max || (held > FB_SUBSCRIBER_OUTPUT && !fb_list_is_empty(&s->subscriptions)))
         s->is_dead = true;
 }
 
