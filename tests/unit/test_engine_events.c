@@ -1,4 +1,5 @@
 /* What a watched cache tells, and when. */
+#include <sched.h>
 #include <stdlib.h>
 
 #include "engine_world.h"
@@ -428,6 +429,64 @@ static void events_that_are_too_many_become_one_for_all_keys(void **state) {
     free(big);
 }
 
+/* ---- the end ---- */
+
+/* An observer that does not come back before it is let go. */
+struct held {
+    struct world *world;
+    _Atomic bool is_inside, may_leave, has_begun_to_end, was_inside_at_the_end;
+};
+
+static void stay(void *user, const fb_event *event) {
+    struct held *held = user;
+    (void)event;
+    atomic_store(&held->is_inside, true);
+    while (!atomic_load(&held->may_leave))
+        sched_yield();
+    atomic_store(&held->is_inside, false);
+}
+
+static void *invalidate(void *user) {
+    struct held *held = user;
+    (void)fb_invalidate(held->world->cache, FB_STR("k:7"), NULL);
+    return NULL;
+}
+
+static void *end_watching(void *user) {
+    struct held *held = user;
+    atomic_store(&held->has_begun_to_end, true);
+    fb_watch(held->world->cache, 0, stay, held);
+    atomic_store(&held->was_inside_at_the_end, atomic_load(&held->is_inside));
+    return NULL;
+}
+
+static void watching_ends_when_no_call_is_under_way(void **state) {
+    (void)state;
+    struct world w;
+    struct held held = {.world = &w};
+    struct watcher next;
+    pthread_t caller, ender;
+    open_world(&w, writing(), (fb_source_options){0});
+    expect_row(&w, "k:7", "seven");
+    fb_watch(w.cache, 1 << FB_EVENT_INVALIDATED, stay, &held);
+    pthread_create(&caller, NULL, invalidate, &held);
+    while (!atomic_load(&held.is_inside))
+        sched_yield();
+    pthread_create(&ender, NULL, end_watching, &held);
+    while (!atomic_load(&held.has_begun_to_end))
+        sched_yield();
+    for (int i = 0; i < 1000; i++) /* time enough to return, if it did not wait */
+        sched_yield();
+    atomic_store(&held.may_leave, true);
+    pthread_join(ender, NULL);
+    pthread_join(caller, NULL);
+    assert_false(held.was_inside_at_the_end);
+    watch(&w, &next); /* another one follows */
+    (void)submit(&w, op_of(FB_OP_SET, "k:7", "eight"));
+    assert_int_equal(count_of(&next, FB_EVENT_WRITTEN), 1);
+    close_world(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_change_has_its_event),
@@ -441,6 +500,7 @@ int main(void) {
         cmocka_unit_test(an_event_comes_before_the_completion_behind_it),
         cmocka_unit_test(a_client_that_keeps_copies_is_never_behind_a_write),
         cmocka_unit_test(events_that_are_too_many_become_one_for_all_keys),
+        cmocka_unit_test(watching_ends_when_no_call_is_under_way),
     };
     return cmocka_run_group_tests_name("engine_events", tests, NULL, NULL);
 }

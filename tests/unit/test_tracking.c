@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "double_engine.h"
 #include "served.h"
 #include "server/push.h"
@@ -442,6 +443,60 @@ static void tracking_is_seen_in_client_list(void **state) {
     stop(&w);
 }
 
+/* Whatever allocation fails: who has an old value is told to forget it (or everything), or its connection ends. */
+static void without_memory_nobody_keeps_an_old_value(void **state) {
+    (void)state;
+    struct world w;
+    begin(&w);
+    unsigned told = 0;
+    for (int64_t n = 0; n < 60; n++) {
+        char reply[8] = "";
+        int a = track(&w, ""), c = dial(&w);
+        double_put(w.cache, "s:1", FB_KIND_STRING, FB_STR("old"));
+        exchange(a, "GET s:1\r\n", "$3\r\nold\r\n");
+        exchange(c, "PING\r\n", "+PONG\r\n");
+        fb_mem_fail_after(n);
+        say(c, "SET s:1 new\r\n");
+        bool is_done = read(c, reply, 1) == 1 && reply[0] == '+';
+        fb_mem_fail_after(-1);
+        if (is_done) {
+            char first;
+            ssize_t got = read(a, &first, 1);
+            told += got == 1;
+            assert_true(got <= 0 || first == '>');
+        }
+        close(a);
+        close(c);
+        while (figures(&w).clients > 0)
+            come_round(&w);
+    }
+    assert_in_range(told, 40, 60);
+    stop(&w);
+}
+
+/* The same of the request that reads: what could not be remembered is not kept either. */
+static void what_could_not_be_remembered_is_forgotten_at_once(void **state) {
+    (void)state;
+    struct world w;
+    begin(&w);
+    for (int64_t n = 0; n < 12; n++) {
+        int a = track(&w, ""), c = dial(&w);
+        exchange(c, "GET s:1\r\n", "$3\r\nold\r\n"); /* cached: what follows needs no memory but the table's */
+        exchange(a, "PING\r\n", "+PONG\r\n");
+        char bytes[64];
+        fb_mem_fail_after(n);
+        say(a, "GET s:1\r\n");
+        bool is_answered = read(a, bytes, 9) == 9 && memcmp(bytes, "$3\r\nold\r\n", 9) == 0;
+        fb_mem_fail_after(-1);
+        exchange(c, "SET s:1 old\r\n", "+OK\r\n");
+        if (is_answered && read(a, bytes, 1) == 1)
+            assert_int_equal(bytes[0], '>');
+        close(a);
+        close(c);
+    }
+    stop(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_has_read_a_key_is_told_once),
@@ -461,6 +516,8 @@ int main(void) {
         cmocka_unit_test(who_goes_is_forgotten),
         cmocka_unit_test(clients_that_have_gone_make_room),
         cmocka_unit_test(tracking_is_seen_in_client_list),
+        cmocka_unit_test(without_memory_nobody_keeps_an_old_value),
+        cmocka_unit_test(what_could_not_be_remembered_is_forgotten_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
