@@ -94,6 +94,25 @@ static bool is_pubsub(const struct fb_session *s) {
     return subscribed(s, FB_TOPIC_CHANNEL) + subscribed(s, FB_TOPIC_PATTERN) + subscribed(s, FB_TOPIC_SHARD) > 0;
 }
 
+/* TYPE: which kinds of connections a word means, or the error and false. We have no replicas and are none. */
+enum { TYPE_NORMAL = 1 << 0, TYPE_PUBSUB = 1 << 1 };
+static bool read_type(struct fb_call *call, fb_bytes word, unsigned *ret_types) {
+    static const struct { const char *word; unsigned types; } rows[] = {
+        {"normal", TYPE_NORMAL}, {"pubsub", TYPE_PUBSUB}, {"replica", 0}, {"slave", 0}, {"master", 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (!fb_is_word(word, rows[i].word))
+            continue;
+        *ret_types = rows[i].types;
+        return true;
+    }
+    fb_call_error(call, "ERR", "Unknown client type '%.*s'", (int)(word.len < 64 ? word.len : 64), word.data);
+    return false;
+}
+
+static bool is_of_type(const struct fb_session *s, unsigned types) {
+    return (types & (is_pubsub(s) ? TYPE_PUBSUB : TYPE_NORMAL)) != 0;
+}
+
 /* As in Redis: O watches, P listens, t tracks, R its redirection is broken, B tracks by prefix, N nothing of this. */
 static void print_flags(const struct fb_session *s, char out[FLAGS_MAX]) {
     const struct fb_tracker *tracker = s->tracker;
@@ -156,9 +175,10 @@ static bool is_wanted(const struct fb_call *call, uint64_t id) {
 
 /* LIST [TYPE type] [ID id ...]; number[0] is the place of the first id. */
 void fb_cmd_client_list(struct fb_call *call) {
-    bool shows_any = true;
+    unsigned types = TYPE_NORMAL | TYPE_PUBSUB;
     if (call->argc == 4 && fb_is_word(call->argv[2], "type")) {
-        shows_any = fb_is_word(call->argv[3], "normal");
+        if (!read_type(call, call->argv[3], &types))
+            return;
     } else if (call->argc > 3 && fb_is_word(call->argv[2], "id")) {
         call->number[0] = 3;
         for (size_t i = 3; i < call->argc; i++) {
@@ -175,12 +195,12 @@ void fb_cmd_client_list(struct fb_call *call) {
     struct fb_server *server = fb_call_server(call);
     fb_buf text = FB_BUF_INIT;
     int64_t now_us = fb_clock_wall_us();
-    for (unsigned i = 0; shows_any && i < server->nloops; i++) {
+    for (unsigned i = 0; i < server->nloops; i++) {
         struct fb_loop *loop = &server->loops[i];
         fb_lock_acquire(&loop->lock);
         for (struct fb_link *link = loop->sessions.next; link != &loop->sessions; link = link->next) {
             const struct fb_session *session = fb_member_of(link, struct fb_session, link);
-            if (is_wanted(call, session->id))
+            if (is_wanted(call, session->id) && is_of_type(session, types))
                 append_line(&text, session, fb_call_loop(call), now_us);
         }
         fb_lock_release(&loop->lock);
@@ -193,8 +213,9 @@ void fb_cmd_client_list(struct fb_call *call) {
 
 struct filter {
     int64_t id;                     /* 0: any */
-    const fb_bytes *address, *local_address;
-    bool skips_me, matches_nobody;
+    const fb_bytes *address, *local_address, *user;
+    unsigned types;
+    bool skips_me;
 };
 
 static bool is_text(const fb_bytes *wanted, const char *text) {
@@ -219,9 +240,10 @@ static bool read_filter(struct fb_call *call, struct filter *filter) {
         } else if (fb_is_word(call->argv[i], "laddr")) {
             filter->local_address = value;
         } else if (fb_is_word(call->argv[i], "user")) {
-            filter->matches_nobody |= !fb_is_word(*value, "default");
+            filter->user = value;
         } else if (fb_is_word(call->argv[i], "type")) {
-            filter->matches_nobody |= !fb_is_word(*value, "normal");
+            if (!read_type(call, *value, &filter->types))
+                return false;
         } else if (fb_is_word(call->argv[i], "skipme") && (fb_is_word(*value, "yes") || fb_is_word(*value, "no"))) {
             filter->skips_me = fb_is_word(*value, "yes");
         } else {
@@ -241,7 +263,8 @@ static int64_t kill_in(struct fb_call *call, struct fb_loop *loop, const struct 
     for (link = loop->sessions.next; link != &loop->sessions; link = link->next) {
         const struct fb_session *session = fb_member_of(link, struct fb_session, link);
         if ((filter->id != 0 && (uint64_t)filter->id != session->id) || !is_text(filter->address, session->address) ||
-            !is_text(filter->local_address, session->local_address) || (filter->skips_me && session == call->session))
+            !is_text(filter->local_address, session->local_address) || !is_text(filter->user, session->user->name) ||
+            !is_of_type(session, filter->types) || (filter->skips_me && session == call->session))
             continue;
         struct fb_kill_message *kill = fb_mem_alloc(sizeof *kill);
         if (kill == NULL)
@@ -267,13 +290,13 @@ static int64_t kill_in(struct fb_call *call, struct fb_loop *loop, const struct 
 void fb_cmd_client_kill(struct fb_call *call) {
     struct fb_server *server = fb_call_server(call);
     bool is_old_form = call->argc == 3;
-    struct filter filter = {.skips_me = !is_old_form};
+    struct filter filter = {.types = TYPE_NORMAL | TYPE_PUBSUB, .skips_me = !is_old_form};
     int64_t count = 0;
     if (is_old_form)
         filter.address = &call->argv[2];
     else if (!read_filter(call, &filter))
         return;
-    for (unsigned i = 0; !filter.matches_nobody && i < server->nloops; i++)
+    for (unsigned i = 0; i < server->nloops; i++)
         count += kill_in(call, &server->loops[i], &filter);
     if (!is_old_form)
         fb_resp_write_integer(call->out, count);

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "server/tracking.h"
 
 enum { LIVES_SAMPLED = 32 };
 
@@ -84,6 +85,7 @@ static void take_keyspaces(struct fb_server *server, struct fb_figures *f) {
 
 void fb_figures_take(struct fb_server *server, struct fb_figures *f) {
     const struct fb_server_options *options = &server->options;
+    struct fb_tracking_figures tracking;
     *f = (struct fb_figures){.server = server, .redis_version = FB_REDIS_VERSION};
     fb_server_totals(server, &f->totals);
     fb_stats_get(server->cache, &f->stats);
@@ -99,6 +101,15 @@ void fb_figures_take(struct fb_server *server, struct fb_figures *f) {
     f->uptime_s = fb_span_ms(fb_since(fb_clock_now(), server->started)) / 1000;
     f->started_s = (double)server->started_wall_us / 1e6;
     f->clients = atomic_load(&server->clients);
+    fb_tracking_figures(server, &tracking);
+    f->tracking_clients = tracking.clients;
+    f->tracking_keys = tracking.keys;
+    f->tracking_items = tracking.items;
+    f->tracking_prefixes = tracking.prefixes;
+    f->pubsub_clients = fb_pubsub_clients(server);
+    f->pubsub_channels = fb_pubsub_topics(server, FB_TOPIC_CHANNEL);
+    f->pubsub_patterns = fb_pubsub_topics(server, FB_TOPIC_PATTERN);
+    f->pubsub_shardchannels = fb_pubsub_topics(server, FB_TOPIC_SHARD);
     f->clients_max = FB_LIVE(server, clients_max);
     f->is_reload_good = !atomic_load(&server->has_bad_reload);
     for (unsigned i = 0; i < server->nloops; i++)

@@ -122,8 +122,10 @@
       "channels with a subscriber")                                                                                    \
     X(STATS, "pubsub_patterns", COUNT, f->pubsub_patterns, "forebay_pubsub_patterns", GAUGE, "",                       \
       "patterns with a subscriber")                                                                                    \
+    X(STATS, "pubsubshard_channels", COUNT, f->pubsub_shardchannels, NULL, GAUGE, "", "sharded channels with a subscriber")\
     X(STATS, "tracking_total_keys", COUNT, f->tracking_keys, "forebay_tracking_keys", GAUGE, "",                       \
       "keys remembered for clients with tracking")                                                                     \
+    X(STATS, "tracking_total_items", COUNT, f->tracking_items, NULL, GAUGE, "", "the same, counted for each client")   \
     X(STATS, "tracking_total_prefixes", COUNT, f->tracking_prefixes, NULL, GAUGE, "",                                  \
       "prefixes that clients watch (BCAST)")                                                                           \
     X(STATS, "total_error_replies", COUNT, f->totals.errors, NULL, COUNTER, "", "errors sent to clients")              \

@@ -436,9 +436,18 @@ static void tracking_is_seen_in_client_list(void **state) {
     skip_to(c, " flags=P db=0 sub=0 psub=1 ssub=0 ");
     skip_to(c, " flags=N ");
     skip_to(c, " redir=-1 ");
+    say(c, "CLIENT LIST TYPE replica\r\nCLIENT LIST TYPE pubsub\r\n");
+    skip_to(c, "$0\r\n\r\n");
+    skip_to(c, " flags=P ");
+    exchange(c, "CLIENT KILL TYPE x\r\n", "");
+    skip_to(c, "\n\r\n-ERR Unknown client type 'x'\r\n"); /* the one line was all */
+    exchange(c, "CLIENT KILL TYPE pubsub\r\n", ":1\r\n");
+    assert_ends(s);
+    exchange(c, "CLIENT KILL USER nobody\r\n", ":0\r\n");
+    say(c, "INFO clients\r\n");
+    skip_to(c, "tracking_clients:1\r\npubsub_clients:0\r\n");
     close(a);
     close(m);
-    close(s);
     close(c);
     stop(&w);
 }
