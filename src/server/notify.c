@@ -90,6 +90,15 @@ static void on_event(void *user, const fb_event *event) {
         fb_tracking_event(server, event);
 }
 
+/* Loads are many, and of interest to tracking clients only where "not cached" is an answer (T3). */
+static unsigned tracking_kinds(const struct fb_server *server) {
+    unsigned kinds = FB_TRACKING_EVENTS & ~(1u << FB_EVENT_LOADED);
+    for (unsigned i = 0; i < fb_keyspace_count(server->cache); i++)
+        if (fb_keyspace_at(server->cache, i)->read == FB_READ_ASIDE)
+            kinds |= 1u << FB_EVENT_LOADED;
+    return kinds;
+}
+
 void fb_watch_adopt(struct fb_server *server) {
     struct fb_tracking_figures tracking;
     unsigned kinds = 0;
@@ -97,7 +106,7 @@ void fb_watch_adopt(struct fb_server *server) {
     unsigned wanted = FB_LIVE(server, notify_events);
     fb_tracking_figures(server, &tracking);
     if (tracking.clients > 0)
-        kinds |= FB_TRACKING_EVENTS;
+        kinds |= tracking_kinds(server);
     if (wanted & (FB_NOTIFY_KEYSPACE | FB_NOTIFY_KEYEVENT))
         for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
             if (wanted & events[i].class)
