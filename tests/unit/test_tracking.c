@@ -114,6 +114,20 @@ static void every_event_tells_but_loads_and_lives(void **state) {
     stop(&w);
 }
 
+/* Where nothing is loaded on a miss, "not cached" is an answer, and a fill changes it. */
+static void with_cache_aside_a_fill_is_a_change(void **state) {
+    (void)state;
+    struct world w;
+    struct fb_server_options options = defaults();
+    fb_open(NULL, &w.cache, &w.err);
+    ((fb_keyspace_options *)fb_keyspace_at(w.cache, 0))->read = FB_READ_ASIDE;
+    assert_int_equal(fb_server_start(w.cache, &options, &w.server, &w.err), FB_OK);
+    int a = track(&w, "");
+    exchange(a, "GET s:1\r\n", "_\r\n" FORGET("s:1")); /* the double loads: as if somebody had filled it */
+    close(a);
+    stop(&w);
+}
+
 static void only_reading_commands_and_mapped_keys_are_remembered(void **state) {
     (void)state;
     struct world w;
@@ -510,6 +524,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_has_read_a_key_is_told_once),
         cmocka_unit_test(every_event_tells_but_loads_and_lives),
+        cmocka_unit_test(with_cache_aside_a_fill_is_a_change),
         cmocka_unit_test(only_reading_commands_and_mapped_keys_are_remembered),
         cmocka_unit_test(an_invalidation_comes_behind_the_reply_it_is_about),
         cmocka_unit_test(a_request_that_had_to_wait_is_remembered_when_it_reads),
