@@ -78,6 +78,36 @@ static void defaults_are_those_of_the_public_api(void **state) {
     fb_conf_free(conf);
 }
 
+/* What redis-server 7.0 answers to CONFIG GET after CONFIG SET of the same, but for n, which it
+ * shows before K and forgets beside A. */
+static void classes_of_events_are_shown_as_redis_shows_them(void **state) {
+    (void)state;
+    static const struct { const char *given, *shown; } rows[] = {
+        {"KEA", "AKE"}, {"KEAm", "AKEm"}, {"Kn", "Kn"}, {"KEAmn", "AKEmn"}, {"Eg$lshzxetdm", "AEm"},
+        {"KExm$", "$xKEm"}, {"", ""}, {"none", ""}, {"A", "A"}, {"mEK", "KEm"}, {"Kmz", "zKm"}, {"fKEx", "xKEf"},
+        {"KK", "K"},
+    };
+    const struct fb_setting *s = fb_setting_find(FB_SCOPE_SERVER, "notify_keyspace_events", NULL);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct fb_conf conf = {0};
+        fb_buf out = FB_BUF_INIT;
+        assert_true(parses(s, rows[i].given, &conf));
+        assert_int_equal(fb_setting_format(s, &conf, /* for_redis */ true, &out), FB_OK);
+        assert_int_equal(fb_buf_append(&out, "", 1), FB_OK);
+        assert_string_equal(out.data, rows[i].shown);
+        out.len = 0; /* and as we write it, it reads back the same */
+        struct fb_conf again = {0};
+        assert_int_equal(fb_setting_format(s, &conf, /* for_redis */ false, &out), FB_OK);
+        assert_int_equal(fb_buf_append(&out, "", 1), FB_OK);
+        assert_true(parses(s, out.data, &again));
+        assert_int_equal(again.notify_events, conf.notify_events);
+        fb_buf_free(&out);
+    }
+    struct fb_conf conf = {0};
+    assert_false(parses(s, "foo", &conf));
+    assert_false(parses(s, "KE A", &conf));
+}
+
 static void every_word_of_a_keyspace_is_its_number(void **state) {
     (void)state;
     static const struct { const char *setting, *words; } rows[] = {
@@ -564,6 +594,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_of_the_table_holds_together),
         cmocka_unit_test(defaults_are_those_of_the_public_api),
+        cmocka_unit_test(classes_of_events_are_shown_as_redis_shows_them),
         cmocka_unit_test(every_word_of_a_keyspace_is_its_number),
         cmocka_unit_test(units_mean_what_they_say),
         cmocka_unit_test(what_is_no_number_with_its_unit_is_refused),
