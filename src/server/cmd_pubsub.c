@@ -40,7 +40,8 @@ static void join(struct fb_call *call, const char *word, enum fb_topic_kind kind
     for (size_t i = 1; i < call->argc; i++) {
         fb_status status = fb_pubsub_join(call->session, kind, call->argv[i]);
         if (status == FB_BUSY) {
-            fb_call_error(call, "ERR", "too many subscriptions: at most %d of one connection, with names of at most %d bytes",
+            fb_call_error(call, "ERR",
+                          "too many subscriptions: at most %d of one connection, with names of at most %d bytes",
                           FB_SUBSCRIPTIONS_MAX, FB_TOPIC_NAME_MAX);
             return;
         }
@@ -97,8 +98,10 @@ enum fb_passage fb_gate_subscribed(struct fb_call *call) {
         if (command->handler == allowed[i])
             return FB_PASS;
     bool has_parent = command->parent != NULL;
-    fb_call_error(call, "ERR", "Can't execute '%s%s%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
-                  "allowed in this context", has_parent ? command->parent : "", has_parent ? "|" : "", command->name);
+    fb_call_error(call, "ERR",
+                  "Can't execute '%s%s%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
+                  "this context",
+                  has_parent ? command->parent : "", has_parent ? "|" : "", command->name);
     return FB_STOP;
 }
 

@@ -85,7 +85,8 @@ static bool overlap(fb_bytes a, fb_bytes b) {
 static bool refuse_overlap(struct fb_call *call, fb_bytes a, const char *which, fb_bytes b) {
     int n = (int)(a.len < SHOWN_PREFIX_MAX ? a.len : SHOWN_PREFIX_MAX);
     int m = (int)(b.len < SHOWN_PREFIX_MAX ? b.len : SHOWN_PREFIX_MAX);
-    fb_call_error(call, "ERR", "Prefix '%.*s' overlaps with %s prefix '%.*s'. Prefixes for a single client must not overlap.",
+    fb_call_error(call, "ERR",
+                  "Prefix '%.*s' overlaps with %s prefix '%.*s'. Prefixes for a single client must not overlap.",
                   n, a.data, which, m, b.data);
     return false;
 }
@@ -174,7 +175,8 @@ void fb_cmd_client_caching(struct fb_call *call) {
     bool is_yes = fb_is_word(call->argv[2], "yes");
     const char *text = NULL;
     if (!(options & (FB_TRACK_OPTIN | FB_TRACK_OPTOUT)))
-        text = "CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled";
+        text = "CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode "
+               "enabled";
     else if (!is_yes && !fb_is_word(call->argv[2], "no"))
         text = "syntax error";
     else if (is_yes && !(options & FB_TRACK_OPTIN))

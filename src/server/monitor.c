@@ -1,8 +1,8 @@
 /* MONITOR: the line of a request, and its gate.
  *
- * Those who watch are subscribers of a topic of their own, so lines reach them like messages do. What stands for a value
- * is shown as (…) unless monitor_values says otherwise; what may carry a password, and what administers the server, is
- * not shown at all. */
+ * Those who watch are subscribers of a topic of their own, so lines reach them like messages do. What stands for a
+ * value is shown as (…) unless monitor_values says otherwise; what may carry a password, and what administers the
+ * server, is not shown at all. */
 #include "server/monitor.h"
 
 #include <inttypes.h>

@@ -1,13 +1,14 @@
-/* Bytes that nobody asked for at this moment: messages of pub/sub, invalidations for tracking clients, lines of MONITOR.
+/* Bytes that nobody asked for at this moment: messages of pub/sub, invalidations for tracking clients, lines of
+ * MONITOR.
  *
  * A push is made once and shared by all who get it. It goes as a message to the inbox of each loop that has receivers;
  * there it is written behind the replies that are still on their way (fb_session_sink), so it never overtakes a reply
  * that was read before the change it speaks of.
  *
- * Bounds. What is under way to one loop holds at most server->pushed_max bytes. Beyond it, and when memory is short, the
- * push is lost for that loop, and all who might have got one there learn of it, since silence would be a lie: who
+ * Bounds. What is under way to one loop holds at most server->pushed_max bytes. Beyond it, and when memory is short,
+ * the push is lost for that loop, and all who might have got one there learn of it, since silence would be a lie: who
  * listens to topics is closed (as Redis closes a subscriber at its output limit), who tracks keys is told to forget
- * them all. A receiver that does not read is closed at FB_SUBSCRIBER_OUTPUT or output_buffer_max, whichever is less. */
+ * them all. A receiver that does not read is closed at FB_SUBSCRIBER_OUTPUT or output_buffer_max, if that is less. */
 #ifndef FB_SERVER_PUSH_H
 #define FB_SERVER_PUSH_H
 

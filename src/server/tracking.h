@@ -8,10 +8,10 @@
  *      can be seen, and before the operation behind it completes.
  *   T2 What they are told goes to the inbox of their loop and is written behind the replies still on their way there.
  *      A client remembered before the event asked before it, so it is told after the answer it has to forget.
- *   T3 LOADED takes nobody out. Who is remembered for the key when a load ends waits for this load or a later one: had it
- *      an older answer, then the copy of that answer had to go before the load could begin, and that was an event of its
- *      own (EXPIRED, EVICTED, INVALIDATED, UNCACHED, …); a copy that was replaced in its life is REFRESHED. But for
- *      cache-aside, where "not cached" is an answer: there a fill is a change.
+ *   T3 LOADED takes nobody out. Who is remembered for the key when a load ends waits for this load or a later one: had
+ *      it an older answer, then the copy of that answer had to go before the load could begin, and that was an event
+ *      of its own (EXPIRED, EVICTED, INVALIDATED, UNCACHED, …); a copy that was replaced in its life is REFRESHED. But
+ *      for cache-aside, where "not cached" is an answer: there a fill is a change.
  *   T4 LIFE takes nobody out: it changes no value, and when the copy ends is an event of its own.
  *   T5 Who hears of a change and asks again is remembered anew. Being told once too often is harmless: whatever is lost
  *      (memory, room) is made up for by telling more. */

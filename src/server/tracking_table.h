@@ -1,8 +1,8 @@
 /* Which clients have read which keys: the memory behind CLIENT TRACKING without BCAST.
  *
- * Keys are spread over parts with a lock each. A key holds the trackers that have asked for it, ordered by client; it is
- * taken out whole when it changes, since each registration tells once. Trackers that are off stay until the key changes
- * or its set would have to grow. */
+ * Keys are spread over parts with a lock each. A key holds the trackers that have asked for it, ordered by client; it
+ * is taken out whole when it changes, since each registration tells once. Trackers that are off stay until the key
+ * changes or its set would have to grow. */
 #ifndef FB_SERVER_TRACKING_TABLE_H
 #define FB_SERVER_TRACKING_TABLE_H
 
@@ -61,8 +61,8 @@ void fb_track_table_free(struct fb_track_table *table);
  * more per part: the new key itself stays) comes back in *ret_out (a chain; NULL: nothing). */
 fb_status fb_track_table_add(struct fb_track_table *table, size_t keys_max, fb_bytes key, struct fb_tracker *tracker,
                              struct fb_tracked **ret_out);
-/* Take the key out; NULL when nobody has asked for it. Who caused the change (`origin`) and said NOLOOP stays: it is not
- * told of this change, and must be of the next. */
+/* Take the key out; NULL when nobody has asked for it. Who caused the change (`origin`) and said NOLOOP stays: it is
+ * not told of this change, and must be of the next. */
 struct fb_tracked *fb_track_table_take(struct fb_track_table *table, fb_bytes key, uint64_t origin);
 void fb_track_table_clear(struct fb_track_table *table);
 /* Keys, and clients of all keys together. */

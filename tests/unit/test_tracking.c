@@ -366,7 +366,7 @@ static void a_full_table_tells_to_forget(void **state) {
     }
     double_wait_submitted(w.cache, KEYS);
     come_round(&w);
-    /* For each key that had to go a word. One that is alone in its part of the table finds no other there to push out. */
+    /* For each key that had to go a word. One that is alone in its part of the table finds no other to push out. */
     size_t stayed = figures(&w).keys;
     assert_in_range(stayed, 1, 4 + FB_TRACK_PARTS);
     const size_t one = strlen(">2\r\n$10\r\ninvalidate\r\n*1\r\n$5\r\ns:000\r\n"), nil = strlen("_\r\n");

@@ -1,9 +1,9 @@
-/* The claim of client-side caching, over the engine itself: when everything is quiet, no client's own cache differs from
- * the database.
+/* The claim of client-side caching, over the engine itself: when everything is quiet, no client's own cache differs
+ * from the database.
  *
- * Several clients in RESP3 keep what they read, each in another mode of CLIENT TRACKING, and drop what they are told to.
- * They read and write at random, in pipelines, on two loops; rows change behind Forebay's back as well, followed by a
- * DEL or left to the TTL; writes fail, or end unknown; entries are too large to be kept, are evicted, expire. The
+ * Several clients in RESP3 keep what they read, each in another mode of CLIENT TRACKING, and drop what they are told
+ * to. They read and write at random, in pipelines, on two loops; rows change behind Forebay's back as well, followed
+ * by a DEL or left to the TTL; writes fail, or end unknown; entries are too large to be kept, are evicted, expire. The
  * source's threads decide what meets what, the seed decides what is done. At the end each client's cache is compared
  * with the rows: at once for keys that nobody changed behind our back, within their TTL and a sweep for the others. */
 #include <setjmp.h>
@@ -307,7 +307,7 @@ static void expect_no_difference(struct world *w, bool with_x, uint64_t seed) {
                  w->clients[i].cache[key], kinds[key / KEYS], key % KEYS, w->db.rows[key]);
 }
 
-/* An event is told before the operation behind it completes, and a loop that answers twice has come round in between. */
+/* An event is told before the operation behind it completes, and a loop that answers twice has come round. */
 static void settle(struct world *w) {
     for (int i = 0; i < CLIENTS; i++)
         hear_all(&w->clients[i]);
