@@ -62,6 +62,7 @@ struct fb_call {
     bool is_silent;            /* nobody wants the reply */
     bool is_starved;           /* not begun: too many operations are under way */
     bool is_again;             /* it was once, and has passed the gates before */
+    bool is_inner;             /* of a transaction: EXEC carries it out */
     struct fb_wait *wait;      /* NULL until it waits */
 
     /* For measure.c. */

@@ -251,10 +251,10 @@ void fb_tracking_remember(struct fb_call *call) {
 enum fb_passage fb_gate_tracking(struct fb_call *call) {
     struct fb_session *session = call->session;
     const struct fb_command *command = call->command;
-    /* CLIENT CACHING is about the next request that is neither a CLIENT … nor MULTI, which stands for those inside. */
+    /* CLIENT CACHING is about the next request that is neither a CLIENT … nor MULTI. EXEC stands for those inside. */
     bool is_about = (command->parent == NULL || strcmp(command->parent, "client") != 0) &&
                     strcmp(command->name, "multi") != 0;
-    if (!call->is_again && is_about)
+    if (!call->is_again && !call->is_inner && is_about)
         session->caching = (struct fb_caching){.now = session->caching.next};
     if (is_about)
         fb_tracking_remember(call);
