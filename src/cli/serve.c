@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "admin/admin.h"
+#include "base/address.h"
 #include "cli/config_args.h"
 #include "cli/log.h"
 #include "cli/port_user.h"
@@ -60,15 +62,18 @@ static void suggest(const struct fb_conf *conf, unsigned port, char *out, size_t
              shape != NULL && strcmp(shape, "hash") == 0 ? "HGETALL" : "GET", key);
 }
 
-static void say_ready(const struct fb_conf *conf, const struct fb_server *server) {
-    char addresses[512], keyspaces[512], try[600], message[1700];
+static void say_ready(const struct fb_conf *conf, const struct fb_server *server, const struct fb_admin *admin) {
+    char http[FB_HOST_MAX + 16] = "off", addresses[512], keyspaces[512], try[600], message[1700];
     unsigned port = fb_server_port(server);
+    if (admin != NULL)
+        snprintf(http, sizeof http, "%.*s:%u", (int)(strrchr(conf->admin, ':') - conf->admin), conf->admin,
+                 fb_admin_port(admin));
     list_addresses(conf, port, addresses, sizeof addresses);
     list_keyspaces(conf, keyspaces, sizeof keyspaces);
     suggest(conf, port, try, sizeof try);
     snprintf(message, sizeof message, "ready on %s; try: %s; keyspaces: %s", addresses, try, keyspaces);
     fb_log(FB_LOG_SERVE_READY, message,
-           FB_LOG_FIELDS({"listen", addresses}, {"keyspaces", keyspaces},
+           FB_LOG_FIELDS({"admin", http}, {"listen", addresses}, {"keyspaces", keyspaces},
                          {"config", conf->path != NULL ? conf->path : "-"}));
 }
 
@@ -143,6 +148,22 @@ static int start(struct fb_conf *conf, fb_cache *cache, struct fb_server **ret_s
                                                                                               : FB_EXIT_CANTCREAT;
 }
 
+/* Where it was asked for it must work. The default's port may be another Forebay's: then this one goes without. */
+static int start_admin(const struct fb_conf *conf, struct fb_server *server, struct fb_admin **ret_admin) {
+    struct fb_admin_options options = {.address = conf->admin, .is_protected = conf->is_protected};
+    fb_err err = {0};
+    if (conf->admin == NULL || fb_admin_start(server, &options, ret_admin, &err) == FB_OK)
+        return FB_EXIT_OK;
+    if (!fb_conf_is_given(conf, "admin")) {
+        fb_log(FB_LOG_ADMIN_ABSENT, "no metrics and health over HTTP: server.admin gives another address, or 'off'",
+               FB_LOG_FIELDS({"listen", conf->admin}, {"error", err.text}));
+        return FB_EXIT_OK;
+    }
+    fprintf(stderr, "forebay: %s\nhelp: give another address with --admin HOST:PORT (port 0: any free one), or 'off'\n",
+            err.text);
+    return FB_EXIT_CANTCREAT;
+}
+
 /* ---- running ---------------------------------------------------------------------------------------------------- */
 
 static void watched(sigset_t *set) {
@@ -179,6 +200,7 @@ static void let_signals_kill(const sigset_t *set) {
 static int serve(struct fb_conf *conf) {
     fb_cache *cache = NULL;
     struct fb_server *server = NULL;
+    struct fb_admin *admin = NULL;
     sigset_t set;
     fb_log_change((enum fb_log_format)conf->log_format, (enum fb_log_level)(FB_LEVEL_DEBUG - (int)conf->log_level));
     watched(&set);
@@ -189,13 +211,18 @@ static int serve(struct fb_conf *conf) {
     fb_cli_print_diagnostics(conf, stderr);
     if (status == FB_EXIT_OK)
         status = start(conf, cache, &server);
+    if (status == FB_EXIT_OK)
+        status = start_admin(conf, server, &admin);
     if (status == FB_EXIT_OK) {
-        say_ready(conf, server);
+        say_ready(conf, server, admin);
         wait_for_stop(&set);
         let_signals_kill(&set);
-        fb_server_stop(server, atomic_load(&stop_wish.is_now) ? 0 : conf->drain_timeout_ms);
-        fb_log(FB_LOG_SERVE_STOPPED, "stopped", NULL);
+        fb_server_drain(server, atomic_load(&stop_wish.is_now) ? 0 : conf->drain_timeout_ms);
     }
+    fb_admin_stop(admin);
+    fb_server_stop(server, 0);
+    if (status == FB_EXIT_OK)
+        fb_log(FB_LOG_SERVE_STOPPED, "stopped", NULL);
     fb_close(cache);
     return status;
 }

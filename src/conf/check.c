@@ -24,9 +24,12 @@ static bool is_loopback(const char *address) {
 
 static void check_server(const struct fb_conf *conf) {
     struct fb_conf_details *d = conf->details;
-    if (conf->admin != NULL) {
-        fb_fault(d, place_of(d->server, "admin"), "later", "the admin listener is not in this version");
-        fb_help(d, "remove it, or write 'off'");
+    if (conf->admin != NULL && strncmp(conf->admin, "unix:", 5) == 0) {
+        fb_fault(d, place_of(d->server, "admin"), "address", "HTTP is not served on a unix socket");
+        fb_help(d, "write HOST:PORT, as in 127.0.0.1:9380, or 'off'");
+    } else if (conf->admin != NULL && conf->is_protected && !is_loopback(conf->admin)) {
+        fb_fault(d, place_of(d->server, "admin"), "unprotected", "%s can be reached from other machines", conf->admin);
+        fb_help(d, "use 127.0.0.1, or 'protected: false' where a firewall keeps strangers away");
     }
     if (conf->bulk_max > conf->query_buffer_max) {
         const char *setting = fb_object_has(d->server, "bulk_max") ? "bulk_max" : "query_buffer_max";

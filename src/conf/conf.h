@@ -106,6 +106,9 @@ void fb_conf_print_json(const struct fb_conf *conf, FILE *out);
 void fb_conf_get(void *conf, const char *glob, void (*emit)(void *user, const char *name, const char *value),
                  void *user);
 
+/* Has this setting of scope server been given, anywhere, or is it the default? */
+bool fb_conf_is_given(const struct fb_conf *conf, const char *setting);
+
 /* The reference page of all settings (Markdown). */
 void fb_conf_print_reference(FILE *out);
 

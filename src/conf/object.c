@@ -129,3 +129,7 @@ void fb_unknown_setting(struct fb_conf_details *d, enum fb_scope scope, const ch
     else
         fb_help(d, "'forebay reference settings' lists them all");
 }
+
+bool fb_conf_is_given(const struct fb_conf *conf, const char *setting) {
+    return fb_object_has(conf->details->server, setting);
+}

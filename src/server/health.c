@@ -7,13 +7,16 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+enum { AGE_GRAIN_MS = 2 }; /* ages are whole milliseconds: nearer failures are the same one */
+
 struct health_source {
     struct fb_health *health;
     const fb_source *source;
     unsigned keyspace;      /* one of it, to ask through */
     bool is_up, is_asking;
     fb_instant known;       /* when the source was last heard of */
-    uint64_t good, bad;     /* round trips, as counted then */
+    uint64_t good;          /* round trips that came through, as counted then */
+    fb_instant failed;      /* the last failure then known */
     char why[FB_ERR_TEXT_MAX];
 };
 
@@ -83,15 +86,16 @@ static void look_at(struct fb_server *server, struct health_source *s) {
     int64_t age_ms = 0;
     fb_source_stats_get(s->source, &stats);
     bool has_error = fb_keyspace_last_error(server->cache, s->keyspace, &err, &age_ms) == FB_OK;
-    uint64_t bad = stats.errors, trips = stats.read_trips + stats.write_trips, good = trips > bad ? trips - bad : 0;
-    fb_instant now = fb_clock_now();
+    uint64_t trips = stats.read_trips + stats.write_trips, good = trips > stats.errors ? trips - stats.errors : 0;
+    fb_instant now = fb_clock_now(), failed = {now.ns - fb_ms(age_ms).ns};
     fb_lock_acquire(&s->health->lock);
     if (good > s->good) /* some came through, whatever happened to others */
         note(s, FB_OK, "", now);
-    else if (bad > s->bad && has_error)
+    else if (has_error && fb_since(failed, s->failed).ns > fb_ms(AGE_GRAIN_MS).ns)
         note(s, err.status, err.text, now);
+    if (has_error)
+        s->failed = failed;
     s->good = good;
-    s->bad = bad;
     fb_lock_release(&s->health->lock);
 }
 
@@ -116,8 +120,10 @@ static void end_asking(struct health_source *s, const fb_result *result) {
     fb_instant now = fb_clock_now();
     fb_lock_acquire(&health->lock);
     s->is_asking = false;
+    /* It cannot be asked, or is too busy to be: the outcomes of others must do. When nobody has tried for a while, as
+     * happens when being not ready keeps them away, the next who comes may find out. */
     if (result->status == FB_UNSUPPORTED || result->status == FB_BUSY)
-        s->known = now; /* cannot be asked, or too busy to be: the outcomes of others must do */
+        s->is_up |= fb_since(now, s->known).ns >= fb_ms(FB_FORGIVEN_MS).ns;
     else
         note(s, result->status, result->err.text, now);
     fb_cond_broadcast(&health->answered);

@@ -8,6 +8,7 @@
 enum {
     FB_SOURCES_MAX = 64,        /* as the configuration allows */
     FB_PROBE_INTERVAL_MS = 1000, /* between two queries of our own to one source */
+    FB_FORGIVEN_MS = 5000,      /* after a failure, of a source that cannot be asked */
     FB_PROBE_WAIT_MS = 1000,    /* that somebody who asks waits for them; then what was known holds */
 };
 

@@ -11,7 +11,7 @@
 #define FB_TBL_EVENTS_H
 
 #define FB_LOG_EVENTS(X)                                                                                               \
-    X(SERVE_READY, "serve.ready", NOTICE, EVERY, "listen keyspaces config", "clients can connect")                     \
+    X(SERVE_READY, "serve.ready", NOTICE, EVERY, "admin listen keyspaces config", "clients can connect")               \
     X(SERVE_STOPPING, "serve.stopping", NOTICE, EVERY, "signal",                                                       \
       "a signal or SHUTDOWN asked for a stop; requests under way are answered")                                        \
     X(SERVE_STOPPED, "serve.stopped", NOTICE, EVERY, "", "everything is closed; the process ends")                     \
@@ -21,6 +21,8 @@
       "SIGUSR2: one keyspace")                                                                                         \
     X(SERVE_STATE_SOURCE, "serve.state.source", NOTICE, EVERY, "source read_trips write_trips errors waiting",         \
       "SIGUSR2: one source")                                                                                           \
+    X(ADMIN_ABSENT, "admin.absent", WARNING, EVERY, "listen error",                                                    \
+      "the default address of server.admin is taken; the server runs without metrics and health over HTTP")            \
     X(CONFIG_RELOAD_APPLIED, "config.reload.applied", NOTICE, EVERY, "changed needs_restart",                          \
       "SIGHUP or FB.RELOAD: the file was read and what may change while running has changed")                          \
     X(CONFIG_RELOAD_REJECTED, "config.reload.rejected", ERROR, EVERY, "errors",                                        \

@@ -42,9 +42,11 @@
       "where clients connect",                                                                                         \
       "One address or a list. Port 0 takes any free port and says which at the start. A host that is not of this "     \
       "machine's loopback needs a password, unless server.protected is false.")                                        \
-    X(SERVER, admin, ADDRESS, "off", "off", NULL, NULL, admin, RESTART, NULL,                                          \
+    X(SERVER, admin, ADDRESS, "127.0.0.1:9380", "off", NULL, NULL, admin, RESTART, NULL,                               \
       "where metrics and health are served over HTTP",                                                                 \
-      "This version has no admin listener: anything but 'off' is refused.")                                            \
+      "/metrics, /livez and /readyz; nothing can be changed there. A host that is not of this machine's loopback "     \
+      "needs server.protected to be false. When the default's port is taken, by another Forebay perhaps, a warning "   \
+      "says so and the server runs without; an address that was given must be free. Port 0 takes any free one.")       \
     X(SERVER, threads, COUNT, "auto", "auto", "1", "256", threads, RESTART, "io-threads",                              \
       "event loops that serve clients",                                                                                \
       "'auto' is one per processor. Each loop has connections of its own; hits are answered inside it. The threads "   \

@@ -450,7 +450,7 @@ static void info_has_what_tools_look_for_and_counts_right(void **state) {
         "blocked_clients", "used_memory", "used_memory_rss", "maxmemory", "maxmemory_policy", "mem_fragmentation_ratio",
         "loading", "aof_rewrite_in_progress", "rdb_bgsave_in_progress", "total_commands_processed", "keyspace_hits",
         "keyspace_misses", "evicted_keys", "expired_keys", "rejected_connections", "total_net_input_bytes", "role",
-        "used_cpu_sys", "cluster_enabled", "loads", "writes_ignored", "ks0", "ks4"};
+        "used_cpu_sys", "cluster_enabled", "source_loads", "writes_ignored", "ks0", "ks4"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         (void)figure("INFO\r\n", names[i]);
     put("s:1", "x");

@@ -126,7 +126,7 @@ class Forebay(Process):
         if not os.path.exists(FOREBAY):
             pytest.fail(f"{FOREBAY} is not built; run make build")
         config = dict(config)
-        config["server"] = {"listen": "127.0.0.1:0", **config.get("server", {})}
+        config["server"] = {"listen": "127.0.0.1:0", "admin": "off", **config.get("server", {})}
         self.config_path = os.path.join(folder, f"{name}.yaml")
         with open(self.config_path, "w", encoding="utf-8") as file:
             file.write(to_yaml(config) + "\n")

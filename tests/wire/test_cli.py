@@ -260,7 +260,8 @@ class Serve(Process):
     """`forebay serve` with words of one's own, in a folder."""
 
     def __init__(self, started, folder, *words):
-        super().__init__(started, f"serve-{len(started)}", [FOREBAY, "serve", *words], str(folder))
+        super().__init__(started, f"serve-{len(started)}", [FOREBAY, "serve", "--admin", "off", *words],
+                         str(folder))
 
     def ready(self):
         match = self.wait_for(lambda: re.search(r"(?m)event=serve\.ready .* listen=(\S+)", self.log()),
