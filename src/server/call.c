@@ -7,7 +7,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "server/commands.h"
+#include "server/multi.h"
 #include "server/notify.h"
 #include "server/slowlog.h"
 
@@ -101,7 +101,7 @@ static void note_result(struct fb_part *part, const fb_result *result) {
     part->bytes.len = 0;
     if (result->status < 0)
         bytes = FB_STR(result->err.text);
-    if (!may_hold(part->wait, bytes.len)) {
+    if (part->wait != NULL && !may_hold(part->wait, bytes.len)) {
         part->status = FB_INVALID;
         bytes = FB_STR(FB_TEXT_TOO_LONG); /* not counted: it is what makes it stop */
     }
@@ -196,7 +196,7 @@ bool fb_wait_advance(struct fb_wait *wait) {
     return wait->is_over = true;
 }
 
-static bool is_starved(struct fb_call *call) {
+bool fb_call_is_starved(struct fb_call *call) {
     return call->is_starved = fb_call_loop(call)->operations >= fb_call_server(call)->operations_max;
 }
 
@@ -215,7 +215,11 @@ static void begin_wait(struct fb_call *call, struct fb_wait *wait, bool is_over)
 }
 
 void fb_call_run(struct fb_call *call, size_t n, fb_call_prepare *prepare, fb_call_finish *finish) {
-    if (is_starved(call))
+    if (call->plan != NULL) {
+        fb_plan_run(call, n, prepare, finish);
+        return;
+    }
+    if (fb_call_is_starved(call))
         return;
     struct fb_wait *wait = new_wait(call, n);
     if (wait == NULL || ((call->keeps_args || n > FB_BATCH_MAX) && !keep_args(wait))) {
@@ -226,13 +230,6 @@ void fb_call_run(struct fb_call *call, size_t n, fb_call_prepare *prepare, fb_ca
     wait->prepare = prepare;
     wait->finish = finish;
     begin_wait(call, wait, submit_batch(wait, &wait->call));
-}
-
-void fb_call_then(struct fb_call *call, fb_call_prepare *prepare, fb_call_finish *finish) {
-    struct fb_wait *wait = call->wait;
-    wait->prepare = prepare;
-    wait->finish = finish;
-    wait->next = wait->nparts - 1; /* the last part is used again; commands with a second step have one */
 }
 
 void fb_call_steps(struct fb_call *call, size_t room, fb_call_finish *finish) {
@@ -327,6 +324,30 @@ void fb_call_await(struct fb_call *call, fb_call_begin *begin, fb_call_finish *f
     wait->is_away = !end_submitting(wait);
 }
 
+/* ---- what ends at once ------------------------------------------------------------------------------------------ */
+
+static void ignore(void *user, const fb_result *result) {
+    (void)user;
+    (void)result;
+}
+
+void fb_part_at_once(struct fb_call *call, const fb_op *op, struct fb_part *ret_part) {
+    fb_result result;
+    *ret_part = (struct fb_part){.status = FB_OK};
+    if (fb_submit(fb_call_cache(call), op, ignore, NULL, &result) == FB_PENDING)
+        return; /* of no operation on a copy */
+    note_result(ret_part, &result);
+    fb_result_release(&result);
+}
+
+bool fb_call_at_once(struct fb_call *call, const fb_op *op) {
+    struct fb_part part;
+    fb_part_at_once(call, op, &part);
+    bool is_well = !fb_call_failed(call, &part);
+    fb_buf_free(&part.bytes);
+    return is_well;
+}
+
 /* ---- transactions ----------------------------------------------------------------------------------------------- */
 
 static void note_outcome(struct fb_wait *wait, const fb_outcome *outcome) {
@@ -348,7 +369,11 @@ static void on_done_all(void *user, const fb_outcome *outcome) {
 }
 
 void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_finish *finish) {
-    if (is_starved(call))
+    if (call->plan != NULL) {
+        fb_plan_run_all(call, ops, n, finish);
+        return;
+    }
+    if (fb_call_is_starved(call))
         return;
     struct fb_wait *wait = new_wait(call, n + 1);
     if (wait == NULL || (call->keeps_args && !keep_args(wait))) {
@@ -399,7 +424,7 @@ void fb_call_read(struct fb_call *call, fb_call_render *render) {
     fb_buf *scratch = &fb_call_loop(call)->scratch;
     fb_kind kind = FB_KIND_NONE;
     scratch->len = 0;
-    fb_status status = call->session->db == 0 ? fb_peek(fb_call_cache(call), call->argv[1], scratch, &kind) : FB_MISS;
+    fb_status status = fb_call_may_peek(call) ? fb_peek(fb_call_cache(call), call->argv[1], scratch, &kind) : FB_MISS;
     if (status == FB_OK)
         render(call, kind, fb_bytes_of(scratch->data, scratch->len));
     else if (status == FB_NOTFOUND)
@@ -497,7 +522,8 @@ void fb_call_error(struct fb_call *call, const char *word, const char *format, .
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    count_error(call, word);
+    if (call->plan == NULL) /* else it counts when it is said */
+        count_error(call, word);
     call->has_failed = true;
     fb_resp_write_error(call->out, word, text);
 }

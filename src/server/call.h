@@ -73,6 +73,8 @@ struct fb_call {
     bool has_failed;           /* an error was its answer */
     bool is_waiting;           /* it is measured when its wait is over */
 
+    struct fb_queued *plan;    /* EXEC asks what this would begin: nothing is begun, and the cache is not asked */
+
     /* The handler's notes for later. */
     fb_call_render *render;
     unsigned flags;
@@ -83,8 +85,6 @@ struct fb_call {
 
 /* Operations 0 .. n−1, then finish. What has been written so far stays in front of what finish writes. */
 void fb_call_run(struct fb_call *call, size_t n, fb_call_prepare *prepare, fb_call_finish *finish);
-/* From a finish: one more operation, then another finish. */
-void fb_call_then(struct fb_call *call, fb_call_prepare *prepare, fb_call_finish *finish);
 /* Work in steps: `finish` runs at once, in a wait with room for so many parts; with what follows it goes on. */
 void fb_call_steps(struct fb_call *call, size_t room, fb_call_finish *finish);
 /* From a finish, the last thing it does: */
@@ -103,10 +103,22 @@ void fb_call_await(struct fb_call *call, fb_call_begin *begin, fb_call_finish *f
  * says which operation decided), behind it one part per operation. */
 void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_finish *finish);
 
+/* May what is cached be the answer? Not in another database, and not while EXEC plans: the transaction will see rows
+ * that the cache does not have yet. */
+static inline bool fb_call_may_peek(const struct fb_call *call) {
+    return ((uintptr_t)call->plan | call->session->db) == 0;
+}
 /* Read argv[1], from the cache at once or else from the source, then render. */
 void fb_call_read(struct fb_call *call, fb_call_render *render);
 /* The same when the cache has been asked already. */
 void fb_call_load(struct fb_call *call, fb_call_render *render);
+
+/* An operation on a cached copy (EXPIRE, PERSIST, TTL, INVALIDATE, DROP where it only forgets): it ends at once. False:
+ * it failed, and the error has been written. */
+bool fb_call_at_once(struct fb_call *call, const fb_op *op);
+void fb_part_at_once(struct fb_call *call, const fb_op *op, struct fb_part *ret_part);
+/* Too many operations are under way: the request will be carried out later, as if it had not come yet. */
+bool fb_call_is_starved(struct fb_call *call);
 
 /* Does the key belong to a keyspace? If not, NOMAP has been written. */
 bool fb_call_maps(struct fb_call *call, fb_bytes key);

@@ -145,10 +145,11 @@ static void append_line(fb_buf *out, const struct fb_session *s, const struct fb
     print_flags(s, flags);
     int n = snprintf(out->data + out->len, LINE_MAX_,
                      "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%u flags=%s db=%u sub=%u "
-                     "psub=%u ssub=%u multi=-1 cmd=%s%s%s user=%s redir=%" PRId64 " resp=%u lib-name=%s lib-ver=%s\n",
+                     "psub=%u ssub=%u multi=%d cmd=%s%s%s user=%s redir=%" PRId64 " resp=%u lib-name=%s lib-ver=%s\n",
                      s->id, s->address, s->local_address, s->fd, s->name, (now_us - s->since_wall_us) / 1000000,
                      idle, flags, atomic_load_explicit(&s->shown_db, memory_order_relaxed),
                      subscribed(s, FB_TOPIC_CHANNEL), subscribed(s, FB_TOPIC_PATTERN), subscribed(s, FB_TOPIC_SHARD),
+                     (int)atomic_load_explicit(&s->shown_multi, memory_order_relaxed) - 1,
                      parent != NULL ? parent : "", parent != NULL ? "|" : "", command != NULL ? command->name : "NULL",
                      s->user->name, s->tracker != NULL ? (int64_t)atomic_load(&s->tracker->redirect) : -1,
                      atomic_load_explicit(&s->shown_version, memory_order_relaxed), s->lib_name, s->lib_version);

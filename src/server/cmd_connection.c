@@ -1,5 +1,5 @@
 /* Commands that concern the connection itself: greeting, password, database, end. */
-#include "server/commands.h"
+#include "server/multi.h"
 #include "server/login.h"
 #include "server/users.h"
 #include "server/tracking.h"
@@ -128,6 +128,7 @@ void fb_cmd_quit(struct fb_call *call) {
 
 void fb_cmd_reset(struct fb_call *call) {
     struct fb_session *session = session_of(call);
+    fb_multi_reset(session);
     session->db = 0;
     atomic_store_explicit(&session->shown_db, 0, memory_order_relaxed);
     (void)fb_session_begin_user(session); /* never without a user default */

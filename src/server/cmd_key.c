@@ -40,7 +40,7 @@ void fb_cmd_exists(struct fb_call *call) {
     size_t known = 1;
     if (!all_map(call))
         return;
-    for (; known < call->argc; known++) {
+    for (; known < call->argc && fb_call_may_peek(call); known++) {
         fb_status status = fb_cached(fb_call_cache(call), call->argv[known]);
         if (status != FB_OK && status != FB_NOTFOUND)
             break;

@@ -24,7 +24,7 @@ static void render_value(struct fb_call *call, fb_kind kind, fb_bytes value) {
 /* The path that matters: the value goes from the cache straight into the connection's output. */
 void fb_cmd_get(struct fb_call *call) {
     struct fb_resp_out *out = call->out;
-    if (call->session->db == 0) {
+    if (fb_call_may_peek(call)) {
         fb_kind kind = FB_KIND_NONE;
         size_t mark = fb_resp_bulk_begin(out);
         fb_status status = fb_peek(fb_call_cache(call), call->argv[1], &out->buf, &kind);
@@ -101,7 +101,7 @@ void fb_cmd_mget(struct fb_call *call) {
     struct fb_loop *loop = fb_call_loop(call);
     size_t i = 1, most = FB_LIVE(fb_call_server(call), output_buffer_max);
     fb_resp_write_array(call->out, call->argc - 1);
-    for (; i < call->argc && call->session->db == 0; i++) {
+    for (; i < call->argc && fb_call_may_peek(call); i++) {
         fb_kind kind = FB_KIND_NONE;
         if ((i - 1) % FB_PREFETCH_MAX == 0)
             fb_prefetch(fb_call_cache(call), call->argv + i, min(FB_PREFETCH_MAX, call->argc - i));
@@ -273,57 +273,77 @@ void fb_cmd_msetnx(struct fb_call *call) {
     set_many(call, FB_COND_ABSENT);
 }
 
-/* ---- reading and changing: two operations, between which no request of this connection can come ----------------- */
+/* ---- reading and changing --------------------------------------------------------------------------------------- */
 
-static void finish_second(struct fb_call *call, struct fb_part *part, size_t n) {
-    (void)n;
-    if (part->status >= 0)
-        return; /* the reply has been written by the first step */
-    fb_call_rewind(call);
-    (void)fb_call_failed(call, part);
+static const fb_keyspace_options *keyspace_of(const struct fb_call *call) {
+    return fb_keyspace_at(fb_call_cache(call), (unsigned)fb_keyspace_of(fb_call_cache(call), call->argv[1]));
 }
 
-static void prepare_second(const struct fb_call *call, size_t i, fb_op *op) {
+/* Where DEL deletes rows, GETDEL is one operation at the source. A hash is not deleted by it: it is read, and refused if
+ * it is there. */
+static bool deletes_row(const struct fb_call *call) {
+    const fb_keyspace_options *keyspace = keyspace_of(call);
+    return keyspace->on_del == FB_ON_DEL_DELETE_ROW && (keyspace->as == NULL || strcmp(keyspace->as, "hash") != 0);
+}
+
+static void prepare_getdel(const struct fb_call *call, size_t i, fb_op *op) {
     (void)i;
-    op->kind = (fb_op_kind)call->number[1];
     op->key = call->argv[1];
-    op->life_ms = call->number[0]; /* of EXPIRE */
+    if (deletes_row(call)) {
+        op->kind = FB_OP_DELETE;
+        op->flags = FB_WANT_OLD | FB_COND_PRESENT;
+    }
 }
 
-static void finish_first(struct fb_call *call, struct fb_part *part, size_t n) {
+/* The value as it was read; then, where it is cached only, the copy goes or gets another life. number[1] is that
+ * operation, READ for none. */
+static void finish_and_change(struct fb_call *call, struct fb_part *part, size_t n) {
     (void)n;
     if (fb_call_failed(call, part))
         return;
     fb_kind kind = part->status == FB_OK ? part->kind : FB_KIND_NONE;
+    fb_op second = {.kind = (fb_op_kind)call->number[1], .key = call->argv[1], .life_ms = call->number[0],
+                    .origin = call->session->id};
+    size_t mark = call->out->buf.len;
     render_value(call, kind, fb_bytes_of(part->bytes.data, part->bytes.len));
-    if (kind == FB_KIND_STRING && call->number[1] != FB_OP_READ)
-        fb_call_then(call, prepare_second, finish_second);
+    if (kind != FB_KIND_STRING || second.kind == FB_OP_READ)
+        return;
+    struct fb_part changed;
+    fb_part_at_once(call, &second, &changed);
+    if (changed.status < 0) {
+        fb_resp_rewind(call->out, mark);
+        (void)fb_call_failed(call, &changed);
+    }
+    fb_buf_free(&changed.bytes);
 }
 
-static void prepare_first(const struct fb_call *call, size_t i, fb_op *op) {
+void fb_cmd_getdel(struct fb_call *call) {
+    if (!fb_call_maps(call, call->argv[1]))
+        return;
+    call->number[1] = deletes_row(call) ? FB_OP_READ : FB_OP_DROP;
+    call->keeps_args = true;
+    fb_call_run(call, 1, prepare_getdel, finish_and_change);
+}
+
+static void prepare_getex(const struct fb_call *call, size_t i, fb_op *op) {
     (void)i;
     op->key = call->argv[1];
 }
-
-static void read_then(struct fb_call *call, int64_t life_ms, fb_op_kind second) {
-    if (!fb_call_maps(call, call->argv[1]))
-        return;
-    call->number[0] = life_ms;
-    call->number[1] = second;
-    call->keeps_args = true;
-    fb_call_run(call, 1, prepare_first, finish_first);
-}
-
-void fb_cmd_getdel(struct fb_call *call) { read_then(call, 0, FB_OP_DROP); }
 
 void fb_cmd_getex(struct fb_call *call) {
     int64_t life_ms = 0;
     const struct fb_life_unit *unit = call->argc > 2 ? fb_life_unit(call->argv[2]) : NULL;
     bool persists = call->argc == 3 && fb_is_word(call->argv[2], "persist");
-    if (call->argc > 2 && !persists && (unit == NULL || call->argc != 4))
+    if (call->argc > 2 && !persists && (unit == NULL || call->argc != 4)) {
         fb_call_syntax_error(call);
-    else if (unit == NULL || fb_call_life(call, unit, call->argv[3], &life_ms))
-        read_then(call, life_ms, persists ? FB_OP_PERSIST : unit != NULL ? FB_OP_EXPIRE : FB_OP_READ);
+        return;
+    }
+    if ((unit != NULL && !fb_call_life(call, unit, call->argv[3], &life_ms)) || !fb_call_maps(call, call->argv[1]))
+        return;
+    call->number[0] = life_ms;
+    call->number[1] = persists ? FB_OP_PERSIST : unit != NULL ? FB_OP_EXPIRE : FB_OP_READ;
+    call->keeps_args = true;
+    fb_call_run(call, 1, prepare_getex, finish_and_change);
 }
 
 /* ---- adding: at the source, so that two servers do not lose each other's ---------------------------------------- */

@@ -3,6 +3,7 @@
 
 #include "server/acl.h"
 #include "server/gates.h"
+#include "server/multi.h"
 #include "server/measure.h"
 #include "server/login.h"
 
@@ -223,6 +224,12 @@ static void refuse_subcommand(struct fb_call *call, const struct fb_command *par
 }
 
 static void refuse_arity(struct fb_call *call, const struct fb_command *command) {
+    if (command->handler == fb_cmd_exec && fb_multi_is_open(call->session)) {
+        fb_multi_reset(call->session);
+        fb_call_error(call, "EXECABORT",
+                      "Transaction discarded because of: wrong number of arguments for 'exec' command");
+        return;
+    }
     char name[FB_COMMAND_NAME_MAX];
     fb_call_error(call, "ERR", "wrong number of arguments for '%s' command", fb_command_full_name(command, name));
 }
@@ -306,27 +313,31 @@ static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
     return FB_DISPATCH_DONE;
 }
 
+/* Where its reply goes. */
+static void open_reply(struct fb_call *call, bool is_silent) {
+    struct fb_session *session = call->session;
+    call->is_silent = is_silent;
+    call->out = is_silent ? &session->loop->trash : fb_session_sink(session);
+    if (is_silent)
+        call->out->buf.len = 0;
+    call->out->version = atomic_load_explicit(&session->shown_version, memory_order_relaxed);
+    call->mark = call->out->buf.len;
+}
+
 enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *verb, const fb_bytes *argv,
                              size_t argc) {
-    struct fb_loop *loop = session->loop;
-    struct fb_call call = {.session = session, .argv = argv, .argc = argc, .began = loop->clock};
+    struct fb_call call = {.session = session, .argv = argv, .argc = argc, .began = session->loop->clock};
     enum fb_reply_mode mode = session->reply_mode;
     if (session->nwaits > 0 && fb_verb_is_alone(verb))
         return FB_DISPATCH_HOLD;
-    if (mode == FB_REPLY_ON) {
-        call.out = fb_session_sink(session);
-    } else {
-        call.is_silent = true;
-        call.out = &loop->trash;
-        loop->trash.buf.len = 0;
-        if (mode == FB_REPLY_SKIP)
-            session->reply_mode = FB_REPLY_ON;
-    }
-    call.out->version = atomic_load_explicit(&session->shown_version, memory_order_relaxed);
-    call.mark = call.out->buf.len;
+    open_reply(&call, mode != FB_REPLY_ON);
+    if (mode == FB_REPLY_SKIP)
+        session->reply_mode = FB_REPLY_ON;
     enum fb_dispatch outcome = run(&call, verb);
     if (outcome == FB_DISPATCH_HOLD)
         return outcome;
+    if (call.has_failed && !call.has_begun)
+        fb_multi_flaw(session);
     if (call.is_starved) { /* nothing has happened but perhaps some writing: as if it had not come yet */
         fb_call_rewind(&call);
         session->reply_mode = mode;
@@ -337,5 +348,44 @@ enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *v
         fb_measure_done(&call);
     else if (!call.has_begun && call.has_failed && call.command != NULL)
         fb_measure_rejected(&call);
+    return outcome;
+}
+
+/* ---- what EXEC has kept ------------------------------------------------------------------------------------------ */
+
+static enum fb_dispatch run_queued(struct fb_session *session, struct fb_queued *queued) {
+    struct fb_call call = queued->call;
+    const struct fb_command *command = call.command;
+    bool is_planned = queued->finish != NULL;
+    if (!is_planned)
+        call = (struct fb_call){.session = session, .command = command, .argv = call.argv, .argc = call.argc};
+    if (!is_planned && session->nwaits > 0 && command->flags & (FB_CMD_WRITE | FB_CMD_ALONE))
+        return FB_DISPATCH_HOLD;
+    call.began = session->loop->clock;
+    call.is_inner = true;
+    open_reply(&call, session->multi->is_silent || session->reply_mode != FB_REPLY_ON);
+    unsigned up = session->gates | atomic_load_explicit(&session->loop->server->gates, memory_order_relaxed);
+    up &= is_planned ? FB_GATE_MONITOR : FB_GATE_MONITOR | FB_GATE_USER | FB_GATE_TRACKING;
+    call.has_begun = up == 0 || fb_gates_pass(&call, up) == FB_PASS;
+    if (is_planned)
+        fb_exec_answer(&call, queued);
+    else if (call.has_begun)
+        command->handler(&call);
+    if (call.is_starved) {
+        fb_call_rewind(&call);
+        session->gates |= FB_GATE_AGAIN;
+        return FB_DISPATCH_STARVE;
+    }
+    if (is_planned)
+        fb_measure_inner(session->loop, command, (fb_span){0}, call.has_failed);
+    else if (call.has_begun && !call.is_waiting)
+        fb_measure_done(&call);
+    return FB_DISPATCH_DONE;
+}
+
+enum fb_dispatch fb_dispatch_queued(struct fb_session *session) {
+    enum fb_dispatch outcome = run_queued(session, fb_exec_next(session));
+    if (outcome == FB_DISPATCH_DONE)
+        fb_exec_advance(session);
     return outcome;
 }

@@ -39,6 +39,9 @@ enum fb_dispatch { FB_DISPATCH_DONE, FB_DISPATCH_HOLD, FB_DISPATCH_STARVE, FB_DI
  * operations are under way. */
 enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *verb, const fb_bytes *argv, size_t argc);
 
+/* The same for the next of the requests that a running EXEC answers. */
+enum fb_dispatch fb_dispatch_queued(struct fb_session *session);
+
 #define FB_DECLARE_COMMAND_(name, handler, ...) fb_handler fb_cmd_##handler;
 #define FB_DECLARE_SUBCOMMAND_(parent, name, handler, ...) fb_handler fb_cmd_##handler;
 FB_COMMAND_MAP(FB_DECLARE_COMMAND_)

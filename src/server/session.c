@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "server/measure.h"
+#include "server/multi.h"
 #include "server/commands.h"
 #include "server/login.h"
 #include "server/tracking.h"
@@ -167,11 +168,13 @@ struct request {
     struct fb_verb verb;
 };
 
-/* One request; false when it has to wait for what came before. */
-static bool carry_out(struct fb_session *s, const struct request *request) {
+/* A request, or the next of those that EXEC answers (NULL); false when it has to wait for what came before. */
+static bool carry_out_one(struct fb_session *s, const struct request *request) {
     struct fb_resp_out *sink = fb_session_sink(s);
     size_t before = sink->buf.len;
-    switch (fb_dispatch(s, &request->verb, s->loop->args.items + request->first, request->count)) {
+    switch (request != NULL
+                ? fb_dispatch(s, &request->verb, s->loop->args.items + request->first, request->count)
+                : fb_dispatch_queued(s)) {
     case FB_DISPATCH_HOLD: s->is_held = true; return false;
     case FB_DISPATCH_STARVE: fb_list_push_back(&s->loop->starved, &s->starved); return false;
     case FB_DISPATCH_HANG_UP: s->is_closing = true; break;
@@ -182,6 +185,19 @@ static bool carry_out(struct fb_session *s, const struct request *request) {
     s->is_dead |= sink->failed;
     check_output(s);
     return true;
+}
+
+/* What EXEC has to answer comes before what was received since. Ends early only where nothing may begin now. */
+static void answer_exec(struct fb_session *s) {
+    while (fb_exec_is_running(s) && may_begin(s) && carry_out_one(s, NULL))
+        ;
+}
+
+static bool carry_out(struct fb_session *s, const struct request *request) {
+    bool is_done = carry_out_one(s, request);
+    if (is_done && s->multi != NULL)
+        answer_exec(s);
+    return is_done;
 }
 
 /* Understand some requests ahead, so that the cache can fetch the memory of their keys together. Ends behind a request
@@ -262,6 +278,10 @@ static void tidy_input(struct fb_session *s) {
 }
 
 void fb_session_resume(struct fb_session *s) {
+    if (s->multi != NULL) {
+        fb_measure_begin(s->loop);
+        answer_exec(s);
+    }
     if (unread(s) > 0)
         s->in_start += consume(s, s->in.data + s->in_start, unread(s));
     tidy_input(s);
@@ -418,6 +438,7 @@ void fb_session_close(struct fb_session *s) {
     }
     if (s->nwaits > 0)
         atomic_fetch_sub_explicit(&s->loop->waiting, 1, memory_order_relaxed);
+    fb_multi_reset(s);
     fb_list_remove(&s->touched);
     fb_list_remove(&s->starved);
     fb_pubsub_leave_all(s);

@@ -37,6 +37,7 @@ enum {
 enum fb_reply_mode { FB_REPLY_ON, FB_REPLY_OFF, FB_REPLY_SKIP }; /* SKIP: for the next request */
 
 struct fb_command;
+struct fb_multi;
 struct fb_user;
 struct fb_wait;
 struct fb_tracker;
@@ -74,6 +75,7 @@ struct fb_session {
     bool is_draining;           /* we read no more; the server is stopping */
     bool is_dead;
     unsigned gates;             /* enum fb_gate: what its requests have to pass */
+    struct fb_multi *multi;     /* MULTI, WATCH: NULL when there is nothing of it */
     enum fb_reply_mode reply_mode;
     unsigned wrong_passwords;   /* since the last right one */
     unsigned db;
@@ -93,6 +95,8 @@ struct fb_session {
     int64_t since_wall_us;
     _Atomic uint32_t last_tick; /* of the last request */
     _Atomic unsigned shown_db, shown_version, shown_subscribed[FB_TOPIC_KINDS];
+    _Atomic unsigned shown_multi; /* requests kept, and 1; 0: no MULTI */
+    _Atomic unsigned shown_watches;
     struct fb_user *user;       /* a reference; never NULL while it is in loop->sessions */
     _Atomic(const struct fb_command *) last_command;
 };

@@ -279,7 +279,8 @@ static bool is_write(const struct fb_store_item *item) {
 /* The items from `first` on that belong to one block; an item that stands for itself is one. */
 static size_t block_end(const struct fb_store_group *group, size_t first) {
     size_t end = first + 1;
-    while (group->items[first].block != 0 && end < group->nitems && group->items[end].block == group->items[first].block)
+    unsigned block = group->items[first].block;
+    while (block != 0 && end < group->nitems && group->items[end].block == block)
         end++;
     return end;
 }

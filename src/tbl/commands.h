@@ -15,6 +15,8 @@ enum fb_command_flags {
     FB_CMD_ADMIN = 1 << 3,   /* concerns the server or other connections */
     FB_CMD_ALONE = 1 << 4,   /* waits for what came before and holds up what follows, like a write */
     FB_CMD_NO_AUTH = 1 << 5, /* allowed before AUTH */
+    FB_CMD_UNQUEUED = 1 << 20, /* between MULTI and EXEC it is carried out at once */
+    FB_CMD_NO_MULTI = 1 << 21, /* between MULTI and EXEC it is refused */
     FB_CMD_SECRET = 1 << 12, /* may carry a password: not shown in the slow log nor to MONITOR */
     FB_CMD_PARENT = 1 << 6,  /* its second word is a row of FB_SUBCOMMAND_MAP */
 };
@@ -31,10 +33,10 @@ enum fb_command_flags {
       "[protover [AUTH username password] [SETNAME clientname]]", "Choose RESP2 or RESP3; may log in and set a name") \
     X("ping", ping, -1, FB_CMD_FAST, 0, 0, 0, "connection", "1.0.0",                                                  \
       "[message]", "Answer PONG, or with the message")                                                                \
-    X("quit", quit, -1, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE, 0, 0, 0, "connection", "1.0.0",                  \
-      "", "Close the connection after the replies before it")                                                         \
-    X("reset", reset, 1, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE, 0, 0, 0, "connection", "6.2.0",                 \
-      "", "Put the connection back into the state of a new one")                                                      \
+    X("quit", quit, -1, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE | FB_CMD_UNQUEUED, 0, 0, 0, "connection",         \
+      "1.0.0", "", "Close the connection after the replies before it")                                                         \
+    X("reset", reset, 1, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE | FB_CMD_UNQUEUED, 0, 0, 0, "connection",         \
+      "6.2.0", "", "Put the connection back into the state of a new one")                                                      \
     X("select", select, 2, FB_CMD_FAST | FB_CMD_ALONE, 0, 0, 0, "connection", "1.0.0",                                \
       "index", "Choose the database; keyspaces live in database 0")                                                   \
     X("del", del, -2, FB_CMD_WRITE, 1, -1, 1, "generic", "1.0.0",                                                     \
@@ -159,7 +161,7 @@ enum fb_command_flags {
       "", "See every request as it comes; values are hidden unless monitor_values is true")                           \
     X("role", role, 1, FB_CMD_FAST, 0, 0, 0, "server", "2.8.12",                                                      \
       "", "master, without replicas")                                                                                 \
-    X("shutdown", shutdown, -1, FB_CMD_ADMIN | FB_CMD_ALONE, 0, 0, 0, "server", "7.0.0",                              \
+    X("shutdown", shutdown, -1, FB_CMD_ADMIN | FB_CMD_ALONE | FB_CMD_NO_MULTI, 0, 0, 0, "server", "7.0.0",            \
       "[NOSAVE|SAVE] [NOW] [FORCE] [ABORT]",                                                                          \
       "Stop the server as SIGTERM does; NOW does not wait for requests under way")                                    \
     X("slowlog", parent, -2, FB_CMD_PARENT | FB_CMD_ADMIN, 0, 0, 0, "server", "2.2.12",                               \
@@ -206,7 +208,17 @@ enum fb_command_flags {
     X("strlen", strlen, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "string", "2.2.0",                                     \
       "key", "Length of the value in bytes")                                                                          \
     X("substr", getrange, 4, FB_CMD_READ, 1, 1, 1, "string", "1.0.0",                                                 \
-      "key start end", "The old name of GETRANGE")
+      "key start end", "The old name of GETRANGE")                                                                    \
+    X("discard", discard, 1, FB_CMD_FAST | FB_CMD_ALONE | FB_CMD_UNQUEUED, 0, 0, 0, "transactions", "2.0.0",          \
+      "", "Forget what MULTI has kept, and all watches")                                                              \
+    X("exec", exec, 1, FB_CMD_ALONE | FB_CMD_UNQUEUED, 0, 0, 0, "transactions", "1.2.0",                              \
+      "", "Carry out what MULTI has kept: rows of one source in one transaction, all or none")                        \
+    X("multi", multi, 1, FB_CMD_FAST | FB_CMD_ALONE | FB_CMD_UNQUEUED, 0, 0, 0, "transactions", "1.2.0",              \
+      "", "Keep the requests from here on until EXEC")                                                                \
+    X("unwatch", unwatch, 1, FB_CMD_FAST | FB_CMD_ALONE, 0, 0, 0, "transactions", "2.2.0",                            \
+      "", "Forget all watches")                                                                                       \
+    X("watch", watch, -2, FB_CMD_FAST | FB_CMD_ALONE | FB_CMD_UNQUEUED, 1, -1, 1, "transactions", "2.2.0",            \
+      "key [key ...]", "EXEC will be refused when one of these rows has changed")
 
 /* X(parent, name, handler, arity, flags, since, syntax, summary); arity counts the parent's word too */
 #define FB_SUBCOMMAND_MAP(X)                                                                                          \

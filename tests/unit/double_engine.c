@@ -605,17 +605,23 @@ fb_status fb_peek(fb_cache *cache, fb_bytes key, fb_buf *out, fb_kind *ret_kind)
     return status;
 }
 
+/* What concerns copies only ends at once, as in the engine. */
+static bool is_of_copy(fb_op_kind kind) {
+    return kind == FB_OP_TTL || kind == FB_OP_EXPIRE || kind == FB_OP_PERSIST || kind == FB_OP_INVALIDATE ||
+           kind == FB_OP_DROP;
+}
+
 fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, fb_result *ret_result) {
     fb_lock_acquire(&cache->lock);
     struct row *row = find(cache, op->key);
     bool is_hit = op->kind == FB_OP_READ && row != NULL && row->is_cached;
-    if (is_hit || op->kind == FB_OP_TTL || keyspace_of(op->key) < 0) {
+    if (is_hit || is_of_copy(op->kind) || keyspace_of(op->key) < 0) {
         struct outcome *o = calloc(1, sizeof *o);
         perform(cache, op, o);
         borrow(o);
         *ret_result = o->result;
         ret_result->private_ = o;
-        fb_lock_release(&cache->lock);
+        leave(cache);
         return ret_result->status;
     }
     cache->misses += op->kind == FB_OP_READ;

@@ -277,8 +277,10 @@ static void a_condition_takes_all_back_or_only_its_block(void **state) {
     assert_int_equal(a.decided_by, 1);
     assert_string_equal(ask(&w, "SELECT group_concat(k || v) FROM texts"), "bold");
     /* Two blocks: the second cannot be done, and is not done in part. */
-    fb_op some[] = {with(op(FB_OP_SET, "t:a", "1"), FB_COND_ABSENT, 1), with(op(FB_OP_SET, "t:c", "2"), FB_COND_ABSENT, 2),
-                    with(op(FB_OP_SET, "t:a", "2"), FB_COND_ABSENT, 2), with(op(FB_OP_SET, "t:b", "3"), FB_WANT_OLD, 3)};
+    fb_op some[] = {with(op(FB_OP_SET, "t:a", "1"), FB_COND_ABSENT, 1),
+                    with(op(FB_OP_SET, "t:c", "2"), FB_COND_ABSENT, 2),
+                    with(op(FB_OP_SET, "t:a", "2"), FB_COND_ABSENT, 2),
+                    with(op(FB_OP_SET, "t:b", "3"), FB_WANT_OLD, 3)};
     a = transact(w.cache, some, 4);
     assert_int_equal(a.status, FB_OK);
     assert_int_equal(a.of[0].status, FB_OK);
@@ -428,7 +430,7 @@ static void *add_optimistically(void *user) {
         while (a.status == FB_UNMET) {
             char before[64], after[64];
             snprintf(before, sizeof before, "%s", get(adder->cache, "n:count"));
-            snprintf(after, sizeof after, "%d", atoi(before) + 1);
+            snprintf(after, sizeof after, "%d", (int)strtol(before, NULL, 10) + 1);
             fb_op ops[] = {check(adder->cache, "n:count", before), op(FB_OP_SET, "n:count", after)};
             a = transact(adder->cache, ops, 2);
             adder->attempts++;
@@ -457,6 +459,11 @@ static void no_optimistic_update_is_lost(void **state) {
     close_world(&w);
 }
 
+/* Of two results that are numbers. */
+static long sum_of(const struct answer *a, int first) {
+    return strtol(a->of[first].value, NULL, 10) + strtol(a->of[first + 1].value, NULL, 10);
+}
+
 /* From one account to the other and back, over the same keys in both orders. */
 static void *move_money(void *user) {
     struct adder *adder = user;
@@ -466,7 +473,7 @@ static void *move_money(void *user) {
                        op(FB_OP_READ, "n:b", NULL)};
         struct answer a = transact(adder->cache, ops, 4);
         assert_int_equal(a.status, FB_OK);
-        assert_int_equal(atoi(a.of[2].value) + atoi(a.of[3].value), 200);
+        assert_int_equal(sum_of(&a, 2), 200);
     }
     return NULL;
 }
@@ -484,7 +491,7 @@ static void transactions_are_as_if_one_after_another(void **state) {
     for (int i = 0; i < 50; i++) {
         fb_op look[] = {op(FB_OP_READ, "n:a", NULL), op(FB_OP_READ, "n:b", NULL)};
         struct answer a = transact(w.cache, look, 2);
-        assert_int_equal(atoi(a.of[0].value) + atoi(a.of[1].value), 200);
+        assert_int_equal(sum_of(&a, 0), 200);
     }
     for (int i = 0; i < THREADS; i++)
         pthread_join(movers[i].thread, NULL);

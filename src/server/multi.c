@@ -1,0 +1,244 @@
+/* Keeping requests between MULTI and EXEC, and remembering what watched rows were. */
+#include "server/multi.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "server/acl.h"
+#include "server/gates.h"
+
+/* ---- beginning and forgetting ----------------------------------------------------------------------------------- */
+
+static struct fb_multi *multi_of(struct fb_call *call) {
+    struct fb_session *session = call->session;
+    if (session->multi == NULL) {
+        session->multi = fb_mem_calloc(1, sizeof *session->multi);
+        if (session->multi == NULL) {
+            fb_call_out_of_memory(call);
+            return NULL;
+        }
+        fb_list_init(&session->multi->scraps);
+        session->multi->written = (struct fb_resp_out)FB_RESP_OUT_INIT;
+    }
+    return session->multi;
+}
+
+static void forget_watches(struct fb_multi *multi) {
+    for (size_t i = 0; i < multi->nwatches; i++)
+        fb_mem_free((char *)fb_watch_at(multi, i)->key.data);
+    multi->nwatches = 0;
+}
+
+static void show(struct fb_session *session) {
+    const struct fb_multi *multi = session->multi;
+    bool is_shown = multi != NULL && multi->state != FB_MULTI_NONE;
+    atomic_store_explicit(&session->shown_multi, is_shown ? (unsigned)multi->n + 1 : 0, memory_order_relaxed);
+    atomic_store_explicit(&session->shown_watches, multi != NULL ? (unsigned)multi->nwatches : 0,
+                          memory_order_relaxed);
+}
+
+void fb_multi_reset(struct fb_session *session) {
+    struct fb_multi *multi = session->multi;
+    session->gates &= ~(unsigned)FB_GATE_QUEUE;
+    if (multi == NULL)
+        return;
+    session->multi = NULL;
+    show(session);
+    forget_watches(multi);
+    for (size_t i = 0; i < multi->n; i++)
+        fb_mem_free((fb_bytes *)fb_queued_at(multi, i)->call.argv);
+    for (struct fb_link *scrap; (scrap = fb_list_pop_front(&multi->scraps)) != NULL;)
+        fb_mem_free(scrap);
+    for (size_t i = 0; i < multi->nparts; i++)
+        fb_buf_free(&multi->parts[i].bytes);
+    fb_mem_free(multi->parts);
+    fb_buf_free(&multi->queue);
+    fb_buf_free(&multi->watches);
+    fb_buf_free(&multi->planned);
+    fb_buf_free(&multi->written.buf);
+    fb_mem_free(multi);
+}
+
+bool fb_multi_is_open(const struct fb_session *session) {
+    return session->multi != NULL && session->multi->state == FB_MULTI_OPEN;
+}
+
+void fb_multi_flaw(struct fb_session *session) {
+    if (fb_multi_is_open(session))
+        session->multi->is_flawed = true;
+}
+
+/* ---- keeping requests ------------------------------------------------------------------------------------------- */
+
+/* The copy of a request: its arguments, then their bytes, in one block. */
+static size_t copy_args(const struct fb_call *call, fb_bytes **ret_args) {
+    size_t size = call->argc * sizeof(fb_bytes);
+    for (size_t i = 0; i < call->argc; i++)
+        size += call->argv[i].len;
+    fb_bytes *args = fb_mem_alloc(size);
+    char *p = (char *)(args + call->argc);
+    for (size_t i = 0; args != NULL && i < call->argc; i++) {
+        if (call->argv[i].len > 0)
+            memcpy(p, call->argv[i].data, call->argv[i].len);
+        args[i] = fb_bytes_of(p, call->argv[i].len);
+        p += call->argv[i].len;
+    }
+    *ret_args = args;
+    return size;
+}
+
+static bool has_room(struct fb_call *call, const struct fb_multi *multi) {
+    size_t more = sizeof(struct fb_queued);
+    for (size_t i = 0; i < call->argc; i++)
+        more += sizeof(fb_bytes) + call->argv[i].len;
+    if (multi->n == FB_QUEUE_MAX)
+        fb_call_error(call, "ERR", "MULTI holds at most %d requests", FB_QUEUE_MAX);
+    else if (multi->bytes + more > FB_LIVE(fb_call_server(call), query_buffer_max))
+        fb_call_error(call, "ERR", "the requests between MULTI and EXEC are larger than query_buffer_max allows");
+    else
+        return true;
+    return false;
+}
+
+/* What is not known to be mapped now will not be at EXEC. */
+static bool do_keys_map(struct fb_call *call, const struct fb_multi *multi) {
+    struct fb_key_range keys;
+    unsigned db = call->session->db;
+    bool all = true;
+    if (!(call->command->flags & (FB_CMD_READ | FB_CMD_WRITE)) || !fb_command_keys(call->command, call->argc, &keys))
+        return true;
+    call->session->db = multi->db;
+    for (size_t i = keys.first; i <= keys.last && all; i += keys.step)
+        all = fb_key_is_probe(call->argv[i]) || fb_call_maps(call, call->argv[i]);
+    call->session->db = db;
+    return all;
+}
+
+static void keep(struct fb_call *call, struct fb_multi *multi) {
+    fb_bytes *args;
+    int64_t db;
+    if (!has_room(call, multi))
+        return;
+    size_t size = copy_args(call, &args);
+    if (args == NULL || fb_buf_reserve(&multi->queue, sizeof(struct fb_queued)) != FB_OK) {
+        fb_mem_free(args);
+        fb_call_out_of_memory(call);
+        return;
+    }
+    *fb_queued_at(multi, multi->n++) = (struct fb_queued){
+        .call = {.session = call->session, .command = call->command, .argv = args, .argc = call->argc},
+        .db = multi->db};
+    multi->queue.len += sizeof(struct fb_queued);
+    multi->bytes += sizeof(struct fb_queued) + size;
+    if (call->command->handler == fb_cmd_select && fb_parse_integer(call->argv[1], &db) && db >= 0 &&
+        db < FB_DATABASES)
+        multi->db = (unsigned)db;
+    show(call->session);
+    fb_resp_write_simple(call->out, "QUEUED");
+}
+
+enum fb_passage fb_gate_queue(struct fb_call *call) {
+    struct fb_multi *multi = call->session->multi;
+    if (call->command->flags & FB_CMD_UNQUEUED)
+        return FB_PASS;
+    if (call->command->flags & FB_CMD_NO_MULTI)
+        fb_call_error(call, "ERR", "Command not allowed inside a transaction");
+    else if (do_keys_map(call, multi))
+        keep(call, multi);
+    return FB_STOP;
+}
+
+/* ---- MULTI, DISCARD, WATCH, UNWATCH ----------------------------------------------------------------------------- */
+
+void fb_cmd_multi(struct fb_call *call) {
+    struct fb_session *session = call->session;
+    if (fb_multi_is_open(session)) {
+        fb_call_error(call, "ERR", "MULTI calls can not be nested");
+        return;
+    }
+    struct fb_multi *multi = multi_of(call);
+    if (multi == NULL)
+        return;
+    multi->state = FB_MULTI_OPEN;
+    multi->db = session->db;
+    session->gates |= FB_GATE_QUEUE;
+    show(session);
+    fb_resp_write_simple(call->out, "OK");
+}
+
+void fb_cmd_discard(struct fb_call *call) {
+    if (!fb_multi_is_open(call->session)) {
+        fb_call_error(call, "ERR", "DISCARD without MULTI");
+        return;
+    }
+    fb_multi_reset(call->session);
+    fb_resp_write_simple(call->out, "OK");
+}
+
+static bool is_watched(const struct fb_multi *multi, fb_bytes key) {
+    for (size_t i = 0; i < multi->nwatches; i++) {
+        fb_bytes watched = fb_watch_at(multi, i)->key;
+        if (watched.len == key.len && memcmp(watched.data, key.data, key.len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What the row was when it was first watched counts. */
+static bool watch(struct fb_call *call, struct fb_multi *multi, fb_bytes key, const struct fb_part *part) {
+    if (is_watched(multi, key))
+        return true;
+    char *copy = fb_mem_alloc(key.len + 1);
+    if (copy == NULL || fb_buf_reserve(&multi->watches, sizeof(struct fb_watch)) != FB_OK) {
+        fb_mem_free(copy);
+        fb_call_out_of_memory(call);
+        return false;
+    }
+    memcpy(copy, key.data, key.len);
+    fb_bytes value = part->status == FB_OK ? fb_bytes_of(part->bytes.data, part->bytes.len) : fb_bytes_of(NULL, 0);
+    *fb_watch_at(multi, multi->nwatches++) = (struct fb_watch){
+        .key = fb_bytes_of(copy, key.len),
+        .fingerprint = fb_fingerprint(fb_call_cache(call), part->status == FB_OK ? part->kind : FB_KIND_NONE, value)};
+    multi->watches.len += sizeof(struct fb_watch);
+    return true;
+}
+
+static void finish_watch(struct fb_call *call, struct fb_part *parts, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (fb_call_failed(call, &parts[i]))
+            return;
+    struct fb_multi *multi = multi_of(call);
+    if (multi == NULL)
+        return;
+    if (multi->nwatches + n > FB_WATCH_MAX) {
+        fb_call_error(call, "ERR", "a connection watches at most %d keys", FB_WATCH_MAX);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!watch(call, multi, call->argv[1 + i], &parts[i]))
+            return;
+    show(call->session);
+    fb_resp_write_simple(call->out, "OK");
+}
+
+static void prepare_watch(const struct fb_call *call, size_t i, fb_op *op) { op->key = call->argv[1 + i]; }
+
+void fb_cmd_watch(struct fb_call *call) {
+    if (fb_multi_is_open(call->session)) {
+        fb_call_error(call, "ERR", "WATCH inside MULTI is not allowed");
+        return;
+    }
+    for (size_t i = 1; i < call->argc; i++)
+        if (!fb_call_maps(call, call->argv[i]))
+            return;
+    call->keeps_args = true;
+    fb_call_run(call, call->argc - 1, prepare_watch, finish_watch);
+}
+
+void fb_cmd_unwatch(struct fb_call *call) {
+    if (call->session->multi != NULL) {
+        forget_watches(call->session->multi);
+        show(call->session);
+    }
+    fb_resp_write_simple(call->out, "OK");
+}
