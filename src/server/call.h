@@ -81,6 +81,7 @@ struct fb_call {
     int64_t number[2];
     bool keeps_args;           /* argv is needed after the submission */
     fb_buf notes;              /* of a finish, for the next; freed with the wait */
+    const void *context;       /* of a job: something that outlives the session */
 };
 
 /* Operations 0 .. n−1, then finish. What has been written so far stays in front of what finish writes. */

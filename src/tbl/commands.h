@@ -39,6 +39,26 @@ enum fb_command_flags {
       "6.2.0", "", "Put the connection back into the state of a new one")                                                      \
     X("select", select, 2, FB_CMD_FAST | FB_CMD_ALONE, 0, 0, 0, "connection", "1.0.0",                                \
       "index", "Choose the database; keyspaces live in database 0")                                                   \
+    X("fb.check", fb_check, 1, FB_CMD_ADMIN, 0, 0, 0, "forebay", "7.0.0",                                             \
+      "", "Check the configuration file without using it")                                                            \
+    X("fb.explain", fb_explain, 2, FB_CMD_READ, 1, 1, 1, "forebay", "7.0.0",                                          \
+      "key", "Which keyspace a key belongs to, what would answer a read of it, and until when")                       \
+    X("fb.help", fb_help, 1, 0, 0, 0, 0, "forebay", "7.0.0",                                                          \
+      "", "This list")                                                                                                \
+    X("fb.invalidate", fb_invalidate, -2, FB_CMD_WRITE, 1, -1, 1, "forebay", "7.0.0",                                 \
+      "key [key ...] | KEYSPACE pattern", "Forget cached copies, whatever on_del says; no row is touched")            \
+    X("fb.keyspaces", fb_keyspaces, 1, 0, 0, 0, 0, "forebay", "7.0.0",                                                \
+      "", "Every keyspace: what it maps, how long copies live, how well it is hit")                                   \
+    X("fb.refresh", fb_refresh, -2, FB_CMD_WRITE, 1, -1, 1, "forebay", "7.0.0",                                       \
+      "key [key ...]", "Load again now; answers how many have a row")                                                 \
+    X("fb.reload", fb_reload, 1, FB_CMD_ADMIN, 0, 0, 0, "forebay", "7.0.0",                                           \
+      "", "Read the configuration again, as SIGHUP does")                                                             \
+    X("fb.sources", fb_sources, 1, FB_CMD_ADMIN, 0, 0, 0, "forebay", "7.0.0",                                         \
+      "", "Every source: round trips, errors, what waits")                                                            \
+    X("fb.stats", fb_stats, -1, 0, 0, 0, 0, "forebay", "7.0.0",                                                       \
+      "[pattern]", "Counters of one keyspace, or of all together")                                                    \
+    X("fb.warm", fb_warm, -2, FB_CMD_ADMIN, 0, 0, 0, "forebay", "7.0.0",                                              \
+      "pattern [limit]", "Load the rows of a keyspace that are not cached, in the order of the primary key")          \
     X("del", del, -2, FB_CMD_WRITE, 1, -1, 1, "generic", "1.0.0",                                                     \
       "key [key ...]", "Forget cached copies (on_del: invalidate), or delete the rows (on_del: delete-row)")          \
     X("exists", exists, -2, FB_CMD_READ | FB_CMD_FAST, 1, -1, 1, "generic", "3.0.3",                                  \

@@ -649,6 +649,17 @@ void fb_result_release(fb_result *result) {
     free(o);
 }
 
+fb_status fb_invalidate(fb_cache *cache, fb_bytes key, fb_err *reterr) {
+    (void)reterr;
+    fb_lock_acquire(&cache->lock);
+    struct row *row = find(cache, key);
+    fb_status status = row != NULL && row->is_cached ? FB_OK : FB_MISS;
+    if (status == FB_OK)
+        row->is_cached = false;
+    fb_lock_release(&cache->lock);
+    return status;
+}
+
 void fb_invalidate_all(fb_cache *cache) {
     fb_lock_acquire(&cache->lock);
     for (size_t i = 0; i < cache->nrows; i++)

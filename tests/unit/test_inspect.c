@@ -12,7 +12,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "double_engine.h"
+#include "proto/resp.h"
 #include "served.h"
 
 static struct world w;
@@ -219,6 +221,157 @@ static void shutdown_asks_the_process_to_stop(void **state) {
     assert_int_equal(stops_now, 1);
 }
 
+/* ---- FB. --------------------------------------------------------------------------------------------------------- */
+
+/* The reply, RESP3, as text: one line per value, indented by its depth. */
+static const char *shown(const char *request) {
+    static char text[16384];
+    static char reply[32768];
+    size_t len = 0, used = 0;
+    struct fb_resp_reply nodes = FB_RESP_REPLY_INIT;
+    struct fb_resp_reply_limits limits = {1000, sizeof reply};
+    fb_err err;
+    enum fb_resp_verdict verdict = FB_RESP_MORE;
+    say(fd, request);
+    while (verdict == FB_RESP_MORE) {
+        ssize_t n = recv(fd, reply + used, sizeof reply - used, 0);
+        assert_true(n > 0);
+        used += (size_t)n;
+        nodes.count = 0;
+        verdict = fb_resp_reply(reply, reply + used, &limits, &nodes, &len, &err);
+    }
+    assert_int_equal(verdict, FB_RESP_DONE);
+    size_t at = 0;
+    for (size_t i = 0; i < nodes.count; i++) {
+        const struct fb_resp_node *node = &nodes.items[i];
+        bool is_name = nodes.items[0].type == FB_RESP_MAP && i % 2 == 1;
+        at += (size_t)snprintf(text + at, sizeof text - at, "%.*s%s", (int)node->text.len, node->text.data,
+                               is_name ? ": " : "\n");
+    }
+    fb_resp_reply_finish(&nodes);
+    return text;
+}
+
+static void assert_shows(const char *text, const char *line) {
+    if (strstr(text, line) == NULL)
+        fail_msg("'%s' is not in:\n%s", line, text);
+}
+
+static void speak_three(void) {
+    say(fd, "HELLO 3\r\n");
+    char rest[512];
+    assert_true(recv(fd, rest, sizeof rest, 0) > 0);
+}
+
+static void explain_tells_what_would_answer(void **state) {
+    (void)state;
+    put("s:1", "hello");
+    speak_three();
+    const char *text = shown("FB.EXPLAIN s:1\r\n");
+    assert_shows(text, "\nkey: s:1\nkeyspace: s:{id}\nsource: double\nas: json\nread: read-through\nwrite: off\n");
+    assert_shows(text, "\nload sql: SELECT");
+    assert_shows(text, "\nanswer: the source\nloading: no\nbeing written: no\nlast error: none\n");
+    exchange(fd, "GET s:1\r\nGET s:none\r\n", "$5\r\nhello\r\n_\r\n");
+    text = shown("FB.EXPLAIN s:1\r\n");
+    assert_shows(text, "\nanswer: cached\nkind: string\nsize: 5 bytes\nmemory: 104 bytes\nfrequency: 1\nage: 1.5 s\n"
+                       "loaded in: 2 ms\nsoft expiry: in 59m 58s: ttl 1h\nhard expiry: in 59m 58s: no grace\n");
+    exchange(fd, "EXPIRE s:1 60\r\n", ":1\r\n");
+    text = shown("FB.EXPLAIN s:1\r\n");
+    assert_shows(text, "\nsoft expiry: in 1m: ttl 1h, shortened to 1m by EXPIRE or SET\n");
+    assert_shows(shown("FB.EXPLAIN s:none\r\n"), "\nanswer: negative: known to be absent\n");
+    assert_shows(shown("FB.EXPLAIN bad:1\r\n"), "\nlast error: 1.5 s ago: source 'x' is down\n");
+    text = shown("FB.EXPLAIN S:1\r\n");
+    assert_shows(text, "\nkeyspace: none\nanswer: the error NOMAP\nnearest keyspace: s:{id}\nwhy not: it says 'S:' and not "
+                       "'s:'\n");
+    assert_shows(shown("FB.EXPLAIN zzz\r\n"), "\nwhy not: no pattern comes near; FB.KEYSPACES lists them\n");
+    exchange(fd, "SELECT 2\r\n", "+OK\r\n");
+    assert_shows(shown("FB.EXPLAIN s:1\r\n"), "why not: keyspaces live in database 0, and 2 is selected\n");
+}
+
+static void copies_are_forgotten_and_refreshed(void **state) {
+    (void)state;
+    put("s:1", "a");
+    put("s:2", "b");
+    put_hash("h:1", "a", "1");
+    CONVERSE({"EXISTS s:1 s:2 h:1", ":3\r\n"}, {"FB.INVALIDATE s:1 s:9", ":1\r\n"}, {"KEYS s:*", "*1\r\n$3\r\ns:2\r\n"},
+             {"FB.INVALIDATE KEYSPACE s:{id}", ":1\r\n"}, {"KEYS *", "*1\r\n$3\r\nh:1\r\n"},
+             {"FB.INVALIDATE KEYSPACE s:1", "-NOMAP there is no keyspace 's:1' (did you mean 's:{id}'?)\r\n"},
+             {"FB.INVALIDATE KEYSPACE nosuch", "-NOMAP there is no keyspace 'nosuch'; FB.KEYSPACES lists them\r\n"},
+             {"FB.INVALIDATE nosuch", "-NOMAP key 'nosuch' matches no keyspace and no store is configured\r\n"},
+             {"FB.INVALIDATE", ARITY("fb.invalidate")}, {"FB.REFRESH s:1 s:2 s:none", ":2\r\n"}, {"DBSIZE", ":3\r\n"},
+             {"FB.REFRESH bad:1", "-SRCDOWN source 'x' is down  +OK  $5  hello\r\n"});
+}
+
+static void a_keyspace_is_warmed_in_batches(void **state) {
+    (void)state;
+    char key[32];
+    for (int i = 0; i < 600; i++) {
+        snprintf(key, sizeof key, "s:%03d", i);
+        put(key, "v");
+    }
+    speak_three();
+    exchange(fd, "GET s:001\r\n", "$1\r\nv\r\n");
+    assert_shows(shown("FB.WARM s:{id} 500\r\n"),
+                 "\nkeyspace: s:{id}\nrows: 500\ncached before: 1\nloaded: 499\nabsent: 0\nfailed: 0\n");
+    exchange(fd, "DBSIZE\r\n", ":500\r\n");
+    assert_shows(shown("FB.WARM s:{id}\r\n"), "\nrows: 600\ncached before: 500\nloaded: 100\n");
+    CONVERSE({"FB.WARM s:{id} 0", "-ERR limit must be between 1 and 100000\r\n"}, {"FB.WARM s:{id} x", NOT_INTEGER},
+             {"FB.WARM s:{id} 1 2", SYNTAX}, {"FB.WARM h:{id}", "-ERR keyspace 'h:{id}' has no table\r\n"},
+             {"FB.WARM bad:{id}", "-SRCDOWN source 'x' is down\r\n"});
+}
+
+/* Whoever hangs up while his request works in the background leaves nothing behind. */
+static void a_client_may_leave_while_its_keyspace_is_warmed(void **state) {
+    (void)state;
+    put("s:1", "v");
+    double_hold(w.cache, true);
+    int other = dial(&w);
+    say(other, "FB.WARM s:{id}\r\n");
+    double_wait_submitted(w.cache, 1);
+    close(other);
+    come_round(&w);
+    double_hold(w.cache, false);
+    double_wait_idle(w.cache);
+    exchange(fd, "PING\r\n", "+PONG\r\n");
+}
+
+static void figures_are_told_by_keyspace_and_source(void **state) {
+    (void)state;
+    put("s:1", "a");
+    CONVERSE({"GET s:1", "$1\r\na\r\n"}, {"GET s:1", "$1\r\na\r\n"},
+             {"FB.STATS nosuch", "-NOMAP there is no keyspace 'nosuch'; FB.KEYSPACES lists them\r\n"},
+             {"FB.STATS a b", SYNTAX});
+    speak_three();
+    assert_shows(shown("FB.STATS\r\n"), "\nkeyspace: all\n");
+    assert_shows(shown("FB.STATS s:{id}\r\n"), "\nhit_ratio: 50.0 %\nhits: 1\n");
+    assert_shows(shown("FB.SOURCES\r\n"), "\nlast error\n1.5 s ago: source 'x' is down\n");
+    assert_shows(shown("FB.KEYSPACES\r\n"), "\nttl\n1h\njitter\n10 %\nnegative ttl\n1m\n");
+    assert_shows(shown("FB.HELP\r\n"), "FB.EXPLAIN key\n    Which keyspace");
+}
+
+static fb_status reload(void *user, fb_buf *text, fb_err *err) {
+    const int *outcome = user;
+    (void)fb_buf_append(text, "one line\nanother", 16);
+    return *outcome == 0 ? FB_OK : fb_fail(err, FB_CONFIG, "forebay.yaml: 2 errors");
+}
+
+static void the_configuration_is_read_again_on_another_thread(void **state) {
+    (void)state;
+    struct world own;
+    int outcome = 0;
+    struct fb_server_options options = defaults();
+    options.hooks = (struct fb_server_hooks){.reload = reload, .check = reload, .user = &outcome};
+    start(&own, &options);
+    int talk = dial(&own);
+    exchange(talk, "FB.RELOAD\r\nFB.CHECK\r\n", "$16\r\none line\nanother\r\n$16\r\none line\nanother\r\n");
+    outcome = 1;
+    exchange(talk, "FB.RELOAD\r\nFB.CHECK\r\n", "-ERR forebay.yaml: 2 errors\r\n$16\r\none line\nanother\r\n");
+    close(talk);
+    stop(&own);
+    CONVERSE({"FB.RELOAD", "-ERR this server was started without a configuration that could be read again\r\n"},
+             {"FB.CHECK", "-ERR this server was started without a configuration that could be read again\r\n"});
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, connect_afresh, part)
 
 int main(void) {
@@ -231,6 +384,12 @@ int main(void) {
         TEST(object_tells_of_a_copy),
         TEST(what_is_absent_says_so),
         TEST(shutdown_asks_the_process_to_stop),
+        TEST(explain_tells_what_would_answer),
+        TEST(copies_are_forgotten_and_refreshed),
+        TEST(a_keyspace_is_warmed_in_batches),
+        TEST(a_client_may_leave_while_its_keyspace_is_warmed),
+        TEST(figures_are_told_by_keyspace_and_source),
+        TEST(the_configuration_is_read_again_on_another_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
