@@ -63,7 +63,7 @@ static void suggest(const struct fb_conf *conf, unsigned port, char *out, size_t
 }
 
 static void say_ready(const struct fb_conf *conf, const struct fb_server *server, const struct fb_admin *admin) {
-    char http[FB_HOST_MAX + 16] = "off", addresses[512], keyspaces[512], try[600], message[1700];
+    char http[FB_HOST_MAX + 16] = "off", addresses[512], keyspaces[512], try[600], tls[40] = "", message[1750];
     unsigned port = fb_server_port(server);
     if (admin != NULL)
         snprintf(http, sizeof http, "%.*s:%u", (int)(strrchr(conf->admin, ':') - conf->admin), conf->admin,
@@ -71,7 +71,9 @@ static void say_ready(const struct fb_conf *conf, const struct fb_server *server
     list_addresses(conf, port, addresses, sizeof addresses);
     list_keyspaces(conf, keyspaces, sizeof keyspaces);
     suggest(conf, port, try, sizeof try);
-    snprintf(message, sizeof message, "ready on %s; try: %s; keyspaces: %s", addresses, try, keyspaces);
+    if (fb_server_tls_port(server) != 0)
+        snprintf(tls, sizeof tls, "; TLS on port %u", fb_server_tls_port(server));
+    snprintf(message, sizeof message, "ready on %s%s; try: %s; keyspaces: %s", addresses, tls, try, keyspaces);
     fb_log(FB_LOG_SERVE_READY, message,
            FB_LOG_FIELDS({"admin", http}, {"listen", addresses}, {"keyspaces", keyspaces},
                          {"config", conf->path != NULL ? conf->path : "-"}));
@@ -96,12 +98,20 @@ static void stop(void *user, bool is_now) {
         (void)kill(getpid(), SIGTERM);
 }
 
+/* 'auto': a quarter of what the cache may have, and something sane where that is little. */
+static uint64_t client_memory_of(const struct fb_conf *conf) {
+    const uint64_t least = UINT64_C(64) << 20, quarter = conf->memory_max / 4;
+    return conf->client_memory_max > 0 ? conf->client_memory_max : quarter > least ? quarter : least;
+}
+
 static struct fb_server_live live_of(const struct fb_conf *conf) {
     return (struct fb_server_live){
         .clients_max = conf->clients_max,
         .bulk_max = conf->bulk_max,
         .query_buffer_max = conf->query_buffer_max,
         .output_buffer_max = conf->output_buffer_max,
+        .client_memory_max = client_memory_of(conf),
+        .idle_timeout_ms = conf->idle_timeout_ms,
         .tracking_table_max_keys = conf->tracking_table_max_keys,
         .notify_events = conf->notify_events,
         .latency_tracking = true,
@@ -131,6 +141,9 @@ static int start(struct fb_conf *conf, fb_cache *cache, struct fb_server **ret_s
         .threads = conf->threads,
         .password = conf->password,
         .users_file = conf->users_file,
+        .tls = {.listen = (const char *const *)conf->tls_listen, .cert = conf->tls_cert, .key = conf->tls_key,
+                .ca = conf->tls_ca, .clients = (enum fb_tls_clients)conf->tls_clients, .needs_1_3 = conf->tls_min == 1},
+        .unix_mode = conf->unix_mode != NULL ? (unsigned)strtoul(conf->unix_mode, NULL, 8) : 0,
         .live = live_of(conf),
         .is_protected = conf->is_protected,
         .config_file = conf->path,
@@ -141,6 +154,8 @@ static int start(struct fb_conf *conf, fb_cache *cache, struct fb_server **ret_s
     };
     fb_err err = {0};
     fb_status status = fb_server_start(cache, &options, ret_server, &err);
+    if (conf->password != NULL) /* the server has its hash; nobody needs it any more */
+        explicit_bzero(conf->password, strlen(conf->password));
     if (status == FB_OK)
         return FB_EXIT_OK;
     explain(conf, &err);

@@ -22,6 +22,8 @@ static bool is_loopback(const char *address) {
            strncmp(address, "[::1]:", 6) == 0 || strncmp(address, "localhost:", 10) == 0;
 }
 
+static bool has_tls(const struct fb_conf *conf) { return conf->tls_listen != NULL && conf->tls_listen[0] != NULL; }
+
 static void check_server(const struct fb_conf *conf) {
     struct fb_conf_details *d = conf->details;
     if (conf->admin != NULL && strncmp(conf->admin, "unix:", 5) == 0) {
@@ -37,7 +39,7 @@ static void check_server(const struct fb_conf *conf) {
                  "the longest argument (bulk_max) does not fit into query_buffer_max");
         fb_help(d, "make query_buffer_max at least bulk_max");
     }
-    if (conf->listen != NULL && conf->listen[0] == NULL) {
+    if (conf->listen != NULL && conf->listen[0] == NULL && !has_tls(conf)) {
         fb_fault(d, place_of(d->server, "listen"), "type", "there is no address to listen on");
         fb_help(d, "give one, as in 127.0.0.1:6380");
     }
@@ -50,6 +52,31 @@ static void check_server(const struct fb_conf *conf) {
         fb_help(d,
                 "set server.password (FOREBAY_PASSWORD), or 'protected: false' where a firewall keeps strangers away");
     }
+}
+
+/* "0770": three octal digits, perhaps with a nought in front. */
+static bool is_mode(const char *text) {
+    size_t len = strspn(text, "01234567");
+    return text[len] == '\0' && (len == 3 || (len == 4 && text[0] == '0'));
+}
+
+static void check_transport(const struct fb_conf *conf) {
+    struct fb_conf_details *d = conf->details;
+    const struct { bool is_broken; const char *setting, *text, *help; } rules[] = {
+        {conf->unix_mode != NULL && !is_mode(conf->unix_mode), "unix_mode", "this is no mode of a file",
+         "write octal digits: 0700 for this user, 0770 for its group, 0777 for everybody"},
+        {has_tls(conf) && conf->tls_cert == NULL, "tls_listen", "TLS needs a certificate",
+         "set server.tls_cert and server.tls_key"},
+        {has_tls(conf) && conf->tls_cert != NULL && conf->tls_key == NULL, "tls_cert",
+         "the certificate's key is missing", "set server.tls_key"},
+        {has_tls(conf) && conf->tls_clients != 0 && conf->tls_ca == NULL, "tls_clients",
+         "nobody is named who signs clients' certificates", "set server.tls_ca"},
+    };
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++)
+        if (rules[i].is_broken) {
+            fb_fault(d, place_of(d->server, rules[i].setting), i == 0 ? "type" : "conflict", "%s", rules[i].text);
+            fb_help(d, "%s", rules[i].help);
+        }
 }
 
 /* ---- sources and classes ---------------------------------------------------------------------------------------- */
@@ -265,6 +292,7 @@ void fb_conf_check(struct fb_conf *conf) {
         return;
     }
     check_server(conf);
+    check_transport(conf);
     for (size_t i = 0, id = 0; i < d->nobjects && !d->arena.is_exhausted; i++) {
         const struct fb_object *object = d->objects[i];
         check_required(d, object);

@@ -51,6 +51,11 @@ struct fb_conf {
     char **listen;               /* NULL-terminated */
     char *admin, *state_dir, *password; /* NULL: off, auto, none */
     char *users_file;            /* NULL: off */
+    char **tls_listen, *tls_cert, *tls_key, *tls_ca; /* NULL: off, none */
+    unsigned tls_clients, tls_min; /* positions in their choices */
+    char *unix_mode;
+    int64_t idle_timeout_ms;     /* 0: off */
+    uint64_t client_memory_max;  /* 0: auto */
     unsigned threads, clients_max;      /* threads 0: one per processor */
     uint64_t memory_max, bulk_max, query_buffer_max, output_buffer_max, tracking_table_max_keys;
     unsigned notify_events;             /* enum fb_notify_class */

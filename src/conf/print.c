@@ -99,6 +99,10 @@ static bool value_text(const struct fb_setting *setting, const struct fb_object 
 
 static void print_list(FILE *out, const struct fb_setting *setting, const void *data) {
     const char *const *list = fb_setting_list(setting, data);
+    if (list == NULL && setting->choices != NULL) {
+        fputs(setting->choices, out);
+        return;
+    }
     fputc('[', out);
     for (size_t i = 0; list != NULL && list[i] != NULL; i++) {
         fputs(i > 0 ? ", " : "", out);

@@ -379,6 +379,10 @@ static bool check_url(const char *text, bool is_literal, struct fb_complaint *re
 
 static bool set_list(const struct fb_setting *s, struct fb_arena *arena, const char *const *items, size_t n, void *data,
                      struct fb_complaint *reterr) {
+    if (n == 1 && s->choices != NULL && strcmp(items[0], s->choices) == 0) {
+        store_pointer(s, data, NULL);
+        return true;
+    }
     char **list = fb_arena_alloc(arena, (n + 1) * sizeof *list);
     if (list == NULL)
         return fb_complain(reterr, "memory", "", "out of memory");
@@ -491,6 +495,8 @@ fb_status fb_setting_format(const struct fb_setting *s, const void *data, bool f
     case FB_TYPE_NAMES:
     case FB_TYPE_ADDRESSES: {
         const char *const *list = fb_setting_list(s, data);
+        if (list == NULL && s->choices != NULL)
+            return append(out, s->choices);
         for (size_t i = 0; list != NULL && list[i] != NULL; i++)
             if ((i > 0 && append(out, " ") != FB_OK) || append(out, list[i]) != FB_OK)
                 return FB_NOMEM;

@@ -14,33 +14,33 @@ enum {
     REST_MS = 100,     /* after "no file descriptors left": the listener would stay readable and spin */
 };
 
-static void refuse(struct fb_server *server, int fd) {
+static void refuse(struct fb_server *server, const struct fb_arrival *arrival, const char *reason) {
     static const char text[] = "-ERR max number of clients reached\r\n";
     atomic_fetch_add(&server->rejected, 1);
-    (void)!send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    fb_server_log(server, FB_LOG_CLIENT_REFUSED, "a connection was refused: clients_max are connected",
-                  FB_LOG_FIELDS({"reason", "clients_max"}));
-    close(fd);
+    if (!arrival->is_tls) /* there, nobody could read it yet */
+        (void)!send(arrival->fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    fb_server_log(server, FB_LOG_CLIENT_REFUSED, "a connection was refused: too many are there",
+                  FB_LOG_FIELDS({"reason", reason}));
+    close(arrival->fd);
 }
 
-static void hand_over(struct fb_server *server, int fd, bool is_unix) {
-    if (atomic_fetch_add(&server->clients, 1) >= FB_LIVE(server, clients_max)) {
-        atomic_fetch_sub(&server->clients, 1);
-        refuse(server, fd);
+static void hand_over(struct fb_server *server, struct fb_arrival *arrival, const struct sockaddr *address) {
+    const char *reason = fb_bounds_admit(server, arrival, address);
+    if (reason != NULL) {
+        refuse(server, arrival, reason);
         return;
     }
     struct fb_connection_message *connection = fb_mem_alloc(sizeof *connection);
     struct fb_loop *loop = &server->loops[server->next_loop++ % server->nloops];
     if (connection != NULL) {
         connection->message.kind = FB_MESSAGE_CONNECTION;
-        connection->fd = fd;
-        connection->is_unix = is_unix;
+        connection->arrival = *arrival;
         if (fb_inbox_post(loop->inbox, &connection->message))
             return;
     }
     fb_mem_free(connection);
-    atomic_fetch_sub(&server->clients, 1);
-    close(fd);
+    fb_bounds_leave(server, arrival);
+    close(arrival->fd);
 }
 
 static void on_connection(uv_poll_t *poll, int status, int events);
@@ -62,9 +62,12 @@ static void on_connection(uv_poll_t *poll, int status, int events) {
     (void)status;
     (void)events;
     for (int i = 0; i < ACCEPTS_MAX; i++) {
-        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            hand_over(listener->server, fd, listener->path[0] != '\0');
+        struct sockaddr_storage address = {0};
+        socklen_t len = sizeof address;
+        struct fb_arrival arrival = {.is_unix = listener->port == 0, .is_tls = listener->is_tls};
+        arrival.fd = accept4(listener->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (arrival.fd >= 0) {
+            hand_over(listener->server, &arrival, (const struct sockaddr *)&address);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             rest(listener->server);
             return;

@@ -146,7 +146,7 @@ static void append_line(fb_buf *out, const struct fb_session *s, const struct fb
     int n = snprintf(out->data + out->len, LINE_MAX_,
                      "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%u flags=%s db=%u sub=%u "
                      "psub=%u ssub=%u multi=%d cmd=%s%s%s user=%s redir=%" PRId64 " resp=%u lib-name=%s lib-ver=%s\n",
-                     s->id, s->address, s->local_address, s->fd, s->name, (now_us - s->since_wall_us) / 1000000,
+                     s->id, s->address, s->local_address, s->io.fd, s->name, (now_us - s->since_wall_us) / 1000000,
                      idle, flags, atomic_load_explicit(&s->shown_db, memory_order_relaxed),
                      subscribed(s, FB_TOPIC_CHANNEL), subscribed(s, FB_TOPIC_PATTERN), subscribed(s, FB_TOPIC_SHARD),
                      (int)atomic_load_explicit(&s->shown_multi, memory_order_relaxed) - 1,

@@ -43,7 +43,7 @@ void fb_cmd_info(struct fb_call *call) {
 /* Settings of Redis that clients ask for at connect and that Forebay does not have: fixed answers. */
 static const struct fixed { const char *name, *value; } fixed[] = {
     {"appendonly", "no"}, {"databases", "16"}, {"replica-read-only", "yes"}, {"save", ""},
-    {"slave-read-only", "yes"}, {"timeout", "0"},
+    {"slave-read-only", "yes"},
 };
 
 struct found {

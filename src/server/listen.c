@@ -15,7 +15,7 @@
 #include "base/err.h"
 #include "server/users.h"
 
-enum { BACKLOG = 511, HOST_MAX = 256, SOCKET_MASK = 0077 };
+enum { BACKLOG = 511, HOST_MAX = 256, UNIX_MODE = 0700 };
 
 static struct fb_listener *add(struct fb_server *server, int fd) {
     struct fb_listener *listener = &server->listeners[server->nlisteners++];
@@ -60,7 +60,8 @@ static fb_status listen_unix(struct fb_server *server, const char *text, fb_err 
     if (fd < 0)
         return fail_listen(reterr, text, number);
     /* The mask before bind: between bind and chmod anybody could connect. */
-    mode_t mask = umask(SOCKET_MASK);
+    unsigned mode = server->options.unix_mode != 0 ? server->options.unix_mode : UNIX_MODE;
+    mode_t mask = umask(0777 & ~mode);
     int rc = bind(fd, (const struct sockaddr *)&address, sizeof address);
     number = errno;
     (void)umask(mask);
@@ -98,12 +99,19 @@ static unsigned port_of(int fd) {
                                               : ((struct sockaddr_in6 *)&address)->sin6_port);
 }
 
-static fb_status listen_address(struct fb_server *server, const char *text, const struct addrinfo *info,
-                                fb_err *reterr) {
+/* Would a stranger be let in? TLS alone keeps nobody out; certificates of clients do. */
+static bool lets_strangers_in(const struct fb_server *server, const struct sockaddr *address, bool is_tls) {
     const struct fb_server_options *options = &server->options;
-    if (options->is_protected && !fb_users_ask(server->users) && !is_loopback(info->ai_addr))
+    return options->is_protected && !is_loopback(address) && !fb_users_ask(server->users) &&
+           !(is_tls && options->tls.clients == FB_TLS_CLIENTS_REQUIRED);
+}
+
+static fb_status listen_address(struct fb_server *server, const char *text, const struct addrinfo *info, bool is_tls,
+                                fb_err *reterr) {
+    if (lets_strangers_in(server, info->ai_addr, is_tls))
         return fb_fail(reterr, FB_CONFIG, "%s can be reached from other machines and no password is set: set "
-                       "server.password, listen on 127.0.0.1, or switch server.protected off", text);
+                       "server.password%s, listen on 127.0.0.1, or switch server.protected off", text,
+                       is_tls ? " or 'tls_clients: required'" : "");
     if (server->nlisteners == FB_LISTENERS_MAX)
         return fb_fail(reterr, FB_INVALID, "more than %d addresses to listen on", FB_LISTENERS_MAX);
     int on = 1, number, fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -117,7 +125,9 @@ static fb_status listen_address(struct fb_server *server, const char *text, cons
         close(fd);
         return fail_listen(reterr, text, number);
     }
-    add(server, fd)->port = port_of(fd);
+    struct fb_listener *listener = add(server, fd);
+    listener->port = port_of(fd);
+    listener->is_tls = is_tls;
     return FB_OK;
 }
 
@@ -141,7 +151,7 @@ static bool split(const char *text, char host[HOST_MAX], const char **ret_port) 
     return true;
 }
 
-static fb_status listen_tcp(struct fb_server *server, const char *text, fb_err *reterr) {
+static fb_status listen_tcp(struct fb_server *server, const char *text, bool is_tls, fb_err *reterr) {
     char host[HOST_MAX];
     const char *port;
     unsigned number = 0;
@@ -158,7 +168,7 @@ static fb_status listen_tcp(struct fb_server *server, const char *text, fb_err *
      * ports, so then the first is enough. */
     fb_status status = FB_OK;
     for (const struct addrinfo *info = list; info != NULL && status == FB_OK; info = info->ai_next) {
-        status = listen_address(server, text, info, reterr);
+        status = listen_address(server, text, info, is_tls, reterr);
         if (number == 0)
             break;
     }
@@ -166,18 +176,27 @@ static fb_status listen_tcp(struct fb_server *server, const char *text, fb_err *
     return status;
 }
 
-fb_status fb_listeners_open(struct fb_server *server, fb_err *reterr) {
-    for (size_t i = 0; server->options.listen[i] != NULL; i++) {
-        const char *text = server->options.listen[i];
-        fb_status status = server->nlisteners == FB_LISTENERS_MAX
-            ? fb_fail(reterr, FB_INVALID, "more than %d addresses to listen on", FB_LISTENERS_MAX)
-            : strncmp(text, "unix:", 5) == 0 ? listen_unix(server, text, reterr) : listen_tcp(server, text, reterr);
-        if (status != FB_OK) {
-            fb_listeners_close(server);
-            return status;
-        }
+static fb_status open_all(struct fb_server *server, const char *const *list, bool is_tls, fb_err *reterr) {
+    fb_status status = FB_OK;
+    for (size_t i = 0; status == FB_OK && list != NULL && list[i] != NULL; i++) {
+        bool is_unix = strncmp(list[i], "unix:", 5) == 0;
+        if (server->nlisteners == FB_LISTENERS_MAX)
+            status = fb_fail(reterr, FB_INVALID, "more than %d addresses to listen on", FB_LISTENERS_MAX);
+        else if (is_unix && is_tls)
+            status = fb_fail(reterr, FB_INVALID, "'%s': TLS is for addresses, not for unix sockets", list[i]);
+        else
+            status = is_unix ? listen_unix(server, list[i], reterr) : listen_tcp(server, list[i], is_tls, reterr);
     }
-    return FB_OK;
+    return status;
+}
+
+fb_status fb_listeners_open(struct fb_server *server, fb_err *reterr) {
+    fb_status status = open_all(server, server->options.listen, false, reterr);
+    if (status == FB_OK)
+        status = open_all(server, server->options.tls.listen, true, reterr);
+    if (status != FB_OK)
+        fb_listeners_close(server);
+    return status;
 }
 
 void fb_listeners_close(struct fb_server *server) {

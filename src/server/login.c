@@ -1,8 +1,10 @@
 /* A connection and its user. */
 #include "server/login.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "server/users.h"
 
 static struct fb_users *users_of(const struct fb_session *s) { return s->loop->server->users; }
@@ -33,8 +35,21 @@ void fb_session_end_user(struct fb_session *s) {
 
 bool fb_login(struct fb_call *call, fb_bytes name, fb_bytes password) {
     struct fb_session *s = call->session;
+    struct fb_bounds *bounds = s->loop->server->bounds;
+    int64_t now_s = fb_clock_now().ns / (1000 * FB_NS_PER_MS);
+    if (!fb_bounds_may_guess(bounds, &s->arrival, now_s)) {
+        fb_call_error(call, "ERR", "too many wrong passwords from this address; try again in %d seconds",
+                      FB_ADDRESS_SECONDS);
+        s->is_closing = true;
+        return false;
+    }
     struct fb_user *user = fb_users_login(users_of(s), name, password);
     if (user == NULL) {
+        char shown[FB_NAME_MAX];
+        snprintf(shown, sizeof shown, "%.*s", (int)(name.len < sizeof shown ? name.len : sizeof shown - 1), name.data);
+        fb_server_log(s->loop->server, FB_LOG_AUTH_FAILED, "a wrong user name or password was given",
+                      FB_LOG_FIELDS({"address", s->address}, {"user", shown}));
+        fb_bounds_guessed(bounds, &s->arrival, now_s);
         fb_users_note(users_of(s), FB_DENIED_AUTH, call->argv[0], name, s);
         fb_call_error(call, "WRONGPASS", "invalid username-password pair or user is disabled.");
         s->is_closing |= ++s->wrong_passwords >= FB_WRONG_PASSWORDS_MAX;
@@ -43,6 +58,7 @@ bool fb_login(struct fb_call *call, fb_bytes name, fb_bytes password) {
     become(s, user);
     s->is_authenticated = true;
     s->wrong_passwords = 0;
+    fb_bounds_known(s->loop->server, &s->arrival);
     return true;
 }
 

@@ -87,8 +87,8 @@ static void close_inbox(struct fb_loop *loop) {
         case FB_MESSAGE_WAIT: fb_wait_free(fb_member_of(message, struct fb_wait, message)); break;
         case FB_MESSAGE_CONNECTION: {
             struct fb_connection_message *connection = fb_member_of(message, struct fb_connection_message, message);
-            close(connection->fd);
-            atomic_fetch_sub(&loop->server->clients, 1);
+            close(connection->arrival.fd);
+            fb_bounds_leave(loop->server, &connection->arrival);
             fb_mem_free(connection);
             break;
         }
@@ -171,7 +171,7 @@ static void take_message(struct fb_loop *loop, struct fb_message *message) {
     case FB_MESSAGE_WAIT: take_wait(loop, fb_member_of(message, struct fb_wait, message)); return;
     case FB_MESSAGE_CONNECTION: {
         struct fb_connection_message *connection = fb_member_of(message, struct fb_connection_message, message);
-        fb_session_open(loop, connection->fd, connection->is_unix);
+        fb_session_open(loop, &connection->arrival);
         fb_mem_free(connection);
         return;
     }
@@ -226,6 +226,7 @@ static void on_second(uv_timer_t *timer) {
     struct fb_loop *loop = timer->data;
     loop->tick++;
     for_each_session(loop, fb_session_tick);
+    fb_bounds_shed(loop);
     if (loop->spare.buf.cap > WARM_OUTPUT_MAX)
         fb_buf_free(&loop->spare.buf);
     fb_buf_free(&loop->trash.buf);

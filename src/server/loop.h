@@ -6,6 +6,7 @@
 
 #include "base/list.h"
 #include "base/rng.h"
+#include "server/bounds.h"
 #include "server/state.h"
 
 enum {
@@ -49,8 +50,7 @@ void fb_inbox_wake(struct fb_inbox *inbox);
 
 struct fb_connection_message {
     struct fb_message message;
-    int fd;
-    bool is_unix;
+    struct fb_arrival arrival;
 };
 struct fb_kill_message {
     struct fb_message message;
@@ -90,6 +90,7 @@ struct fb_loop {
     struct fb_slot *slots;
     uint32_t nslots, first_free;
     struct fb_link touched;     /* sessions to be settled after a round of messages */
+    size_t weight;              /* bytes of all its sessions' buffers */
     size_t operations;          /* under way, of all sessions */
     struct fb_link starved;     /* sessions with a request that found operations_max under way, oldest first */
     bool is_draining;

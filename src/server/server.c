@@ -18,52 +18,72 @@
 #include "server/notify.h"
 #include "server/push.h"
 #include "server/tracking.h"
+#include "server/bounds.h"
+#include "server/tls.h"
 #include "server/users.h"
 
 enum {
     CLIENTS_DEFAULT = 10000,
     TRACKED_DEFAULT = 1000000,
     DESCRIPTORS_OTHER = 1024, /* loops, listeners, databases, files */
-    ARGS_MAX = 65536,         /* an MGET of so many keys; their bytes are bounded by the query buffer */
-    INLINE_MAX = 64 * 1024,
-    STRANGER_ARGS_MAX = 10,   /* before AUTH */
-    STRANGER_BULK_MAX = 4096,
-    STRANGER_INLINE_MAX = 1024,
 };
-static const uint64_t bulk_default = 8 << 20, query_default = 16 << 20, output_default = 64 << 20;
+static const uint64_t bulk_default = 8 << 20, query_default = 16 << 20, output_default = 64 << 20,
+                      client_memory_default = 64 << 20;
 
 /* ---- options ---------------------------------------------------------------------------------------------------- */
 
+static void free_list(const char *const *list) {
+    for (size_t i = 0; list != NULL && list[i] != NULL; i++)
+        fb_mem_free((char *)list[i]);
+    fb_mem_free((void *)list);
+}
+
+static bool copy_list(const char *const **to, const char *const *from) {
+    size_t n = 0;
+    while (from != NULL && from[n] != NULL)
+        n++;
+    char **list = fb_mem_calloc(n + 1, sizeof *list);
+    *to = (const char *const *)list;
+    for (size_t i = 0; list != NULL && i < n; i++)
+        if ((list[i] = fb_mem_strdup(from[i])) == NULL)
+            return false;
+    return list != NULL;
+}
+
+static bool copy_text(const char **to, const char *from) {
+    *to = fb_mem_strdup(from);
+    return (*to != NULL) == (from != NULL);
+}
+
 static void free_options(struct fb_server_options *options) {
-    for (size_t i = 0; options->listen != NULL && options->listen[i] != NULL; i++)
-        fb_mem_free((char *)options->listen[i]);
-    fb_mem_free((void *)options->listen);
+    free_list(options->listen);
+    free_list(options->tls.listen);
+    fb_mem_free((char *)options->tls.cert);
+    fb_mem_free((char *)options->tls.key);
+    fb_mem_free((char *)options->tls.ca);
     fb_mem_free((char *)options->users_file);
     fb_mem_free((char *)options->config_file);
 }
 
 /* Own copies of all strings; what has been copied is freed by free_options in any case. */
 static bool copy_options(struct fb_server_options *to, const struct fb_server_options *from) {
-    size_t n = 0;
-    while (from->listen[n] != NULL)
-        n++;
     *to = *from;
     to->password = NULL; /* its hash is with the users */
-    to->users_file = fb_mem_strdup(from->users_file);
-    to->config_file = fb_mem_strdup(from->config_file);
-    char **listen = fb_mem_calloc(n + 1, sizeof *listen);
-    to->listen = (const char *const *)listen;
-    if (listen == NULL)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if ((listen[i] = fb_mem_strdup(from->listen[i])) == NULL)
-            return false;
-    return (to->users_file != NULL) == (from->users_file != NULL) &&
-           (to->config_file != NULL) == (from->config_file != NULL);
+    bool ok = copy_text(&to->users_file, from->users_file);
+    ok &= copy_text(&to->config_file, from->config_file);
+    ok &= copy_text(&to->tls.cert, from->tls.cert);
+    ok &= copy_text(&to->tls.key, from->tls.key);
+    ok &= copy_text(&to->tls.ca, from->tls.ca);
+    ok &= copy_list(&to->listen, from->listen);
+    return copy_list(&to->tls.listen, from->tls.listen) && ok;
+}
+
+static bool has_tls(const struct fb_server_options *options) {
+    return options->tls.listen != NULL && options->tls.listen[0] != NULL;
 }
 
 static fb_status check_options(const struct fb_server_options *options, fb_err *reterr) {
-    if (options->listen == NULL || options->listen[0] == NULL)
+    if ((options->listen == NULL || options->listen[0] == NULL) && !has_tls(options))
         return fb_fail(reterr, FB_INVALID, "no address to listen on");
     if (options->password != NULL && options->password[0] == '\0')
         return fb_fail(reterr, FB_CONFIG, "the password is empty: remove server.password to ask for none");
@@ -78,7 +98,7 @@ static void set_defaults(struct fb_server *server) {
     o->threads = o->threads > 0 ? o->threads : cores > 0 && cores <= FB_THREADS_MAX ? (unsigned)cores : 1;
     server->operations_max = FB_OPERATIONS_MAX / o->threads;
     server->limits_of_strangers =
-        (struct fb_resp_limits){STRANGER_ARGS_MAX, STRANGER_BULK_MAX, STRANGER_INLINE_MAX, false};
+        (struct fb_resp_limits){FB_STRANGER_ARGS_MAX, FB_STRANGER_BULK_MAX, FB_STRANGER_INLINE_MAX, false};
     fb_server_change(server, &o->live);
 }
 
@@ -88,6 +108,7 @@ void fb_server_change(struct fb_server *server, const struct fb_server_live *liv
     l.bulk_max = l.bulk_max > 0 ? l.bulk_max : bulk_default;
     l.query_buffer_max = l.query_buffer_max > 0 ? l.query_buffer_max : query_default;
     l.tracking_table_max_keys = l.tracking_table_max_keys > 0 ? l.tracking_table_max_keys : TRACKED_DEFAULT;
+    l.client_memory_max = l.client_memory_max > 0 ? l.client_memory_max : client_memory_default;
     l.output_buffer_max = l.output_buffer_max > 0 ? l.output_buffer_max : output_default;
 #define SET(type, name, meaning) atomic_store_explicit(&server->live.name, l.name, memory_order_relaxed);
     FB_SERVER_LIVE(SET)
@@ -99,7 +120,7 @@ void fb_server_change(struct fb_server *server, const struct fb_server_live *liv
 struct fb_resp_limits fb_server_limits(const struct fb_server *server, bool is_authenticated) {
     if (!is_authenticated)
         return server->limits_of_strangers;
-    return (struct fb_resp_limits){ARGS_MAX, (size_t)FB_LIVE(server, bulk_max), INLINE_MAX, true};
+    return (struct fb_resp_limits){FB_ARGS_MAX, (size_t)FB_LIVE(server, bulk_max), FB_INLINE_MAX, true};
 }
 
 /* A descriptor per client and some for everything else; as far as the system lets us. What is missing then is felt by
@@ -219,7 +240,8 @@ fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *optio
     server->pubsub = fb_pubsub_new();
     server->tracking = fb_tracking_new();
     server->users = fb_mem_calloc(1, sizeof *server->users);
-    if (!copy_options(&server->options, options) || server->users == NULL || server->pubsub == NULL ||
+    server->bounds = fb_bounds_new();
+    if (!copy_options(&server->options, options) || server->users == NULL || server->bounds == NULL || server->pubsub == NULL ||
         server->tracking == NULL || fb_slowlog_init(server) != FB_OK || fb_health_init(server) != FB_OK) {
         free_server(server);
         return fb_fail(reterr, FB_NOMEM, "no memory for the options");
@@ -227,6 +249,7 @@ fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *optio
     set_defaults(server);
     raise_descriptors(server);
     if ((status = fb_users_open(server->users, options->users_file, options->password, reterr)) != FB_OK ||
+        (has_tls(options) && (status = fb_tls_context_new(&server->options.tls, &server->tls, reterr)) != FB_OK) ||
         (status = fb_listeners_open(server, reterr)) != FB_OK ||
         (status = start_loops(server, reterr)) != FB_OK) {
         free_server(server);
@@ -256,18 +279,36 @@ fb_status fb_server_reload_users(struct fb_server *server, fb_err *reterr) {
     return status;
 }
 
+fb_status fb_server_reload_tls(struct fb_server *server, fb_err *reterr) {
+    struct fb_tls_context *context;
+    if (server->tls == NULL)
+        return fb_fail(reterr, FB_INVALID, "this server does not listen with TLS");
+    fb_status status = fb_tls_context_new(&server->options.tls, &context, reterr);
+    if (status != FB_OK)
+        return status;
+    fb_lock_acquire(&server->lock);
+    struct fb_tls_context *old = server->tls;
+    server->tls = context;
+    fb_lock_release(&server->lock);
+    fb_tls_context_unref(old); /* connections made with it keep it */
+    return FB_OK;
+}
+
 fb_status fb_server_set_password(struct fb_server *server, const char *password, fb_err *reterr) {
     if (password != NULL && password[0] == '\0')
         password = NULL; /* as CONFIG SET requirepass "" */
     return fb_users_set_password(server->users, password, reterr);
 }
 
-unsigned fb_server_port(const struct fb_server *server) {
+static unsigned port_of(const struct fb_server *server, bool is_tls) {
     for (unsigned i = 0; i < server->nlisteners; i++)
-        if (server->listeners[i].port != 0)
+        if (server->listeners[i].port != 0 && server->listeners[i].is_tls == is_tls)
             return server->listeners[i].port;
     return 0;
 }
+
+unsigned fb_server_port(const struct fb_server *server) { return port_of(server, false); }
+unsigned fb_server_tls_port(const struct fb_server *server) { return port_of(server, true); }
 
 void fb_server_drain(struct fb_server *server, int64_t drain_ms) {
     if (atomic_exchange(&server->is_draining, true))

@@ -24,6 +24,8 @@ typedef void fb_config_emit(void *user, const char *name, const char *value);
     X(uint64_t, bulk_max, "longest bulk string; 8 MiB")                                                               \
     X(uint64_t, query_buffer_max, "bytes read ahead per connection; 16 MiB")                                          \
     X(uint64_t, output_buffer_max, "bytes unsent per connection before it is closed; 64 MiB")                          \
+    X(uint64_t, client_memory_max, "bytes of all connections' buffers together; 64 MiB")                               \
+    X(int64_t, idle_timeout_ms, "silence after which a connection is closed; 0: never")                                \
     X(bool, latency_tracking, "spread the times of commands in histograms")                                            \
     X(int64_t, slowlog_slower_than_us, "what takes at least so long enters the slow log; negative: nothing does")      \
     X(unsigned, slowlog_max_len, "entries kept there")                                                                 \
@@ -50,12 +52,24 @@ struct fb_server_hooks {
     void *user;
 };
 
+/* TLS for clients. */
+enum fb_tls_clients { FB_TLS_CLIENTS_OFF, FB_TLS_CLIENTS_OPTIONAL, FB_TLS_CLIENTS_REQUIRED };
+struct fb_server_tls {
+    const char *const *listen;   /* as below; NULL: none */
+    const char *cert, *key;      /* PEM files: the chain, and its key, which only its owner may read */
+    const char *ca;              /* who signs clients' certificates; NULL: none */
+    enum fb_tls_clients clients; /* must clients show a certificate? */
+    bool needs_1_3;              /* else 1.2 */
+};
+
 struct fb_server_options {
     const char *const *listen;   /* "127.0.0.1:6380", "[::1]:6380", "unix:/path"; NULL ends. Port 0: any free one */
     unsigned threads;            /* event loops; 0 = number of cores */
     const char *password;        /* NULL: none asked */
     struct fb_server_live live;  /* as it is at the start */
     const char *users_file;      /* in the words of Redis' ACL files; NULL: none */
+    struct fb_server_tls tls;
+    unsigned unix_mode;          /* of unix sockets; 0: 0700 */
     bool is_protected;           /* refuse a non-loopback listener without a password */
     const char *config_file;     /* for INFO; NULL: none */
     void (*config_get)(void *user, const char *glob, fb_config_emit *emit, void *emit_user); /* may be NULL */
@@ -75,6 +89,14 @@ void fb_server_change(struct fb_server *server, const struct fb_server_live *liv
 fb_status fb_server_reload_users(struct fb_server *server, fb_err *reterr);
 /* Another password for the user default (NULL: none), asked of those who connect from now on. Any thread. */
 fb_status fb_server_set_password(struct fb_server *server, const char *password, fb_err *reterr);
+/* The port of the first listener with TLS; 0 when there is none. */
+unsigned fb_server_tls_port(const struct fb_server *server);
+/* Read certificate, key and authority again, for connections from now on. Any thread. FB_INVALID: there is no TLS. */
+fb_status fb_server_reload_tls(struct fb_server *server, fb_err *reterr);
+/* Everything that can be wrong with the files that the options name, without starting: each fault with its file and
+ * line (0: of the file as a whole). Returns how many. */
+typedef void fb_server_complain(void *user, const char *setting, const char *path, unsigned line, const char *text);
+unsigned fb_server_check(const struct fb_server_options *options, fb_server_complain *complain, void *user);
 /* The port of the first TCP listener; 0 when there is none. */
 unsigned fb_server_port(const struct fb_server *server);
 /* What the admin listener shows; any thread, until fb_server_stop. All figures, as Prometheus' text or as OpenMetrics: */
@@ -92,7 +114,8 @@ void fb_server_drain(struct fb_server *server, int64_t drain_ms);
  * NULL accepted. The cache is the caller's. */
 void fb_server_stop(struct fb_server *server, int64_t drain_ms);
 
-/* The reference pages of all commands, and of all figures (Markdown). */
+/* The reference pages of all commands, of all figures, and of the limits (Markdown). */
+void fb_bounds_print_reference(FILE *out);
 void fb_commands_print_reference(FILE *out);
 void fb_metrics_print_reference(FILE *out);
 

@@ -14,10 +14,10 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "server/measure.h"
-#include "server/multi.h"
 #include "server/commands.h"
 #include "server/login.h"
+#include "server/measure.h"
+#include "server/multi.h"
 #include "server/tracking.h"
 
 enum {
@@ -57,7 +57,7 @@ static void return_output(struct fb_session *s) {
 
 static void send_out(struct fb_session *s) {
     while (unsent(s) > 0) {
-        ssize_t n = send(s->fd, s->out.buf.data + s->out_start, unsent(s), MSG_NOSIGNAL);
+        ssize_t n = fb_transport_send(&s->io, s->out.buf.data + s->out_start, unsent(s));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
@@ -85,7 +85,7 @@ static void check_output(struct fb_session *s) {
     size_t max = s->is_authenticated ? FB_LIVE(s->loop->server, output_buffer_max) : FB_STRANGER_OUTPUT;
     size_t held = unsent(s) + s->waiting_bytes;
     if (held > max || (held > FB_SUBSCRIBER_OUTPUT && !fb_list_is_empty(&s->subscriptions)))
-        s->is_dead = true;
+        fb_session_exceed(s, FB_EXCESS_OUTPUT);
 }
 
 /* ---- order ------------------------------------------------------------------------------------------------------ */
@@ -251,6 +251,7 @@ static size_t consume(struct fb_session *s, const char *data, size_t len) {
                 return pos;
             s->need = 0;
             s->partial_since = 0;
+            s->has_asked = true;
             pos += requests[i].size;
         }
         if (i < n || verdict == FB_RESP_DONE || !may_begin(s))
@@ -294,13 +295,14 @@ static void check_input(struct fb_session *s) {
     if (unread(s) <= max || !may_begin(s))
         return;
     refuse(s, "Protocol error: too big request");
+    fb_count(&s->loop->counters.over_query, 1);
     s->in.len = s->in_start = 0;
 }
 
 /* The usual case: nothing is left over from before, so the loop's buffer serves and nothing is copied. */
 static ssize_t read_fresh(struct fb_session *s) {
     char *buffer = s->loop->read_buffer;
-    ssize_t n = recv(s->fd, buffer, FB_READ_BUFFER, 0);
+    ssize_t n = fb_transport_receive(&s->io, buffer, FB_READ_BUFFER);
     if (n <= 0)
         return n;
     size_t done = consume(s, buffer, (size_t)n);
@@ -314,7 +316,7 @@ static ssize_t read_more(struct fb_session *s) {
         s->is_dead = true;
         return 1;
     }
-    ssize_t n = recv(s->fd, s->in.data + s->in.len, FB_READ_BUFFER, 0);
+    ssize_t n = fb_transport_receive(&s->io, s->in.data + s->in.len, FB_READ_BUFFER);
     if (n > 0) {
         s->in.len += (size_t)n;
         fb_session_resume(s);
@@ -322,10 +324,19 @@ static ssize_t read_more(struct fb_session *s) {
     return n;
 }
 
+/* Of a connection whose handshake is not over, or was not a moment ago. */
+static void watch_handshake(struct fb_session *s) {
+    if (fb_tls_is_open(s->io.tls))
+        fb_bounds_handshaken(s->loop->server, &s->arrival);
+    else if (s->is_dead || s->has_ended)
+        fb_server_log(s->loop->server, FB_LOG_CLIENT_REFUSED, "a connection was refused: its TLS handshake failed",
+                      FB_LOG_FIELDS({"address", s->address}, {"reason", fb_tls_reason(s->io.tls)}));
+}
+
 static void read_some(struct fb_session *s) {
     ssize_t n;
     if (s->is_lingering)
-        n = recv(s->fd, s->loop->read_buffer, FB_READ_BUFFER, 0);
+        n = recv(s->io.fd, s->loop->read_buffer, FB_READ_BUFFER, 0);
     else
         n = unread(s) == 0 ? read_fresh(s) : read_more(s);
     if (n > 0) {
@@ -337,23 +348,31 @@ static void read_some(struct fb_session *s) {
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
         s->is_dead = true;
     }
+    if (s->io.tls != NULL && s->arrival.counts_handshake)
+        watch_handshake(s);
 }
 
 /* ---- waiting and closing ---------------------------------------------------------------------------------------- */
 
+static bool wants_input(const struct fb_session *s) {
+    return s->is_lingering || (!s->has_ended && !s->is_closing && !s->is_draining &&
+                               (may_begin(s) || unread(s) < FB_READ_AHEAD));
+}
+
+/* With TLS either event may be what a receive has been waiting for. */
 static void on_poll(uv_poll_t *poll, int status, int events) {
     struct fb_session *s = poll->data;
     if (status < 0)
         s->is_dead = true;
-    else if (events & UV_READABLE)
+    else if (s->io.tls == NULL ? (events & UV_READABLE) != 0 : wants_input(s))
         read_some(s);
     fb_session_settle(s);
 }
 
 static void wait_for_events(struct fb_session *s) {
-    bool reads = s->is_lingering || (!s->has_ended && !s->is_closing && !s->is_draining &&
-                                     (may_begin(s) || unread(s) < FB_READ_AHEAD));
-    int events = (reads ? UV_READABLE : 0) | (unsent(s) > 0 ? UV_WRITABLE : 0);
+    int events = (wants_input(s) ? UV_READABLE : 0) | (unsent(s) > 0 ? UV_WRITABLE : 0);
+    if (s->io.tls != NULL && !s->is_lingering)
+        events = fb_tls_events(s->io.tls, events);
     if (events == s->events)
         return;
     s->events = events;
@@ -366,7 +385,14 @@ static void wait_for_events(struct fb_session *s) {
 /* Bytes that the kernel holds and that we shall not read. */
 static bool has_unread(const struct fb_session *s) {
     int n = 0;
-    return ioctl(s->fd, FIONREAD, &n) == 0 && n > 0;
+    return ioctl(s->io.fd, FIONREAD, &n) == 0 && n > 0;
+}
+
+/* Most connections have what they had, and cost one comparison. */
+static void weigh(struct fb_session *s) {
+    size_t bytes = s->in.cap + s->out.buf.cap + s->waiting_bytes + (s->io.tls != NULL ? FB_TLS_BYTES : 0);
+    if (bytes != s->weight)
+        fb_session_weigh(s, bytes);
 }
 
 void fb_session_settle(struct fb_session *s) {
@@ -378,11 +404,12 @@ void fb_session_settle(struct fb_session *s) {
         /* Closing with unread bytes makes the kernel throw away what the other side has not read yet, our last words
          * among it. So say that we are through and give it a moment. */
         bool may_linger = !s->has_ended && (!s->is_draining || has_unread(s));
-        s->is_lingering = may_linger && shutdown(s->fd, SHUT_WR) == 0;
+        s->is_lingering = may_linger && fb_transport_shutdown(&s->io);
         s->is_dead = !s->is_lingering;
         s->quiet_since = s->loop->tick;
     }
     s->is_dead |= s->is_lingering && s->has_ended;
+    weigh(s);
     if (s->is_dead)
         fb_session_close(s);
     else
@@ -396,24 +423,45 @@ void fb_session_drain(struct fb_session *s) {
     fb_session_settle(s);
 }
 
-void fb_session_tick(struct fb_session *s) {
-    uint32_t now = s->loop->tick;
+/* Which limit of time has been exceeded? */
+static bool is_late(const struct fb_session *s, uint32_t now, enum fb_excess *ret_excess) {
     bool is_stranger = !s->is_authenticated;
-    if (s->is_lingering) {
-        s->is_dead |= now - s->quiet_since >= FB_LINGER_SECONDS;
-    } else if (s->partial_since != 0 && may_begin(s)) {
-        uint32_t allowed = is_stranger ? FB_STRANGER_SECONDS : FB_PARTIAL_SECONDS + (uint32_t)(unread(s) / 1024);
-        s->is_dead |= now + FIRST_TICK - s->partial_since > allowed;
-    } else if (is_stranger) {
-        s->is_dead |= now - s->quiet_since > FB_STRANGER_IDLE_SECONDS;
+    *ret_excess = FB_EXCESS_TIME;
+    if (s->io.tls != NULL && s->arrival.counts_handshake) {
+        *ret_excess = FB_EXCESS_HANDSHAKE;
+        return now - s->opened > FB_HANDSHAKE_SECONDS;
     }
+    if (s->partial_since != 0 && may_begin(s)) {
+        uint32_t allowed = is_stranger ? FB_STRANGER_SECONDS : FB_PARTIAL_SECONDS + (uint32_t)(unread(s) / 1024);
+        return now + FIRST_TICK - s->partial_since > allowed;
+    }
+    if (is_stranger)
+        return now - s->quiet_since > (s->has_asked ? FB_STRANGER_IDLE_SECONDS : FB_STRANGER_SECONDS);
+    *ret_excess = FB_EXCESS_IDLE;
+    int64_t idle_ms = FB_LIVE(s->loop->server, idle_timeout_ms);
+    bool is_busy = s->nwaits > 0 || unsent(s) > 0 || !fb_list_is_empty(&s->subscriptions) || s->tracker != NULL ||
+                   (s->gates & FB_GATE_SUBSCRIBED);
+    return idle_ms > 0 && !is_busy && (int64_t)(now - s->quiet_since) * 1000 > idle_ms;
+}
+
+static void check_soft_output(struct fb_session *s, uint32_t now) {
+    uint32_t allowed = fb_list_is_empty(&s->subscriptions) ? FB_SOFT_SECONDS : FB_SUBSCRIBER_SOFT_SECONDS;
     if (unsent(s) <= FB_OUTPUT_SOFT)
         s->soft_since = 0;
     else if (s->soft_since == 0)
         s->soft_since = now + FIRST_TICK;
-    else
-        s->is_dead |= now + FIRST_TICK - s->soft_since >
-                      (fb_list_is_empty(&s->subscriptions) ? FB_SOFT_SECONDS : FB_SUBSCRIBER_SOFT_SECONDS);
+    else if (now + FIRST_TICK - s->soft_since > allowed)
+        fb_session_exceed(s, FB_EXCESS_OUTPUT);
+}
+
+void fb_session_tick(struct fb_session *s) {
+    uint32_t now = s->loop->tick;
+    enum fb_excess excess;
+    if (s->is_lingering)
+        s->is_dead |= now - s->quiet_since >= FB_LINGER_SECONDS;
+    else if (is_late(s, now, &excess))
+        fb_session_exceed(s, excess);
+    check_soft_output(s, now);
     if (s->is_dead)
         fb_session_close(s);
 }
@@ -422,6 +470,7 @@ static void on_closed(uv_handle_t *handle) {
     struct fb_session *s = handle->data;
     fb_buf_free(&s->in);
     fb_buf_free(&s->out.buf);
+    fb_tls_free(s->io.tls);
     fb_session_end_user(s);
     fb_mem_free(s);
 }
@@ -444,14 +493,15 @@ void fb_session_close(struct fb_session *s) {
     fb_pubsub_leave_all(s);
     fb_tracking_end(s);
     fb_loop_remove(s->loop, s);
-    atomic_fetch_sub(&s->loop->server->clients, 1);
+    fb_session_weigh(s, 0);
+    fb_bounds_leave(s->loop->server, &s->arrival);
     if (unsent(s) > 0) { /* the kernel would keep what it has for a reader that does not read */
         struct linger reset = {.l_onoff = 1, .l_linger = 0};
-        (void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        (void)setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     }
     /* In this order: once closed, the number can be another thread's new connection. */
     uv_close((uv_handle_t *)&s->poll, on_closed);
-    close(s->fd);
+    close(s->io.fd);
 }
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
@@ -475,13 +525,13 @@ static void print_address(char out[FB_ADDRESS_MAX], const struct sockaddr_storag
 static void note_addresses(struct fb_session *s, bool is_unix) {
     struct sockaddr_storage address = {0};
     socklen_t len = sizeof address;
-    if (getsockname(s->fd, (struct sockaddr *)&address, &len) == 0)
+    if (getsockname(s->io.fd, (struct sockaddr *)&address, &len) == 0)
         print_address(s->local_address, &address);
     address = (struct sockaddr_storage){0};
     len = sizeof address;
     if (is_unix) /* clients of a unix socket have no address of their own; Redis shows the socket's */
         memcpy(s->address, s->local_address, sizeof s->address);
-    else if (getpeername(s->fd, (struct sockaddr *)&address, &len) == 0)
+    else if (getpeername(s->io.fd, (struct sockaddr *)&address, &len) == 0)
         print_address(s->address, &address);
 }
 
@@ -492,32 +542,45 @@ static void tune_socket(int fd) {
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
 }
 
-void fb_session_open(struct fb_loop *loop, int fd, bool is_unix) {
+/* The server's TLS as it is now; a reload may change it any time. */
+static bool begin_tls(struct fb_session *s) {
+    struct fb_server *server = s->loop->server;
+    fb_lock_acquire(&server->lock);
+    struct fb_tls_context *context = fb_tls_context_ref(server->tls);
+    fb_lock_release(&server->lock);
+    s->io.tls = fb_tls_new(context, s->io.fd);
+    fb_tls_context_unref(context);
+    return s->io.tls != NULL;
+}
+
+void fb_session_open(struct fb_loop *loop, const struct fb_arrival *arrival) {
+    struct fb_arrival place = *arrival;
     struct fb_session *s = fb_mem_calloc(1, sizeof *s);
     if (s == NULL)
         goto refused;
     s->loop = loop;
-    s->fd = fd;
+    s->arrival = place;
+    s->io.fd = place.fd;
     s->out = (struct fb_resp_out)FB_RESP_OUT_INIT;
     fb_list_init(&s->waits);
     fb_list_init(&s->touched);
     fb_list_init(&s->starved);
     fb_list_init(&s->subscriptions);
     s->id = atomic_fetch_add(&loop->server->next_client_id, 1) + 1;
-    s->quiet_since = loop->tick;
+    s->opened = s->quiet_since = loop->tick;
     s->since_wall_us = fb_clock_wall_us();
     atomic_store(&s->last_tick, loop->tick);
     atomic_store(&s->shown_version, 2);
-    note_addresses(s, is_unix);
-    if (!is_unix)
-        tune_socket(fd);
-    if (!fb_session_begin_user(s) || uv_poll_init(&loop->uv, &s->poll, fd) != 0)
+    note_addresses(s, place.is_unix);
+    if (!place.is_unix)
+        tune_socket(place.fd);
+    if ((place.is_tls && !begin_tls(s)) || !fb_session_begin_user(s) || uv_poll_init(&loop->uv, &s->poll, place.fd) != 0)
         goto refused;
     s->poll.data = s;
     if (fb_loop_add(loop, s) != FB_OK) {
-        atomic_fetch_sub(&loop->server->clients, 1);
+        fb_bounds_leave(loop->server, &place);
         uv_close((uv_handle_t *)&s->poll, on_closed);
-        close(fd);
+        close(place.fd);
         return;
     }
     fb_count(&loop->counters.connections, 1);
@@ -528,9 +591,11 @@ void fb_session_open(struct fb_loop *loop, int fd, bool is_unix) {
     return;
 
 refused:
-    if (s != NULL)
+    if (s != NULL) {
         fb_session_end_user(s);
+        fb_tls_free(s->io.tls);
+    }
     fb_mem_free(s);
-    atomic_fetch_sub(&loop->server->clients, 1);
-    close(fd);
+    fb_bounds_leave(loop->server, &place);
+    close(place.fd);
 }

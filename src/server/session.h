@@ -15,23 +15,16 @@
 
 #include "server/loop.h"
 #include "server/pubsub.h"
+#include "server/transport.h"
 
 enum {
     FB_WAITS_MAX = 1024,            /* requests of one connection under way together */
     FB_READ_AHEAD = 64 * 1024,      /* bytes kept while nothing may begin; then reading stops */
     FB_FLUSH_AT = 256 * 1024,       /* output written before the read buffer is through */
     FB_NAME_MAX = 128,              /* CLIENT SETNAME, SETINFO */
-    FB_OUTPUT_SOFT = 8 << 20,       /* unsent bytes a connection may have for FB_SOFT_SECONDS at a time */
-    FB_SOFT_SECONDS = 10,
     FB_SUBSCRIBER_OUTPUT = 32 << 20, /* unsent bytes of one that listens to topics; both as in Redis */
     FB_SUBSCRIBER_SOFT_SECONDS = 60,
-    FB_PARTIAL_SECONDS = 30,        /* an unfinished request, plus a second per KiB received */
-    FB_STRANGER_SECONDS = 5,        /* the same before AUTH */
-    FB_STRANGER_IDLE_SECONDS = 30,  /* saying nothing before AUTH */
     FB_LINGER_SECONDS = 2,          /* for the other side to read our last words */
-    FB_WRONG_PASSWORDS_MAX = 5,     /* then the connection is closed: guessing costs a new one each time */
-    FB_STRANGER_QUERY = 64 * 1024,  /* buffered bytes before AUTH, in */
-    FB_STRANGER_OUTPUT = 64 * 1024, /* and out */
 };
 
 enum fb_reply_mode { FB_REPLY_ON, FB_REPLY_OFF, FB_REPLY_SKIP }; /* SKIP: for the next request */
@@ -50,7 +43,9 @@ struct fb_session {
     struct fb_session_ref ref;
     uint64_t id;
     uv_poll_t poll;
-    int fd;
+    struct fb_transport io;
+    struct fb_arrival arrival;  /* the place it takes */
+    size_t weight;              /* bytes of its buffers, as counted in loop->weight */
     int events;                 /* what poll waits for now */
 
     fb_buf in;                  /* bytes not yet carried out, from in_start on */
@@ -79,7 +74,9 @@ struct fb_session {
     enum fb_reply_mode reply_mode;
     unsigned wrong_passwords;   /* since the last right one */
     unsigned db;
-    uint32_t quiet_since;       /* tick; lingering, or a stranger's silence */
+    uint32_t opened;            /* tick */
+    uint32_t quiet_since;       /* tick of the last bytes; of the last words when lingering */
+    bool has_asked;             /* a complete request has come */
 
     /* What it gets pushed (pubsub.c, tracking.c). */
     struct fb_link subscriptions;
@@ -102,7 +99,7 @@ struct fb_session {
 };
 
 /* Take over a connected socket. It is closed when there is no memory for it. */
-void fb_session_open(struct fb_loop *loop, int fd, bool is_unix);
+void fb_session_open(struct fb_loop *loop, const struct fb_arrival *arrival);
 /* Send what there is, then close or go on waiting. To be called last after anything was done to a session. */
 void fb_session_settle(struct fb_session *session);
 /* Once a second. */

@@ -23,7 +23,8 @@ enum {
 };
 
 /* Counters a loop keeps for itself; others read them while it writes. X(name) */
-#define FB_LOOP_COUNTERS(X) X(connections) X(commands) X(errors) X(bytes_in) X(bytes_out)
+#define FB_LOOP_COUNTERS(X) X(connections) X(commands) X(errors) X(bytes_in) X(bytes_out)                          \
+    X(over_query) X(over_output) X(over_time) X(over_idle) X(over_handshake) X(over_memory)
 
 struct fb_loop_counters {
 #define FB_COUNTER_(name) _Atomic uint64_t name;
@@ -47,6 +48,7 @@ struct fb_totals {
 struct fb_listener {
     int fd;
     unsigned port;       /* 0: a unix socket */
+    bool is_tls;
     char path[108];      /* of a unix socket, to be removed at the end */
     ino_t inode;         /* of that socket */
     struct fb_server *server;
@@ -58,6 +60,7 @@ struct fb_server {
     fb_cache *cache;
     struct fb_server_options options; /* its strings are the server's own */
     struct fb_users *users;           /* users.h */
+    struct fb_bounds *bounds;         /* bounds.h */
     struct fb_resp_limits limits_of_strangers; /* before AUTH */
     struct fb_loop *loops;
     unsigned nloops;
@@ -101,6 +104,7 @@ struct fb_server {
     /* `lock` (rank LOOP). */
     struct fb_lock lock;
     struct fb_totals baseline;   /* taken off by CONFIG RESETSTAT */
+    struct fb_tls_context *tls;  /* for the next connection; NULL: no TLS */
     struct fb_cost_base *costs_base; /* the same, per command; NULL: nothing to take off */
     struct fb_totals last;       /* a second ago, for the instantaneous figures */
     uint64_t ops_per_second, in_per_second, out_per_second;

@@ -118,6 +118,38 @@
       "A file in the words of Redis' ACL files: 'user alice on #SHA256 ~user:* +@read'. ACL LOAD and SIGHUP read it "  \
       "again, all of it or nothing. Passwords are given as SHA-256 only. Where it defines the user 'default', "        \
       "server.password must not be set. docs/security.md says what differs from Redis.")                               \
+    X(SERVER, tls_listen, ADDRESSES, "off", "off", NULL, NULL, tls_listen, RESTART, NULL,                              \
+      "where clients connect with TLS",                                                                                \
+      "One address or a list, beside listen (which may be an empty list: []). Needs tls_cert and tls_key.")            \
+    X(SERVER, tls_cert, TEXT, NULL, NULL, NULL, NULL, tls_cert, RESTART, "tls-cert-file",                              \
+      "the certificate of this server",                                                                                \
+      "A PEM file: the certificate, then those that lead to the authority. Read again on SIGHUP and FB.RELOAD.")       \
+    X(SERVER, tls_key, TEXT, NULL, NULL, NULL, NULL, tls_key, RESTART, "tls-key-file",                                 \
+      "the key of the certificate",                                                                                    \
+      "A PEM file without a passphrase that only its owner may read (0600, or 0640 where it belongs to root).")        \
+    X(SERVER, tls_ca, TEXT, NULL, NULL, NULL, NULL, tls_ca, RESTART, "tls-ca-cert-file",                               \
+      "the authority that signs the certificates of clients",                                                          \
+      "A PEM file; needed where tls_clients is not off.")                                                              \
+    X(SERVER, tls_clients, CHOICE, "off", "off=no|optional|required=yes", NULL, NULL, tls_clients, RESTART,            \
+      "tls-auth-clients",                                                                                              \
+      "whether clients show a certificate",                                                                            \
+      "'off' asks for none, 'optional' checks one that is shown, 'required' refuses clients without one; that also "   \
+      "stands for a password where server.protected asks for one.")                                                    \
+    X(SERVER, tls_min, CHOICE, "1.2", "1.2|1.3", NULL, NULL, tls_min, RESTART, NULL,                                   \
+      "the oldest version of TLS that is spoken",                                                                      \
+      "Versions before 1.2 are not there.")                                                                            \
+    X(SERVER, unix_mode, TEXT, "0700", NULL, NULL, NULL, unix_mode, RESTART, "unixsocketperm",                         \
+      "who may connect to a unix socket",                                                                              \
+      "The mode of the socket's file, in octal digits. It has it from its first moment on.")                           \
+    X(SERVER, idle_timeout, DURATION, "off", "off", "1s", "365d", idle_timeout_ms, LIVE, "timeout",                    \
+      "silence after which a connection is closed",                                                                    \
+      "Connections that wait for a source, listen to topics or track keys are not closed. 'off' closes none; vanished "\
+      "peers are found by the keepalive of TCP.")                                                                      \
+    X(SERVER, client_memory_max, SIZE, "auto", "auto", "1mb", "16tb", client_memory_max, LIVE,                         \
+      "maxmemory-clients",                                                                                             \
+      "bytes of the buffers of all connections together",                                                              \
+      "When they are more, connections with the biggest buffers are closed. 'auto' is a quarter of memory_max, at "    \
+      "least 64mb.")                                                                                                   \
                                                                                                                        \
     X(SOURCE, url, URL, FB_SETTING_REQUIRED, NULL, NULL, NULL, url, RESTART, NULL,                                     \
       "the database",                                                                                                  \
@@ -226,7 +258,6 @@
 /* Settings and sections that are designed and not yet built: named, so that they are not taken for spelling mistakes.
  * X(scope or section, name) */
 #define FB_SETTINGS_LATER(X)                                                                                           \
-    X(SERVER, tls_cert)                                                                                                \
     X(KEYSPACE, during_write)                                                                                          \
     X(KEYSPACE, refresh_ahead)                                                                                         \
     X(KEYSPACE, early_refresh)                                                                                         \

@@ -565,7 +565,7 @@ static void config_get_knows_our_names_and_those_of_redis(void **state) {
         {"maxmemory", "maxmemory=67108864;"},
         {"MAXMEMORY", "maxmemory=67108864;"},
         {"memory_max", "memory_max=64mb;"},
-        {"max*", "maxmemory=67108864;maxmemory-policy=allkeys-lru;maxclients=10000;"},
+        {"max*", "maxmemory=67108864;maxmemory-policy=allkeys-lru;maxclients=10000;maxmemory-clients=0;"},
         {"requirepass", "requirepass=;"},
         {"password", "password=;"},
         {"listen", "listen=127.0.0.1:1 127.0.0.1:2;"},
