@@ -396,7 +396,7 @@ const char *fb_keyspace_sql(const fb_cache *cache, unsigned index, fb_op_kind ki
 /* The last error of the keyspace's source (SOURCE, DOWN, TIMEOUT, UNKNOWN): FB_OK with its text, its status and how long
  * ago; FB_NOTFOUND when there was none. */
 fb_status fb_keyspace_last_error(fb_cache *cache, unsigned index, fb_err *ret_text, int64_t *ret_age_ms);
-/* Keys of rows that the source has, at most `limit` ≤ FB_LIST_MAX, in the order of the primary key: to warm a cache.
+/* Keys of rows that the source has, at most `limit` ≤ FB_LIST_MAX, in the order of the key's columns: to warm a cache.
  * Begins and ends as fb_submit does; the result's value is a hash whose field names are the keys (fb_hash_next). Only
  * for keyspaces of a table; others are FB_UNSUPPORTED. */
 #define FB_LIST_MAX 100000

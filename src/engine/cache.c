@@ -183,6 +183,7 @@ fb_status fb_open(const fb_options *options, fb_cache **ret_cache, fb_err *reter
 static void close_source(struct fb_source *source) {
     fb_lane_destroy(source->reads);
     fb_lane_destroy(source->writes);
+    fb_lane_destroy(source->lists);
     if (source->caller_session != NULL)
         source->ops->session_close(source->caller_session);
     if (source->driver != NULL)
@@ -212,7 +213,8 @@ void fb_close(fb_cache *cache) {
     for (unsigned i = 0; i < cache->nsources; i++) {
         fb_lane_destroy(cache->sources[i]->reads);
         fb_lane_destroy(cache->sources[i]->writes);
-        cache->sources[i]->reads = cache->sources[i]->writes = NULL;
+        fb_lane_destroy(cache->sources[i]->lists);
+        cache->sources[i]->reads = cache->sources[i]->writes = cache->sources[i]->lists = NULL;
     }
     for (unsigned i = 0; i < cache->nkeyspaces; i++)
         fb_keyspace_free(cache->keyspaces[i]);
@@ -274,7 +276,8 @@ static fb_status make_lanes(struct fb_source *source) {
     options.workers = 1; /* one writer: the order of its transactions is the order of the lane */
     options.work = fb_store_lane_work;
     source->writes = fb_lane_create(&options);
-    return source->reads != NULL && source->writes != NULL ? FB_OK : FB_NOMEM;
+    source->lists = fb_list_lane_create(source);
+    return source->reads != NULL && source->writes != NULL && source->lists != NULL ? FB_OK : FB_NOMEM;
 }
 
 /* Takes the driver over, also when it fails. */

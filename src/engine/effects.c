@@ -79,8 +79,7 @@ static void refuse_loads(struct fb_source *source, struct fb_link *flights, fb_s
     fb_carry_out(source->cache, &fx, FB_RUN_LANES);
 }
 
-/* The worker's connection, opened when it is first needed and tried again with each batch. */
-static struct fb_session *session_of(struct fb_source *source, bool is_writer, void **slot, fb_err *reterr) {
+struct fb_session *fb_source_session(struct fb_source *source, bool is_writer, void **slot, fb_err *reterr) {
     struct fb_session *session = *slot;
     if (session == NULL && source->ops->session_open(source->driver, is_writer, &session, reterr) == FB_OK)
         *slot = session;
@@ -90,6 +89,7 @@ static struct fb_session *session_of(struct fb_source *source, bool is_writer, v
 /* The cache closes: what has not been sent will not be. */
 void fb_source_withdraw(struct fb_source *source) {
     struct fb_link waiting = FB_LIST_INIT(waiting);
+    fb_lists_withdraw(source);
     fb_lane_withdraw(source->reads, &waiting);
     refuse_loads(source, &waiting, FB_CLOSED, "");
     fb_lane_withdraw(source->writes, &waiting);
@@ -100,7 +100,7 @@ void fb_source_withdraw(struct fb_source *source) {
 void fb_load_lane_work(void *user, void **slot, struct fb_link *batch, unsigned n) {
     struct fb_source *source = user;
     fb_err err = {0};
-    struct fb_session *session = session_of(source, /* is_writer = */ false, slot, &err);
+    struct fb_session *session = fb_source_session(source, /* is_writer = */ false, slot, &err);
     if (session != NULL)
         load_batch(source, session, batch, n);
     else
@@ -166,7 +166,7 @@ static void store_batch(struct fb_source *source, struct fb_session *session, st
 void fb_store_lane_work(void *user, void **slot, struct fb_link *batch, unsigned n) {
     struct fb_source *source = user;
     fb_err err = {0};
-    struct fb_session *session = session_of(source, /* is_writer = */ true, slot, &err);
+    struct fb_session *session = fb_source_session(source, /* is_writer = */ true, slot, &err);
     if (session != NULL) {
         store_batch(source, session, batch, n);
         return;

@@ -36,7 +36,7 @@ struct fb_source {
     const struct fb_driver_ops *ops;
     struct fb_driver *driver;
     fb_source_options options;     /* with the defaults filled in */
-    struct fb_lane *reads, *writes;
+    struct fb_lane *reads, *writes, *lists;
     struct fb_session *caller_session; /* of sources that run on the caller's thread; stateless */
     struct fb_lock error_lock;     /* covers the next two */
     fb_err last_error;
@@ -168,6 +168,10 @@ void fb_tickets_drop_all(struct fb_engine_shard *shard);
 fb_lane_work fb_load_lane_work, fb_store_lane_work;
 fb_lane_leave fb_lane_session_leave;
 void fb_source_withdraw(struct fb_source *source);
+/* The worker's connection, opened when it is first needed and tried again with each batch. NULL: FB_DOWN. */
+struct fb_session *fb_source_session(struct fb_source *source, bool is_writer, void **slot, fb_err *reterr);
+struct fb_lane *fb_list_lane_create(struct fb_source *source);
+void fb_lists_withdraw(struct fb_source *source);
 void fb_load_here(struct fb_source *source, struct fb_link *flights, unsigned n);
 void fb_store_here(struct fb_source *source, struct fb_link *groups, unsigned n);
 

@@ -151,13 +151,6 @@ fb_status fb_keyspace_last_error(fb_cache *cache, unsigned index, fb_err *ret_te
     return has_failed ? FB_OK : FB_NOTFOUND;
 }
 
-fb_status fb_list_keys(fb_cache *cache, unsigned keyspace, size_t limit, fb_done done, void *user,
-                       fb_result *ret_result) {
-    (void)cache, (void)keyspace, (void)limit, (void)done, (void)user;
-    *ret_result = (fb_result){.status = FB_UNSUPPORTED};
-    return FB_UNSUPPORTED;
-}
-
 fb_status fb_policy_set(fb_cache *cache, unsigned keyspace, const fb_policy *policy, fb_err *reterr) {
     (void)cache, (void)keyspace, (void)policy;
     return fb_fail(reterr, FB_UNSUPPORTED, "not yet");

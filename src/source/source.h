@@ -98,6 +98,11 @@ struct fb_driver_ops {
 
     /* One round trip for all items (grouped by binding inside). Duplicate keys are allowed. */
     void (*load)(struct fb_session *session, struct fb_load_item *items, size_t n);
+    /* Keys of rows that there are, at most `limit`, ordered by the columns of the pattern: appended to *ret_keys as the
+     * field names of a hash. Rows that no key can name are left out. FB_UNSUPPORTED for statements of the configuration's
+     * own; the function is NULL where the driver cannot list. */
+    fb_status (*list)(struct fb_session *session, const struct fb_binding *binding, size_t limit, fb_buf *ret_keys,
+                      fb_err *reterr);
     /* Each group is a transaction of its own in outcome; the adapter may join several in one and must then try them
      * singly when the joint one fails. */
     void (*store)(struct fb_session *session, struct fb_store_group *const *groups, size_t n);

@@ -324,5 +324,6 @@ const struct fb_driver_ops fb_driver_sqlite = {
     .session_open = open_session,
     .session_close = close_session,
     .load = fb_sqlite_load,
+    .list = fb_sqlite_list,
     .store = fb_sqlite_store,
 };

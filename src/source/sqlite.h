@@ -111,6 +111,7 @@ const char *fb_sqlite_shared_table(const struct fb_binding *a, const struct fb_b
 /* Quote a name of the catalogue. fb_mem_free; NULL when out of memory. */
 char *fb_sqlite_quote(const char *name);
 fb_status fb_sqlite_load_text(const struct fb_binding *binding, fb_buf *out);
+fb_status fb_sqlite_list_text(const struct fb_binding *binding, fb_buf *out);
 fb_status fb_sqlite_delete_text(const struct fb_binding *binding, fb_buf *out);
 /* Parameters: the assigned values in their order, then the key's. */
 fb_status fb_sqlite_update_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out);
@@ -130,6 +131,8 @@ fb_status fb_sqlite_check_single(struct fb_session *session, const struct fb_bin
 fb_status fb_sqlite_render(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *row,
                            struct fb_value **ret_value, fb_err *err);
 void fb_sqlite_load(struct fb_session *session, struct fb_load_item *items, size_t n);
+fb_status fb_sqlite_list(struct fb_session *session, const struct fb_binding *binding, size_t limit, fb_buf *ret_keys,
+                         fb_err *err);
 
 /* ---- sqlite_store.c ---- */
 

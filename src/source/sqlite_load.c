@@ -1,4 +1,4 @@
-/* Loading rows from SQLite.
+/* Loading rows from SQLite, and listing their keys.
  *
  * All items of a call are read in one read transaction, each by its own execution of the binding's prepared statement.
  * SQLite runs inside this process, so a "round trip" is a function call, and what costs is the transaction. Measured
@@ -145,4 +145,49 @@ void fb_sqlite_load(struct fb_session *session, struct fb_load_item *items, size
         answer(&items[i], load_one(session, &items[i], &err), &err);
     if (fb_sqlite_run(session, "COMMIT") != SQLITE_OK)
         fb_sqlite_roll_back(session); /* nothing was written, so nothing is lost */
+}
+
+/* ---- keys ---- */
+
+/* The key that names a row of key columns. FB_BADVALUE when none does: a NULL, or a text that does not fit its type. */
+static fb_status key_of_row(const struct fb_mapping *m, const struct fb_datum *row, fb_buf *out) {
+    char space[FB_PATTERN_PARAMS_MAX][FB_DATUM_TEXT_MAX];
+    fb_bytes params[FB_PATTERN_PARAMS_MAX];
+    for (unsigned i = 0; i < m->pattern.nparams; i++) {
+        if (row[i].kind == FB_DATUM_NULL)
+            return FB_BADVALUE;
+        params[i] = fb_datum_text(&row[i], space[i]);
+    }
+    out->len = 0;
+    return fb_pattern_render(&m->pattern, params, out);
+}
+
+fb_status fb_sqlite_list(struct fb_session *session, const struct fb_binding *binding, size_t limit, fb_buf *ret_keys,
+                         fb_err *err) {
+    const struct fb_mapping *m = &binding->mapping;
+    struct fb_datum row[FB_PATTERN_PARAMS_MAX];
+    sqlite3_stmt *stmt;
+    if (!binding->is_table)
+        return fb_mapping_fail(m, err, FB_UNSUPPORTED, "its keys cannot be listed: it has statements of its own");
+    fb_status status = fb_sqlite_begin_call(session, err);
+    if (status != FB_OK)
+        return status;
+    session->text.len = 0;
+    if (fb_sqlite_list_text(binding, &session->text) != FB_OK)
+        return fb_fail(err, FB_NOMEM, "out of memory");
+    int rc = fb_sqlite_statement(session, session->text.data, &stmt);
+    if (rc != SQLITE_OK)
+        return fb_sqlite_fail(session, rc, err);
+    rc = sqlite3_bind_int64(stmt, 1, (sqlite3_int64)limit);
+    while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        rc = read_row(stmt, m->pattern.nparams, row) == FB_OK ? SQLITE_OK : SQLITE_NOMEM;
+        status = rc == SQLITE_OK ? key_of_row(m, row, &session->rendered) : FB_OK;
+        if (status == FB_OK && rc == SQLITE_OK)
+            status = fb_hash_append(ret_keys, fb_bytes_of(session->rendered.data, session->rendered.len), FB_STR(""));
+        if (status == FB_NOMEM)
+            rc = SQLITE_NOMEM;
+    }
+    status = rc == SQLITE_DONE ? FB_OK : fb_sqlite_fail(session, rc, err);
+    fb_sqlite_release(stmt);
+    return status;
 }

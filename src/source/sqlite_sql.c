@@ -67,6 +67,22 @@ fb_status fb_sqlite_load_text(const struct fb_binding *binding, fb_buf *out) {
     return end(&t);
 }
 
+fb_status fb_sqlite_list_text(const struct fb_binding *binding, fb_buf *out) {
+    struct text t = {out, FB_OK};
+    for (unsigned i = 0; i < binding->mapping.pattern.nparams; i++) {
+        put(&t, i == 0 ? "SELECT " : ", ");
+        put_column(&t, binding, (unsigned)binding->key_columns[i]);
+    }
+    put(&t, " FROM ");
+    put(&t, binding->table);
+    for (unsigned i = 0; i < binding->mapping.pattern.nparams; i++) {
+        put(&t, i == 0 ? " ORDER BY " : ", ");
+        put_column(&t, binding, (unsigned)binding->key_columns[i]);
+    }
+    put(&t, " LIMIT ?");
+    return end(&t);
+}
+
 fb_status fb_sqlite_delete_text(const struct fb_binding *binding, fb_buf *out) {
     struct text t = {out, FB_OK};
     put(&t, "DELETE FROM ");

@@ -256,6 +256,9 @@ static void the_last_error_of_a_source_is_kept_with_its_age(void **state) {
     assert_int_equal(fb_keyspace_last_error(w.cache, 0, &err, &age), FB_OK);
     assert_string_equal(err.text, "source 'world' is unreachable: refused");
     assert_null(fb_keyspace_sql(w.cache, 0, FB_OP_READ)); /* functions have none */
+    fb_result result;
+    assert_int_equal(fb_list_keys(w.cache, 0, 10, complete, NULL, &result), FB_UNSUPPORTED);
+    assert_string_equal(result.err.text, "keyspace 'k:{id:int}': its source cannot list keys");
     close_world(&w);
 }
 

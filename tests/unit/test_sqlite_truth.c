@@ -2,6 +2,9 @@
  * keyspaces over one table. Each was told as success once. */
 #include "sqlite_world.h"
 
+#include <pthread.h>
+#include <stdbool.h>
+
 #include <unistd.h>
 
 #include <forebay/forebay.h>
@@ -120,6 +123,86 @@ static void one_row_has_one_key_whatever_the_source_is_called(void **state) {
     world_close(&w);
 }
 
+/* ---- listing keys ---- */
+
+struct listed {
+    pthread_mutex_t mutex;
+    pthread_cond_t is_done;
+    bool has_ended;
+    fb_status status;
+    char keys[512], text[400];
+};
+
+static void take_keys(void *user, const fb_result *result) {
+    struct listed *listed = user;
+    fb_field field;
+    size_t len = 0;
+    pthread_mutex_lock(&listed->mutex);
+    listed->status = result->status;
+    listed->keys[0] = 0;
+    for (size_t cursor = 0; fb_hash_next(result->value, &cursor, &field);)
+        len += (size_t)snprintf(listed->keys + len, sizeof listed->keys - len, "%.*s ", (int)field.name.len,
+                                field.name.data);
+    snprintf(listed->text, sizeof listed->text, "%s", result->err.text);
+    listed->has_ended = true;
+    pthread_cond_signal(&listed->is_done);
+    pthread_mutex_unlock(&listed->mutex);
+}
+
+static fb_status list(fb_cache *cache, unsigned keyspace, size_t limit, struct listed *listed) {
+    fb_result result;
+    *listed = (struct listed){.mutex = PTHREAD_MUTEX_INITIALIZER, .is_done = PTHREAD_COND_INITIALIZER};
+    fb_status status = fb_list_keys(cache, keyspace, limit, take_keys, listed, &result);
+    if (status != FB_PENDING) {
+        snprintf(listed->text, sizeof listed->text, "%s", result.err.text);
+        fb_result_release(&result);
+        return status;
+    }
+    pthread_mutex_lock(&listed->mutex);
+    while (!listed->has_ended)
+        pthread_cond_wait(&listed->is_done, &listed->mutex);
+    pthread_mutex_unlock(&listed->mutex);
+    return listed->status;
+}
+
+static void the_keys_of_a_table_can_be_listed(void **state) {
+    (void)state;
+    struct world w;
+    fb_cache *cache;
+    fb_source *source;
+    fb_err err;
+    char url[160];
+    struct listed listed;
+    world_open(&w);
+    world_sql(&w, "INSERT INTO texts VALUES ('42', ''), ('x:y', ''), ('007', ''), (NULL, ''), ('', '')");
+    snprintf(url, sizeof url, "sqlite:%s", w.path);
+    assert_int_equal(fb_open(NULL, &cache, &err), FB_OK);
+    assert_int_equal(fb_source_open(cache, "db", url, NULL, &source, &err), FB_OK);
+    assert_int_equal(add(cache, source, "user:{id}", "users", NULL, FB_WRITE_OFF, &err), FB_OK);
+    assert_int_equal(add(cache, source, "line:{product}:{order_id}", "lines", NULL, FB_WRITE_OFF, &err), FB_OK);
+    assert_int_equal(add(cache, source, "text:{k}", "texts", NULL, FB_WRITE_OFF, &err), FB_OK);
+    assert_int_equal(add(cache, source, "own:{id:int}", NULL, "SELECT name FROM users WHERE id = :id", FB_WRITE_OFF, &err),
+                     FB_OK);
+    assert_int_equal(list(cache, 0, 100, &listed), FB_OK);
+    assert_string_equal(listed.keys, "user:1 user:2 ");
+    assert_int_equal(list(cache, 0, 1, &listed), FB_OK);
+    assert_string_equal(listed.keys, "user:1 ");
+    assert_int_equal(list(cache, 0, 0, &listed), FB_OK);
+    assert_string_equal(listed.keys, "");
+    assert_int_equal(list(cache, 1, FB_LIST_MAX, &listed), FB_OK);
+    assert_string_equal(listed.keys, "line:cup:7 line:tea:7 ");
+    assert_int_equal(list(cache, 2, 100, &listed), FB_OK);
+    assert_string_equal(listed.keys, "text:007 text:42 "); /* the others have no key */
+    assert_int_equal(list(cache, 3, 100, &listed), FB_UNSUPPORTED);
+    assert_string_equal(listed.text, "keyspace 'own:{id:int}': its keys cannot be listed: it has statements of its own");
+    assert_int_equal(list(cache, 4, 100, &listed), FB_INVALID);
+    assert_int_equal(list(cache, 0, FB_LIST_MAX + 1, &listed), FB_INVALID);
+    world_sql(&w, "ALTER TABLE texts RENAME TO gone");
+    assert_int_equal(list(cache, 2, 100, &listed), FB_SOURCE);
+    fb_close(cache);
+    world_close(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_write_that_a_trigger_ignores_is_refused),
@@ -127,6 +210,7 @@ int main(void) {
         cmocka_unit_test(a_replaced_file_gets_the_writes),
         cmocka_unit_test(a_removed_file_takes_no_writes),
         cmocka_unit_test(one_row_has_one_key_whatever_the_source_is_called),
+        cmocka_unit_test(the_keys_of_a_table_can_be_listed),
     };
     return cmocka_run_group_tests_name("sqlite_truth", tests, NULL, NULL);
 }
