@@ -55,6 +55,7 @@ static const struct page {
     {"commands", fb_commands_print_reference},
     {"statuses", print_statuses},
     {"events", print_events},
+    {"watching", fb_metrics_print_reference},
 };
 
 static int run(struct fb_cli_args *args) {

@@ -106,7 +106,8 @@ static void add_scope(struct page *page, enum fb_scope_of_metric scope) {
         if (rows[i].metric == NULL)
             continue;
         if (strcmp(rows[i].metric, last) != 0)
-            add_head(page, rows[i].metric, rows[i].type == FB_METRIC_COUNTER ? "counter" : "gauge", rows[i].help);
+            add_head(page, rows[i].metric, rows[i].type == FB_METRIC_COUNTER ? "counter" : "gauge",
+                     fb_metric_help(&rows[i]));
         last = rows[i].metric;
         for (size_t k = 0; k < count; k++)
             add_sample(page, scope, &rows[i], &all[k], all[k].values[i]);

@@ -82,6 +82,8 @@ struct fb_value {
     union { const char *text; uint64_t count; int64_t number; double ratio; };
 };
 
+/* What a metric is as a whole, given one of its rows. */
+const char *fb_metric_help(const struct fb_metric *row);
 const struct fb_metric *fb_metrics_of(enum fb_scope_of_metric scope, size_t *ret_n);
 /* The values of one thing, in the order of the rows of its scope. `figures` is the scope's struct. */
 enum { FB_METRICS_MAX = 128 }; /* rows of one scope */

@@ -13,13 +13,20 @@
  *     type     COUNTER or GAUGE
  *     labels   what distinguishes rows of one metric, as Prometheus writes it; "" for none. The thing's own label
  *              (keyspace, source, command, error) is added
- *     help     what exactly it is; the definition for both. NULL in rows after the first of one metric that INFO does
- *              not show
+ *     help     what exactly it is; the definition for both
  *
  * Names end as Prometheus wants them: _total for counters, and the base unit (seconds, bytes) before it. No key is ever
  * in a label. */
 #ifndef FB_TBL_METRICS_H
 #define FB_TBL_METRICS_H
+
+/* What a metric of several rows is as a whole. X(metric, help) */
+#define FB_METRIC_FAMILIES(X)                                                                                          \
+    X("forebay_cache_requests_total", "reads of keys, by how they were answered")                                      \
+    X("forebay_entries", "entries cached now")                                                                         \
+    X("forebay_writes_total", "writes, by how they ended")                                                             \
+    X("forebay_source_queries_total", "round trips to the source")                                                     \
+    X("forebay_source_rows_total", "keys and writes in the round trips")
 
 #define FB_SERVER_METRICS(X)                                                                                           \
     X(SERVER, "redis_version", TEXT, f->redis_version, NULL, GAUGE, "",                                                \
@@ -179,7 +186,7 @@
     X(FOREBAY_KEYSPACES, "negative_hits", COUNT, k->stats.negative_hits, "forebay_cache_requests_total", COUNTER,      \
       "result=\"negative_hit\"", "reads answered by a negative entry")                                                 \
     X(FOREBAY_KEYSPACES, NULL, COUNT, k->stats.misses - k->stats.coalesced, "forebay_cache_requests_total", COUNTER,   \
-      "result=\"miss\"", NULL)                                                                                         \
+      "result=\"miss\"", "reads that began a load")                                                                    \
     X(FOREBAY_KEYSPACES, "coalesced", COUNT, k->stats.coalesced, "forebay_cache_requests_total", COUNTER,              \
       "result=\"coalesced\"", "misses that joined a load already under way")                                           \
     X(FOREBAY_KEYSPACES, "misses", COUNT, k->stats.misses, NULL, COUNTER, "",                                          \

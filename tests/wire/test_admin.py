@@ -125,6 +125,24 @@ def test_metrics_are_what_promtool_and_readers_want(forebay, database):
     assert (check.returncode, check.stdout + check.stderr) == (0, "")
 
 
+@pytest.mark.short
+def test_ping_says_whether_a_server_answers(forebay, database, tmp_path):
+    def ping(*words):
+        return subprocess.run([FOREBAY, "ping", *words], capture_output=True, text=True, timeout=30, cwd=tmp_path)
+
+    server = forebay(shop(database(SHOP)), flags=["--listen", f"127.0.0.1:0,unix:{tmp_path}/f.sock"])
+    address = f"127.0.0.1:{server.port}"
+    for words in ([address], [f"unix:{tmp_path}/f.sock"],
+                  ["--listen", address, "--source", "sqlite:shop.db", "--map", "user:{id:int}=users"]):
+        run = ping(*words)
+        assert (run.returncode, run.stdout, run.stderr) == (0, "", ""), words
+    other = f"127.0.0.1:{admin_port(server)}"
+    assert ping(other).returncode == 1  # HTTP is something else
+    assert server.stop() == 0
+    run = ping(address)
+    assert run.returncode == 1 and "Connection refused" in run.stderr
+
+
 def test_an_address_that_was_asked_for_must_be_free(forebay, database, tmp_path):
     first = forebay(shop(database(SHOP)))
     taken = f"127.0.0.1:{admin_port(first)}"
