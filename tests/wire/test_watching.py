@@ -2,9 +2,13 @@
 shapes and words of a real redis-server beside it."""
 
 import re
+import shutil
+import subprocess
+import urllib.request
 
 import pytest
 
+from conftest import Process, free_port
 from resp import ReplyError
 
 SHOP = """CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT);
@@ -114,3 +118,94 @@ def test_names_of_a_histogram_are_those_of_redis(forebay, redis_server, database
             assert spread[3][1::2] == sorted(spread[3][1::2]) and spread[3][-1] == 2000
             steps |= set(spread[3][0::2])
     assert steps <= {((1024 << k) + max(1, (1024 << k) >> 7) - 1) // 1000 for k in range(30)}
+
+
+EXPORTER = shutil.which("prometheus-redis-exporter")
+
+
+def exported(processes, tmp_path, server):
+    """The series of Debian's prometheus-redis-exporter for a server: names with their labels' names."""
+    port = free_port()
+    exporter = Process(processes, f"exporter-{len(processes)}",
+                       [EXPORTER, "-redis.addr", f"redis://127.0.0.1:{server.port}", "-web.listen-address",
+                        f"127.0.0.1:{port}"], str(tmp_path))
+    exporter.finish = exporter.kill
+
+    def page():
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                return answer.read().decode()
+        except OSError:
+            return None
+
+    text = exporter.wait_for(page, "its page")
+    samples = {}
+    for line in text.splitlines():
+        match = re.match(r"(redis_\w+)(?:\{(.*)\})? (\S+)$", line)
+        if match:
+            samples.setdefault(match.group(1), []).append((match.group(2) or "", float(match.group(3))))
+    return samples
+
+
+# What a real redis-server has and a cache in front of a database has not, by reason.
+NOT_OURS = {
+    "no files and forks": """aof_current_rewrite_duration_sec aof_last_cow_size_bytes aof_last_rewrite_duration_sec
+        aof_last_write_status aof_rewrite_scheduled latest_fork_seconds module_fork_in_progress
+        module_fork_last_cow_size rdb_current_bgsave_duration_sec rdb_last_bgsave_duration_sec rdb_last_cow_size_bytes
+        dump_payload_sanitizations cpu_sys_children_seconds_total cpu_user_children_seconds_total""",
+    "no replication and no cluster": """cluster_connections mem_clients_slaves migrate_cached_sockets_total
+        repl_backlog_first_byte_offset repl_backlog_history_bytes repl_backlog_is_active
+        replica_partial_resync_accepted replica_partial_resync_denied replica_resyncs_full replication_backlog_bytes
+        second_repl_offset slave_expires_tracked_keys""",
+    "no scripts": "memory_used_lua_bytes memory_used_scripts_bytes number_of_cached_scripts",
+    "the inside of its allocator": """active_defrag_running allocator_active_bytes allocator_allocated_bytes
+        allocator_frag_bytes allocator_frag_ratio allocator_resident_bytes allocator_rss_bytes allocator_rss_ratio
+        defrag_hits defrag_key_hits defrag_key_misses defrag_misses lazyfree_pending_objects mem_clients_normal
+        mem_fragmentation_bytes mem_not_counted_for_eviction_bytes memory_used_startup_bytes""",
+    "the inside of its one thread": """client_recent_max_input_buffer_bytes client_recent_max_output_buffer_bytes
+        clients_in_timeout_table cpu_sys_main_thread_seconds_total cpu_user_main_thread_seconds_total
+        expired_stale_percentage expired_time_cap_reached_total io_threaded_reads_processed
+        io_threaded_writes_processed total_reads_processed total_writes_processed unexpected_error_replies""",
+}
+
+
+@pytest.mark.skipif(EXPORTER is None, reason="no prometheus-redis-exporter (Debian package of that name)")
+def test_the_redis_exporter_finds_what_it_finds_at_redis(forebay, redis_server, database, processes, tmp_path):
+    def used(server):
+        with server.wire() as wire:
+            wire.pipeline([["SET", "user:1", '{"name":"x"}'], ["GET", "user:1"], ["GET", "user:7"], ["NOSUCH"]])
+        return exported(processes, tmp_path, server)
+
+    ours, theirs = used(forebay(shop(database))), used(redis_server())
+    assert ours["redis_up"] == [("", 1)] == theirs["redis_up"]
+    assert ours["redis_exporter_last_scrape_error"][0][1] == 0
+    excused = {"redis_" + name for names in NOT_OURS.values() for name in names.split()}
+    assert set(theirs) - set(ours) - excused == set()
+    assert excused & set(ours) == set()  # an excuse that is not needed any more
+    assert ours["redis_db_keys"][0][1] >= 1
+    calls = dict(ours["redis_commands_total"])
+    assert calls['cmd="get"'] == 2
+
+
+def cli(server, *words, seconds=30):
+    return subprocess.run(["redis-cli", "-p", str(server.port), *words], capture_output=True, text=True,
+                          timeout=seconds, stdin=subprocess.DEVNULL)
+
+
+def test_redis_cli_watches(forebay, database):
+    server = forebay(shop(database))
+    with server.wire() as wire:
+        wire.ask("MGET", "user:1", "user:2")
+    big = cli(server, "--bigkeys")
+    assert big.returncode == 0 and "Sampled 2 keys in the keyspace!" in big.stdout, big.stdout + big.stderr
+    latency = cli(server, "--latency", "--raw", "-i", "0.2")
+    assert latency.returncode == 0 and re.match(r"\d+ \d+ \d", latency.stdout), latency.stdout
+    stat = subprocess.Popen(["redis-cli", "-p", str(server.port), "--stat", "-i", "0.1"], stdout=subprocess.PIPE, text=True)
+    try:
+        lines = [stat.stdout.readline() for _ in range(5)]
+    finally:
+        stat.kill()
+        stat.stdout.close()
+        stat.wait()
+    rows = [line.split() for line in lines if re.match(r"\d", line)]
+    assert rows and all(row[0] == "2" for row in rows), lines  # keys cached
