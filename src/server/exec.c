@@ -8,6 +8,15 @@
 
 enum { PLANNED_MAX = 4 * FB_TRANSACTION_MAX }; /* with those on copies, which do not go to the source */
 
+/* EXEC is over, however it went. */
+static void end_exec(struct fb_session *session) {
+    fb_bytes word = FB_STR("exec");
+    struct fb_call call = {.session = session, .command = fb_command_named(word), .argv = &word, .argc = 1};
+    fb_multi_reset(session);
+    if (atomic_load_explicit(&session->loop->server->gates, memory_order_relaxed) & FB_GATE_MONITOR)
+        (void)fb_gates_pass(&call, FB_GATE_MONITOR);
+}
+
 /* ---- planning --------------------------------------------------------------------------------------------------- */
 
 /* Commands whose handlers do nothing but begin operations on the rows of their keys, or on the copies of them. */
@@ -175,7 +184,7 @@ static void begin_answers(struct fb_call *call, struct fb_multi *multi) {
     multi->next = 0;
     fb_resp_write_array(call->out, multi->n);
     if (multi->n == 0)
-        fb_multi_reset(call->session);
+        end_exec(call->session);
 }
 
 /* "EXECABORT Transaction rolled back: command 2 ('incr'): ERR …" */
@@ -188,7 +197,7 @@ static void abort_at(struct fb_call *call, struct fb_multi *multi, size_t reques
         snprintf(where, sizeof where, "a watched key: ");
     fb_call_error(call, "EXECABORT", "Transaction rolled back: %s%s%s%.*s", where, word, word[0] != '\0' ? " " : "",
                   (int)text.len, text.data);
-    fb_multi_reset(call->session);
+    end_exec(call->session);
 }
 
 /* The error that a handler wrote while it was planned: "-WORD text" and the end of the line. */
@@ -233,10 +242,10 @@ static void finish_exec(struct fb_call *call, struct fb_part *parts, size_t n) {
     (void)n;
     if (all->status == FB_UNMET) {
         fb_resp_write_null_array(call->out);
-        fb_multi_reset(call->session);
+        end_exec(call->session);
     } else if (all->status == FB_UNKNOWN) {
         fb_call_fail(call, all->status, text); /* nobody knows whether it was rolled back */
-        fb_multi_reset(call->session);
+        end_exec(call->session);
     } else if (all->status < 0) {
         abort_at(call, multi, request_of(multi, (size_t)all->number), fb_status_word(all->status), text);
     } else {
@@ -266,11 +275,14 @@ static size_t gather(struct fb_multi *multi, fb_op *ops, uint64_t origin) {
 
 static void submit(struct fb_call *call, struct fb_multi *multi) {
     fb_buf *array = &fb_call_loop(call)->fields;
-    size_t most = multi->nwatches + multi->nplanned;
+    size_t most = multi->nwatches + multi->nplanned, widest = 0;
+    for (size_t i = 0; i < multi->n; i++)
+        widest = fb_queued_at(multi, i)->n > widest ? fb_queued_at(multi, i)->n : widest;
     array->len = 0;
-    multi->parts = fb_mem_calloc(most + 1, sizeof *multi->parts);
+    /* All memory that answering needs: later it would be too late to fail. */
+    multi->parts = fb_mem_calloc(1 + most + widest, sizeof *multi->parts);
     if (multi->parts == NULL || fb_buf_reserve(array, most * sizeof(fb_op)) != FB_OK) {
-        fb_multi_reset(call->session);
+        end_exec(call->session);
         fb_call_out_of_memory(call);
         return;
     }
@@ -279,7 +291,7 @@ static void submit(struct fb_call *call, struct fb_multi *multi) {
     multi->nparts = n + 1;
     fb_call_run_all(call, ops, n, finish_exec);
     if (call->has_failed && call->session->multi == multi && multi->state == FB_MULTI_OPEN)
-        fb_multi_reset(call->session); /* it could not be begun */
+        end_exec(call->session); /* it could not be begun */
 }
 
 void fb_cmd_exec(struct fb_call *call) {
@@ -290,7 +302,7 @@ void fb_cmd_exec(struct fb_call *call) {
         return;
     }
     if (multi->is_flawed) {
-        fb_multi_reset(session);
+        end_exec(session);
         fb_call_error(call, "EXECABORT", "Transaction discarded because of previous errors.");
         return;
     }
@@ -322,7 +334,7 @@ struct fb_queued *fb_exec_next(struct fb_session *session) {
 
 void fb_exec_advance(struct fb_session *session) {
     if (++session->multi->next == session->multi->n)
-        fb_multi_reset(session);
+        end_exec(session);
 }
 
 /* Operations on copies happen now. */
@@ -348,11 +360,7 @@ static void join(struct fb_part *parts, size_t n) {
 
 void fb_exec_answer(struct fb_call *call, const struct fb_queued *queued) {
     const struct fb_multi *multi = call->session->multi;
-    struct fb_part *parts = fb_mem_calloc(queued->n, sizeof *parts);
-    if (parts == NULL) {
-        fb_call_out_of_memory(call);
-        return;
-    }
+    struct fb_part *parts = multi->parts + multi->nparts;
     collect(call, queued, parts);
     if (fb_buf_append(&call->out->buf, multi->written.buf.data + queued->begin, queued->end - queued->begin) != FB_OK)
         call->out->failed = true;
@@ -361,5 +369,4 @@ void fb_exec_answer(struct fb_call *call, const struct fb_queued *queued) {
     queued->finish(call, parts, queued->is_all ? 1 : queued->n);
     for (size_t i = 0; i < queued->n; i++)
         fb_buf_free(&parts[i].bytes);
-    fb_mem_free(parts);
 }

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "server/commands.h"
 #include "server/gates.h"
+#include "server/multi.h"
 #include "server/slowlog.h"
 
 enum { HEAD_MAX = FB_ADDRESS_MAX + 64, ESCAPED = 4 }; /* bytes of "\x00" */
@@ -68,7 +69,9 @@ void fb_monitor_line(const struct fb_call *call, int64_t wall_us, fb_buf *out) {
 
 enum fb_passage fb_gate_monitor(struct fb_call *call) {
     struct fb_server *server = fb_call_server(call);
-    if (call->is_again || (call->command->flags & (FB_CMD_SECRET | FB_CMD_ADMIN)))
+    /* EXEC comes behind what it carries out, as in Redis. */
+    bool is_later = call->command->handler == fb_cmd_exec && fb_multi_is_open(call->session);
+    if (is_later || call->is_again || (call->command->flags & (FB_CMD_SECRET | FB_CMD_ADMIN)))
         return FB_PASS;
     fb_buf line = FB_BUF_INIT;
     if (fb_buf_append(&line, "+", 1) == FB_OK) {

@@ -57,7 +57,7 @@ struct fb_multi {
     size_t nplanned;
     struct fb_link scraps;    /* copies of what handlers had in places that are used again */
     struct fb_resp_out written;
-    struct fb_part *parts;    /* of the transaction; the first is the outcome */
+    struct fb_part *parts;    /* of the transaction; the first is the outcome. Behind them, those of one request */
     size_t nparts;
     size_t next;              /* request to be answered */
 };

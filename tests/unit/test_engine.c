@@ -331,6 +331,47 @@ static void a_transaction_writes_all_its_keys(void **state) {
     close_world(&w);
 }
 
+struct taken {
+    struct completion completion;
+    fb_status status[4];
+    char value[4][16];
+};
+
+static void take_results(void *user, const fb_outcome *outcome) {
+    struct taken *taken = user;
+    for (size_t i = 0; i < outcome->n; i++) {
+        fb_bytes value = outcome->results[i].value;
+        taken->status[i] = outcome->results[i].status;
+        snprintf(taken->value[i], sizeof taken->value[i], "%.*s", (int)value.len, value.data != NULL ? value.data : "");
+    }
+    complete_all(&taken->completion, outcome);
+}
+
+static void functions_are_read_and_checked_in_a_transaction(void **state) {
+    (void)state;
+    struct world w;
+    fb_outcome outcome;
+    open_world(&w, writing(), (fb_source_options){0});
+    struct taken taken = {.completion = {.world = &w}};
+    fb_op ops[] = {
+        {.kind = FB_OP_CHECK, .key = FB_STR("k:7"),
+         .expected = fb_fingerprint(w.cache, FB_KIND_STRING, FB_STR("seven"))},
+        {.kind = FB_OP_READ, .key = FB_STR("k:8")},
+        {.kind = FB_OP_SET, .key = FB_STR("k:7"), .value = FB_STR("new")},
+        {.kind = FB_OP_READ, .key = FB_STR("k:7")},
+    };
+    assert_int_equal(fb_submit_all(w.cache, ops, 4, take_results, &taken, &outcome), FB_PENDING);
+    wait_for(&w, &taken.completion.done, 1);
+    assert_int_equal(taken.completion.status, FB_OK);
+    assert_int_equal(taken.status[1], FB_NOTFOUND);
+    assert_string_equal(taken.value[3], "new");
+    assert_int_equal(fb_submit_all(w.cache, ops, 4, take_results, &taken, &outcome), FB_PENDING);
+    wait_for(&w, &taken.completion.done, 2);
+    assert_int_equal(taken.completion.status, FB_UNMET);
+    assert_int_equal(w.stores, 1);
+    close_world(&w);
+}
+
 static void transactions_over_the_same_keys_never_wait_for_each_other(void **state) {
     (void)state;
     struct world w;
@@ -567,6 +608,7 @@ int main(void) {
         cmocka_unit_test(a_hit_is_answered_at_once_and_a_miss_by_the_completion),
         cmocka_unit_test(a_full_queue_answers_busy_at_once),
         cmocka_unit_test(a_transaction_writes_all_its_keys),
+        cmocka_unit_test(functions_are_read_and_checked_in_a_transaction),
         cmocka_unit_test(transactions_over_the_same_keys_never_wait_for_each_other),
         cmocka_unit_test(lives_can_be_shortened_and_told),
         cmocka_unit_test(closing_waits_for_what_was_sent_and_refuses_the_rest),
