@@ -59,8 +59,8 @@ static void explain_ring(const struct fb_latency_ring *ring, enum fb_latency_eve
 void fb_latency_explain(const struct fb_latency *latency, int64_t threshold_ms, fb_buf *out) {
     static const char off[] = "The latency monitor is off. CONFIG SET latency-monitor-threshold <milliseconds> makes it "
                               "keep what takes at least so long.\n",
-                      none[] = "No event has reached latency_monitor_threshold.\n",
-                      some[] = "What reached latency_monitor_threshold, and what may help:\n";
+                      none[] = "No event has reached latency_monitor.\n",
+                      some[] = "What reached latency_monitor, and what may help:\n";
     bool is_empty = true;
     for (int event = 0; event < FB_LATENCY_COUNT_; event++)
         is_empty &= latency->rings[event].n == 0;

@@ -1,4 +1,4 @@
-/* The latency monitor: for each kind of event the latest times that reached latency_monitor_threshold. */
+/* The latency monitor: for each kind of event the latest times that reached latency_monitor. */
 #ifndef FB_SERVER_LATENCY_H
 #define FB_SERVER_LATENCY_H
 

@@ -144,6 +144,7 @@ void fb_measure_reset(struct fb_server *server) {
         server->costs_base = fb_mem_calloc(fb_command_count(), sizeof *server->costs_base);
     for (size_t i = 0; server->costs_base != NULL && i < fb_command_count(); i++)
         reset_one(server, i, spread);
+    server->memory_peak = 0;
     fb_lock_release(&server->lock);
     fb_mem_free(spread);
 }

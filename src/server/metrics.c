@@ -119,7 +119,7 @@ static const char page_head[] =
     "Of a command that writes only its name and keys are shown, unless `server.monitor_values` is true; what may carry\n"
     "a password (AUTH, HELLO) is never there.\n\n"
     "## Slow events\n\n"
-    "`LATENCY LATEST`, `HISTORY` and `DOCTOR` tell of events that took at least `server.latency_monitor_threshold`:\n\n"
+    "`LATENCY LATEST`, `HISTORY` and `DOCTOR` tell of events that took at least `server.latency_monitor`:\n\n"
     "| event | what it is | what may help |\n|---|---|---|\n";
 
 static const char page_info[] =

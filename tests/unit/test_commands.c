@@ -464,7 +464,7 @@ static void info_has_what_tools_look_for_and_counts_right(void **state) {
     long long before = figure("INFO all\r\n", "total_commands_processed");
     assert_int_equal(figure("INFO default\r\n", "total_commands_processed"), before + 1);
     const struct fb_resp_node *node = ask("INFO keyspace\r\n");
-    assert_true(is_text(node, "# Keyspace\r\ndb0:keys=1,expires=1,avg_ttl=0\r\n"));
+    assert_true(is_text(node, "# Keyspace\r\ndb0:keys=1,expires=1,avg_ttl=3598500\r\n"));
     node = ask("INFO cluster Modules\r\n");
     assert_true(is_text(node, "# Modules\r\n\r\n# Cluster\r\ncluster_enabled:0\r\n"));
     node = ask("INFO nosuch\r\n");
