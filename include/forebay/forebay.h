@@ -198,7 +198,8 @@ fb_status fb_keyspace_add(fb_cache *cache, const fb_keyspace_options *options, f
 
 /* Number of keyspaces; they are numbered 0 .. n−1 in the order they were added. */
 unsigned fb_keyspace_count(const fb_cache *cache);
-/* The pattern and the options in force (strings borrowed until fb_close); NULL when out of range. */
+/* The pattern and the options in force, as fb_policy_set has left them (borrowed until fb_close, and never changed: ask
+ * again for newer ones); NULL when out of range. */
 const fb_keyspace_options *fb_keyspace_at(const fb_cache *cache, unsigned index);
 /* The keyspace a key belongs to, or −1. Pure, thread-safe. */
 int fb_keyspace_of(const fb_cache *cache, fb_bytes key);
@@ -448,6 +449,11 @@ void fb_watch(fb_cache *cache, unsigned kinds, fb_on_event on_event, void *user)
 
 /* ---- changing a running cache ------------------------------------------------------------------------------------------ */
 
+/* Forget what is cached of one keyspace, negative entries too, and refuse its loads under way: after data were changed
+ * in bulk behind Forebay's back. From a cursor on (0 begins), about `count` copies or less; returns the next cursor, 0
+ * at the end. What is loaded after the call with cursor 0 may be forgotten as well. Any thread. */
+uint64_t fb_invalidate_keyspace(fb_cache *cache, unsigned keyspace, uint64_t cursor, size_t count,
+                                uint64_t *ret_dropped);
 /* New numbers for a keyspace; they count at once for every entry. FB_INVALID when out of range. Any thread. */
 fb_status fb_policy_set(fb_cache *cache, unsigned keyspace, const fb_policy *policy, fb_err *reterr);
 /* A new memory_max. A smaller one takes effect over the next writes and ticks. FB_INVALID below 1 MiB. Any thread. */

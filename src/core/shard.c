@@ -166,6 +166,8 @@ bool fb_shard_keep(struct fb_shard *shard, uint64_t hash, fb_bytes key, const st
     return fb_table_put(shard->table, hash, key, stamp, value);
 }
 
+void fb_shard_set_max(struct fb_shard *shard, uint64_t bytes_max) { fb_table_set_max(shard->table, bytes_max); }
+
 /* ---- figures ---- */
 
 fb_keyspace_stats *fb_shard_counters(struct fb_shard *shard, uint16_t keyspace) {

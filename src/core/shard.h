@@ -188,6 +188,10 @@ bool fb_shard_cancel(struct fb_shard *shard, struct fb_writer *writer);
 fb_status fb_shard_invalidate(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now,
                               struct fb_effects *fx);
 void fb_shard_invalidate_all(struct fb_shard *shard, fb_instant now, struct fb_effects *fx);
+/* The same for one keyspace, bucket by bucket as fb_shard_scan goes; the first step (position 0) refuses its loads under
+ * way. Adds to *dropped. */
+uint64_t fb_shard_invalidate_keyspace(struct fb_shard *shard, uint64_t position, uint16_t keyspace, fb_instant now,
+                                      struct fb_effects *fx, uint64_t *dropped, unsigned *ret_looked);
 /* FB_OK, FB_UNMET (a condition of `flags`), FB_MISS. A life in the past invalidates. */
 fb_status fb_shard_expire(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_span life, unsigned flags,
                           fb_instant now, struct fb_effects *fx);
@@ -198,6 +202,11 @@ fb_status fb_shard_persist(struct fb_shard *shard, uint64_t hash, fb_bytes key, 
 /* Give up for waiters whose deadline has passed (FB_TIMEOUT), pass dead leases and marks on, sweep some expired
  * entries. Returns the next instant at which there may be something to do for a deadline. */
 fb_instant fb_shard_tick(struct fb_shard *shard, fb_instant now, struct fb_effects *fx);
+
+/* ---- changing ---- */
+
+/* Another bytes_max; a smaller one is reached over the next writes and ticks. */
+void fb_shard_set_max(struct fb_shard *shard, uint64_t bytes_max);
 
 /* ---- looking in ---- */
 

@@ -130,6 +130,36 @@ void fb_shard_invalidate_all(struct fb_shard *shard, fb_instant now, struct fb_e
         }
 }
 
+struct purge {
+    struct fb_shard *shard;
+    uint16_t keyspace;
+    fb_instant now;
+    uint64_t *dropped;
+};
+
+static bool is_purged(void *user, fb_bytes key, const struct fb_stamp *stamp) {
+    const struct purge *purge = user;
+    if (stamp->keyspace != purge->keyspace)
+        return false;
+    ++*purge->dropped;
+    fb_shard_count(purge->shard, stamp->keyspace)->invalidations++;
+    fb_shard_tell(purge->shard, FB_EVENT_INVALIDATED, stamp->keyspace, (fb_kind)stamp->kind, key);
+    return true;
+}
+
+uint64_t fb_shard_invalidate_keyspace(struct fb_shard *shard, uint64_t position, uint16_t keyspace, fb_instant now,
+                                      struct fb_effects *fx, uint64_t *dropped, unsigned *ret_looked) {
+    struct purge purge = {shard, keyspace, now, dropped};
+    for (unsigned i = 0; position == 0 && i < shard->nbuckets; i++)
+        for (struct fb_link *l = shard->buckets[i].next, *next; l != &shard->buckets[i]; l = next) {
+            struct fb_coord *coord = fb_member_of(l, struct fb_coord, bucket);
+            next = l->next;
+            if (coord->keyspace == keyspace)
+                invalidate_coord(shard, coord, now, fx);
+        }
+    return fb_table_purge(shard->table, position, is_purged, &purge, ret_looked);
+}
+
 /* ---- lives ---- */
 
 static bool life_allowed(const struct fb_stamp *stamp, const fb_policy *policy, unsigned flags, fb_instant due) {

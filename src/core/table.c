@@ -12,6 +12,7 @@
 
 enum {
     ALLOC_HEAD = 8, ALLOC_UNIT = 16, /* what a block costs beside its bytes under the C library's allocator */
+    SHRINK_PER_PUT = 8,              /* entries too many that a put evicts beside those it needs room for */
     INDEX_COST = 32,                 /* an entry's share of the index (16 and overflow) and of the ghost (8 and room) */
 };
 
@@ -27,7 +28,8 @@ struct entry {
 };
 
 struct budget {
-    uint64_t bytes_max, bytes, keys;
+    uint64_t bytes_max; /* of this moment: the goal, or what is left on the way to it */
+    uint64_t goal, bytes, keys;
 };
 
 struct fb_table {
@@ -72,15 +74,25 @@ static struct entry *find(const struct fb_table *table, uint64_t hash, fb_bytes 
     return fb_index_find(&table->index, hash, is_wanted, &(struct wanted){hash, key});
 }
 
+static void follow_goal(struct budget *budget) {
+    budget->bytes_max = budget->bytes > budget->goal ? budget->bytes : budget->goal;
+}
+
+static void set_goals(struct fb_table *table, uint64_t bytes_max) {
+    uint64_t negatives = bytes_max / FB_TABLE_NEGATIVE_SHARE, entry_max = bytes_max / FB_TABLE_ENTRY_SHARE;
+    table->budgets[NEGATIVES].goal = negatives;
+    table->budgets[VALUES].goal = bytes_max - negatives;
+    table->entry_max = entry_max < UINT32_MAX ? (uint32_t)entry_max : UINT32_MAX;
+    follow_goal(&table->budgets[NEGATIVES]);
+    follow_goal(&table->budgets[VALUES]);
+}
+
 struct fb_table *fb_table_create(uint64_t bytes_max, const struct fb_evict_ops *ops, fb_table_evicted *evicted,
                                  void *user) {
     struct fb_table *table = fb_mem_calloc(1, sizeof *table);
     if (table == NULL)
         return NULL;
-    uint64_t negatives = bytes_max / FB_TABLE_NEGATIVE_SHARE, entry_max = bytes_max / FB_TABLE_ENTRY_SHARE;
-    table->budgets[NEGATIVES].bytes_max = negatives;
-    table->budgets[VALUES].bytes_max = bytes_max - negatives;
-    table->entry_max = entry_max < UINT32_MAX ? (uint32_t)entry_max : UINT32_MAX;
+    set_goals(table, bytes_max);
     table->ops = ops;
     table->evicted = evicted;
     table->user = user;
@@ -166,6 +178,20 @@ static bool evict_one(struct fb_table *table, enum owner owner) {
     return true;
 }
 
+void fb_table_set_max(struct fb_table *table, uint64_t bytes_max) {
+    set_goals(table, bytes_max);
+    table->ops->resize(table->evict, table->budgets[VALUES].goal);
+}
+
+void fb_table_shrink(struct fb_table *table, unsigned steps) {
+    for (enum owner owner = VALUES; owner <= NEGATIVES; owner++) {
+        struct budget *budget = &table->budgets[owner];
+        for (; steps > 0 && budget->bytes > budget->goal && evict_one(table, owner); steps--)
+            fb_index_settle(&table->index);
+        follow_goal(budget);
+    }
+}
+
 /* ---- reading ---- */
 
 fb_status fb_table_read(struct fb_table *table, uint64_t hash, fb_bytes key, struct fb_stamp *ret_stamp, fb_buf *out) {
@@ -203,6 +229,8 @@ void fb_table_touch(struct fb_table *table, uint64_t hash, fb_bytes key) {
 static bool insert(struct fb_table *table, const struct wanted *w, const struct fb_stamp *stamp, fb_bytes value,
                    uint32_t cost) {
     struct budget *budget = &table->budgets[owner_of(stamp)];
+    if (budget->bytes_max > budget->goal)
+        fb_table_shrink(table, SHRINK_PER_PUT);
     while (budget->bytes + cost > budget->bytes_max)
         if (!evict_one(table, owner_of(stamp)))
             return false;
@@ -323,6 +351,17 @@ static void show(void *user, void *item) {
     const struct scan *scan = user;
     const struct entry *entry = item;
     scan->visit(scan->user, key_of(entry), &entry->stamp);
+}
+
+uint64_t fb_table_purge(struct fb_table *table, uint64_t position, fb_table_judge *is_over, void *user,
+                        unsigned *ret_looked) {
+    struct sweep sweep = {table, is_over, user, 0};
+    uint64_t end;
+    size_t bucket = fb_index_interval(&table->index, (uint32_t)position, &end);
+    *ret_looked = fb_index_walk(&table->index, bucket, drop_if_over, &sweep);
+    for (unsigned i = 0; i < sweep.removed; i++)
+        fb_index_settle(&table->index);
+    return end;
 }
 
 _Static_assert(FB_TABLE_END == FB_INDEX_END, "a position of the table is one of its index");

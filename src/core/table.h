@@ -9,7 +9,8 @@
  * with a value of about the same size happens in place. An entry is charged its block as the C library rounds it, and a
  * fixed share of the index and of the eviction's memory, so that memory_max is roughly what the process takes.
  *
- * Invariants: T1 at most one entry per key. T2 bytes_used never exceeds bytes_max after a call. T3 negative entries
+ * Invariants: T1 at most one entry per key. T2 bytes_used never exceeds bytes_max after a call (on the way to a smaller
+ * bytes_max: neither values nor absences take more than before it). T3 negative entries
  * have memory of their own (bytes_max / FB_TABLE_NEGATIVE_SHARE), so a scan of absent keys cannot push out values.
  * T4 bytes_used is our own arithmetic and the same under every allocator. */
 #ifndef FB_CORE_TABLE_H
@@ -51,6 +52,11 @@ void fb_table_prefetch(const struct fb_table *table, uint64_t hash, enum fb_pref
 
 /* Insert or overwrite. An entry that cannot be kept (out of memory, too large) is removed instead: false. */
 bool fb_table_put(struct fb_table *table, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp, fb_bytes value);
+/* Another bytes_max. A smaller one is reached by fb_table_shrink and a little with every fb_table_put, so that no call
+ * evicts a whole cache under its lock. */
+void fb_table_set_max(struct fb_table *table, uint64_t bytes_max);
+/* Evict up to `steps` entries that are too many. */
+void fb_table_shrink(struct fb_table *table, unsigned steps);
 /* Change the cap of an entry; false when there is none. */
 bool fb_table_set_cap(struct fb_table *table, uint64_t hash, fb_bytes key, uint32_t cap_ms);
 /* Remove; true when there was an entry. *ret_stamp may be NULL. */
@@ -76,6 +82,10 @@ struct fb_table_facts {
     unsigned frequency;       /* as the eviction counts */
 };
 fb_status fb_table_facts(const struct fb_table *table, uint64_t hash, fb_bytes key, struct fb_table_facts *ret_facts);
+
+/* As fb_table_scan, but removes the entries the judge condemns. */
+uint64_t fb_table_purge(struct fb_table *table, uint64_t position, fb_table_judge *is_over, void *user,
+                        unsigned *ret_looked);
 
 void fb_table_stats(const struct fb_table *table, struct fb_table_stats *ret_stats);
 /* The same of one keyspace. */

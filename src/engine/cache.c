@@ -14,7 +14,6 @@ enum {
     SWEEPS_WATCHED = 16, /* per tick: a million entries in 16 shards within some seconds */
 };
 #define MEMORY_DEFAULT (UINT64_C(256) << 20)
-#define MEMORY_MIN (UINT64_C(1) << 20)
 
 /* ---- waiting ---- */
 
@@ -104,7 +103,7 @@ static fb_status check_options(fb_options *o, fb_err *reterr) {
         o->memory_max = MEMORY_DEFAULT;
     if (o->shards == 0)
         o->shards = SHARDS_DEFAULT;
-    if (o->memory_max < MEMORY_MIN)
+    if (o->memory_max < FB_MEMORY_MIN)
         return fb_fail(reterr, FB_INVALID, "memory_max must be at least 1mb");
     if (o->shards > SHARDS_MAX || (o->shards & (o->shards - 1)) != 0)
         return fb_fail(reterr, FB_INVALID, "shards must be a power of two, 1 to %d", SHARDS_MAX);
@@ -120,17 +119,22 @@ static fb_status make_shards(struct fb_cache *cache, const fb_options *o, struct
     struct fb_shard_options options = {
         .bytes_max = o->memory_max / o->shards,
         .evict = o->eviction == FB_EVICT_LRU ? &fb_evict_lru : &fb_evict_s3fifo,
-        .policies = cache->policies,
         .keyspaces_max = FB_ROUTER_KEYSPACES_MAX,
         .observer = fb_event_from_core,
     };
     for (; cache->nshards < o->shards; cache->nshards++) {
         struct fb_engine_shard *shard = &cache->shards[cache->nshards];
+        shard->policies = fb_mem_calloc(FB_ROUTER_KEYSPACES_MAX, sizeof *shard->policies);
+        if (shard->policies == NULL)
+            return FB_NOMEM;
+        options.policies = shard->policies;
         options.user = shard;
         shard->cache = cache;
         shard->core = fb_shard_create(&options);
-        if (shard->core == NULL)
+        if (shard->core == NULL) {
+            fb_mem_free(shard->policies);
             return FB_NOMEM;
+        }
         fb_lock_init(&shard->lock, FB_LOCK_SHARD);
         fb_list_init(&shard->tickets);
         shard->rng.state = fb_rng_next(rng);
@@ -161,12 +165,12 @@ fb_status fb_open(const fb_options *options, fb_cache **ret_cache, fb_err *reter
     seed(cache, &o, &rng);
     fb_lock_init(&cache->park_lock, FB_LOCK_PARK);
     fb_cond_init(&cache->park_cond);
+    fb_lock_init(&cache->change_lock, FB_LOCK_CHANGE);
     cache->memory_max = o.memory_max;
     cache->shard_shift = 64 - (unsigned)__builtin_ctz(o.shards);
-    cache->policies = fb_mem_calloc(FB_ROUTER_KEYSPACES_MAX, sizeof *cache->policies);
     cache->keyspaces = fb_mem_calloc(FB_ROUTER_KEYSPACES_MAX, sizeof *cache->keyspaces);
     cache->router = fb_router_create();
-    if (cache->policies == NULL || cache->keyspaces == NULL || cache->router == NULL ||
+    if (cache->keyspaces == NULL || cache->router == NULL ||
         make_shards(cache, &o, &rng) != FB_OK) {
         fb_close(cache);
         return fb_fail(reterr, FB_NOMEM, "out of memory");
@@ -223,12 +227,13 @@ void fb_close(fb_cache *cache) {
     for (unsigned i = 0; i < cache->nshards; i++) {
         fb_shard_destroy(cache->shards[i].core);
         fb_mem_free(cache->shards[i].log.data);
+        fb_mem_free(cache->shards[i].policies);
         fb_lock_finish(&cache->shards[i].lock);
     }
     fb_router_destroy(cache->router);
     fb_mem_free(cache->shards);
     fb_mem_free(cache->keyspaces);
-    fb_mem_free(cache->policies);
+    fb_lock_finish(&cache->change_lock);
     fb_cond_finish(&cache->park_cond);
     fb_lock_finish(&cache->park_lock);
     fb_mem_free(cache);

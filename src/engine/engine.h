@@ -23,6 +23,7 @@
 #include "rows/pattern.h"
 #include "source/source.h"
 
+#define FB_MEMORY_MIN (UINT64_C(1) << 20)
 #define FB_CLOSING (UINT32_C(1) << 31)
 
 enum {
@@ -44,8 +45,15 @@ struct fb_source {
     _Atomic uint64_t read_trips, rows_wanted, write_trips, nwrites, errors;
 };
 
+/* What fb_keyspace_at shows: never changed, only followed by another; all stay until fb_close. */
+struct fb_shown_options {
+    fb_keyspace_options options;
+    struct fb_shown_options *older;
+};
+
 struct fb_keyspace {
-    fb_keyspace_options options;   /* strings are ours; `pattern` is as bound */
+    fb_keyspace_options options;   /* strings are ours; `pattern` is as bound; `policy` as it was added */
+    struct fb_shown_options *_Atomic shown; /* NULL: options */
     struct fb_pattern pattern;
     struct fb_source *source;
     struct fb_binding *binding;
@@ -63,6 +71,7 @@ struct fb_event_log {
 struct fb_engine_shard {
     struct fb_lock lock;           /* covers the rest */
     struct fb_shard *core;
+    fb_policy *policies;           /* by keyspace; FB_ROUTER_KEYSPACES_MAX of them */
     struct fb_rng rng;
     struct fb_link tickets;        /* fb_ticket.link: writes the application announced */
     uint64_t next_ticket;
@@ -74,9 +83,9 @@ struct fb_engine_shard {
 struct fb_cache {
     struct fb_hash_key hash_key;
     unsigned nshards, shard_shift;
-    uint64_t memory_max;
+    _Atomic uint64_t memory_max;
     struct fb_engine_shard *shards;
-    fb_policy *policies;           /* by keyspace; FB_ROUTER_KEYSPACES_MAX of them */
+    struct fb_lock change_lock;    /* held by who changes policies or memory_max */
     struct fb_keyspace **keyspaces;
     unsigned nkeyspaces;
     struct fb_source *sources[FB_SOURCES_MAX];

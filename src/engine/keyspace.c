@@ -39,6 +39,10 @@ void fb_keyspace_free(struct fb_keyspace *keyspace) {
     STRINGS(FREE)
 #undef FREE
     free_list(keyspace->options.hide);
+    for (struct fb_shown_options *shown = atomic_load(&keyspace->shown), *older; shown != NULL; shown = older) {
+        older = shown->older;
+        fb_mem_free(shown);
+    }
     fb_mem_free(keyspace);
 }
 
@@ -144,7 +148,7 @@ fb_status fb_keyspace_add(fb_cache *cache, const fb_keyspace_options *options, f
         fb_keyspace_free(keyspace);
         return status;
     }
-    cache->policies[keyspace->id] = options->policy;
+    fb_keyspace_put_policy(cache, keyspace->id, &options->policy);
     cache->keyspaces[cache->nkeyspaces++] = keyspace;
     return FB_OK;
 }
@@ -152,7 +156,10 @@ fb_status fb_keyspace_add(fb_cache *cache, const fb_keyspace_options *options, f
 unsigned fb_keyspace_count(const fb_cache *cache) { return cache->nkeyspaces; }
 
 const fb_keyspace_options *fb_keyspace_at(const fb_cache *cache, unsigned index) {
-    return index < cache->nkeyspaces ? &cache->keyspaces[index]->options : NULL;
+    if (index >= cache->nkeyspaces)
+        return NULL;
+    const struct fb_shown_options *shown = atomic_load(&cache->keyspaces[index]->shown);
+    return shown != NULL ? &shown->options : &cache->keyspaces[index]->options;
 }
 
 int fb_keyspace_of(const fb_cache *cache, fb_bytes key) {

@@ -1,4 +1,4 @@
-/* Looking into a running cache and changing it. (In the making.) */
+/* Looking into a running cache. */
 #include "base/clock.h"
 #include "base/err.h"
 #include "engine/engine.h"
@@ -149,14 +149,4 @@ fb_status fb_keyspace_last_error(fb_cache *cache, unsigned index, fb_err *ret_te
     }
     fb_lock_release(&source->error_lock);
     return has_failed ? FB_OK : FB_NOTFOUND;
-}
-
-fb_status fb_policy_set(fb_cache *cache, unsigned keyspace, const fb_policy *policy, fb_err *reterr) {
-    (void)cache, (void)keyspace, (void)policy;
-    return fb_fail(reterr, FB_UNSUPPORTED, "not yet");
-}
-
-fb_status fb_memory_max_set(fb_cache *cache, uint64_t bytes, fb_err *reterr) {
-    (void)cache, (void)bytes;
-    return fb_fail(reterr, FB_UNSUPPORTED, "not yet");
 }

@@ -153,7 +153,7 @@ static fb_status remaining_life(fb_cache *cache, fb_bytes key, int64_t *ret_ms) 
     fb_lock_acquire(&shard->lock);
     fb_status status = fb_shard_look(shard->core, hash, key, now, &stamp);
     if (status == FB_OK)
-        *ret_ms = fb_span_ms(fb_since(fb_policy_expiry(&stamp, &cache->policies[stamp.keyspace]), now)) + 1;
+        *ret_ms = fb_span_ms(fb_since(fb_policy_expiry(&stamp, &shard->policies[stamp.keyspace]), now)) + 1;
     fb_shard_leave(shard);
     return status == FB_NOTFOUND ? FB_MISS : status; /* "known to be absent" has no life of its own to show */
 }

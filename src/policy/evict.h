@@ -32,6 +32,8 @@ struct fb_evict_ops {
     void (*remove)(struct fb_evict *evict, struct fb_evict_node *node);  /* leaves other than by eviction */
     /* Take out the entry that should go; NULL when empty. A ghost remembers it where the policy has one. */
     struct fb_evict_node *(*victim)(struct fb_evict *evict);
+    /* Another bytes_max from here on; what is over it the caller evicts. May forget its ghosts. */
+    void (*resize)(struct fb_evict *evict, uint64_t bytes_max);
     /* How often it was wanted lately, as far as the policy counts. */
     unsigned (*frequency)(const struct fb_evict_node *node);
 };

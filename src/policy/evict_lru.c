@@ -37,6 +37,11 @@ static struct fb_evict_node *lru_victim(struct fb_evict *e) {
     return node;
 }
 
+static void lru_resize(struct fb_evict *e, uint64_t bytes_max) {
+    (void)e;
+    (void)bytes_max;
+}
+
 static unsigned lru_frequency(const struct fb_evict_node *node) {
     (void)node; /* it knows an order and no numbers */
     return 0;
@@ -50,5 +55,6 @@ const struct fb_evict_ops fb_evict_lru = {
     .hit = lru_hit,
     .remove = lru_remove,
     .victim = lru_victim,
+    .resize = lru_resize,
     .frequency = lru_frequency,
 };

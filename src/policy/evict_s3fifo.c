@@ -102,6 +102,16 @@ static struct fb_evict_node *s3fifo_victim(struct fb_evict *e) {
     }
 }
 
+/* The ghost counts its time in parts of bytes_max: it begins anew, or stays as it is when there is no memory. */
+static void s3fifo_resize(struct fb_evict *e, uint64_t bytes_max) {
+    struct fb_ghost ghost;
+    e->small_share = bytes_max / SMALL_SHARE;
+    if (!fb_ghost_init(&ghost, bytes_max, bytes_max - e->small_share))
+        return;
+    fb_ghost_finish(&e->ghost);
+    e->ghost = ghost;
+}
+
 static unsigned s3fifo_frequency(const struct fb_evict_node *node) { return node->freq; }
 
 const struct fb_evict_ops fb_evict_s3fifo = {
@@ -112,5 +122,6 @@ const struct fb_evict_ops fb_evict_s3fifo = {
     .hit = s3fifo_hit,
     .remove = s3fifo_remove,
     .victim = s3fifo_victim,
+    .resize = s3fifo_resize,
     .frequency = s3fifo_frequency,
 };

@@ -9,7 +9,7 @@
 #include "server/walk.h"
 #include "server/words.h"
 
-enum { SOURCES_MAX = 64, SHOWN_MAX = 64 };
+enum { SOURCES_MAX = 64, SHOWN_MAX = 64, DROP_STEP = 256 }; /* the last: copies dropped between two turns of the loop */
 
 /* ---- words for settings ------------------------------------------------------------------------------------------- */
 
@@ -216,23 +216,19 @@ static void prepare_invalidate(const struct fb_call *call, size_t i, fb_op *op) 
     op->key = call->argv[1 + i];
 }
 
-static void drop_one(struct fb_call *call, const fb_field *found, void *user) {
-    const int *keyspace = user;
-    if (fb_walk_keyspace(found) == (unsigned)*keyspace)
-        call->number[1] += fb_invalidate(fb_call_cache(call), found->name, NULL) == FB_OK;
-}
-
 static void step_invalidate(struct fb_call *call, struct fb_part *parts, size_t n) {
     uint64_t cursor = (uint64_t)call->number[0];
     int keyspace = fb_call_keyspace(call, call->argv[2]);
     (void)parts, (void)n;
     if (keyspace < 0)
         return;
-    enum fb_walk_turn turn = fb_walk_turn(call, &cursor, drop_one, &keyspace);
+    uint64_t dropped;
+    cursor = fb_invalidate_keyspace(fb_call_cache(call), (unsigned)keyspace, cursor, DROP_STEP, &dropped);
     call->number[0] = (int64_t)cursor;
-    if (turn == FB_WALK_ON)
+    call->number[1] += (int64_t)dropped;
+    if (cursor != 0)
         fb_call_later(call, step_invalidate);
-    else if (turn == FB_WALK_END)
+    else
         fb_resp_write_integer(call->out, call->number[1]);
 }
 

@@ -7,6 +7,7 @@
 #define FB_LOCK_MAP(X)                                                                                                \
     X(CONFIG, "the configuration in force, while it is read or changed")                                              \
     X(WATCH, "which events the server wants of the cache")                                                            \
+    X(CHANGE, "changes of a running cache: one at a time")                                                            \
     X(SHARD, "one shard: table, flights, writers, counters")                                                          \
     X(LANE, "one lane's queue")                                                                                       \
     X(PARK, "one blocked caller's completion flag")                                                                   \

@@ -792,6 +792,22 @@ fb_status fb_list_keys(fb_cache *cache, unsigned keyspace, size_t limit, fb_done
     fb_lock_release(&cache->lock);
     return status;
 }
+uint64_t fb_invalidate_keyspace(fb_cache *cache, unsigned keyspace, uint64_t cursor, size_t count,
+                                uint64_t *ret_dropped) {
+    (void)cursor, (void)count;
+    *ret_dropped = 0;
+    fb_lock_acquire(&cache->lock);
+    for (size_t i = 0; i < cache->nrows; i++) {
+        struct row *row = &cache->rows[i];
+        if (!row->is_cached || keyspace_of(fb_bytes_of(row->key, row->key_len)) != (int)keyspace)
+            continue;
+        row->is_cached = false;
+        ++*ret_dropped;
+        tell(cache, FB_EVENT_INVALIDATED, row, &(fb_op){.kind = FB_OP_INVALIDATE});
+    }
+    leave(cache);
+    return 0;
+}
 fb_status fb_policy_set(fb_cache *cache, unsigned keyspace, const fb_policy *policy, fb_err *reterr) {
     (void)cache, (void)keyspace, (void)policy, (void)reterr;
     return FB_OK;

@@ -278,6 +278,150 @@ static void a_fingerprint_tells_values_kinds_and_absence_apart(void **state) {
     close_world(&w);
 }
 
+/* ---- changing ---- */
+
+static void a_new_ttl_counts_at_once_for_what_is_cached(void **state) {
+    (void)state;
+    struct world w;
+    fb_err err;
+    fb_facts facts;
+    open_world(&w, writing(), (fb_source_options){0});
+    expect_row(&w, "k:7", "seven");
+    const fb_keyspace_options *before = fb_keyspace_at(w.cache, 0);
+    fb_policy policy = before->policy;
+    policy.ttl_ms = 5000;
+    policy.jitter = 0;
+    assert_int_equal(fb_policy_set(w.cache, 0, &policy, &err), FB_OK);
+    fb_facts_get(w.cache, FB_STR("k:7"), &facts);
+    assert_int_equal(facts.ttl_ms, 5000);
+    assert_int_equal(fb_keyspace_at(w.cache, 0)->policy.ttl_ms, 5000);
+    assert_int_equal(before->policy.ttl_ms, 3600000); /* what was shown stays as it was */
+    assert_string_equal(fb_keyspace_at(w.cache, 0)->pattern, "k:{id:int}");
+    int64_t from = now_ms();
+    while (now_ms() - from < 3)
+        ;
+    policy.ttl_ms = 1;
+    assert_int_equal(fb_policy_set(w.cache, 0, &policy, &err), FB_OK);
+    assert_int_equal(fb_cached(w.cache, FB_STR("k:7")), FB_MISS);
+    policy.jitter = 2;
+    assert_int_equal(fb_policy_set(w.cache, 0, &policy, &err), FB_INVALID);
+    assert_true(strstr(err.text, "jitter") != NULL);
+    assert_int_equal(fb_policy_set(w.cache, 1, &policy, &err), FB_INVALID);
+    close_world(&w);
+}
+
+static void memory_max_can_shrink_and_grow(void **state) {
+    (void)state;
+    struct world w;
+    fb_err err;
+    fb_stats stats;
+    open_world(&w, writing(), (fb_source_options){0}); /* 4 MiB */
+    for (int i = 0; i < 25000; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k:%d", i);
+        assert_int_equal(fb_set(w.cache, FB_STR(key), FB_STR("x"), NULL), FB_OK);
+    }
+    fb_stats_get(w.cache, &stats);
+    assert_true(stats.memory_used > 3 << 20);
+    assert_int_equal(fb_memory_max_set(w.cache, 1000, &err), FB_INVALID);
+    assert_int_equal(fb_memory_max_set(w.cache, 1 << 20, &err), FB_OK);
+    do /* ticks do it */
+        fb_stats_get(w.cache, &stats);
+    while (stats.memory_used > 1 << 20);
+    assert_int_equal(stats.memory_max, 1 << 20);
+    assert_true(stats.keys > 1000);
+    assert_int_equal(fb_memory_max_set(w.cache, 8 << 20, &err), FB_OK);
+    uint64_t evicted = figures(&w).evicted;
+    for (int i = 30000; i < 40000; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k:%d", i);
+        assert_int_equal(fb_set(w.cache, FB_STR(key), FB_STR("x"), NULL), FB_OK);
+    }
+    assert_int_equal(figures(&w).evicted, evicted);
+    close_world(&w);
+}
+
+static void a_keyspace_can_be_forgotten_with_its_loads_and_absences(void **state) {
+    (void)state;
+    struct world w;
+    struct caller c;
+    fb_err err;
+    fb_keyspace_options other = writing();
+    uint64_t dropped, total = 0, cursor = 0;
+    open_world(&w, writing(), (fb_source_options){0});
+    other.pattern = "other:{id:int}";
+    other.source = w.source;
+    other.as = "text";
+    assert_int_equal(fb_keyspace_add(w.cache, &other, &err), FB_OK);
+    fill(&w, 3000);
+    expect_row(&w, "k:60", "x");
+    set_row(&w, 61, "");
+    assert_int_equal(fb_invalidate(w.cache, FB_STR("k:61"), NULL), FB_OK);
+    expect_row(&w, "k:61", NULL);
+    assert_int_equal(fb_set(w.cache, FB_STR("other:1"), FB_STR("o"), NULL), FB_OK);
+    hold_loads(&w, true);
+    begin(&c, &w, get_it, "k:4007", NULL);
+    wait_for(&w, &w.waiting_loads, 1);
+    do {
+        cursor = fb_invalidate_keyspace(w.cache, 0, cursor, 100, &dropped);
+        assert_true(dropped < 100 + 40);
+        total += dropped;
+    } while (cursor != 0);
+    assert_int_equal(total, 3000); /* one of them an absence */
+    assert_int_equal(figures(&w).keys + figures(&w).negative_keys, 0);
+    assert_int_equal(fb_cached(w.cache, FB_STR("other:1")), FB_OK);
+    hold_loads(&w, false);
+    (void)end(&c);
+    assert_int_equal(fb_cached(w.cache, FB_STR("k:4007")), FB_MISS); /* it may have been read before */
+    fb_buf_free(&c.buf);
+    close_world(&w);
+}
+
+struct storm {
+    struct world *world;
+    pthread_t thread;
+    unsigned failures;
+};
+
+static void *read_on(void *arg) {
+    struct storm *storm = arg;
+    for (int i = 0; i < 3000; i++) {
+        fb_buf buf = FB_BUF_INIT;
+        fb_facts facts;
+        char key[16];
+        snprintf(key, sizeof key, "k:%d", i % 60);
+        storm->failures += fb_get(storm->world->cache, FB_STR(key), &buf, NULL) < 0;
+        fb_facts_get(storm->world->cache, FB_STR(key), &facts);
+        storm->failures += fb_keyspace_at(storm->world->cache, 0)->policy.ttl_ms < 1000;
+        fb_buf_free(&buf);
+    }
+    return NULL;
+}
+
+static void a_cache_is_changed_while_it_is_used(void **state) {
+    (void)state;
+    struct world w;
+    struct storm storms[3];
+    fb_policy policy = FB_POLICY_INIT;
+    uint64_t dropped;
+    open_world(&w, writing(), (fb_source_options){0});
+    for (int i = 0; i < 3; i++) {
+        storms[i] = (struct storm){.world = &w};
+        assert_int_equal(pthread_create(&storms[i].thread, NULL, read_on, &storms[i]), 0);
+    }
+    for (int i = 0; i < 100; i++) {
+        policy.ttl_ms = 1000 + i;
+        assert_int_equal(fb_policy_set(w.cache, 0, &policy, NULL), FB_OK);
+        assert_int_equal(fb_memory_max_set(w.cache, (uint64_t)(1 + i % 4) << 20, NULL), FB_OK);
+        (void)fb_invalidate_keyspace(w.cache, 0, 0, 10, &dropped);
+    }
+    for (int i = 0; i < 3; i++) {
+        pthread_join(storms[i].thread, NULL);
+        assert_int_equal(storms[i].failures, 0);
+    }
+    close_world(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scan_visits_values_and_nothing_else),
@@ -289,6 +433,10 @@ int main(void) {
         cmocka_unit_test(a_write_tells_its_wait_for_other_writers),
         cmocka_unit_test(the_last_error_of_a_source_is_kept_with_its_age),
         cmocka_unit_test(a_fingerprint_tells_values_kinds_and_absence_apart),
+        cmocka_unit_test(a_new_ttl_counts_at_once_for_what_is_cached),
+        cmocka_unit_test(memory_max_can_shrink_and_grow),
+        cmocka_unit_test(a_keyspace_can_be_forgotten_with_its_loads_and_absences),
+        cmocka_unit_test(a_cache_is_changed_while_it_is_used),
     };
     return cmocka_run_group_tests_name("engine_look", tests, NULL, NULL);
 }

@@ -299,6 +299,53 @@ static void a_sweep_goes_round_in_bounded_steps(void **state) {
     fb_table_destroy(table);
 }
 
+/* ---- another size ---- */
+
+static void count_evicted(void *user, fb_bytes key, const struct fb_stamp *stamp) {
+    (void)key, (void)stamp;
+    ++*(unsigned *)user;
+}
+
+static uint64_t bytes_of(const struct fb_table *table) {
+    struct fb_table_stats stats;
+    fb_table_stats(table, &stats);
+    return stats.bytes;
+}
+
+static void a_smaller_size_is_reached_in_bounded_steps(void **state) {
+    (void)state;
+    enum { LARGE = 1 << 20, SMALL = 200000 };
+    for (int is_lru = 0; is_lru < 2; is_lru++) {
+        unsigned evicted = 0, before, id = 0;
+        struct fb_table *table =
+            fb_table_create(LARGE, is_lru ? &fb_evict_lru : &fb_evict_s3fifo, count_evicted, &evicted);
+        for (; evicted == 0; id++)
+            put(table, id, id % 9 == 0 ? FB_KIND_NONE : FB_KIND_STRING, id % 9 == 0 ? 0 : 100);
+        fb_table_set_max(table, SMALL);
+        for (uint64_t bytes = bytes_of(table); bytes > SMALL; bytes = bytes_of(table)) {
+            before = evicted;
+            if (id % 2 == 0)
+                fb_table_shrink(table, 20);
+            else
+                put(table, id, FB_KIND_STRING, 100);
+            assert_true(evicted > before && evicted - before <= 20);
+            assert_true(bytes_of(table) < bytes + 300); /* values may grow while the last absences go */
+            id++;
+        }
+        for (unsigned i = 0; i < 5000; i++, id++) {
+            put(table, id, id % 9 == 0 ? FB_KIND_NONE : FB_KIND_STRING, 50);
+            assert_true(bytes_of(table) <= SMALL);
+        }
+        assert_false(put(table, id, FB_KIND_STRING, SMALL / FB_TABLE_ENTRY_SHARE));
+        fb_table_set_max(table, LARGE);
+        before = evicted;
+        for (unsigned i = 0; i < 2000; i++)
+            put(table, ++id, FB_KIND_STRING, 100);
+        assert_int_equal(evicted, before); /* there is room again */
+        fb_table_destroy(table);
+    }
+}
+
 /* ---- going round ---- */
 
 struct round {
@@ -457,6 +504,7 @@ int main(void) {
         cmocka_unit_test(an_overwrite_of_equal_size_happens_in_place),
         cmocka_unit_test(a_buffer_that_cannot_grow_is_told),
         cmocka_unit_test(a_sweep_goes_round_in_bounded_steps),
+        cmocka_unit_test(a_smaller_size_is_reached_in_bounded_steps),
         cmocka_unit_test(whoever_is_there_all_the_while_is_visited),
         cmocka_unit_test(a_round_over_a_table_at_rest_visits_everybody_once),
         cmocka_unit_test(the_facts_of_an_entry_are_what_it_is_charged),
