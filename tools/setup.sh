@@ -9,6 +9,8 @@ cd "$(dirname "$0")/.."
 build="gcc:gcc libc6-dev meson:meson ninja-build:ninja pkg-config:pkg-config libuv1-dev libssl-dev libsqlite3-dev libyaml-dev libmicrohttpd-dev"
 test="libcmocka-dev libzstd-dev libjansson-dev libhiredis-dev g++:g++ patch:patch locales
       python3 python3-pytest python3-hypothesis python3-redis redis-tools:redis-cli nodejs:node npm:npm"
+# Programs of packages that would start a daemon nobody asked for: only unpacked, into build/tools. package:program
+unpacked="prometheus:promtool prometheus-redis-exporter:prometheus-redis-exporter"
 fuzz="clang libclang-rt-14-dev"
 bench="redis-tools:redis-benchmark memcached:memcached util-linux:taskset"
 
@@ -55,6 +57,28 @@ install_packages() {
     rm -f "$log"
 }
 
+unpack_tools() {
+    to=$PWD/build/tools
+    for row in $unpacked; do
+        package=${row%%:*} program=${row#*:}
+        if command -v "$program" >/dev/null 2>&1 || [ -x "$to/bin/$program" ]; then
+            continue
+        fi
+        say "unpacking $program into build/tools"
+        scratch=$(mktemp -d)
+        mkdir -p "$to/bin"
+        # Without it the rest can still be tested; the wire tests say aloud what they skip.
+        if (cd "$scratch" && chmod 755 . && apt-get download -qq "$package" && dpkg -x ./*.deb tree &&
+            cp "tree/usr/bin/$program" "$to/bin/") </dev/null >"$scratch/log" 2>&1; then
+            :
+        else
+            tail -n 3 "$scratch/log" >&2
+            say "$program could not be fetched; its tests will be skipped"
+        fi
+        rm -rf "$scratch"
+    done
+}
+
 # The clients of the wire tests that Debian does not carry. They live with what is built; the lock file pins them.
 install_npm_clients() {
     to=build/npm
@@ -77,7 +101,7 @@ install_npm_clients() {
 for part in "$@"; do
     case $part in
     build) install_packages $build ;;
-    test) install_packages $test && install_npm_clients ;;
+    test) install_packages $test && unpack_tools && install_npm_clients ;;
     bench) install_packages $bench ;;
     fuzz) install_packages $fuzz ;;
     *)

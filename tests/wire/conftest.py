@@ -73,6 +73,11 @@ def clean_environment():
     return {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
 
 
+def find_program(name):
+    """Where a program is: installed, or unpacked by tools/setup.sh; None: nowhere."""
+    return shutil.which(name) or shutil.which(name, path=os.path.join(TOP, "build", "tools", "bin"))
+
+
 class Process:
     """A program that runs beside a test and is stopped by its id; `started` learns of it at once."""
 

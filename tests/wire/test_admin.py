@@ -3,13 +3,12 @@ reads them, and nothing else for anybody."""
 
 import http.client
 import re
-import shutil
 import sqlite3
 import subprocess
 
 import pytest
 
-from conftest import FOREBAY, wait_until
+from conftest import FOREBAY, find_program, wait_until
 
 SHOP = """CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT);
           INSERT INTO users VALUES (1, 'Ada'), (2, 'Grace');"""
@@ -119,9 +118,10 @@ def test_metrics_are_what_promtool_and_readers_want(forebay, database):
     _, headers, open_text = fetch(server, "/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     assert open_text.endswith("# EOF\n") and "# TYPE forebay_commands counter\n" in open_text
-    if shutil.which("promtool") is None:
+    promtool = find_program("promtool")
+    if promtool is None:
         pytest.skip("no promtool (Debian package prometheus)")
-    check = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
+    check = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True)
     assert (check.returncode, check.stdout + check.stderr) == (0, "")
 
 

@@ -2,13 +2,12 @@
 shapes and words of a real redis-server beside it."""
 
 import re
-import shutil
 import subprocess
 import urllib.request
 
 import pytest
 
-from conftest import Process, free_port
+from conftest import Process, find_program, free_port
 from resp import ReplyError
 
 SHOP = """CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT);
@@ -120,7 +119,7 @@ def test_names_of_a_histogram_are_those_of_redis(forebay, redis_server, database
     assert steps <= {((1024 << k) + max(1, (1024 << k) >> 7) - 1) // 1000 for k in range(30)}
 
 
-EXPORTER = shutil.which("prometheus-redis-exporter")
+EXPORTER = find_program("prometheus-redis-exporter")
 
 
 def exported(processes, tmp_path, server):
