@@ -4,16 +4,21 @@
  * before the first thread begins, so that no other thread gets them. */
 #include "cli/cli.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "admin/admin.h"
 #include "base/address.h"
+#include "base/mem.h"
 #include "cli/config_args.h"
+#include "cli/live.h"
 #include "cli/log.h"
+#include "cli/notify.h"
 #include "cli/port_user.h"
 #include "server/server.h"
 
@@ -81,10 +86,6 @@ static void say_ready(const struct fb_conf *conf, const struct fb_server *server
 
 /* ---- starting --------------------------------------------------------------------------------------------------- */
 
-static void config_get(void *user, const char *glob, fb_config_emit *emit, void *emit_user) {
-    fb_conf_get(user, glob, emit, emit_user);
-}
-
 /* SHUTDOWN: as a signal would, once; a second signal means something else. */
 static struct stop_wish {
     _Atomic bool is_asked, is_now;
@@ -96,28 +97,6 @@ static void stop(void *user, bool is_now) {
         atomic_store(&stop_wish.is_now, true);
     if (!atomic_exchange(&stop_wish.is_asked, true))
         (void)kill(getpid(), SIGTERM);
-}
-
-/* 'auto': a quarter of what the cache may have, and something sane where that is little. */
-static uint64_t client_memory_of(const struct fb_conf *conf) {
-    const uint64_t least = UINT64_C(64) << 20, quarter = conf->memory_max / 4;
-    return conf->client_memory_max > 0 ? conf->client_memory_max : quarter > least ? quarter : least;
-}
-
-static struct fb_server_live live_of(const struct fb_conf *conf) {
-    return (struct fb_server_live){
-        .clients_max = conf->clients_max,
-        .bulk_max = conf->bulk_max,
-        .query_buffer_max = conf->query_buffer_max,
-        .output_buffer_max = conf->output_buffer_max,
-        .client_memory_max = client_memory_of(conf),
-        .idle_timeout_ms = conf->idle_timeout_ms,
-        .tracking_table_max_keys = conf->tracking_table_max_keys,
-        .notify_events = conf->notify_events,
-        .latency_tracking = true,
-        .slowlog_slower_than_us = 10000,
-        .slowlog_max_len = 128,
-    };
 }
 
 /* An address in use is the most common fault of a start: say by whom. */
@@ -135,7 +114,9 @@ static void explain(const struct fb_conf *conf, const fb_err *err) {
     fprintf(stderr, "help: stop it, or choose another port with --port N (0: any free one)\n");
 }
 
-static int start(struct fb_conf *conf, fb_cache *cache, struct fb_server **ret_server) {
+/* Under the lock: a client may ask for a change before the server is known here. */
+static int start(struct fb_live *live) {
+    const struct fb_conf *conf = live->conf;
     struct fb_server_options options = {
         .listen = (const char *const *)conf->listen,
         .threads = conf->threads,
@@ -144,18 +125,19 @@ static int start(struct fb_conf *conf, fb_cache *cache, struct fb_server **ret_s
         .tls = {.listen = (const char *const *)conf->tls_listen, .cert = conf->tls_cert, .key = conf->tls_key,
                 .ca = conf->tls_ca, .clients = (enum fb_tls_clients)conf->tls_clients, .needs_1_3 = conf->tls_min == 1},
         .unix_mode = conf->unix_mode != NULL ? (unsigned)strtoul(conf->unix_mode, NULL, 8) : 0,
-        .live = live_of(conf),
+        .live = fb_live_settings(conf),
         .is_protected = conf->is_protected,
         .config_file = conf->path,
-        .config_get = config_get,
-        .config_user = conf,
-        .hooks = {.stop = stop},
+        .config_get = fb_live_get,
+        .config_set = fb_live_set,
+        .config_user = live,
+        .hooks = {.reload = fb_live_reload, .check = fb_live_check, .stop = stop, .user = live},
         .log = fb_log_write,
     };
     fb_err err = {0};
-    fb_status status = fb_server_start(cache, &options, ret_server, &err);
-    if (conf->password != NULL) /* the server has its hash; nobody needs it any more */
-        explicit_bzero(conf->password, strlen(conf->password));
+    fb_lock_acquire(&live->lock);
+    fb_status status = fb_server_start(live->cache, &options, &live->server, &err);
+    fb_lock_release(&live->lock);
     if (status == FB_OK)
         return FB_EXIT_OK;
     explain(conf, &err);
@@ -181,64 +163,150 @@ static int start_admin(const struct fb_conf *conf, struct fb_server *server, str
 
 /* ---- running ---------------------------------------------------------------------------------------------------- */
 
+enum { STATE_LINES_MAX = 1000 }; /* keyspaces shown by SIGUSR2 */
+
 static void watched(sigset_t *set) {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
     sigemptyset(set);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGHUP);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        sigaddset(set, numbers[i]);
+}
+
+struct number { char text[24]; };
+
+static struct number number(uint64_t n) {
+    struct number out;
+    snprintf(out.text, sizeof out.text, "%" PRIu64, n);
+    return out;
+}
+
+#define TEXT(n) (number(n).text)
+
+static void log_source(const fb_source *source) {
+    fb_source_stats s;
+    fb_source_stats_get(source, &s);
+    fb_log(FB_LOG_SERVE_STATE_SOURCE, fb_source_name(source),
+           FB_LOG_FIELDS({"source", fb_source_name(source)}, {"read_trips", TEXT(s.read_trips)},
+                         {"write_trips", TEXT(s.write_trips)}, {"errors", TEXT(s.errors)},
+                         {"waiting", TEXT(s.waiting)}));
+}
+
+/* SIGUSR2: what INFO would say, for when nobody can connect any more. */
+static void log_state(fb_cache *cache) {
+    fb_stats all;
+    fb_stats_get(cache, &all);
+    fb_log(FB_LOG_SERVE_STATE, "state, as asked for by SIGUSR2",
+           FB_LOG_FIELDS({"memory_used", TEXT(all.memory_used)}, {"memory_max", TEXT(all.memory_max)},
+                         {"keys", TEXT(all.keys)}, {"negative_keys", TEXT(all.negative_keys)}));
+    const fb_source *last = NULL;
+    for (unsigned i = 0; i < fb_keyspace_count(cache) && i < STATE_LINES_MAX; i++) {
+        const fb_keyspace_options *options = fb_keyspace_at(cache, i);
+        fb_keyspace_stats s;
+        if (fb_keyspace_stats_get(cache, i, &s) != FB_OK)
+            continue;
+        fb_log(FB_LOG_SERVE_STATE_KEYSPACE, options->pattern,
+               FB_LOG_FIELDS({"keyspace", options->pattern}, {"keys", TEXT(s.keys)}, {"hits", TEXT(s.hits)},
+                             {"misses", TEXT(s.misses)}, {"loads", TEXT(s.loads)},
+                             {"load_errors", TEXT(s.load_errors)}));
+        if (options->source != last)
+            log_source(options->source);
+        last = options->source;
+    }
+}
+
+/* The STATUS line of `systemctl status`, and with it the watchdog's sign of life. */
+static void notify_status(fb_cache *cache) {
+    fb_stats all;
+    uint64_t hits = 0, reads = 0;
+    fb_keyspace_stats s;
+    fb_stats_get(cache, &all);
+    for (unsigned i = 0; i < fb_keyspace_count(cache); i++)
+        if (fb_keyspace_stats_get(cache, i, &s) == FB_OK) {
+            hits += s.hits + s.negative_hits;
+            reads += s.hits + s.negative_hits + s.misses;
+        }
+    fb_notify("WATCHDOG=1\nSTATUS=%" PRIu64 " keys, %.1f%% of reads answered from the cache", all.keys,
+              reads > 0 ? (double)hits * 100.0 / (double)reads : 0.0);
+}
+
+static void reload(struct fb_live *live) {
+    fb_buf text = FB_BUF_INIT;
+    fb_err err = {0};
+    fb_notify_reloading();
+    fb_status status = fb_live_reload(live, &text, &err); /* which logs what comes of it */
+    fb_notify("READY=1\nSTATUS=%s%s", status == FB_OK ? "the configuration was read again" : "reload refused: ",
+              status == FB_OK ? "" : err.text);
+    fb_buf_free(&text);
+}
+
+/* The next signal; 0: time for a sign of life. */
+static int next_signal(const sigset_t *set) {
+    int64_t ms = fb_notify_interval_ms();
+    struct timespec wait = {ms / 1000, ms % 1000 * 1000000};
+    int number = ms > 0 ? sigtimedwait(set, NULL, &wait) : sigwaitinfo(set, NULL);
+    return number > 0 ? number : 0;
 }
 
 /* Until a signal says stop. */
-static void wait_for_stop(const sigset_t *set) {
-    for (int signal_number;;) {
-        if (sigwait(set, &signal_number) != 0)
-            continue;
-        if (signal_number != SIGHUP) {
+static void wait_for_stop(const sigset_t *set, struct fb_live *live) {
+    for (;;) {
+        int number = next_signal(set);
+        switch (number) {
+        case 0: notify_status(live->cache); break;
+        case SIGHUP: reload(live); break;
+        case SIGUSR1: break; /* log files are reopened; ours is stderr, which has nothing to reopen */
+        case SIGUSR2: log_state(live->cache); break;
+        default:
+            fb_notify("STOPPING=1\nSTATUS=stopping");
             fb_log(FB_LOG_SERVE_STOPPING, "stopping: requests under way are answered; again to stop at once",
-                   FB_LOG_FIELDS({"signal", signal_number == SIGTERM ? "TERM" : "INT"}));
+                   FB_LOG_FIELDS({"signal", number == SIGTERM ? "TERM" : "INT"}));
             return;
         }
-        fb_log(FB_LOG_CONFIG_RELOAD_REJECTED,
-               "SIGHUP: this version reads its configuration at the start only; restart it to apply changes", NULL);
     }
 }
 
 /* From now on a second signal ends the process as if nobody had asked for it. */
-static void let_signals_kill(const sigset_t *set) {
+static void let_signals_kill(void) {
+    sigset_t enders;
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
-    sigset_t unblocked = *set;
-    sigdelset(&unblocked, SIGHUP);
-    pthread_sigmask(SIG_UNBLOCK, &unblocked, NULL);
+    sigemptyset(&enders);
+    sigaddset(&enders, SIGTERM);
+    sigaddset(&enders, SIGINT);
+    pthread_sigmask(SIG_UNBLOCK, &enders, NULL);
 }
 
-static int serve(struct fb_conf *conf) {
+/* `conf` is the live object's from now on. */
+static int serve(struct fb_conf *conf, const struct fb_conf_args *args) {
+    struct fb_live live;
     fb_cache *cache = NULL;
-    struct fb_server *server = NULL;
     struct fb_admin *admin = NULL;
     sigset_t set;
-    fb_log_change((enum fb_log_format)conf->log_format, (enum fb_log_level)(FB_LEVEL_DEBUG - (int)conf->log_level));
+    fb_live_log(conf);
     watched(&set);
     signal(SIGPIPE, SIG_IGN);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 
     int status = fb_cli_exit_of(fb_conf_apply(conf, &cache));
     fb_cli_print_diagnostics(conf, stderr);
+    fb_live_begin(&live, conf, args, cache);
     if (status == FB_EXIT_OK)
-        status = start(conf, cache, &server);
+        status = start(&live);
     if (status == FB_EXIT_OK)
-        status = start_admin(conf, server, &admin);
+        status = start_admin(conf, live.server, &admin);
     if (status == FB_EXIT_OK) {
-        say_ready(conf, server, admin);
-        wait_for_stop(&set);
-        let_signals_kill(&set);
-        fb_server_drain(server, atomic_load(&stop_wish.is_now) ? 0 : conf->drain_timeout_ms);
+        say_ready(live.conf, live.server, admin);
+        fb_notify("READY=1\nSTATUS=ready");
+        wait_for_stop(&set, &live);
+        let_signals_kill();
+        fb_server_drain(live.server, atomic_load(&stop_wish.is_now) ? 0 : fb_live_drain_ms(&live));
     }
     fb_admin_stop(admin);
-    fb_server_stop(server, 0);
+    fb_server_stop(live.server, 0);
     if (status == FB_EXIT_OK)
         fb_log(FB_LOG_SERVE_STOPPED, "stopped", NULL);
     fb_close(cache);
+    fb_live_finish(&live);
     return status;
 }
 
@@ -251,8 +319,17 @@ static int check(struct fb_conf *conf) {
     return status;
 }
 
+/* A reload reads the file that was found at the start, and none where none was. */
+static int pin_path(struct fb_conf_args *args, const struct fb_conf *conf, char **ret_path) {
+    *ret_path = fb_mem_strdup(conf->path);
+    args->path = *ret_path;
+    args->is_pinned = true;
+    return conf->path != NULL && *ret_path == NULL ? FB_EXIT_INTERNAL : FB_EXIT_OK;
+}
+
 static int run(struct fb_cli_args *args) {
     struct fb_config_args config;
+    char *path = NULL;
     struct fb_conf *conf = NULL;
     const char *value;
     int wish = -1;
@@ -270,11 +347,16 @@ static int run(struct fb_cli_args *args) {
         fb_cli_print_diagnostics(conf, stderr);
     else if (status == FB_EXIT_OK && wish == OPT_PRINT)
         fb_conf_print(conf, stdout, false);
-    else if (status == FB_EXIT_OK)
-        status = wish == OPT_CHECK ? check(conf) : serve(conf);
+    else if (status == FB_EXIT_OK && wish == OPT_CHECK)
+        status = check(conf);
+    else if (status == FB_EXIT_OK && (status = pin_path(&config.conf, conf, &path)) == FB_EXIT_OK) {
+        status = serve(conf, &config.conf);
+        conf = NULL;
+    }
 out:
     fb_conf_free(conf);
     fb_config_args_finish(&config);
+    fb_mem_free(path);
     return status;
 }
 
@@ -293,7 +375,9 @@ const struct fb_cli_command fb_cli_serve = {
     "are enough for the first minute:\n\n"
     "  forebay serve --source sqlite:shop.db --map 'user:{id:int}=users'\n\n"
     "SIGTERM and SIGINT stop accepting, answer what is under way (at most drain_timeout) and exit\n"
-    "with 0; a second one ends the process at once.",
+    "with 0; a second one ends the process at once. SIGHUP reads the configuration again and applies\n"
+    "what may change while running, or says what is wrong and changes nothing. SIGUSR2 writes the\n"
+    "state of the cache into the log.",
     options,
     true,
     run,

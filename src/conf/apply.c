@@ -134,8 +134,12 @@ static fb_status add_keyspaces(struct fb_conf *conf, fb_cache *cache, fb_source 
         fb_status status = fb_keyspace_add(cache, &k->options, &err);
         if (status == FB_NOMEM)
             return status;
-        if (status == FB_OK)
+        if (status == FB_OK) {
+            k->index = fb_keyspace_count(cache) - 1;
+            const char *bound = fb_keyspace_at(cache, k->index)->pattern;
+            k->bound_pattern = fb_arena_copy(&d->arena, bound, strlen(bound));
             continue;
+        }
         bool is_down = status == FB_DOWN;
         fault_of(d, object, is_down ? "source-down" : "keyspace", &err,
                  is_down ? "start the database, or correct the URL of its source"

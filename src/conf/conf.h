@@ -39,6 +39,8 @@ struct fb_conf_keyspace {
     char *source_name, *class_name;
     unsigned db;
     int line, col;
+    unsigned index;              /* in the cache that fb_conf_apply opened */
+    char *bound_pattern;         /* as that cache has it, types filled in; NULL before */
 };
 
 /* As the words of server.log_level stand in the table. */
@@ -59,7 +61,9 @@ struct fb_conf {
     unsigned threads, clients_max;      /* threads 0: one per processor */
     uint64_t memory_max, bulk_max, query_buffer_max, output_buffer_max, tracking_table_max_keys;
     unsigned notify_events;             /* enum fb_notify_class */
-    int64_t drain_timeout_ms;
+    int64_t drain_timeout_ms, slowlog_slower_than_us, latency_monitor_ms;
+    unsigned slowlog_max_len;
+    bool latency_tracking, monitor_values;
     enum fb_conf_unmapped unmapped;
     bool is_protected;
     unsigned log_format;         /* enum fb_log_format */
@@ -76,6 +80,7 @@ struct fb_conf_flag { const char *name, *value; };  /* "server.listen", "127.0.0
 
 struct fb_conf_args {
     const char *path;                               /* NULL: search $FOREBAY_CONFIG, ./forebay.yaml, /etc/forebay/ */
+    bool is_pinned;                                 /* path as it is: NULL is no file */
     const struct fb_conf_flag *flags;
     size_t nflags;
     const char *const *sources;                     /* --source [NAME=]URL, NULL-terminated or NULL */
@@ -113,6 +118,23 @@ void fb_conf_get(void *conf, const char *glob, void (*emit)(void *user, const ch
 
 /* Has this setting of scope server been given, anywhere, or is it the default? */
 bool fb_conf_is_given(const struct fb_conf *conf, const char *setting);
+enum { FB_CONFIG_PAIRS_MAX = 64 };
+/* CONFIG SET: a copy of `conf` with these settings changed: named as in the file ("memory_max", "keyspaces.PATTERN.ttl"; values with
+ * their units) or as Redis names them (values as Redis writes them). FB_OK; FB_NOTFOUND: there is no setting
+ * pairs[*ret_which].name; FB_INVALID: *reterr says what is wrong with it, in Redis' words where Redis has them. */
+fb_status fb_conf_set(const struct fb_conf *conf, const fb_field *pairs, size_t n, struct fb_conf **ret_conf,
+                      size_t *ret_which, fb_err *reterr);
+/* A copy of `running` with everything from `wanted` that may change while running. Names of settings that changed, and
+ * of what differs and needs a restart, are appended to the buffers, with ", " between. FB_CONFIG: together they do not
+ * hold. */
+fb_status fb_conf_merge(const struct fb_conf *running, const struct fb_conf *wanted, struct fb_conf **ret_conf,
+                        fb_buf *ret_changed, fb_buf *ret_needs_restart);
+/* Visit the diagnostics in the order of their positions. */
+struct fb_conf_fault { bool is_error; const char *code, *file, *text, *help; int line, col; };
+void fb_conf_each_fault(const struct fb_conf *conf, void (*visit)(void *user, const struct fb_conf_fault *fault),
+                        void *user);
+/* The text of the first error; "" when there is none. */
+const char *fb_conf_first_error(const struct fb_conf *conf);
 
 /* The reference page of all settings (Markdown). */
 void fb_conf_print_reference(FILE *out);

@@ -11,7 +11,9 @@
 #include "conf/text.h"
 
 /* Later ones win. */
-enum fb_origin_kind { FB_ORIGIN_DEFAULT, FB_ORIGIN_CLASS, FB_ORIGIN_FILE, FB_ORIGIN_ENVIRONMENT, FB_ORIGIN_FLAG };
+enum fb_origin_kind {
+    FB_ORIGIN_DEFAULT, FB_ORIGIN_CLASS, FB_ORIGIN_FILE, FB_ORIGIN_ENVIRONMENT, FB_ORIGIN_FLAG, FB_ORIGIN_COMMAND,
+};
 
 /* The file's line, column and width are counted from 1 in characters. For the others `given` is the line to show, and
  * col and width say where the value stands in it. */
@@ -85,6 +87,11 @@ void fb_object_assign(struct fb_conf_details *d, struct fb_object *object, const
                       const char *const *items, size_t n, const struct fb_origin *at, const struct fb_origin *ats);
 /* A name after a dot or in a section: says what is wrong with it. */
 void fb_unknown_setting(struct fb_conf_details *d, enum fb_scope scope, const char *name, const struct fb_origin *at);
+
+/* Empty but for the server's object. FB_NOMEM. */
+fb_status fb_conf_new(struct fb_conf **ret_conf);
+/* Lay the objects out as the arrays that users of a conf walk; from here on objects point into them. */
+void fb_conf_lay_out(struct fb_conf *conf);
 
 /* The stages of fb_conf_load after the file, in their order. */
 void fb_conf_read_environment(struct fb_conf *conf);

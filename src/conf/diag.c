@@ -122,6 +122,7 @@ static const char *label_of(const struct fb_conf_details *d, const struct fb_ori
     case FB_ORIGIN_FILE: return d->text.path;
     case FB_ORIGIN_ENVIRONMENT: return "environment";
     case FB_ORIGIN_FLAG: return "command line";
+    case FB_ORIGIN_COMMAND: return "CONFIG SET";
     case FB_ORIGIN_DEFAULT:
     case FB_ORIGIN_CLASS: break;
     }
@@ -197,10 +198,35 @@ static void print_json(const struct fb_conf_details *d, const struct fb_diagnost
     fputc('}', out);
 }
 
-unsigned fb_conf_print_diagnostics(const struct fb_conf *conf, FILE *out, enum fb_conf_format format) {
-    const struct fb_conf_details *d = conf->details;
+static void sort(const struct fb_conf_details *d) {
     if (d->ndiagnostics > 0)
         qsort(d->diagnostics, d->ndiagnostics, sizeof *d->diagnostics, by_position);
+}
+
+void fb_conf_each_fault(const struct fb_conf *conf, void (*visit)(void *user, const struct fb_conf_fault *fault),
+                        void *user) {
+    const struct fb_conf_details *d = conf->details;
+    sort(d);
+    for (size_t i = 0; i < d->ndiagnostics; i++) {
+        const struct fb_diagnostic *g = &d->diagnostics[i];
+        bool has_place = g->at.kind == FB_ORIGIN_FILE && g->at.line > 0;
+        visit(user, &(struct fb_conf_fault){g->severity == FB_SEVERITY_ERROR, g->code, label_of(d, &g->at), g->text,
+                                            g->help, has_place ? g->at.line : 0, has_place ? g->at.col : 0});
+    }
+}
+
+const char *fb_conf_first_error(const struct fb_conf *conf) {
+    const struct fb_conf_details *d = conf->details;
+    sort(d);
+    for (size_t i = 0; i < d->ndiagnostics; i++)
+        if (d->diagnostics[i].severity == FB_SEVERITY_ERROR)
+            return d->diagnostics[i].text;
+    return "";
+}
+
+unsigned fb_conf_print_diagnostics(const struct fb_conf *conf, FILE *out, enum fb_conf_format format) {
+    const struct fb_conf_details *d = conf->details;
+    sort(d);
     if (format == FB_CONF_JSON)
         fputc('[', out);
     for (size_t i = 0; i < d->ndiagnostics; i++) {

@@ -201,19 +201,18 @@ void fb_conf_fill_defaults(struct fb_conf *conf) {
 
 /* ---- all of it -------------------------------------------------------------------------------------------------- */
 
-static char *find_file(struct fb_conf_details *d, const char *path) {
+static char *find_file(struct fb_conf_details *d, const char *path, bool is_pinned) {
     static const char *const places[] = {"forebay.yaml", "/etc/forebay/forebay.yaml"};
     const char *variable = getenv("FOREBAY_CONFIG");
-    if (path == NULL && variable != NULL && variable[0] != '\0')
+    if (path == NULL && !is_pinned && variable != NULL && variable[0] != '\0')
         path = variable;
-    for (size_t i = 0; path == NULL && i < sizeof places / sizeof places[0]; i++)
+    for (size_t i = 0; path == NULL && !is_pinned && i < sizeof places / sizeof places[0]; i++)
         if (access(places[i], F_OK) == 0)
             path = places[i];
     return path != NULL ? fb_arena_copy(&d->arena, path, strlen(path)) : NULL;
 }
 
-/* Lay the objects out as the arrays that users of a conf walk; from here on objects point into them. */
-static void lay_out(struct fb_conf *conf) {
+void fb_conf_lay_out(struct fb_conf *conf) {
     struct fb_conf_details *d = conf->details;
     conf->sources = fb_arena_alloc(&d->arena, (d->nobjects + 1) * sizeof *conf->sources);
     conf->keyspaces = fb_arena_alloc(&d->arena, (d->nobjects + 1) * sizeof *conf->keyspaces);
@@ -237,29 +236,38 @@ static void lay_out(struct fb_conf *conf) {
     }
 }
 
-fb_status fb_conf_load(const struct fb_conf_args *args, struct fb_conf **ret_conf, fb_err *reterr) {
+fb_status fb_conf_new(struct fb_conf **ret_conf) {
     struct fb_conf *conf = fb_mem_calloc(1, sizeof *conf);
     struct fb_conf_details *d = fb_mem_calloc(1, sizeof *d);
-    struct fb_object *server = NULL;
     if (conf == NULL || d == NULL) {
         fb_mem_free(conf);
         fb_mem_free(d);
-        return fb_fail(reterr, FB_NOMEM, "out of memory");
+        return FB_NOMEM;
     }
     conf->details = d;
-    d->server = server = fb_object_get(d, FB_SCOPE_SERVER, NULL, &(struct fb_origin){0});
-    if (server == NULL)
-        goto out;
-    server->data = conf;
-    conf->path = find_file(d, args->path);
+    d->server = fb_object_get(d, FB_SCOPE_SERVER, NULL, &(struct fb_origin){0});
+    if (d->server == NULL) {
+        fb_conf_free(conf);
+        return FB_NOMEM;
+    }
+    d->server->data = conf;
+    *ret_conf = conf;
+    return FB_OK;
+}
+
+fb_status fb_conf_load(const struct fb_conf_args *args, struct fb_conf **ret_conf, fb_err *reterr) {
+    struct fb_conf *conf;
+    if (fb_conf_new(&conf) != FB_OK)
+        return fb_fail(reterr, FB_NOMEM, "out of memory");
+    struct fb_conf_details *d = conf->details;
+    conf->path = find_file(d, args->path, args->is_pinned);
     bool is_readable = conf->path == NULL || read_file(conf);
     fb_conf_read_environment(conf);
     fb_conf_read_flags(conf, args);
     fb_conf_fill_defaults(conf);
-    lay_out(conf);
+    fb_conf_lay_out(conf);
     if (is_readable && !d->arena.is_exhausted) /* of a file that is no YAML everything would seem to be missing */
         fb_conf_check(conf);
-out:
     if (d->arena.is_exhausted) {
         fb_conf_free(conf);
         return fb_fail(reterr, FB_NOMEM, "out of memory");

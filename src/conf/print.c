@@ -71,7 +71,8 @@ static void origin_text(const struct fb_conf_details *d, const struct fb_origin 
     case FB_ORIGIN_CLASS: snprintf(out, size, "class %s", origin->name); break;
     case FB_ORIGIN_FILE: snprintf(out, size, "%s:%d", d->text.path, origin->line); break;
     case FB_ORIGIN_ENVIRONMENT:
-    case FB_ORIGIN_FLAG: snprintf(out, size, "%s", origin->name); break;
+    case FB_ORIGIN_FLAG:
+    case FB_ORIGIN_COMMAND: snprintf(out, size, "%s", origin->name); break;
     }
     if (origin->is_wrong) {
         size_t len = strlen(out);
@@ -210,6 +211,39 @@ static void emit_if(const struct fb_conf *conf, const struct fb_setting *setting
         emit(user, name, text->data);
 }
 
+/* Brackets of a pattern mean something in a glob: a name that is written out is found all the same. */
+static bool is_exactly(const char *glob, const char *name, size_t len) {
+    return strlen(glob) == len && memcmp(glob, name, len) == 0;
+}
+
+/* Keyspaces and sources are many, so they come only when their section is asked for. */
+static void get_members(const struct fb_conf *conf, const char *glob, fb_buf *text,
+                        void (*emit)(void *user, const char *name, const char *value), void *user) {
+    const struct fb_conf_details *d = conf->details;
+    fb_buf name = FB_BUF_INIT;
+    for (size_t o = 0; o < d->nobjects; o++) {
+        const struct fb_object *object = d->objects[o];
+        const char *section = fb_sections[object->scope].name;
+        size_t n, len = strlen(section);
+        const struct fb_setting *rows = fb_settings_of(object->scope, &n);
+        if (object->name == NULL || strncmp(glob, section, len) != 0 || glob[len] != '.')
+            continue;
+        for (size_t i = 0; i < n; i++) {
+            const char *parts[] = {section, ".", object->name, ".", rows[i].name};
+            bool ok = true;
+            name.len = text->len = 0;
+            for (size_t p = 0; p < sizeof parts / sizeof parts[0]; p++)
+                ok &= fb_buf_append(&name, parts[p], strlen(parts[p])) == FB_OK;
+            if (!ok || !(fb_glob_match(FB_STR(glob), fb_bytes_of(name.data, name.len), true) ||
+                         is_exactly(glob, name.data, name.len)))
+                continue;
+            if (fb_buf_append(&name, "", 1) == FB_OK && value_text(&rows[i], object, &object->origins[i], text))
+                emit(user, name.data, text->data);
+        }
+    }
+    fb_buf_free(&name);
+}
+
 void fb_conf_get(void *conf, const char *glob, void (*emit)(void *user, const char *name, const char *value),
                  void *user) {
     size_t n;
@@ -219,5 +253,6 @@ void fb_conf_get(void *conf, const char *glob, void (*emit)(void *user, const ch
         emit_if(conf, &rows[i], rows[i].name, false, glob, &text, emit, user);
         emit_if(conf, &rows[i], rows[i].alias, true, glob, &text, emit, user);
     }
+    get_members(conf, glob, &text, emit, user);
     fb_buf_free(&text);
 }

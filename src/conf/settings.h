@@ -64,6 +64,17 @@ struct fb_complaint {
  * (from the environment). */
 bool fb_setting_parse(const struct fb_setting *setting, struct fb_arena *arena, const char *const *items, size_t n,
                       bool is_literal, void *data, struct fb_complaint *reterr);
+/* The same from a value as CONFIG SET gives it under Redis' name of the setting: bytes, seconds or microseconds as Redis
+ * counts them, yes and no, the secret itself. The complaint's text is Redis'. */
+bool fb_setting_parse_redis(const struct fb_setting *setting, struct fb_arena *arena, const char *text, void *data,
+                            struct fb_complaint *reterr);
+/* The limits of a number as they are stored; false when it has none. */
+bool fb_setting_limits(const struct fb_setting *setting, uint64_t *ret_min, uint64_t *ret_max);
+/* Of a text or list: none. */
+void fb_setting_clear(const struct fb_setting *setting, void *data);
+/* Copy a value from one of the scope's structs to another; texts into the arena. False: out of memory. */
+bool fb_setting_copy(const struct fb_setting *setting, struct fb_arena *arena, const void *from, void *to);
+bool fb_setting_is_same(const struct fb_setting *setting, const void *a, const void *b);
 /* The value as one would write it ("256mb"), without quotes; nothing for none. Lists are joined with a blank.
  * `for_redis`: as Redis writes it (bytes and seconds as numbers, yes and no). Secrets give nothing. */
 fb_status fb_setting_format(const struct fb_setting *setting, const void *data, bool for_redis, fb_buf *out);

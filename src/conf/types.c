@@ -4,6 +4,7 @@
 #include "conf/settings.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ struct unit { const char *name; uint64_t factor; };
 
 /* Largest first: formatting takes the first that divides evenly. */
 static const struct unit times[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
+static const struct unit micros[] = {{"m", 60000000}, {"s", 1000000}, {"ms", 1000}, {"us", 1}, {NULL, 0}};
 static const struct unit sizes[] = {{"tb", UINT64_C(1) << 40}, {"gb", 1 << 30}, {"mb", 1 << 20},
                                     {"kb", 1 << 10},           {"b", 1},        {NULL, 0}};
 
@@ -103,7 +105,8 @@ static const void *fetch_pointer(const struct fb_setting *s, const void *data) {
 }
 
 static bool is_number(enum fb_setting_type type) {
-    return type == FB_TYPE_EVENTS || type == FB_TYPE_COUNT || type == FB_TYPE_DURATION || type == FB_TYPE_SIZE || type == FB_TYPE_PERCENT;
+    return type == FB_TYPE_EVENTS || type == FB_TYPE_COUNT || type == FB_TYPE_DURATION || type == FB_TYPE_TIME_MS ||
+           type == FB_TYPE_TIME_US || type == FB_TYPE_SIZE || type == FB_TYPE_PERCENT;
 }
 
 const char *const *fb_setting_list(const struct fb_setting *s, const void *data) {
@@ -118,7 +121,9 @@ const char *fb_setting_string(const struct fb_setting *s, const void *data) {
 static bool parse_number(enum fb_setting_type type, const char *text, uint64_t *ret_n) {
     switch (type) {
     case FB_TYPE_COUNT: return parse_count(text, ret_n);
-    case FB_TYPE_DURATION: return parse_united(text, times, ret_n);
+    case FB_TYPE_DURATION:
+    case FB_TYPE_TIME_MS: return parse_united(text, times, ret_n);
+    case FB_TYPE_TIME_US: return parse_united(text, micros, ret_n);
     case FB_TYPE_SIZE: return parse_united(text, sizes, ret_n);
     case FB_TYPE_PERCENT: return parse_percent(text, ret_n);
     default: return false;
@@ -142,6 +147,14 @@ static uint64_t fetch_uint(const struct fb_setting *s, const void *data) {
     return s->size == sizeof(uint64_t) ? *(const uint64_t *)(const void *)slot : *(const unsigned *)(const void *)slot;
 }
 
+/* What the setting's word for zero or none is stored as. */
+static uint64_t word_value(const struct fb_setting *s) { return s->type == FB_TYPE_TIME_US ? UINT64_MAX : 0; }
+
+bool fb_setting_limits(const struct fb_setting *s, uint64_t *ret_min, uint64_t *ret_max) {
+    return s->min != NULL && s->max != NULL && parse_number(s->type, s->min, ret_min) &&
+           parse_number(s->type, s->max, ret_max);
+}
+
 static bool complain_number(const struct fb_setting *s, const char *text, struct fb_complaint *reterr) {
     uint64_t n;
     if (s->type != FB_TYPE_COUNT && parse_count(text, &n)) {
@@ -160,7 +173,7 @@ static bool complain_number(const struct fb_setting *s, const char *text, struct
 static bool set_number(const struct fb_setting *s, const char *text, void *data, struct fb_complaint *reterr) {
     uint64_t n, min, max;
     if (s->choices != NULL && strcmp(text, s->choices) == 0) {
-        store_uint(s, data, 0);
+        store_uint(s, data, word_value(s));
         return true;
     }
     if (!parse_number(s->type, text, &n))
@@ -412,6 +425,8 @@ bool fb_setting_parse(const struct fb_setting *s, struct fb_arena *arena, const 
     switch (s->type) {
     case FB_TYPE_COUNT:
     case FB_TYPE_DURATION:
+    case FB_TYPE_TIME_MS:
+    case FB_TYPE_TIME_US:
     case FB_TYPE_SIZE:
     case FB_TYPE_PERCENT: return set_number(s, text, data, reterr);
     case FB_TYPE_CHOICE: return set_choice(s, text, data, reterr);
@@ -432,6 +447,40 @@ bool fb_setting_parse(const struct fb_setting *s, struct fb_arena *arena, const 
     return false;
 }
 
+void fb_setting_clear(const struct fb_setting *s, void *data) { store_pointer(s, data, NULL); }
+
+bool fb_setting_copy(const struct fb_setting *s, struct fb_arena *arena, const void *from, void *to) {
+    const char *const *list = fb_setting_list(s, from);
+    if (list != NULL) {
+        size_t n = 0;
+        struct fb_complaint complaint;
+        while (list[n] != NULL)
+            n++;
+        return set_list(s, arena, list, n, to, &complaint);
+    }
+    if (is_number(s->type) || s->type == FB_TYPE_CHOICE || s->type == FB_TYPE_BOOL) {
+        memcpy((char *)to + s->offset, (const char *)from + s->offset, s->size);
+        return true;
+    }
+    const char *text = fetch_pointer(s, from);
+    char *copy = text != NULL ? fb_arena_copy(arena, text, strlen(text)) : NULL;
+    store_pointer(s, to, copy);
+    return copy != NULL || text == NULL;
+}
+
+bool fb_setting_is_same(const struct fb_setting *s, const void *a, const void *b) {
+    const char *const *x = fb_setting_list(s, a), *const *y = fb_setting_list(s, b);
+    if (fb_setting_is_list(s)) {
+        for (; x != NULL && y != NULL && *x != NULL && *y != NULL && strcmp(*x, *y) == 0; x++, y++) {
+        }
+        return (x == NULL || *x == NULL) && (y == NULL || *y == NULL);
+    }
+    if (is_number(s->type) || s->type == FB_TYPE_CHOICE || s->type == FB_TYPE_BOOL)
+        return memcmp((const char *)a + s->offset, (const char *)b + s->offset, s->size) == 0;
+    const char *left = fetch_pointer(s, a), *right = fetch_pointer(s, b);
+    return left == right || (left != NULL && right != NULL && strcmp(left, right) == 0);
+}
+
 /* ---- back to text ----------------------------------------------------------------------------------------------- */
 
 static fb_status append(fb_buf *out, const char *text) { return fb_buf_append(out, text, strlen(text)); }
@@ -448,7 +497,7 @@ static fb_status append_united(fb_buf *out, uint64_t n, const struct unit *units
 static fb_status append_number(const struct fb_setting *s, const void *data, bool for_redis, fb_buf *out) {
     char text[32];
     uint64_t n = fetch_uint(s, data);
-    if (n == 0 && s->choices != NULL && !for_redis)
+    if (n == word_value(s) && s->choices != NULL && !for_redis)
         return append(out, s->choices);
     if (s->type == FB_TYPE_PERCENT) {
         unsigned whole = (unsigned)(n / 100), part = (unsigned)(n % 100);
@@ -460,11 +509,13 @@ static fb_status append_number(const struct fb_setting *s, const void *data, boo
             snprintf(text, sizeof text, "%u%%", whole);
         return append(out, text);
     }
-    if (s->type == FB_TYPE_DURATION && !for_redis)
+    if ((s->type == FB_TYPE_DURATION || s->type == FB_TYPE_TIME_MS) && !for_redis)
         return append_united(out, n, times);
+    if (s->type == FB_TYPE_TIME_US && !for_redis)
+        return append_united(out, n, micros);
     if (s->type == FB_TYPE_SIZE && !for_redis)
         return append_united(out, n, sizes);
-    snprintf(text, sizeof text, "%llu", (unsigned long long)(s->type == FB_TYPE_DURATION ? n / 1000 : n));
+    snprintf(text, sizeof text, "%" PRId64, (int64_t)(s->type == FB_TYPE_DURATION ? n / 1000 : n));
     return append(out, text);
 }
 
@@ -483,6 +534,8 @@ fb_status fb_setting_format(const struct fb_setting *s, const void *data, bool f
     switch (s->type) {
     case FB_TYPE_COUNT:
     case FB_TYPE_DURATION:
+    case FB_TYPE_TIME_MS:
+    case FB_TYPE_TIME_US:
     case FB_TYPE_SIZE:
     case FB_TYPE_PERCENT: return append_number(s, data, for_redis, out);
     case FB_TYPE_CHOICE: return append_choice(s, data, for_redis, out);

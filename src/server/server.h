@@ -73,6 +73,9 @@ struct fb_server_options {
     bool is_protected;           /* refuse a non-loopback listener without a password */
     const char *config_file;     /* for INFO; NULL: none */
     void (*config_get)(void *user, const char *glob, fb_config_emit *emit, void *emit_user); /* may be NULL */
+    /* CONFIG SET: all of it or nothing; may be NULL. FB_NOTFOUND: no setting is called pairs[*ret_which].name.
+     * FB_INVALID: why it cannot be set. Any thread. */
+    fb_status (*config_set)(void *user, const fb_field *pairs, size_t n, size_t *ret_which, fb_err *reterr);
     void *config_user;
     struct fb_server_hooks hooks;
     fb_log_sink *log;            /* what is worth a line (tbl/events.h); may be NULL */

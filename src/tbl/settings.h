@@ -3,13 +3,15 @@
  *
  * X(scope, name, type, default, choices, min, max, member, effect, alias, line, text)
  *   scope    SERVER, SOURCE, CLASS, KEYSPACE: the section of the file
- *   type     a row of FB_SETTING_TYPES
+ *   type     a row of FB_SETTING_TYPES. The times differ in what Redis counts and we store: DURATION is stored in
+ *            milliseconds where Redis has seconds, TIME_MS is milliseconds on both sides, TIME_US microseconds
  *   default  as one would write it; NULL: none. REQUIRED stands alone for "must be given"
  *   choices  for CHOICE: "a|b|c", stored as the position; "a=b" is b on the Redis side; "!d" is known and comes later.
- *            for other types: a word that stands for zero or none ("auto", "off")
+ *            for other types: a word that stands for zero or none ("auto", "off"); of TIME_US for -1, as Redis has it
  *   min, max as one would write them; NULL: no limit
  *   member   where it is stored in the scope's struct (conf/conf.h)
- *   effect   RESTART or LIVE
+ *   effect   RESTART, or LIVE: CONFIG SET and a reload change it while the server runs. A live setting of scope SERVER
+ *            is a row of FB_SERVER_LIVE (server/server.h) with the member's name, or is named in cli/live.c
  *   alias    Redis' name of the setting, for CONFIG GET and flags; NULL: Redis has no such setting
  *   line     one line, lower case, no full stop
  *   text     a paragraph */
@@ -26,6 +28,8 @@
     X(EVENTS, "letters as in Redis: KEA, Ex, ...; or none")                                                            \
     X(COUNT, "a whole number without a unit")                                                                          \
     X(DURATION, "a time with its unit: 250ms, 30s, 10m, 1h30m, 7d")                                                    \
+    X(TIME_MS, "a time with its unit: 250ms, 30s, 10m, 1h30m, 7d")                                                     \
+    X(TIME_US, "a time with its unit: 500us, 10ms, 2s")                                                                \
     X(SIZE, "bytes with their unit: 512b, 64kb, 256mb, 2gb (a kb is 1024 bytes)")                                      \
     X(PERCENT, "a share with its sign: 10%")                                                                           \
     X(NAMES, "a name or a list of names")                                                                              \
@@ -51,7 +55,7 @@
       "event loops that serve clients",                                                                                \
       "'auto' is one per processor. Each loop has connections of its own; hits are answered inside it. The threads "   \
       "that ask a source are counted by sources.NAME.pool.")                                                           \
-    X(SERVER, memory_max, SIZE, "256mb", NULL, "1mb", "16tb", memory_max, RESTART, "maxmemory",                        \
+    X(SERVER, memory_max, SIZE, "256mb", NULL, "1mb", "16tb", memory_max, LIVE,    "maxmemory",                        \
       "bytes for cached entries with their bookkeeping",                                                               \
       "When it is full, entries leave as server.eviction says. Buffers of connections and of sources come on top; "    \
       "they are bounded by clients_max, query_buffer_max, output_buffer_max and the pools.")                           \
@@ -63,7 +67,7 @@
     X(SERVER, state_dir, TEXT, "auto", "auto", NULL, NULL, state_dir, RESTART, "dir",                                  \
       "directory for what must survive a restart",                                                                     \
       "'auto' is $STATE_DIRECTORY under systemd, else none. This version keeps nothing there.")                        \
-    X(SERVER, password, SECRET, NULL, NULL, NULL, NULL, password, RESTART, "requirepass",                              \
+    X(SERVER, password, SECRET, NULL, NULL, NULL, NULL, password, LIVE, "requirepass",                              \
       "what clients must give with AUTH or HELLO",                                                                     \
       "Without it none is asked. Never written into the file: give env:NAME, file:/PATH or credential:NAME (systemd's "\
       "LoadCredential). In the environment, FOREBAY_PASSWORD holds the password itself and FOREBAY_PASSWORD_FILE the " \
@@ -72,18 +76,18 @@
       "what happens to a key that no keyspace matches",                                                                \
       "'error' answers NOMAP. 'auto' passes it on when there is a shared store, else it is 'error'; this version has " \
       "no store.")                                                                                                     \
-    X(SERVER, clients_max, COUNT, "10000", NULL, "1", "1000000", clients_max, RESTART, "maxclients",                   \
+    X(SERVER, clients_max, COUNT, "10000", NULL, "1", "1000000", clients_max, LIVE,    "maxclients",                   \
       "connections at a time",                                                                                         \
       "One more is told so and closed, as Redis does.")                                                                \
-    X(SERVER, bulk_max, SIZE, "8mb", NULL, "1kb", "512mb", bulk_max, RESTART, "proto-max-bulk-len",                    \
+    X(SERVER, bulk_max, SIZE, "8mb", NULL, "1kb", "512mb", bulk_max, LIVE,    "proto-max-bulk-len",                    \
       "longest single argument of a command",                                                                          \
       "A longer one is a protocol error and closes the connection. It must fit into query_buffer_max.")                \
-    X(SERVER, query_buffer_max, SIZE, "16mb", NULL, "4kb", "1gb", query_buffer_max, RESTART,                           \
+    X(SERVER, query_buffer_max, SIZE, "16mb", NULL, "4kb", "1gb", query_buffer_max, LIVE,                              \
       "client-query-buffer-limit",                                                                                     \
       "bytes read ahead for one connection",                                                                           \
       "A connection that sends faster than it is served is read more slowly; a single command that does not fit "      \
       "closes it.")                                                                                                    \
-    X(SERVER, output_buffer_max, SIZE, "64mb", NULL, "64kb", "4gb", output_buffer_max, RESTART, NULL,                  \
+    X(SERVER, output_buffer_max, SIZE, "64mb", NULL, "64kb", "4gb", output_buffer_max, LIVE,    NULL,                  \
       "bytes waiting to be sent to one connection",                                                                    \
       "A client that asks and does not read is closed when its replies exceed this.")                                  \
     X(SERVER, notify_keyspace_events, EVENTS, "none", "none", NULL, NULL, notify_events, LIVE, "notify-keyspace-events",\
@@ -96,10 +100,32 @@
       "keys remembered for clients that cache (CLIENT TRACKING)",                                                      \
       "With one more, a key is chosen at random and its clients are told to forget it. A key takes about 150 bytes and "\
       "its length; memory_max does not count them.")                                                                   \
-    X(SERVER, drain_timeout, DURATION, "30s", NULL, "0s", "1h", drain_timeout_ms, RESTART, "shutdown-timeout",         \
+    X(SERVER, drain_timeout, DURATION, "30s", NULL, "0s", "1h", drain_timeout_ms, LIVE, "shutdown-timeout",         \
       "how long a stop waits for requests under way",                                                                  \
       "After SIGTERM or SIGINT no connection is accepted; requests already read are answered. A second signal ends "   \
       "the process at once.")                                                                                          \
+    X(SERVER, idle_timeout, DURATION, "off", "off", "1s", "365d", idle_timeout_ms, LIVE, "timeout",                    \
+      "how long a connection may say nothing",                                                                         \
+      "After it the connection is closed. 'off' leaves it open for ever, as Redis does. Connections that wait for "    \
+      "messages or invalidations are left alone.")                                                                     \
+    X(SERVER, slowlog_slower_than, TIME_US, "10ms", "off", "0us", "10m", slowlog_slower_than_us, LIVE,                 \
+      "slowlog-log-slower-than",                                                                                       \
+      "what takes at least so long enters the slow log",                                                               \
+      "The time of a command from its reading to its reply, waiting for a source included; SLOWLOG GET shows how it "  \
+      "was spent. '0us' keeps every command, 'off' none.")                                                             \
+    X(SERVER, slowlog_max_len, COUNT, "128", NULL, "0", "100000", slowlog_max_len, LIVE, "slowlog-max-len",            \
+      "entries that the slow log keeps",                                                                               \
+      "The oldest leaves when a new one comes.")                                                                       \
+    X(SERVER, latency_tracking, BOOL, "true", NULL, NULL, NULL, latency_tracking, LIVE, "latency-tracking",            \
+      "spread the times of commands in histograms",                                                                    \
+      "For LATENCY HISTOGRAM and the latencystats of INFO.")                                                           \
+    X(SERVER, latency_monitor, TIME_MS, "off", "off", "1ms", "1h", latency_monitor_ms, LIVE,                           \
+      "latency-monitor-threshold",                                                                                     \
+      "what takes at least so long is sampled for LATENCY LATEST and LATENCY HISTORY",                                 \
+      "'off' samples nothing.")                                                                                        \
+    X(SERVER, monitor_values, BOOL, "false", NULL, NULL, NULL, monitor_values, LIVE, NULL,                             \
+      "show values in the slow log and to MONITOR",                                                                    \
+      "Values are data of others; without this only commands and keys are shown.")                                     \
     X(SERVER, log_format, CHOICE, "auto", "auto|text|logfmt|json", NULL, NULL, log_format, LIVE, NULL,                 \
       "the form of the log's lines on stderr",                                                                         \
       "'text' is the time and a sentence, 'logfmt' and 'json' have all fields. 'auto' is text on a terminal, else "    \
@@ -181,11 +207,11 @@
       "slept before every round trip",                                                                                 \
       "For demonstrations and tests: makes a local file behave like a database across a network.")                     \
                                                                                                                        \
-    X(CLASS, ttl, DURATION, FB_SETTING_REQUIRED, NULL, "1ms", "3650d", ttl_ms, RESTART, NULL,                          \
+    X(CLASS, ttl, DURATION, FB_SETTING_REQUIRED, NULL, "1ms", "3650d", ttl_ms, LIVE,    NULL,                          \
       "life of the entries of this class",                                                                             \
       "As keyspaces.PATTERN.ttl, for every keyspace of this class that has no ttl of its own. A class with the name "  \
       "of a predefined one takes its place.")                                                                          \
-    X(CLASS, jitter, PERCENT, "10%", NULL, "0%", "90%", jitter, RESTART, NULL,                                         \
+    X(CLASS, jitter, PERCENT, "10%", NULL, "0%", "90%", jitter, LIVE,    NULL,                                         \
       "how much shorter an entry may live",                                                                            \
       "As keyspaces.PATTERN.jitter, for every keyspace of this class that has none of its own.")                       \
                                                                                                                        \
@@ -213,19 +239,19 @@
       "'json': one JSON object, read with GET. 'hash': a Redis hash of the columns, read with HGETALL and HGET. "      \
       "'column:NAME': the text of one column; a number there can be counted with INCR. 'text': the only column of a "  \
       "load query.")                                                                                                   \
-    X(KEYSPACE, class, REFERENCE, NULL, NULL, NULL, NULL, class_name, RESTART, NULL,                                   \
+    X(KEYSPACE, class, REFERENCE, NULL, NULL, NULL, NULL, class_name, LIVE,    NULL,                                   \
       "the TTL class",                                                                                                 \
       "A name from the section classes, or a predefined one. It gives ttl and jitter; what the keyspace itself says "  \
       "goes first.")                                                                                                   \
-    X(KEYSPACE, ttl, DURATION, "1h", NULL, "1ms", "3650d", options.policy.ttl_ms, RESTART, NULL,                       \
+    X(KEYSPACE, ttl, DURATION, "1h", NULL, "1ms", "3650d", options.policy.ttl_ms, LIVE,    NULL,                       \
       "longest life of an entry",                                                                                      \
       "Counted from the moment its query was sent, so no reader sees data older than this, whoever changed it. Goes "  \
       "before the class's ttl.")                                                                                       \
-    X(KEYSPACE, jitter, PERCENT, "10%", NULL, "0%", "90%", options.policy.jitter, RESTART, NULL,                       \
+    X(KEYSPACE, jitter, PERCENT, "10%", NULL, "0%", "90%", options.policy.jitter, LIVE,    NULL,                       \
       "how much shorter an entry may live",                                                                            \
       "Each entry draws its share, so that entries loaded together do not expire together. Only ever shorter: 'at "    \
       "most ttl old' is a promise.")                                                                                   \
-    X(KEYSPACE, negative_ttl, DURATION, "60s", "off", "1ms", "3650d", options.policy.negative_ttl_ms, RESTART, NULL,   \
+    X(KEYSPACE, negative_ttl, DURATION, "60s", "off", "1ms", "3650d", options.policy.negative_ttl_ms, LIVE,    NULL,   \
       "how long an absent row is remembered as absent",                                                                \
       "Asking again and again for what does not exist then costs the database nothing. 'off' asks every time. "        \
       "Without jitter.")                                                                                               \

@@ -332,15 +332,6 @@ def test_a_second_signal_stops_it_at_once(serve):
             assert server.end() == -signal.SIGTERM
 
 
-def test_sighup_changes_nothing_and_says_so(serve):
-    server = serve("--port", "0")
-    port = server.port()
-    server.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: "event=config.reload.rejected" in server.log(), "the answer to SIGHUP")
-    with Wire("127.0.0.1", port) as wire:
-        assert wire.ask("PING") == "PONG"
-
-
 def test_a_taken_port_names_who_has_it(serve, folder):
     first = serve("--port", "0")
     port = first.port()
