@@ -104,10 +104,6 @@
       "how long a stop waits for requests under way",                                                                  \
       "After SIGTERM or SIGINT no connection is accepted; requests already read are answered. A second signal ends "   \
       "the process at once.")                                                                                          \
-    X(SERVER, idle_timeout, DURATION, "off", "off", "1s", "365d", idle_timeout_ms, LIVE, "timeout",                    \
-      "how long a connection may say nothing",                                                                         \
-      "After it the connection is closed. 'off' leaves it open for ever, as Redis does. Connections that wait for "    \
-      "messages or invalidations are left alone.")                                                                     \
     X(SERVER, slowlog_slower_than, TIME_US, "10ms", "off", "0us", "10m", slowlog_slower_than_us, LIVE,                 \
       "slowlog-log-slower-than",                                                                                       \
       "what takes at least so long enters the slow log",                                                               \
