@@ -11,7 +11,6 @@ import pytest
 
 from conftest import wait_until
 
-ENGINE = pytest.mark.xfail(reason="fb_policy_set and fb_memory_max_set are on their way", strict=False)
 USERS = "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT); INSERT INTO users VALUES (42, 'Ada'), (43, 'Ben');"
 
 
@@ -86,7 +85,6 @@ def test_config_set_is_all_or_nothing(server):
         assert (get(wire, "timeout"), get(wire, "maxclients")) == ("5", "77")
 
 
-@ENGINE
 def test_config_set_changes_the_life_of_entries_at_once(server):
     with server.wire() as wire:
         wire.ask("GET", "user:42")
@@ -96,7 +94,6 @@ def test_config_set_changes_the_life_of_entries_at_once(server):
         assert get(wire, "keyspaces.user:{id}.ttl") == "2s"
 
 
-@ENGINE
 def test_config_set_memory_in_both_units(server):
     with server.wire() as wire:
         assert wire.ask("CONFIG", "SET", "maxmemory", "100mb") == "OK"
@@ -116,7 +113,6 @@ def test_a_connection_beyond_a_lowered_clients_max_is_refused(server):
 
 # ---- reading the file again ------------------------------------------------------------------------------------------
 
-@ENGINE
 def test_sighup_applies_what_is_live_and_names_the_rest(server):
     with server.wire() as wire:
         wire.ask("GET", "user:42")
