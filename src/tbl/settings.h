@@ -117,7 +117,7 @@
       "For LATENCY HISTOGRAM and the latencystats of INFO.")                                                           \
     X(SERVER, latency_monitor, TIME_MS, "off", "off", "1ms", "1h", latency_monitor_ms, LIVE,                           \
       "latency-monitor-threshold",                                                                                     \
-      "what takes at least so long is sampled for LATENCY LATEST and LATENCY HISTORY",                                 \
+      "what takes at least so long is sampled for LATENCY",                                 \
       "'off' samples nothing.")                                                                                        \
     X(SERVER, monitor_values, BOOL, "false", NULL, NULL, NULL, monitor_values, LIVE, NULL,                             \
       "show values in the slow log and to MONITOR",                                                                    \

@@ -493,39 +493,8 @@ static void the_index_finds_everything_while_it_grows_and_shrinks(void **state) 
     free(seen);
 }
 
-/* Only ever downwards, in steps, and inserts meanwhile pay for themselves only. */
-static void a_smaller_limit_is_reached_in_steps(void **state) {
-    (void)state;
-    struct world w = {.bytes_max = 4 << 20};
-    enum { FILL = 8000, SMALL = 64 << 10 };
-    char room[64], value[256] = "";
-    struct fb_table_stats stats;
-    w.table = fb_table_create(w.bytes_max, &fb_evict_s3fifo, NULL, NULL);
-    struct fb_stamp stamp = {.kind = FB_KIND_STRING};
-    for (unsigned i = 0; i < FILL; i++)
-        assert_true(fb_table_put(w.table, (uint64_t)i * 0x9e3779b97f4a7c15, fb_bytes_of(room, (size_t)snprintf(room, 64, "%u", i)),
-                                 &stamp, fb_bytes_of(value, sizeof value)));
-    fb_table_stats(w.table, &stats);
-    assert_int_equal(stats.keys, FILL);
-    uint64_t before = stats.bytes;
-    unsigned steps = 0;
-    fb_table_limit(w.table, SMALL);
-    for (bool is_within = false; !is_within; steps++) {
-        is_within = fb_table_shrink(w.table);
-        fb_table_put(w.table, (uint64_t)steps + 1, fb_bytes_of(room, (size_t)snprintf(room, 64, "new%u", steps)), &stamp,
-                     fb_bytes_of(value, sizeof value));
-        fb_table_stats(w.table, &stats);
-        assert_true(stats.bytes <= before);
-        before = stats.bytes;
-    }
-    assert_true(stats.bytes <= SMALL);
-    assert_true(steps >= FILL / FB_TABLE_SHRINK_STEPS - 1);
-    fb_table_destroy(w.table);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_smaller_limit_is_reached_in_steps),
         cmocka_unit_test(the_table_answers_like_a_dictionary),
         cmocka_unit_test(under_pressure_it_keeps_its_budgets_and_tells_of_every_eviction),
         cmocka_unit_test(with_failing_allocations_it_stays_a_dictionary),
