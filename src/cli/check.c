@@ -1,6 +1,7 @@
 /* forebay check and forebay print-config: what is wrong with a configuration, and what it amounts to. */
 #include "cli/cli.h"
 #include "cli/config_args.h"
+#include "cli/live.h"
 
 enum { OPT_OFFLINE = FB_OPT_OWN, OPT_EFFECTIVE, OPT_STRICT, OPT_JSON };
 
@@ -62,6 +63,8 @@ static int run_check(struct fb_cli_args *args) {
     if (status != FB_EXIT_OK)
         goto out;
     status = fb_config_args_load(&config, &conf);
+    if (status == FB_EXIT_OK)
+        status = fb_cli_exit_of(fb_live_check_files(conf));
     if (status == FB_EXIT_OK && !wishes.offline)
         status = fb_cli_exit_of(fb_conf_apply(conf, &cache));
     fb_close(cache);

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -18,20 +19,40 @@ void fb_live_finish(struct fb_live *live) {
     fb_lock_finish(&live->lock);
 }
 
-/* 'auto': a quarter of what the cache may have, and something sane where that is little. */
-static uint64_t client_memory_of(const struct fb_conf *conf) {
+static struct fb_server_live settings_of(const struct fb_conf *conf) {
     const uint64_t least = UINT64_C(64) << 20, quarter = conf->memory_max / 4;
-    return conf->client_memory_max > 0 ? conf->client_memory_max : quarter > least ? quarter : least;
-}
-
-struct fb_server_live fb_live_settings(const struct fb_conf *conf) {
     struct fb_server_live live = {
 #define CARRY(type, name, meaning) .name = (type)conf->name,
         FB_SERVER_LIVE(CARRY)
 #undef CARRY
     };
-    live.client_memory_max = client_memory_of(conf);
+    if (live.client_memory_max == 0) /* 'auto': a quarter of the cache's, and something sane if that is little */
+        live.client_memory_max = quarter > least ? quarter : least;
     return live;
+}
+
+struct fb_server_options fb_live_options(const struct fb_conf *conf) {
+    return (struct fb_server_options){
+        .listen = (const char *const *)conf->listen,
+        .threads = conf->threads,
+        .password = conf->password,
+        .users_file = conf->users_file,
+        .tls = {.listen = (const char *const *)conf->tls_listen, .cert = conf->tls_cert, .key = conf->tls_key,
+                .ca = conf->tls_ca, .clients = (enum fb_tls_clients)conf->tls_clients, .needs_1_3 = conf->tls_min == 1},
+        .unix_mode = conf->unix_mode != NULL ? (unsigned)strtoul(conf->unix_mode, NULL, 8) : 0,
+        .live = settings_of(conf),
+        .is_protected = conf->is_protected,
+        .config_file = conf->path,
+    };
+}
+
+static void complain(void *user, const char *setting, const char *path, unsigned line, const char *text) {
+    fb_conf_complain(user, setting, path, line, text);
+}
+
+fb_status fb_live_check_files(struct fb_conf *conf) {
+    struct fb_server_options options = fb_live_options(conf);
+    return fb_server_check(&options, complain, conf) == 0 ? FB_OK : FB_CONFIG;
 }
 
 void fb_live_log(const struct fb_conf *conf) {
@@ -58,10 +79,6 @@ static bool is_same_policy(const fb_policy *a, const fb_policy *b) {
     return a->ttl_ms == b->ttl_ms && a->jitter == b->jitter && a->negative_ttl_ms == b->negative_ttl_ms;
 }
 
-static bool is_same_text(const char *a, const char *b) {
-    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
-
 /* What can be refused comes first, so that taking it back is rare. */
 static fb_status hand_out(struct fb_live *live, const struct fb_conf *from, const struct fb_conf *to, fb_err *reterr) {
     fb_status status = FB_OK;
@@ -72,20 +89,23 @@ static fb_status hand_out(struct fb_live *live, const struct fb_conf *from, cons
         if (!is_same_policy(policy, &from->keyspaces[i].options.policy))
             status = fb_policy_set(live->cache, to->keyspaces[i].index, policy, reterr);
     }
-    if (status == FB_OK && !is_same_text(from->password, to->password))
-        status = fb_server_set_password(live->server, to->password, reterr);
     if (status != FB_OK)
         return status;
-    struct fb_server_live settings = fb_live_settings(to);
+    struct fb_server_live settings = settings_of(to);
     fb_server_change(live->server, &settings);
     fb_live_log(to);
     return FB_OK;
 }
 
-/* `conf` takes the place of what is in force, or is freed. */
+/* `conf` takes the place of what is in force, or is freed. The password comes last: the old one could not be given back,
+ * it has been wiped. */
 static fb_status replace(struct fb_live *live, struct fb_conf *conf, fb_err *reterr) {
     fb_status status = hand_out(live, live->conf, conf, reterr);
+    if (status == FB_OK && !fb_conf_is_same_secret(live->conf, conf, "password"))
+        status = fb_server_set_password(live->server, conf->password, reterr);
     if (status == FB_OK) {
+        if (conf->password != NULL)
+            explicit_bzero(conf->password, strlen(conf->password));
         fb_conf_free(live->conf);
         live->conf = conf;
         return FB_OK;
@@ -166,6 +186,16 @@ static fb_status refuse(const struct fb_conf *conf, const char *what, fb_err *re
     return fb_fail(reterr, FB_CONFIG, "%s: %.100s: %s", what, first.fault.file, first.fault.text);
 }
 
+/* What the files say that the configuration names; they have been checked. */
+static fb_status read_files(struct fb_live *live, fb_err *reterr) {
+    fb_status status = FB_OK;
+    if (live->conf->users_file != NULL)
+        status = fb_server_reload_users(live->server, reterr);
+    if (status == FB_OK && live->conf->tls_listen != NULL)
+        status = fb_server_reload_tls(live->server, reterr);
+    return status;
+}
+
 static const char *or_nothing(fb_buf *text) {
     return fb_buf_append(text, "", 1) == FB_OK && text->data[0] != '\0' ? text->data : "nothing";
 }
@@ -181,6 +211,8 @@ static fb_status merge(struct fb_live *live, const struct fb_conf *wanted, fb_bu
     else
         (void)fb_fail(reterr, status, "%s", status == FB_NOMEM ? "out of memory"
                                                                : "the file needs a restart to be applied");
+    if (status == FB_OK)
+        status = read_files(live, reterr);
     fb_lock_release(&live->lock);
     if (status == FB_OK) {
         const char *done = or_nothing(&changed), *left = or_nothing(&needs_restart);
@@ -201,6 +233,8 @@ fb_status fb_live_reload(void *user, fb_buf *ret_text, fb_err *reterr) {
     char errors[160];
     fb_err err = {0};
     fb_status status = fb_conf_load(live->args, &wanted, &err);
+    if (status == FB_OK)
+        status = fb_live_check_files(wanted);
     if (wanted != NULL)
         fb_conf_each_fault(wanted, list_fault, &listing);
     if (status == FB_OK)
@@ -208,6 +242,7 @@ fb_status fb_live_reload(void *user, fb_buf *ret_text, fb_err *reterr) {
     else if (status == FB_CONFIG)
         status = refuse(wanted, "the configuration is not valid, the old one stays", &err);
     fb_conf_free(wanted);
+    fb_server_note_reload(live->server, status == FB_OK);
     if (status == FB_OK)
         return FB_OK;
     snprintf(errors, sizeof errors, "%.150s", err.text);
@@ -222,6 +257,8 @@ fb_status fb_live_check(void *user, fb_buf *ret_text, fb_err *reterr) {
     struct listing listing = {ret_text, false};
     fb_cache *cache = NULL;
     fb_status status = fb_conf_load(live->args, &wanted, reterr);
+    if (status == FB_OK)
+        status = fb_live_check_files(wanted);
     if (status == FB_OK)
         status = fb_conf_apply(wanted, &cache);
     fb_close(cache);

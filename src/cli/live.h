@@ -20,8 +20,10 @@ struct fb_live {
 /* `conf` belongs to the live object from now on. */
 void fb_live_begin(struct fb_live *live, struct fb_conf *conf, const struct fb_conf_args *args, fb_cache *cache);
 void fb_live_finish(struct fb_live *live);
-/* What the server is started with. */
-struct fb_server_live fb_live_settings(const struct fb_conf *conf);
+/* What the server is started with, without callbacks; borrows from `conf`. */
+struct fb_server_options fb_live_options(const struct fb_conf *conf);
+/* Look at the files that the configuration names (users, certificates); faults become diagnostics. FB_OK or FB_CONFIG. */
+fb_status fb_live_check_files(struct fb_conf *conf);
 /* The form and level of the log. */
 void fb_live_log(const struct fb_conf *conf);
 int64_t fb_live_drain_ms(struct fb_live *live);

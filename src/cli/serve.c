@@ -117,26 +117,19 @@ static void explain(const struct fb_conf *conf, const fb_err *err) {
 /* Under the lock: a client may ask for a change before the server is known here. */
 static int start(struct fb_live *live) {
     const struct fb_conf *conf = live->conf;
-    struct fb_server_options options = {
-        .listen = (const char *const *)conf->listen,
-        .threads = conf->threads,
-        .password = conf->password,
-        .users_file = conf->users_file,
-        .tls = {.listen = (const char *const *)conf->tls_listen, .cert = conf->tls_cert, .key = conf->tls_key,
-                .ca = conf->tls_ca, .clients = (enum fb_tls_clients)conf->tls_clients, .needs_1_3 = conf->tls_min == 1},
-        .unix_mode = conf->unix_mode != NULL ? (unsigned)strtoul(conf->unix_mode, NULL, 8) : 0,
-        .live = fb_live_settings(conf),
-        .is_protected = conf->is_protected,
-        .config_file = conf->path,
-        .config_get = fb_live_get,
-        .config_set = fb_live_set,
-        .config_user = live,
-        .hooks = {.reload = fb_live_reload, .check = fb_live_check, .stop = stop, .user = live},
-        .log = fb_log_write,
+    struct fb_server_options options = fb_live_options(conf);
+    options.config_get = fb_live_get;
+    options.config_set = fb_live_set;
+    options.config_user = live;
+    options.hooks = (struct fb_server_hooks){
+        .reload = fb_live_reload, .check = fb_live_check, .stop = stop, .user = live,
     };
+    options.log = fb_log_write;
     fb_err err = {0};
     fb_lock_acquire(&live->lock);
     fb_status status = fb_server_start(live->cache, &options, &live->server, &err);
+    if (conf->password != NULL) /* the server has its hash; nobody needs it any more */
+        explicit_bzero(conf->password, strlen(conf->password));
     fb_lock_release(&live->lock);
     if (status == FB_OK)
         return FB_EXIT_OK;
@@ -293,7 +286,7 @@ static int serve(struct fb_conf *conf, const struct fb_conf_args *args) {
     if (status == FB_EXIT_OK)
         status = start(&live);
     if (status == FB_EXIT_OK)
-        status = start_admin(conf, live.server, &admin);
+        status = start_admin(live.conf, live.server, &admin);
     if (status == FB_EXIT_OK) {
         say_ready(live.conf, live.server, admin);
         fb_notify("READY=1\nSTATUS=ready");
@@ -313,7 +306,9 @@ static int serve(struct fb_conf *conf, const struct fb_conf_args *args) {
 /* Everything but listening. */
 static int check(struct fb_conf *conf) {
     fb_cache *cache = NULL;
-    int status = fb_cli_exit_of(fb_conf_apply(conf, &cache));
+    int status = fb_cli_exit_of(fb_live_check_files(conf));
+    if (status == FB_EXIT_OK)
+        status = fb_cli_exit_of(fb_conf_apply(conf, &cache));
     fb_close(cache);
     fb_cli_print_diagnostics(conf, stderr);
     return status;

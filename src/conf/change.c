@@ -135,14 +135,18 @@ static fb_status set_one(struct fb_conf_details *d, fb_bytes value, const struct
         return FB_NOMEM;
     if (strlen(text) != value.len)
         return fb_fail(reterr, FB_INVALID, "a value has no NUL byte");
-    if (!assign(d, t, text, &complaint))
-        return fb_fail(reterr, FB_INVALID, "%s%s%s", complaint.text, complaint.help[0] != '\0' ? "; " : "",
-                       complaint.help);
+    if (!assign(d, t, text, &complaint)) {
+        bool has_help = complaint.help[0] != '\0' && !t->is_alias; /* Redis says no more */
+        return fb_fail(reterr, FB_INVALID, "%s%s%s", complaint.text, has_help ? "; " : "",
+                       has_help ? complaint.help : "");
+    }
     struct fb_origin *origin = fb_object_origin(t->object, t->setting->name);
     bool is_secret = t->setting->type == FB_TYPE_SECRET;
     *origin = (struct fb_origin){.kind = FB_ORIGIN_COMMAND, .name = "CONFIG SET"};
     if (is_secret && fb_setting_string(t->setting, t->object->data) == NULL)
         origin->kind = FB_ORIGIN_DEFAULT; /* taken away */
+    else if (is_secret)
+        origin->print = fb_secret_print(fb_setting_string(t->setting, t->object->data));
     return FB_OK;
 }
 
@@ -215,7 +219,8 @@ static void merge_object(struct fb_conf_details *d, struct fb_object *to, const 
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        bool is_same = fb_setting_is_same(&rows[i], from->data, to->data);
+        bool is_same = rows[i].type == FB_TYPE_SECRET ? from->origins[i].print == to->origins[i].print
+                                                      : fb_setting_is_same(&rows[i], from->data, to->data);
         if (!is_same && to->scope != FB_SCOPE_CLASS)
             list(rows[i].is_live ? changed : needs_restart, to, rows[i].name, ".");
         if (is_same || rows[i].is_live)

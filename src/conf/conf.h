@@ -116,12 +116,17 @@ void fb_conf_print_json(const struct fb_conf *conf, FILE *out);
 void fb_conf_get(void *conf, const char *glob, void (*emit)(void *user, const char *name, const char *value),
                  void *user);
 
+/* Is a secret of scope server the same in both? The secrets themselves may have been wiped. */
+bool fb_conf_is_same_secret(const struct fb_conf *a, const struct fb_conf *b, const char *setting);
+/* An error about a file that a setting of scope server names, from whoever reads that file. `path` may be NULL, line 0. */
+void fb_conf_complain(struct fb_conf *conf, const char *setting, const char *path, unsigned line, const char *text);
 /* Has this setting of scope server been given, anywhere, or is it the default? */
 bool fb_conf_is_given(const struct fb_conf *conf, const char *setting);
 enum { FB_CONFIG_PAIRS_MAX = 64 };
-/* CONFIG SET: a copy of `conf` with these settings changed: named as in the file ("memory_max", "keyspaces.PATTERN.ttl"; values with
- * their units) or as Redis names them (values as Redis writes them). FB_OK; FB_NOTFOUND: there is no setting
- * pairs[*ret_which].name; FB_INVALID: *reterr says what is wrong with it, in Redis' words where Redis has them. */
+/* CONFIG SET: a copy of `conf` with these settings changed: named as in the file ("memory_max",
+ * "keyspaces.PATTERN.ttl"; values with their units) or as Redis names them (values as Redis writes them). FB_OK;
+ * FB_NOTFOUND: there is no setting pairs[*ret_which].name; FB_INVALID: *reterr says what is wrong with it, in Redis'
+ * words where Redis has them. */
 fb_status fb_conf_set(const struct fb_conf *conf, const fb_field *pairs, size_t n, struct fb_conf **ret_conf,
                       size_t *ret_which, fb_err *reterr);
 /* A copy of `running` with everything from `wanted` that may change while running. Names of settings that changed, and

@@ -23,6 +23,7 @@ struct fb_origin {
     const char *name;       /* the variable, the flag, the class */
     const char *given;
     const char *reference;  /* where a secret is kept */
+    uint64_t print;         /* of a secret: tells another one, also when the secret itself has been wiped */
     const struct fb_origin *items; /* of a list in the file: one for each item */
     bool is_wrong;          /* the value did not fit; the default stands in its place */
 };

@@ -278,9 +278,22 @@ fb_status fb_conf_load(const struct fb_conf_args *args, struct fb_conf **ret_con
                                      d->nerrors == 1 ? "" : "s");
 }
 
+/* Secrets do not stay in memory that is given back. */
+static void wipe(const struct fb_object *object) {
+    size_t n;
+    const struct fb_setting *rows = fb_settings_of(object->scope, &n);
+    for (size_t i = 0; i < n; i++) {
+        const char *secret = rows[i].type == FB_TYPE_SECRET ? fb_setting_string(&rows[i], object->data) : NULL;
+        if (secret != NULL)
+            explicit_bzero((char *)(uintptr_t)secret, strlen(secret));
+    }
+}
+
 void fb_conf_free(struct fb_conf *conf) {
     if (conf == NULL)
         return;
+    for (size_t i = 0; i < conf->details->nobjects; i++)
+        wipe(conf->details->objects[i]);
     fb_arena_finish(&conf->details->arena);
     fb_mem_free(conf->details);
     fb_mem_free(conf);

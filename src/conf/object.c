@@ -104,6 +104,8 @@ void fb_object_assign(struct fb_conf_details *d, struct fb_object *object, const
     }
     if (is_secret && !is_literal && fb_secret_is_reference(items[0]))
         origin->reference = items[0];
+    if (is_secret)
+        origin->print = fb_secret_print(fb_setting_string(setting, object->data));
 }
 
 void fb_unknown_setting(struct fb_conf_details *d, enum fb_scope scope, const char *name, const struct fb_origin *at) {
@@ -132,4 +134,21 @@ void fb_unknown_setting(struct fb_conf_details *d, enum fb_scope scope, const ch
 
 bool fb_conf_is_given(const struct fb_conf *conf, const char *setting) {
     return fb_object_has(conf->details->server, setting);
+}
+
+bool fb_conf_is_same_secret(const struct fb_conf *a, const struct fb_conf *b, const char *setting) {
+    const struct fb_origin *x = fb_object_origin(a->details->server, setting),
+                           *y = fb_object_origin(b->details->server, setting);
+    return x->print == y->print;
+}
+
+void fb_conf_complain(struct fb_conf *conf, const char *setting, const char *path, unsigned line, const char *text) {
+    struct fb_conf_details *d = conf->details;
+    const struct fb_origin *origin = fb_object_origin(d->server, setting);
+    const struct fb_origin *at = origin->kind >= FB_ORIGIN_FILE ? origin : &d->server->where;
+    if (path != NULL && line > 0)
+        fb_fault(d, at, "named-file", "%.200s:%u: %s", path, line, text);
+    else
+        fb_fault(d, at, "named-file", "%s", text);
+    fb_help(d, "correct the file that server.%s names, or name another", setting);
 }

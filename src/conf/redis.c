@@ -108,6 +108,7 @@ bool fb_setting_parse_redis(const struct fb_setting *s, struct fb_arena *arena, 
         return set_number(s, arena, n, data, reterr);
     case FB_TYPE_BOOL:
     case FB_TYPE_CHOICE: return set_word(s, arena, text, data, reterr);
+    case FB_TYPE_EVENTS: return fb_setting_parse(s, arena, items, 1, false, data, reterr);
     default: break;
     }
     if (text[0] == '\0' && !fb_setting_is_list(s)) {

@@ -8,11 +8,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/hash.h"
+#include "base/rng.h"
 
 enum { SECRET_MAX = 4096 };
 
@@ -104,4 +108,15 @@ bool fb_secret_resolve(struct fb_arena *arena, const char *reference, char **ret
     }
     return fb_complain(reterr, "secret", "write env:NAME, file:/PATH or credential:NAME and keep the secret there",
                        "a secret does not belong here");
+}
+
+uint64_t fb_secret_print(const char *secret) {
+    static _Atomic uint64_t seed; /* the first who asks draws it */
+    uint64_t drawn = 0, none = 0;
+    if (atomic_load(&seed) == 0) {
+        fb_rng_system(&drawn, sizeof drawn);
+        (void)atomic_compare_exchange_strong(&seed, &none, drawn | 1);
+    }
+    struct fb_hash_key key = {atomic_load(&seed), secret != NULL};
+    return fb_hash(&key, secret != NULL ? secret : "", secret != NULL ? strlen(secret) : 0);
 }

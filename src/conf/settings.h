@@ -86,6 +86,8 @@ const char *const *fb_setting_list(const struct fb_setting *setting, const void 
 /* Look up env:NAME, file:/PATH, credential:NAME. */
 bool fb_secret_resolve(struct fb_arena *arena, const char *reference, char **ret_secret, struct fb_complaint *reterr);
 bool fb_secret_is_reference(const char *text);
+/* A number that is the same for the same secret in this process, and says nothing about it. NULL has one too. */
+uint64_t fb_secret_print(const char *secret);
 
 bool fb_complain(struct fb_complaint *complaint, const char *code, const char *help, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -55,7 +55,7 @@
       "event loops that serve clients",                                                                                \
       "'auto' is one per processor. Each loop has connections of its own; hits are answered inside it. The threads "   \
       "that ask a source are counted by sources.NAME.pool.")                                                           \
-    X(SERVER, memory_max, SIZE, "256mb", NULL, "1mb", "16tb", memory_max, LIVE,    "maxmemory",                        \
+    X(SERVER, memory_max, SIZE, "256mb", NULL, "1mb", "16tb", memory_max, LIVE, "maxmemory",                           \
       "bytes for cached entries with their bookkeeping",                                                               \
       "When it is full, entries leave as server.eviction says. Buffers of connections and of sources come on top; "    \
       "they are bounded by clients_max, query_buffer_max, output_buffer_max and the pools.")                           \
@@ -67,7 +67,7 @@
     X(SERVER, state_dir, TEXT, "auto", "auto", NULL, NULL, state_dir, RESTART, "dir",                                  \
       "directory for what must survive a restart",                                                                     \
       "'auto' is $STATE_DIRECTORY under systemd, else none. This version keeps nothing there.")                        \
-    X(SERVER, password, SECRET, NULL, NULL, NULL, NULL, password, LIVE, "requirepass",                              \
+    X(SERVER, password, SECRET, NULL, NULL, NULL, NULL, password, LIVE, "requirepass",                                 \
       "what clients must give with AUTH or HELLO",                                                                     \
       "Without it none is asked. Never written into the file: give env:NAME, file:/PATH or credential:NAME (systemd's "\
       "LoadCredential). In the environment, FOREBAY_PASSWORD holds the password itself and FOREBAY_PASSWORD_FILE the " \
@@ -76,10 +76,10 @@
       "what happens to a key that no keyspace matches",                                                                \
       "'error' answers NOMAP. 'auto' passes it on when there is a shared store, else it is 'error'; this version has " \
       "no store.")                                                                                                     \
-    X(SERVER, clients_max, COUNT, "10000", NULL, "1", "1000000", clients_max, LIVE,    "maxclients",                   \
+    X(SERVER, clients_max, COUNT, "10000", NULL, "1", "1000000", clients_max, LIVE, "maxclients",                      \
       "connections at a time",                                                                                         \
       "One more is told so and closed, as Redis does.")                                                                \
-    X(SERVER, bulk_max, SIZE, "8mb", NULL, "1kb", "512mb", bulk_max, LIVE,    "proto-max-bulk-len",                    \
+    X(SERVER, bulk_max, SIZE, "8mb", NULL, "1kb", "512mb", bulk_max, LIVE, "proto-max-bulk-len",                       \
       "longest single argument of a command",                                                                          \
       "A longer one is a protocol error and closes the connection. It must fit into query_buffer_max.")                \
     X(SERVER, query_buffer_max, SIZE, "16mb", NULL, "4kb", "1gb", query_buffer_max, LIVE,                              \
@@ -87,7 +87,7 @@
       "bytes read ahead for one connection",                                                                           \
       "A connection that sends faster than it is served is read more slowly; a single command that does not fit "      \
       "closes it.")                                                                                                    \
-    X(SERVER, output_buffer_max, SIZE, "64mb", NULL, "64kb", "4gb", output_buffer_max, LIVE,    NULL,                  \
+    X(SERVER, output_buffer_max, SIZE, "64mb", NULL, "64kb", "4gb", output_buffer_max, LIVE, NULL,                     \
       "bytes waiting to be sent to one connection",                                                                    \
       "A client that asks and does not read is closed when its replies exceed this.")                                  \
     X(SERVER, notify_keyspace_events, EVENTS, "none", "none", NULL, NULL, notify_events, LIVE, "notify-keyspace-events",\
@@ -100,7 +100,7 @@
       "keys remembered for clients that cache (CLIENT TRACKING)",                                                      \
       "With one more, a key is chosen at random and its clients are told to forget it. A key takes about 150 bytes and "\
       "its length; memory_max does not count them.")                                                                   \
-    X(SERVER, drain_timeout, DURATION, "30s", NULL, "0s", "1h", drain_timeout_ms, LIVE, "shutdown-timeout",         \
+    X(SERVER, drain_timeout, DURATION, "30s", NULL, "0s", "1h", drain_timeout_ms, LIVE, "shutdown-timeout",            \
       "how long a stop waits for requests under way",                                                                  \
       "After SIGTERM or SIGINT no connection is accepted; requests already read are answered. A second signal ends "   \
       "the process at once.")                                                                                          \
@@ -188,14 +188,14 @@
     X(SOURCE, batch_max, COUNT, "100", NULL, "1", "1000", options.batch_max, RESTART, NULL,                            \
       "keys in one round trip",                                                                                        \
       "A worker takes all misses that wait, up to this number, and asks for them in one query.")                       \
-    X(SOURCE, queue_max, COUNT, "10000", NULL, "1024", "1000000", options.queue_max, RESTART, NULL,                       \
+    X(SOURCE, queue_max, COUNT, "10000", NULL, "1024", "1000000", options.queue_max, RESTART, NULL,                    \
       "operations that may wait in front of the source",                                                               \
       "One more is answered SRCBUSY at once: a queue without a bound only makes everyone late. It must take the "      \
       "keys of one MGET (1024 at a time).")                                                                            \
     X(SOURCE, read_timeout, DURATION, "2s", NULL, "1ms", "1h", options.read_timeout_ms, RESTART, NULL,                 \
       "longest time of one round trip that reads",                                                                     \
       "After it the query is interrupted and its readers get SRCTIMEOUT.")                                             \
-    X(SOURCE, write_timeout, DURATION, "3s", NULL, "1ms", "4999ms", options.write_timeout_ms, RESTART, NULL,               \
+    X(SOURCE, write_timeout, DURATION, "3s", NULL, "1ms", "4999ms", options.write_timeout_ms, RESTART, NULL,           \
       "longest time of one transaction that writes",                                                                   \
       "After it the writer gets SRCTIMEOUT when the write was certainly not applied, else UNKNOWN. Less than the "     \
       "five seconds for which nothing is cached after an unknown outcome.")                                            \
@@ -203,11 +203,11 @@
       "slept before every round trip",                                                                                 \
       "For demonstrations and tests: makes a local file behave like a database across a network.")                     \
                                                                                                                        \
-    X(CLASS, ttl, DURATION, FB_SETTING_REQUIRED, NULL, "1ms", "3650d", ttl_ms, LIVE,    NULL,                          \
+    X(CLASS, ttl, DURATION, FB_SETTING_REQUIRED, NULL, "1ms", "3650d", ttl_ms, LIVE, NULL,                             \
       "life of the entries of this class",                                                                             \
       "As keyspaces.PATTERN.ttl, for every keyspace of this class that has no ttl of its own. A class with the name "  \
       "of a predefined one takes its place.")                                                                          \
-    X(CLASS, jitter, PERCENT, "10%", NULL, "0%", "90%", jitter, LIVE,    NULL,                                         \
+    X(CLASS, jitter, PERCENT, "10%", NULL, "0%", "90%", jitter, LIVE, NULL,                                            \
       "how much shorter an entry may live",                                                                            \
       "As keyspaces.PATTERN.jitter, for every keyspace of this class that has none of its own.")                       \
                                                                                                                        \
@@ -235,19 +235,19 @@
       "'json': one JSON object, read with GET. 'hash': a Redis hash of the columns, read with HGETALL and HGET. "      \
       "'column:NAME': the text of one column; a number there can be counted with INCR. 'text': the only column of a "  \
       "load query.")                                                                                                   \
-    X(KEYSPACE, class, REFERENCE, NULL, NULL, NULL, NULL, class_name, LIVE,    NULL,                                   \
+    X(KEYSPACE, class, REFERENCE, NULL, NULL, NULL, NULL, class_name, LIVE, NULL,                                      \
       "the TTL class",                                                                                                 \
       "A name from the section classes, or a predefined one. It gives ttl and jitter; what the keyspace itself says "  \
       "goes first.")                                                                                                   \
-    X(KEYSPACE, ttl, DURATION, "1h", NULL, "1ms", "3650d", options.policy.ttl_ms, LIVE,    NULL,                       \
+    X(KEYSPACE, ttl, DURATION, "1h", NULL, "1ms", "3650d", options.policy.ttl_ms, LIVE, NULL,                          \
       "longest life of an entry",                                                                                      \
       "Counted from the moment its query was sent, so no reader sees data older than this, whoever changed it. Goes "  \
       "before the class's ttl.")                                                                                       \
-    X(KEYSPACE, jitter, PERCENT, "10%", NULL, "0%", "90%", options.policy.jitter, LIVE,    NULL,                       \
+    X(KEYSPACE, jitter, PERCENT, "10%", NULL, "0%", "90%", options.policy.jitter, LIVE, NULL,                          \
       "how much shorter an entry may live",                                                                            \
       "Each entry draws its share, so that entries loaded together do not expire together. Only ever shorter: 'at "    \
       "most ttl old' is a promise.")                                                                                   \
-    X(KEYSPACE, negative_ttl, DURATION, "60s", "off", "1ms", "3650d", options.policy.negative_ttl_ms, LIVE,    NULL,   \
+    X(KEYSPACE, negative_ttl, DURATION, "60s", "off", "1ms", "3650d", options.policy.negative_ttl_ms, LIVE, NULL,      \
       "how long an absent row is remembered as absent",                                                                \
       "Asking again and again for what does not exist then costs the database nothing. 'off' asks every time. "        \
       "Without jitter.")                                                                                               \

@@ -94,6 +94,24 @@ def test_config_set_changes_the_life_of_entries_at_once(server):
         assert get(wire, "keyspaces.user:{id}.ttl") == "2s"
 
 
+def test_the_password_can_be_changed_and_taken_away(server):
+    with server.wire() as wire:
+        assert wire.ask("CONFIG", "SET", "requirepass", "hunter2") == "OK"
+        assert get(wire, "requirepass") == ""
+        with server.wire() as other:
+            assert other.ask("GET", "user:42").word == "NOAUTH"
+            assert other.ask("AUTH", "hunter2") == "OK"
+        assert "changed=server.password" in reload(server, "config.reload.applied"), "the file has none"
+        with server.wire() as other:
+            assert other.ask("PING") == "PONG"
+        assert "changed=nothing" in reload(server, "config.reload.applied")
+        assert wire.ask("CONFIG", "SET", "requirepass", "x") == "OK"
+        assert wire.ask("CONFIG", "SET", "requirepass", "") == "OK"
+        with server.wire() as other:
+            assert other.ask("PING") == "PONG"
+    assert "hunter2" not in server.log()
+
+
 def test_config_set_memory_in_both_units(server):
     with server.wire() as wire:
         assert wire.ask("CONFIG", "SET", "maxmemory", "100mb") == "OK"
