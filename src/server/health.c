@@ -14,6 +14,7 @@ struct health_source {
     const fb_source *source;
     unsigned keyspace;      /* one of it, to ask through */
     bool is_up, is_asking;
+    bool was_up;            /* as the log has it; of the thread that ticks */
     fb_instant known;       /* when the source was last heard of */
     uint64_t good;          /* round trips that came through, as counted then */
     fb_instant failed;      /* the last failure then known */
@@ -56,7 +57,8 @@ fb_status fb_health_init(struct fb_server *server) {
         struct health_source *s = keyspace->source != NULL ? source_named(health, keyspace->source) : NULL;
         if (s == NULL && keyspace->source != NULL && health->n < FB_SOURCES_MAX) {
             s = &health->sources[health->n++];
-            *s = (struct health_source){.health = health, .source = keyspace->source, .keyspace = i, .is_up = true};
+            *s = (struct health_source){.health = health, .source = keyspace->source, .keyspace = i, .is_up = true,
+                                        .was_up = true};
         } else if (s != NULL && keyspace->table != NULL && fb_keyspace_at(server->cache, s->keyspace)->table == NULL) {
             s->keyspace = i; /* one that can be asked */
         }
@@ -111,6 +113,28 @@ unsigned fb_health_look(struct fb_server *server, struct fb_source_state ret_sta
         fb_lock_release(&health->lock);
     }
     return health->n;
+}
+
+void fb_health_tick(struct fb_server *server) {
+    struct fb_health *health = server->health;
+    for (unsigned i = 0; i < health->n; i++) {
+        struct health_source *s = &health->sources[i];
+        char why[FB_ERR_TEXT_MAX];
+        look_at(server, s);
+        fb_lock_acquire(&health->lock);
+        bool is_up = s->is_up;
+        memcpy(why, s->why, sizeof why);
+        fb_lock_release(&health->lock);
+        if (is_up == s->was_up)
+            continue;
+        s->was_up = is_up;
+        if (is_up)
+            fb_server_log(server, FB_LOG_SOURCE_UP, "a source answers again",
+                          FB_LOG_FIELDS({"source", fb_source_name(s->source)}));
+        else
+            fb_server_log(server, FB_LOG_SOURCE_DOWN, "a source does not answer",
+                          FB_LOG_FIELDS({"source", fb_source_name(s->source)}, {"error", why}));
+    }
 }
 
 /* ---- asking ourselves ------------------------------------------------------------------------------------------- */

@@ -24,6 +24,8 @@ void fb_health_free(struct fb_server *server);
 
 /* What is known of the sources now, in the order in which keyspaces name them; returns how many. Asks nobody. */
 unsigned fb_health_look(struct fb_server *server, struct fb_source_state ret_states[FB_SOURCES_MAX]);
+/* Once a second, on one thread: log which sources have come and gone. */
+void fb_health_tick(struct fb_server *server);
 /* Ask those of which nothing is known since FB_PROBE_INTERVAL_MS, and wait for the answers, at most FB_PROBE_WAIT_MS. */
 void fb_health_probe(struct fb_server *server);
 

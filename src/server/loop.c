@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "server/health.h"
 #include "server/measure.h"
 #include "server/call.h"
 #include "server/push.h"
@@ -230,8 +231,10 @@ static void on_second(uv_timer_t *timer) {
     if (loop->spare.buf.cap > WARM_OUTPUT_MAX)
         fb_buf_free(&loop->spare.buf);
     fb_buf_free(&loop->trash.buf);
-    if (loop->index == 0)
+    if (loop->index == 0) {
         sample_rates(loop->server);
+        fb_health_tick(loop->server);
+    }
     leave_if_empty(loop);
 }
 
