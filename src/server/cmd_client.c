@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "server/acl.h"
+#include "server/pause.h"
 
 enum { LINE_MAX_ = 1024, FLAGS_MAX = 8 };
 
@@ -67,6 +68,18 @@ void fb_cmd_client_switch(struct fb_call *call) {
         fb_resp_write_simple(call->out, "OK");
     else
         fb_call_syntax_error(call);
+}
+
+/* No command of ours blocks its connection in Redis' sense, so nobody is ever unblocked. */
+void fb_cmd_client_unblock(struct fb_call *call) {
+    int64_t id;
+    if (call->argc > 4) {
+        fb_call_syntax_error(call);
+    } else if (call->argc == 4 && !fb_is_word(call->argv[3], "timeout") && !fb_is_word(call->argv[3], "error")) {
+        fb_call_error(call, "ERR", "CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+    } else if (fb_call_integer(call, call->argv[2], &id)) {
+        fb_resp_write_integer(call->out, 0);
+    }
 }
 
 void fb_cmd_client_reply(struct fb_call *call) {
@@ -132,8 +145,23 @@ static void print_flags(const struct fb_session *s, char out[FLAGS_MAX]) {
     out[n] = '\0';
 }
 
+/* Bytes of the request that asks; of other connections none are known without disturbing their loops. */
+static size_t request_size(const struct fb_call *call) {
+    size_t size = 1 + 2 + 1;
+    for (size_t i = 0; i < call->argc; i++) {
+        size += call->argv[i].len + 1 + 2 + 1 + 2;
+        for (size_t n = call->argv[i].len; n >= 10; n /= 10)
+            size++;
+    }
+    for (size_t n = call->argc; n >= 10; n /= 10)
+        size++;
+    return size;
+}
+
 /* The caller holds the lock of the session's loop, unless it is its own. */
-static void append_line(fb_buf *out, const struct fb_session *s, const struct fb_loop *asker, int64_t now_us) {
+static void append_line(fb_buf *out, const struct fb_session *s, const struct fb_call *call, int64_t now_us) {
+    const struct fb_loop *asker = fb_call_loop(call);
+    size_t qbuf = s == call->session ? request_size(call) : 0;
     const struct fb_command *command = atomic_load_explicit(&s->last_command, memory_order_relaxed);
     const char *parent = command != NULL && command->parent != NULL ? command->parent : NULL;
     /* By the clock of the loop that asks: all loops count seconds, and another's is not ours to read. */
@@ -145,11 +173,13 @@ static void append_line(fb_buf *out, const struct fb_session *s, const struct fb
     print_flags(s, flags);
     int n = snprintf(out->data + out->len, LINE_MAX_,
                      "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%u flags=%s db=%u sub=%u "
-                     "psub=%u ssub=%u multi=%d cmd=%s%s%s user=%s redir=%" PRId64 " resp=%u lib-name=%s lib-ver=%s\n",
+                     "psub=%u ssub=%u multi=%d qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 "
+                     "omem=0 tot-mem=%zu events=r cmd=%s%s%s user=%s redir=%" PRId64 " resp=%u lib-name=%s lib-ver=%s\n",
                      s->id, s->address, s->local_address, s->io.fd, s->name, (now_us - s->since_wall_us) / 1000000,
                      idle, flags, atomic_load_explicit(&s->shown_db, memory_order_relaxed),
                      subscribed(s, FB_TOPIC_CHANNEL), subscribed(s, FB_TOPIC_PATTERN), subscribed(s, FB_TOPIC_SHARD),
                      (int)atomic_load_explicit(&s->shown_multi, memory_order_relaxed) - 1,
+                     qbuf, FB_READ_BUFFER - (qbuf < FB_READ_BUFFER ? qbuf : FB_READ_BUFFER), sizeof *s,
                      parent != NULL ? parent : "", parent != NULL ? "|" : "", command != NULL ? command->name : "NULL",
                      s->user->name, s->tracker != NULL ? (int64_t)atomic_load(&s->tracker->redirect) : -1,
                      atomic_load_explicit(&s->shown_version, memory_order_relaxed), s->lib_name, s->lib_version);
@@ -158,7 +188,7 @@ static void append_line(fb_buf *out, const struct fb_session *s, const struct fb
 
 void fb_cmd_client_info(struct fb_call *call) {
     fb_buf text = FB_BUF_INIT;
-    append_line(&text, call->session, fb_call_loop(call), fb_clock_wall_us());
+    append_line(&text, call->session, call, fb_clock_wall_us());
     fb_resp_write_verbatim(call->out, "txt", fb_bytes_of(text.data, text.len));
     fb_buf_free(&text);
 }
@@ -202,7 +232,7 @@ void fb_cmd_client_list(struct fb_call *call) {
         for (struct fb_link *link = loop->sessions.next; link != &loop->sessions; link = link->next) {
             const struct fb_session *session = fb_member_of(link, struct fb_session, link);
             if (is_wanted(call, session->id) && is_of_type(session, types))
-                append_line(&text, session, fb_call_loop(call), now_us);
+                append_line(&text, session, call, now_us);
         }
         fb_lock_release(&loop->lock);
     }
@@ -305,4 +335,29 @@ void fb_cmd_client_kill(struct fb_call *call) {
         fb_resp_write_simple(call->out, "OK");
     else
         fb_call_error(call, "ERR", "No such client");
+}
+
+/* ---- PAUSE ------------------------------------------------------------------------------------------------------ */
+
+void fb_cmd_client_pause(struct fb_call *call) {
+    struct fb_server *server = fb_call_server(call);
+    int64_t ms;
+    bool only_writes = call->argc == 4 && fb_is_word(call->argv[3], "write");
+    if (call->argc > 4) {
+        fb_call_syntax_error(call);
+    } else if (call->argc == 4 && !only_writes && !fb_is_word(call->argv[3], "all")) {
+        fb_call_error(call, "ERR", "CLIENT PAUSE mode must be WRITE or ALL");
+    } else if (!fb_parse_integer(call->argv[2], &ms)) {
+        fb_call_error(call, "ERR", "timeout is not an integer or out of range");
+    } else if (ms < 0) {
+        fb_call_error(call, "ERR", "timeout is negative");
+    } else {
+        fb_pause(server, ms, only_writes);
+        fb_resp_write_simple(call->out, "OK");
+    }
+}
+
+void fb_cmd_client_unpause(struct fb_call *call) {
+    fb_unpause(fb_call_server(call));
+    fb_resp_write_simple(call->out, "OK");
 }

@@ -334,8 +334,10 @@ enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *v
     if (mode == FB_REPLY_SKIP)
         session->reply_mode = FB_REPLY_ON;
     enum fb_dispatch outcome = run(&call, verb);
-    if (outcome == FB_DISPATCH_HOLD)
+    if (outcome == FB_DISPATCH_HOLD) {
+        session->reply_mode = mode;
         return outcome;
+    }
     if (call.has_failed && !call.has_begun)
         fb_multi_flaw(session);
     if (call.is_starved) { /* nothing has happened but perhaps some writing: as if it had not come yet */

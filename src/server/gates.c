@@ -3,12 +3,14 @@
 
 #include "server/login.h"
 #include "server/multi.h"
+#include "server/pause.h"
 
 typedef enum fb_passage gate(struct fb_call *call);
 
 static const struct { unsigned bit; gate *ask; } gates[] = {
     {FB_GATE_USER, fb_gate_user},
     {FB_GATE_SUBSCRIBED, fb_gate_subscribed},
+    {FB_GATE_PAUSE, fb_gate_pause},
     {FB_GATE_QUEUE, fb_gate_queue},
     {FB_GATE_MONITOR, fb_gate_monitor},
     {FB_GATE_TRACKING, fb_gate_tracking},

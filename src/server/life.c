@@ -13,10 +13,12 @@ const struct fb_life_unit *fb_life_unit(fb_bytes word) {
 }
 
 bool fb_life_ms(const struct fb_life_unit *unit, int64_t number, int64_t *ret_ms) {
-    int64_t ms = number;
+    int64_t ms = number, now_ms = fb_clock_wall_us() / 1000, end_ms;
     if (unit->is_seconds && __builtin_mul_overflow(ms, 1000, &ms))
         return false;
-    if (unit->is_absolute && __builtin_sub_overflow(ms, fb_clock_wall_us() / 1000, &ms))
+    if (unit->is_absolute) /* so long ago that it cannot be told is over, too */
+        ms = ms < INT64_MIN + now_ms ? INT64_MIN : ms - now_ms;
+    else if (__builtin_add_overflow(ms, now_ms, &end_ms)) /* Redis keeps the end, so it must fit */
         return false;
     *ret_ms = ms;
     return true;

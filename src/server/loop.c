@@ -11,6 +11,7 @@
 #include "server/call.h"
 #include "server/push.h"
 #include "server/login.h"
+#include "server/pause.h"
 
 enum {
     TICK_MS = 1000,
@@ -147,6 +148,7 @@ static void leave_if_empty(struct fb_loop *loop) {
     uv_close((uv_handle_t *)&loop->wake, NULL);
     uv_close((uv_handle_t *)&loop->second, NULL);
     uv_close((uv_handle_t *)&loop->deadline, NULL);
+    fb_pause_close(loop);
 }
 
 static void kill_session(struct fb_session *session) {
@@ -281,6 +283,7 @@ fb_status fb_loop_start(struct fb_loop *loop, struct fb_server *server, unsigned
     (void)uv_async_init(&loop->uv, &loop->wake, on_wake);
     (void)uv_timer_init(&loop->uv, &loop->second);
     (void)uv_timer_init(&loop->uv, &loop->deadline);
+    fb_pause_init(loop);
     loop->wake.data = loop->second.data = loop->deadline.data = loop;
     uv_timer_start(&loop->second, on_second, TICK_MS, TICK_MS);
     loop->inbox->wake = &loop->wake;

@@ -92,6 +92,8 @@ struct fb_loop {
     struct fb_link touched;     /* sessions to be settled after a round of messages */
     size_t weight;              /* bytes of all its sessions' buffers */
     size_t operations;          /* under way, of all sessions */
+    struct fb_link paused;      /* sessions with a request that CLIENT PAUSE holds back, by the same link */
+    uv_timer_t pause;           /* runs while there are any */
     struct fb_link starved;     /* sessions with a request that found operations_max under way, oldest first */
     bool is_draining;
     struct fb_stop_message stop; /* the one message that must not need memory */

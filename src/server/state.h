@@ -93,6 +93,8 @@ struct fb_server {
     struct fb_health *health;         /* the same */
     _Atomic bool is_draining, has_bad_reload;
     _Atomic unsigned gates;           /* enum fb_gate: of all sessions */
+    _Atomic int64_t paused_until_ns;  /* of CLIENT PAUSE, while its gate is up */
+    _Atomic bool pauses_writes_only;
     _Atomic uint64_t next_client_id;
     _Atomic unsigned clients;
     _Atomic uint64_t rejected;

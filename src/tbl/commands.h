@@ -34,9 +34,9 @@ enum fb_command_flags {
     X("ping", ping, -1, FB_CMD_FAST, 0, 0, 0, "connection", "1.0.0",                                                  \
       "[message]", "Answer PONG, or with the message")                                                                \
     X("quit", quit, -1, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE | FB_CMD_UNQUEUED, 0, 0, 0, "connection",         \
-      "1.0.0", "", "Close the connection after the replies before it")                                                         \
-    X("reset", reset, 1, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE | FB_CMD_UNQUEUED, 0, 0, 0, "connection",         \
-      "6.2.0", "", "Put the connection back into the state of a new one")                                                      \
+      "1.0.0", "", "Close the connection after the replies before it")                                                \
+    X("reset", reset, 1, FB_CMD_FAST | FB_CMD_NO_AUTH | FB_CMD_ALONE | FB_CMD_UNQUEUED, 0, 0, 0, "connection",        \
+      "6.2.0", "", "Put the connection back into the state of a new one")                                             \
     X("select", select, 2, FB_CMD_FAST | FB_CMD_ALONE, 0, 0, 0, "connection", "1.0.0",                                \
       "index", "Choose the database; keyspaces live in database 0")                                                   \
     X("fb.check", fb_check, 1, FB_CMD_ADMIN, 0, 0, 0, "forebay", "7.0.0",                                             \
@@ -242,7 +242,7 @@ enum fb_command_flags {
 
 /* X(parent, name, handler, arity, flags, since, syntax, summary); arity counts the parent's word too */
 #define FB_SUBCOMMAND_MAP(X)                                                                                          \
-    X("acl", "cat", acl_cat, -2, 0, "6.0.0", "[category]", "The categories, or the commands of one")                   \
+    X("acl", "cat", acl_cat, -2, 0, "6.0.0", "[category]", "The categories, or the commands of one")                  \
     X("acl", "deluser", acl_refused, -3, FB_CMD_ADMIN, "6.0.0", "username [username ...]",                            \
       "Refused: the users file is the operator's")                                                                    \
     X("acl", "dryrun", acl_dryrun, -4, FB_CMD_ADMIN, "7.0.0", "username command [argument ...]",                      \
@@ -272,6 +272,8 @@ enum fb_command_flags {
       "A line for every connection")                                                                                  \
     X("client", "no-evict", client_switch, 3, 0, "7.0.0", "ON|OFF", "Accepted; connections are never evicted")        \
     X("client", "no-touch", client_switch, 3, 0, "7.2.0", "ON|OFF", "Accepted; without effect")                       \
+    X("client", "pause", client_pause, -3, FB_CMD_ADMIN, "6.2.0",                                                     \
+      "timeout [WRITE|ALL]", "Requests of all connections, or writes alone, wait so many milliseconds")               \
     X("client", "reply", client_reply, 3, FB_CMD_ALONE, "3.2.0", "ON|OFF|SKIP", "Whether replies are sent")           \
     X("client", "setinfo", client_setinfo, 4, FB_CMD_ALONE, "7.2.0", "LIB-NAME name | LIB-VER version",               \
       "Say which client library this is")                                                                             \
@@ -280,6 +282,9 @@ enum fb_command_flags {
       "ON|OFF [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",            \
       "Be told when keys change that this connection has read")                                                       \
     X("client", "trackinginfo", client_trackinginfo, 2, 0, "6.2.0", "", "How this connection tracks keys")            \
+    X("client", "unblock", client_unblock, -3, FB_CMD_ADMIN, "5.0.0",                                                 \
+      "client-id [TIMEOUT|ERROR]", "0: no command blocks its connection")                                             \
+    X("client", "unpause", client_unpause, 2, FB_CMD_ADMIN, "6.2.0", "", "End CLIENT PAUSE")                          \
     X("command", "count", command_count, 2, 0, "2.8.13", "", "How many commands there are")                           \
     X("command", "docs", command_docs, -2, 0, "7.0.0", "[command ...]", "What commands are for")                      \
     X("command", "getkeys", command_getkeys, -3, 0, "2.8.13", "command [argument ...]", "The keys of a command line") \

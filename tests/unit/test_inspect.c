@@ -372,6 +372,43 @@ static void the_configuration_is_read_again_on_another_thread(void **state) {
              {"FB.CHECK", "-ERR this server was started without a configuration that could be read again\r\n"});
 }
 
+/* ---- CLIENT PAUSE ------------------------------------------------------------------------------------------------ */
+
+/* What is held back is answered in its order when the pause ends, and not before. */
+static void paused_requests_wait_for_the_end_of_the_pause(void **state) {
+    (void)state;
+    put("s:1", "v");
+    int other = dial(&w);
+    CONVERSE({"CLIENT PAUSE x", "-ERR timeout is not an integer or out of range\r\n"},
+             {"CLIENT PAUSE -1", "-ERR timeout is negative\r\n"},
+             {"CLIENT PAUSE 1 FOO", "-ERR CLIENT PAUSE mode must be WRITE or ALL\r\n"},
+             {"CLIENT UNBLOCK 1", ":0\r\n"}, {"CLIENT UNBLOCK x", NOT_INTEGER},
+             {"CLIENT UNBLOCK 1 FOO", "-ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR\r\n"},
+             {"CLIENT PAUSE 1000000 WRITE", "+OK\r\n"}, {"GET s:1", "$1\r\nv\r\n"});
+    say(other, "SET s:1 w\r\nGET s:1\r\n");
+    come_round(&w);
+    exchange(fd, "GET s:1\r\nCLIENT UNPAUSE\r\n", "$1\r\nv\r\n+OK\r\n");
+    hear(other, "+OK\r\n$1\r\nw\r\n");
+    exchange(fd, "CLIENT PAUSE 1000000\r\n", "+OK\r\n");
+    say(other, "CLIENT REPLY SKIP\r\nPING\r\nPING\r\n");
+    exchange(fd, "CLIENT UNPAUSE\r\n", "+OK\r\n");
+    hear(other, "+PONG\r\n");
+    exchange(fd, "CLIENT PAUSE 1\r\nPING\r\n", "+OK\r\n+PONG\r\n"); /* and it ends by itself */
+    exchange(fd, "CLIENT PAUSE 1000000\r\n", "+OK\r\n");
+    say(other, "PING\r\n"); /* whoever waits is no obstacle to a stop */
+    close(other);
+}
+
+static void lives_beyond_all_time_are_refused(void **state) {
+    (void)state;
+    put("s:1", "v");
+    CONVERSE({"GET s:1", "$1\r\nv\r\n"},
+             {"PEXPIRE s:1 9223372036854770000", "-ERR invalid expire time in 'pexpire' command\r\n"},
+             {"EXPIRE s:1 9223372036854775", "-ERR invalid expire time in 'expire' command\r\n"},
+             {"SET s:1 x PX 9223372036854770000", "-ERR invalid expire time in 'set' command\r\n"},
+             {"PEXPIREAT s:1 -9223372036854770000", ":1\r\n"}, {"TTL s:1", ":-2\r\n"});
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, connect_afresh, part)
 
 int main(void) {
@@ -384,6 +421,8 @@ int main(void) {
         TEST(object_tells_of_a_copy),
         TEST(what_is_absent_says_so),
         TEST(shutdown_asks_the_process_to_stop),
+        TEST(paused_requests_wait_for_the_end_of_the_pause),
+        TEST(lives_beyond_all_time_are_refused),
         TEST(explain_tells_what_would_answer),
         TEST(copies_are_forgotten_and_refreshed),
         TEST(a_keyspace_is_warmed_in_batches),
