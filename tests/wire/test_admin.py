@@ -3,6 +3,7 @@ reads them, and nothing else for anybody."""
 
 import http.client
 import re
+import signal
 import sqlite3
 import subprocess
 
@@ -120,6 +121,34 @@ def test_metrics_are_what_promtool_and_readers_want(forebay, database):
         pytest.skip("no promtool (Debian package prometheus)")
     check = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True)
     assert (check.returncode, check.stdout + check.stderr) == (0, "")
+
+
+def test_a_reload_that_was_rejected_is_a_metric(forebay, database):
+    server = forebay(shop(database(SHOP)))
+    metric = "forebay_config_last_reload_successful"
+    with open(server.config_path, encoding="utf-8") as file:
+        good = file.read()
+    for text, value in ((good + "nonsense: 1\n", 0), (good, 1)):
+        with open(server.config_path, "w", encoding="utf-8") as file:
+            file.write(text)
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: f"\n{metric} {value}\n" in fetch(server, "/metrics")[2], f"{metric} {value}")
+
+
+def test_slow_log_settings_are_live(forebay, database):
+    server = forebay(shop(database(SHOP)))
+    with server.wire() as wire:
+        assert wire.ask("CONFIG", "GET", "slowlog-log-slower-than") == [b"slowlog-log-slower-than", b"10000"]
+        assert wire.ask("CONFIG", "SET", "slowlog-log-slower-than", "0") == "OK"
+        wire.ask("PING")
+        assert wire.ask("SLOWLOG", "LEN") >= 1
+        assert wire.ask("CONFIG", "SET", "slowlog-log-slower-than", "-1", "latency-tracking", "no") == "OK"
+        wire.ask("SLOWLOG", "RESET")
+        wire.ask("ECHO", "x")
+        assert wire.ask("SLOWLOG", "LEN") == 0
+        assert wire.ask("LATENCY", "HISTOGRAM", "echo") == []
+        assert wire.ask("CONFIG", "SET", "latency-monitor-threshold", "10") == "OK"
+        assert wire.ask("CONFIG", "GET", "latency-monitor-threshold")[1] == b"10"
 
 
 @pytest.mark.short
