@@ -55,6 +55,7 @@ static const struct page {
     {"commands", fb_commands_print_reference},
     {"statuses", print_statuses},
     {"events", print_events},
+    {"limits", fb_bounds_print_reference},
     {"watching", fb_metrics_print_reference},
 };
 
@@ -62,7 +63,7 @@ static int run(struct fb_cli_args *args) {
     const char *name, *more;
     int opt = fb_cli_next(args, &name);
     if (opt == FB_CLI_END)
-        return fb_cli_usage(args->command, "say which page: settings, commands, statuses or events");
+        return fb_cli_usage(args->command, "say which page: settings, commands, statuses, events, watching or limits");
     if (opt != FB_CLI_WORD)
         return fb_cli_refuse(args, opt, name);
     if ((opt = fb_cli_next(args, &more)) != FB_CLI_END)
@@ -81,10 +82,11 @@ static int run(struct fb_cli_args *args) {
 
 const struct fb_cli_command fb_cli_reference = {
     "reference",
-    "settings|commands|statuses|events",
+    "settings|commands|statuses|events|watching|limits",
     "print a reference page (Markdown)",
     "settings: the configuration file. commands: the Redis commands. statuses: what calls return,\n"
-    "what clients see, and exit statuses. events: the lines of the log. The pages in docs/ are printed by this.",
+    "what clients see, and exit statuses. events: the lines of the log. watching: the\n"
+    "figures. limits: what connections may take. The pages in docs/ are printed by this.",
     NULL,
     false,
     run,

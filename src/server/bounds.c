@@ -143,7 +143,7 @@ void fb_bounds_guessed(struct fb_bounds *bounds, const struct fb_arrival *arriva
 /* ---- sessions --------------------------------------------------------------------------------------------------- */
 
 static const char *const reasons[] = {
-#define REASON(name, counter, reason) reason,
+#define REASON(name, counter, label, reason) reason,
     FB_EXCESSES(REASON)
 #undef REASON
 };
@@ -154,7 +154,7 @@ void fb_session_exceed(struct fb_session *s, enum fb_excess excess) {
         return;
     s->is_dead = true;
     switch (excess) {
-#define COUNT(name, counter, reason) case FB_EXCESS_##name: fb_count(&counters->counter, 1); break;
+#define COUNT(name, counter, label, reason) case FB_EXCESS_##name: fb_count(&counters->counter, 1); break;
         FB_EXCESSES(COUNT)
 #undef COUNT
     }
@@ -212,9 +212,9 @@ void fb_bounds_print_reference(FILE *out) {
           "| limit | value | meaning |\n|---|---|---|\n", out);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         fprintf(out, "| `%s` | %lld | %s |\n", rows[i].name + strlen("FB_"), rows[i].value, rows[i].meaning);
-    fputs("\nConnections closed at a limit, with the counter in INFO and the reason in the log:\n\n"
-          "| counter | reason |\n|---|---|\n", out);
-#define ROW(name, counter, reason) fputs("| `" #counter "` | " reason " |\n", out);
+    fputs("\nConnections closed at a limit: the label in `forebay_connections_closed_total`, and the reason in the log.\n\n"
+          "| label | reason |\n|---|---|\n", out);
+#define ROW(name, counter, label, reason) fputs("| `" label "` | " reason " |\n", out);
     FB_EXCESSES(ROW)
 #undef ROW
 }

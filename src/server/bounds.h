@@ -26,7 +26,7 @@
     X(FB_STRANGER_IDLE_SECONDS, 30, "seconds of silence before AUTH")                                                  \
     X(FB_STRANGERS_MAX, 64, "connections of one address before AUTH (not of this machine)")                            \
     X(FB_WRONG_PASSWORDS_MAX, 5, "wrong passwords of one connection, which is then closed")                            \
-    X(FB_ADDRESS_PASSWORDS_MAX, 5, "wrong passwords of one address in FB_ADDRESS_SECONDS (not of this machine)")       \
+    X(FB_ADDRESS_PASSWORDS_MAX, 5, "wrong passwords of one address in ADDRESS_SECONDS (not of this machine)")       \
     X(FB_ADDRESS_SECONDS, 10, "seconds for which an address with too many is not heard")                               \
     X(FB_HANDSHAKE_SECONDS, 5, "seconds for the handshake of TLS")                                                     \
     X(FB_HANDSHAKES_SHARE, 4, "of clients_max the part (a quarter) that may be in a handshake at a time")              \
@@ -34,8 +34,8 @@
     X(FB_ARGS_MAX, 65536, "arguments of a request after AUTH")                                                         \
     X(FB_INLINE_MAX, 64 * 1024, "bytes of a request typed as a line after AUTH")                                       \
     X(FB_PARTIAL_SECONDS, 30, "seconds for an unfinished request after AUTH, and one more per KiB received")           \
-    X(FB_OUTPUT_SOFT, 8 << 20, "bytes unsent for FB_SOFT_SECONDS at a time")                                           \
-    X(FB_SOFT_SECONDS, 10, "seconds for which FB_OUTPUT_SOFT may be exceeded")
+    X(FB_OUTPUT_SOFT, 8 << 20, "bytes unsent for SOFT_SECONDS at a time")                                           \
+    X(FB_SOFT_SECONDS, 10, "seconds for which OUTPUT_SOFT may be exceeded")
 
 enum {
 #define FB_LIMIT_(name, value, meaning) name = value,
@@ -81,17 +81,17 @@ void fb_bounds_guessed(struct fb_bounds *bounds, const struct fb_arrival *arriva
 
 /* ---- sessions that end for a limit ------------------------------------------------------------------------------ */
 
-/* X(name, counter of the loop, reason in the log) */
+/* X(name, counter of the loop, label in forebay_connections_closed_total, reason in the log) */
 #define FB_EXCESSES(X)                                                                                                 \
-    X(QUERY, over_query, "its request did not fit into its query buffer")                                              \
-    X(OUTPUT, over_output, "it did not read its replies")                                                              \
-    X(TIME, over_time, "it left a request unfinished or did not log in")                                               \
-    X(IDLE, over_idle, "it was idle")                                                                                  \
-    X(HANDSHAKE, over_handshake, "it did not end its TLS handshake")                                                   \
-    X(MEMORY, over_memory, "all clients together had too much memory, and it the most")
+    X(QUERY, over_query, "query_buffer", "its request did not fit into its query buffer")                                              \
+    X(OUTPUT, over_output, "output_buffer", "it did not read its replies")                                                              \
+    X(TIME, over_time, "slow", "it left a request unfinished or did not log in")                                               \
+    X(IDLE, over_idle, "idle", "it was idle")                                                                                  \
+    X(HANDSHAKE, over_handshake, "handshake", "it did not end its TLS handshake")                                                   \
+    X(MEMORY, over_memory, "client_memory", "all clients together had too much memory, and it the most")
 
 enum fb_excess {
-#define FB_EXCESS_(name, counter, reason) FB_EXCESS_##name,
+#define FB_EXCESS_(name, counter, label, reason) FB_EXCESS_##name,
     FB_EXCESSES(FB_EXCESS_)
 #undef FB_EXCESS_
 };

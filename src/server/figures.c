@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "server/tracking.h"
+#include "server/users.h"
 
 enum { LIVES_SAMPLED = 32 };
 
@@ -106,6 +107,7 @@ void fb_figures_take(struct fb_server *server, struct fb_figures *f) {
     f->tracking_keys = tracking.keys;
     f->tracking_items = tracking.items;
     f->tracking_prefixes = tracking.prefixes;
+    fb_users_denied(server->users, f->denied);
     f->pubsub_clients = fb_pubsub_clients(server);
     f->pubsub_channels = fb_pubsub_topics(server, FB_TOPIC_CHANNEL);
     f->pubsub_patterns = fb_pubsub_topics(server, FB_TOPIC_PATTERN);

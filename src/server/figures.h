@@ -18,6 +18,7 @@ struct fb_figures {
     uint64_t pid, clients, clients_max, blocked, tracking_clients, pubsub_clients;
     uint64_t pubsub_channels, pubsub_patterns, pubsub_shardchannels;
     uint64_t tracking_keys, tracking_items, tracking_prefixes;
+    uint64_t denied[4];    /* by FB_DENIED_… */
     uint64_t ops_per_second, in_per_second, out_per_second;
     uint64_t resident, memory_peak, system_memory, open_files, open_files_max;
     unsigned port, nkeyspaces;

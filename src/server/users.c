@@ -218,3 +218,9 @@ void fb_users_note(struct fb_users *users, unsigned denied, fb_bytes object, fb_
     users->log[0] = entry;
     fb_lock_release(&users->lock);
 }
+
+void fb_users_denied(struct fb_users *users, uint64_t ret_denied[4]) {
+    fb_lock_acquire(&users->lock);
+    memcpy(ret_denied, users->denied, sizeof users->denied);
+    fb_lock_release(&users->lock);
+}

@@ -76,6 +76,8 @@ struct fb_user *fb_users_login(struct fb_users *users, fb_bytes name, fb_bytes p
 /* Does a new connection have to log in? */
 bool fb_users_ask(struct fb_users *users);
 
+/* How much has been refused, by FB_DENIED_…; since the start. */
+void fb_users_denied(struct fb_users *users, uint64_t ret_denied[4]);
 /* Remember a refusal. */
 void fb_users_note(struct fb_users *users, unsigned denied, fb_bytes object, fb_bytes username,
                    const struct fb_session *session);

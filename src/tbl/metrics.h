@@ -23,6 +23,8 @@
 /* What a metric of several rows is as a whole. X(metric, help) */
 #define FB_METRIC_FAMILIES(X)                                                                                          \
     X("forebay_cache_requests_total", "reads of keys, by how they were answered")                                      \
+    X("forebay_access_denied_total", "what users and strangers were refused, by the reason")                           \
+    X("forebay_connections_closed_total", "connections closed at a limit, by the limit")                               \
     X("forebay_entries", "entries cached now")                                                                         \
     X("forebay_writes_total", "writes, by how they ended")                                                             \
     X("forebay_source_queries_total", "round trips to the source")                                                     \
@@ -119,6 +121,29 @@
       "KiB sent in the last second")                                                                                   \
     X(STATS, "rejected_connections", COUNT, f->totals.rejected, "forebay_connections_rejected_total", COUNTER, "",     \
       "connections refused because of clients_max")                                                                    \
+    X(STATS, "client_query_buffer_limit_disconnections", COUNT, f->totals.over_query,                                  \
+      "forebay_connections_closed_total", COUNTER,                                                                     \
+      "reason=\"query_buffer\"", "connections closed because a request did not fit into query_buffer_max")             \
+    X(STATS, "client_output_buffer_limit_disconnections", COUNT, f->totals.over_output,                                \
+      "forebay_connections_closed_total", COUNTER,                                                                     \
+      "reason=\"output_buffer\"", "connections closed because they did not read their replies")                        \
+    X(STATS, "evicted_clients", COUNT, f->totals.over_memory, "forebay_connections_closed_total", COUNTER,             \
+      "reason=\"client_memory\"", "connections closed because client_memory_max was exceeded")                         \
+    X(STATS, "client_idle_disconnections", COUNT, f->totals.over_idle, "forebay_connections_closed_total", COUNTER,    \
+      "reason=\"idle\"", "connections closed after idle_timeout")                                                      \
+    X(STATS, "client_slow_disconnections", COUNT, f->totals.over_time, "forebay_connections_closed_total", COUNTER,    \
+      "reason=\"slow\"", "connections closed because of an unfinished request, or of none, before AUTH and after")     \
+    X(STATS, "tls_handshake_disconnections", COUNT, f->totals.over_handshake,                                          \
+      "forebay_connections_closed_total", COUNTER,                                                                     \
+      "reason=\"handshake\"", "connections closed because their TLS handshake took too long")                          \
+    X(STATS, "acl_access_denied_auth", COUNT, f->denied[0], "forebay_access_denied_total", COUNTER,                    \
+      "reason=\"auth\"", "wrong user names and passwords")                                                             \
+    X(STATS, "acl_access_denied_cmd", COUNT, f->denied[1], "forebay_access_denied_total", COUNTER,                     \
+      "reason=\"command\"", "requests refused because of their command")                                               \
+    X(STATS, "acl_access_denied_key", COUNT, f->denied[2], "forebay_access_denied_total", COUNTER,                     \
+      "reason=\"key\"", "requests refused because of a key")                                                           \
+    X(STATS, "acl_access_denied_channel", COUNT, f->denied[3], "forebay_access_denied_total", COUNTER,                 \
+      "reason=\"channel\"", "requests refused because of a channel")                                                   \
     X(STATS, "expired_keys", COUNT, f->totals.expired, NULL, COUNTER, "", "entries dropped at the end of their life")  \
     X(STATS, "evicted_keys", COUNT, f->totals.evicted, NULL, COUNTER, "", "entries dropped to make room")              \
     X(STATS, "keyspace_hits", COUNT, f->totals.hits, NULL, COUNTER, "",                                                \
