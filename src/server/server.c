@@ -184,6 +184,8 @@ static void free_server(struct fb_server *server) {
     fb_slowlog_free(server);
     fb_users_close(server->users);
     fb_mem_free(server->users);
+    fb_bounds_free(server->bounds);
+    fb_tls_context_unref(server->tls);
     fb_health_free(server);
     free_options(&server->options);
     fb_lock_finish(&server->watch_lock);
