@@ -289,8 +289,9 @@ static void submit(struct fb_call *call, struct fb_multi *multi) {
     fb_op *ops = (fb_op *)(void *)array->data;
     size_t n = gather(multi, ops, call->session->id);
     multi->nparts = n + 1;
+    multi->state = FB_MULTI_SUBMITTED;
     fb_call_run_all(call, ops, n, finish_exec);
-    if (call->has_failed && call->session->multi == multi && multi->state == FB_MULTI_OPEN)
+    if (call->has_failed && call->session->multi == multi && multi->state == FB_MULTI_SUBMITTED)
         end_exec(call->session); /* it could not be begun */
 }
 

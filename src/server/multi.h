@@ -40,7 +40,8 @@ struct fb_queued {
     size_t begin, end;        /* in `written`: what its handler has written in front of the rest */
 };
 
-enum fb_multi_state { FB_MULTI_NONE, FB_MULTI_OPEN, FB_MULTI_RUNNING };
+/* SUBMITTED: the transaction is under way. RUNNING: requests are being answered. */
+enum fb_multi_state { FB_MULTI_NONE, FB_MULTI_OPEN, FB_MULTI_SUBMITTED, FB_MULTI_RUNNING };
 
 struct fb_multi {
     enum fb_multi_state state;
@@ -94,6 +95,10 @@ void fb_plan_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_f
 /* EXEC has requests to be answered. */
 static inline bool fb_exec_is_running(const struct fb_session *session) {
     return session->multi != NULL && session->multi->state == FB_MULTI_RUNNING;
+}
+/* Its reply is not complete: nothing else may be written now, or it would stand inside the array. */
+static inline bool fb_exec_is_under_way(const struct fb_session *session) {
+    return session->multi != NULL && session->multi->state >= FB_MULTI_SUBMITTED;
 }
 /* The next of them; only while EXEC is running. After the last it runs no more. */
 struct fb_queued *fb_exec_next(struct fb_session *session);

@@ -97,7 +97,19 @@ struct fb_resp_out *fb_session_sink(struct fb_session *s) {
     return &s->out;
 }
 
+/* A push inside EXEC's array would be taken for one of its elements. */
+static void hold_push(struct fb_session *s, fb_bytes head, fb_bytes body) {
+    s->is_dead |= fb_buf_append(&s->pushes, head.data, head.len) != FB_OK ||
+                  fb_buf_append(&s->pushes, body.data, body.len) != FB_OK;
+    s->waiting_bytes += head.len + body.len;
+    check_output(s);
+}
+
 void fb_session_push(struct fb_session *s, fb_bytes head, fb_bytes body) {
+    if (fb_exec_is_under_way(s)) {
+        hold_push(s, head, body);
+        return;
+    }
     struct fb_resp_out *sink = fb_session_sink(s);
     sink->failed |= fb_buf_append(&sink->buf, head.data, head.len) != FB_OK ||
                     fb_buf_append(&sink->buf, body.data, body.len) != FB_OK;
@@ -191,6 +203,13 @@ static bool carry_out_one(struct fb_session *s, const struct request *request) {
 static void answer_exec(struct fb_session *s) {
     while (fb_exec_is_running(s) && may_begin(s) && carry_out_one(s, NULL))
         ;
+    if (s->pushes.len == 0 || fb_exec_is_under_way(s))
+        return;
+    fb_buf pushes = s->pushes;
+    s->pushes = (fb_buf)FB_BUF_INIT;
+    s->waiting_bytes -= pushes.len;
+    fb_session_push(s, fb_bytes_of(pushes.data, pushes.len), fb_bytes_of(NULL, 0));
+    fb_buf_free(&pushes);
 }
 
 static bool carry_out(struct fb_session *s, const struct request *request) {
@@ -279,7 +298,7 @@ static void tidy_input(struct fb_session *s) {
 }
 
 void fb_session_resume(struct fb_session *s) {
-    if (s->multi != NULL) {
+    if (s->multi != NULL || s->pushes.len > 0) {
         fb_measure_begin(s->loop);
         answer_exec(s);
     }
@@ -472,6 +491,7 @@ static void on_closed(uv_handle_t *handle) {
     fb_buf_free(&s->out.buf);
     fb_tls_free(s->io.tls);
     fb_session_end_user(s);
+    fb_buf_free(&s->pushes);
     fb_mem_free(s);
 }
 

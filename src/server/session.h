@@ -71,6 +71,7 @@ struct fb_session {
     bool is_dead;
     unsigned gates;             /* enum fb_gate: what its requests have to pass */
     struct fb_multi *multi;     /* MULTI, WATCH: NULL when there is nothing of it */
+    fb_buf pushes;              /* that wait for the end of EXEC's array; counted in waiting_bytes */
     enum fb_reply_mode reply_mode;
     unsigned wrong_passwords;   /* since the last right one */
     unsigned db;

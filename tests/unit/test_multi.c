@@ -174,6 +174,39 @@ static void two_connections_do_not_mix(void **state) {
     close(other);
 }
 
+/* Messages that come while EXEC is under way stand behind its array, whether a transaction or plain reads keep it. */
+static void a_push_never_stands_inside_the_array(void **state) {
+    (void)state;
+    static const char message[] = ">3\r\n$7\r\nmessage\r\n$2\r\nch\r\n$1\r\nx\r\n";
+    char expected[256];
+    int other = dial(&w), third = dial(&w);
+    char rest[512];
+    exchange(other, "HELLO 3\r\n", "%7\r\n");
+    say(other, "SUBSCRIBE ch\r\n");
+    for (size_t n = 0; n < 4 || memcmp(rest + n - 4, ":1\r\n", 4) != 0; n++) /* the greeting, then the confirmation */
+        assert_int_equal(recv(other, rest + n, 1, 0), 1);
+    static const char *const scripts[][2] = {
+        {"MULTI\r\nSET s:1 a\r\nPING\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+PONG\r\n"},
+        {"MULTI\r\nGET s:9\r\nFLUSHDB\r\nPING\r\nEXEC\r\n",
+         "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n_\r\n+OK\r\n+PONG\r\n"},
+        {"MULTI\r\nSET bad:1 a\r\nEXEC\r\n",
+         "+OK\r\n+QUEUED\r\n-EXECABORT Transaction rolled back: command 1 ('set'): SRCDOWN source 'x' is down  +OK  "
+         "$5  hello\r\n"}};
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
+        unsigned before = double_submitted(w.cache);
+        double_hold(w.cache, true);
+        say(other, scripts[i][0]);
+        double_wait_submitted(w.cache, before + 1);
+        exchange(third, "PUBLISH ch x\r\n", ":1\r\n");
+        come_round(&w);
+        double_hold(w.cache, false);
+        snprintf(expected, sizeof expected, "%s%s", scripts[i][1], message);
+        hear(other, expected);
+    }
+    close(other);
+    close(third);
+}
+
 static void monitors_see_exec_behind_what_it_carries_out(void **state) {
     (void)state;
     int other = dial(&w);
@@ -304,6 +337,7 @@ int main(void) {
         CLAIM(replies_keep_their_order),
         CLAIM(what_follows_exec_waits_for_it),
         CLAIM(two_connections_do_not_mix),
+        CLAIM(a_push_never_stands_inside_the_array),
         CLAIM(monitors_see_exec_behind_what_it_carries_out),
         CLAIM(requests_are_bounded_in_number_and_size),
         CLAIM(watches_are_bounded),
