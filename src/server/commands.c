@@ -22,8 +22,11 @@ static const struct fb_command commands[] = {
     {name, NULL, fb_cmd_##handler, arity, flags, first, last, step, group, since, syntax, summary},
     FB_COMMAND_MAP(ROW)
 #undef ROW
+/* The key of a subcommand that reads one stands behind both words. */
+#define KEY_AT(flags) (((flags) & FB_CMD_READ) ? 2 : 0)
 #define ROW(parent, name, handler, arity, flags, since, syntax, summary)                                               \
-    {name, parent, fb_cmd_##handler, arity, flags, 0, 0, 0, NULL, since, syntax, summary},
+    {name, parent, fb_cmd_##handler, arity, flags, KEY_AT(flags), KEY_AT(flags), KEY_AT(flags) / 2, NULL, since,       \
+     syntax, summary},
     FB_SUBCOMMAND_MAP(ROW)
 #undef ROW
 };

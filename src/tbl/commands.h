@@ -240,7 +240,8 @@ enum fb_command_flags {
     X("watch", watch, -2, FB_CMD_FAST | FB_CMD_ALONE | FB_CMD_UNQUEUED, 1, -1, 1, "transactions", "2.2.0",            \
       "key [key ...]", "EXEC will be refused when one of these rows has changed")
 
-/* X(parent, name, handler, arity, flags, since, syntax, summary); arity counts the parent's word too */
+/* X(parent, name, handler, arity, flags, since, syntax, summary); arity counts the parent's word too.
+ * One that reads a key (FB_CMD_READ) has it behind both words */
 #define FB_SUBCOMMAND_MAP(X)                                                                                          \
     X("acl", "cat", acl_cat, -2, 0, "6.0.0", "[category]", "The categories, or the commands of one")                  \
     X("acl", "deluser", acl_refused, -3, FB_CMD_ADMIN, "6.0.0", "username [username ...]",                            \

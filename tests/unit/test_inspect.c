@@ -183,6 +183,9 @@ static void object_tells_of_a_copy(void **state) {
              {"MEMORY USAGE s:num SAMPLES 0", ":104\r\n"}, {"MEMORY USAGE s:num SAMPLES -1", SYNTAX},
              {"MEMORY USAGE s:num SAMPLES x", NOT_INTEGER}, {"MEMORY USAGE s:num SAMPLES", SYNTAX},
              {"MEMORY USAGE s:gone", NIL}, {"MEMORY PURGE", "-ERR 'memory|purge' is not supported by Forebay\r\n"});
+    CONVERSE({"COMMAND GETKEYS MEMORY USAGE s:num", "*1\r\n$5\r\ns:num\r\n"},
+             {"COMMAND GETKEYS OBJECT FREQ s:num", "*1\r\n$5\r\ns:num\r\n"},
+             {"COMMAND GETKEYS OBJECT HELP x", "-ERR The command has no key arguments\r\n"});
     is_lru = true;
     CONVERSE({"OBJECT IDLETIME s:num", ":1\r\n"},
              {"OBJECT FREQ s:num",
