@@ -31,17 +31,23 @@ enum fb_acl_category fb_acl_category(fb_bytes name) {
 
 static const struct { const char *group; uint32_t categories; } groups[] = {
     {"generic", CAT(KEYSPACE)}, {"string", CAT(STRING)}, {"hash", CAT(HASH)}, {"connection", CAT(CONNECTION)},
-    {"pubsub", CAT(PUBSUB)}, {"transactions", CAT(TRANSACTION)}, {"forebay", CAT(FOREBAY)},
+    {"pubsub", CAT(PUBSUB)}, {"scripting", CAT(SCRIPTING)}, {"transactions", CAT(TRANSACTION)}, {"forebay", CAT(FOREBAY)},
 };
 
 /* Where Redis sorts a command otherwise than its group and flags say. */
 static const struct { const char *name; uint32_t adds, takes; } exceptions[] = {
+    {"client|no-evict", CAT(ADMIN) | CAT(DANGEROUS), 0},
     {"command", CAT(CONNECTION), 0},
     {"dbsize", CAT(KEYSPACE), 0},
+    {"debug", CAT(ADMIN) | CAT(DANGEROUS), 0},
     {"flushall", CAT(KEYSPACE) | CAT(DANGEROUS), 0},
     {"flushdb", CAT(KEYSPACE) | CAT(DANGEROUS), 0},
+    {"function|flush", CAT(WRITE), 0},
     {"info", CAT(DANGEROUS), 0},
     {"keys", CAT(DANGEROUS), 0},
+    {"lastsave", CAT(ADMIN) | CAT(DANGEROUS), 0},
+    {"pubsub|help", 0, CAT(PUBSUB)},
+    {"role", CAT(ADMIN) | CAT(DANGEROUS), 0},
     {"wait", CAT(CONNECTION), CAT(KEYSPACE)},
     {"watch", CAT(FAST), CAT(READ) | CAT(SLOW)},
 };
@@ -81,9 +87,11 @@ static uint32_t derive_categories(const struct fb_command *command, const char *
     c |= command->flags & FB_CMD_ADMIN ? CAT(ADMIN) | CAT(DANGEROUS) : 0;
     for (size_t i = 0; group != NULL && i < sizeof groups / sizeof groups[0]; i++)
         c |= strcmp(groups[i].group, group) == 0 ? groups[i].categories : 0;
-    const char *name = command->parent != NULL ? command->parent : command->name;
+    char name[FB_COMMAND_NAME_MAX];
+    (void)fb_command_full_name(command, name);
     for (size_t i = 0; i < sizeof exceptions / sizeof exceptions[0]; i++)
-        if (strcmp(exceptions[i].name, name) == 0)
+        if (strcmp(exceptions[i].name, name) == 0 ||
+            (command->parent != NULL && strcmp(exceptions[i].name, command->parent) == 0))
             c = (c | exceptions[i].adds) & ~exceptions[i].takes;
     return c;
 }

@@ -286,13 +286,18 @@ void fb_print_refused(FILE *out) {
 /* A browser made to send a form to this port; what follows would be commands of somebody else's choice. */
 static bool is_http(fb_bytes word) { return fb_is_word(word, "post") || fb_is_word(word, "host:"); }
 
+/* What is answered before AUTH. That a command does not exist is no secret, and Redis says it. */
+static bool is_for_strangers(const struct fb_verb *verb) {
+    return verb->command != NULL ? (verb->command->flags & FB_CMD_NO_AUTH) != 0 : verb->refused == NULL;
+}
+
 static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
     struct fb_session *session = call->session;
     const struct fb_command *command = verb->command;
     call->command = command;
     if (command != NULL && !fb_arity_fits(command, call->argc)) {
         refuse_arity(call, command);
-    } else if (!session->is_authenticated && (command == NULL || !(command->flags & FB_CMD_NO_AUTH))) {
+    } else if (!session->is_authenticated && !is_for_strangers(verb)) {
         fb_call_error(call, "NOAUTH", "Authentication required.");
     } else if (command != NULL) {
         atomic_store_explicit(&session->last_command, command, memory_order_relaxed);

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -31,10 +32,9 @@ struct fb_tls {
 /* ---- certificate, key, rules ------------------------------------------------------------------------------------ */
 
 static fb_status fail_file(fb_err *reterr, const char *setting, const char *path) {
-    unsigned long code = ERR_peek_last_error();
-    const char *reason = ERR_reason_error_string(code);
-    if (ERR_SYSTEM_ERROR(code))
-        reason = strerror(ERR_GET_REASON(code));
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    if (access(path, R_OK) != 0) /* OpenSSL calls it "system lib" */
+        reason = strerror(errno);
     fb_status status = fb_fail(reterr, FB_CONFIG, "cannot use %s %s: %s", setting, path,
                                reason != NULL ? reason : "it holds nothing of the kind");
     ERR_clear_error();
