@@ -159,7 +159,8 @@ static bool plan_all(struct fb_session *session, struct fb_multi *multi) {
     return is_well;
 }
 
-static bool is_anything_written(const struct fb_multi *multi) {
+bool fb_multi_writes(const struct fb_session *session) {
+    const struct fb_multi *multi = session->multi;
     for (size_t i = 0; i < multi->n; i++)
         if (fb_queued_at(multi, i)->call.command->flags & FB_CMD_WRITE)
             return true;
@@ -310,7 +311,7 @@ void fb_cmd_exec(struct fb_call *call) {
     if (fb_call_is_starved(call)) /* as if it had not come yet */
         return;
     session->gates &= ~(unsigned)FB_GATE_QUEUE;
-    bool is_transaction = multi->nwatches > 0 || is_anything_written(multi);
+    bool is_transaction = multi->nwatches > 0 || fb_multi_writes(session);
     if (is_transaction && !plan_all(session, multi)) {
         abort_planned(call, multi);
         return;

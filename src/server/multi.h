@@ -86,6 +86,9 @@ void fb_multi_flaw(struct fb_session *session);
 /* Forget requests and watches (DISCARD, RESET, the end of EXEC and of the connection). */
 void fb_multi_reset(struct fb_session *session);
 
+/* Is one of the requests kept so far a write (of a row or of a copy)? */
+bool fb_multi_writes(const struct fb_session *session);
+
 /* ---- exec.c ----------------------------------------------------------------------------------------------------- */
 
 /* From fb_call_run and its relatives while `call->plan` is set: take down what would begin. */

@@ -2,9 +2,8 @@
  * whether the pause is over. A server that stops keeps nobody waiting. */
 #include "server/pause.h"
 
-#include <string.h>
-
 #include "base/clock.h"
+#include "server/multi.h"
 
 enum {
     LOOK_MS = 10,                    /* how late the end of a pause may be noticed */
@@ -49,7 +48,9 @@ static void on_look(uv_timer_t *timer) {
 enum fb_passage fb_gate_pause(struct fb_call *call) {
     struct fb_loop *loop = fb_call_loop(call);
     const struct fb_command *command = call->command;
-    bool is_write = (command->flags & FB_CMD_WRITE) != 0 || strcmp(command->name, "exec") == 0;
+    /* What MULTI keeps is not carried out yet; EXEC writes if one of its requests does. */
+    bool is_write = fb_multi_is_open(call->session) ? command->handler == fb_cmd_exec && fb_multi_writes(call->session)
+                                                    : (command->flags & FB_CMD_WRITE) != 0;
     if ((command->flags & FB_CMD_ADMIN) || loop->is_draining || !is_paused(loop->server) ||
         (atomic_load(&loop->server->pauses_writes_only) && !is_write))
         return FB_PASS;

@@ -291,3 +291,15 @@ def test_client_list_shows_what_is_kept(shop):
     assert [c["multi"] for c in client.client_list() if c["name"] == "keeper"] == ["1"]
     wire.ask("EXEC")
     assert [c["multi"] for c in client.client_list() if c["name"] == "keeper"] == ["-1"]
+
+
+def test_a_pause_of_writes_holds_exec_and_not_what_is_kept(shop):
+    admin, client = shop.wire(), shop.wire()
+    admin.ask("CLIENT", "PAUSE", "100000", "WRITE")
+    assert client.pipeline([("MULTI",), ("GET", "k:a"), ("EXEC",)]) == ["OK", "QUEUED", [None]]
+    assert client.pipeline([("MULTI",), ("SET", "k:a", "1")]) == ["OK", "QUEUED"]
+    client.send(encode("EXEC"))
+    assert admin.ask("GET", "k:a") is None
+    assert admin.ask("CLIENT", "UNPAUSE") == "OK"
+    assert client.read() == ["OK"]
+    assert client.ask("GET", "k:a") == b"1"
