@@ -196,6 +196,28 @@ typedef struct fb_keyspace_options {
  * ambiguous with another, a missing table or column, a key that is not the primary key, …). */
 fb_status fb_keyspace_add(fb_cache *cache, const fb_keyspace_options *options, fb_err *reterr);
 
+/* What is to be said of a keyspace, whether it was added or not. `is_error`: it could not be added as it is; else it is
+ * worth a thought. `code` is a word of docs/diagnostics.md; both texts are borrowed during the call. */
+typedef void (*fb_remark)(void *user, int is_error, const char *code, const char *text);
+/* Everything that is wrong with a keyspace, and not only the first thing, as its source sees it; then what may surprise:
+ * a query that scans a table, rows that cannot be inserted, tables of other keyspaces that change with this one's. Call
+ * it when all keyspaces were added. FB_OK when the source could be asked, whatever there was to say. */
+fb_status fb_keyspace_review(fb_cache *cache, const fb_keyspace_options *options, fb_remark remark, void *user,
+                             fb_err *reterr);
+
+/* A table or view of a source, as its catalogue has it. Everything is borrowed during the visit. */
+typedef struct fb_source_table {
+    const char *name;
+    int is_view;
+    const char *const *key;     /* the columns of the primary key in its order; nkey = 0: there is none */
+    size_t nkey;
+    const char *const *columns; /* all of them */
+    size_t ncolumns;
+} fb_source_table;
+typedef void (*fb_source_visit)(void *user, const fb_source_table *table);
+/* Visit the tables and views of a source by name; its own bookkeeping is left out. FB_UNSUPPORTED for functions. */
+fb_status fb_source_tables(fb_source *source, fb_source_visit visit, void *user, fb_err *reterr);
+
 /* Number of keyspaces; they are numbered 0 .. n−1 in the order they were added. */
 unsigned fb_keyspace_count(const fb_cache *cache);
 /* The pattern and the options in force, as fb_policy_set has left them (borrowed until fb_close, and never changed: ask

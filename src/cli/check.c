@@ -52,7 +52,6 @@ static int run_check(struct fb_cli_args *args) {
     struct fb_config_args config;
     struct wishes wishes = {0};
     struct fb_conf *conf = NULL;
-    fb_cache *cache = NULL;
     const char *value;
     int status = fb_config_args_begin(&config, args);
     for (int opt; status == FB_EXIT_OK && (opt = fb_cli_next(args, &value)) != FB_CLI_END;)
@@ -66,8 +65,7 @@ static int run_check(struct fb_cli_args *args) {
     if (status == FB_EXIT_OK)
         status = fb_cli_exit_of(fb_live_check_files(conf));
     if (status == FB_EXIT_OK && !wishes.offline)
-        status = fb_cli_exit_of(fb_conf_apply(conf, &cache));
-    fb_close(cache);
+        status = fb_cli_exit_of(fb_conf_examine(conf));
     if (conf == NULL || status == FB_EXIT_INTERNAL)
         goto out;
     status = report(conf, status, &wishes);

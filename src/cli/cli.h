@@ -99,7 +99,7 @@ bool fb_cli_colour(int fd);
 /* All subcommands, ended by NULL. */
 extern const struct fb_cli_command *const fb_cli_commands[];
 
-extern const struct fb_cli_command fb_cli_serve, fb_cli_check, fb_cli_print_config, fb_cli_reference;
+extern const struct fb_cli_command fb_cli_init, fb_cli_serve, fb_cli_check, fb_cli_print_config, fb_cli_reference;
 extern const struct fb_cli_command fb_cli_demo, fb_cli_bench, fb_cli_ping;
 extern const struct fb_cli_command fb_cli_version, fb_cli_help_command;
 

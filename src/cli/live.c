@@ -255,13 +255,11 @@ fb_status fb_live_check(void *user, fb_buf *ret_text, fb_err *reterr) {
     struct fb_live *live = user;
     struct fb_conf *wanted = NULL;
     struct listing listing = {ret_text, false};
-    fb_cache *cache = NULL;
     fb_status status = fb_conf_load(live->args, &wanted, reterr);
     if (status == FB_OK)
         status = fb_live_check_files(wanted);
     if (status == FB_OK)
-        status = fb_conf_apply(wanted, &cache);
-    fb_close(cache);
+        status = fb_conf_examine(wanted);
     if (wanted == NULL)
         return status;
     fb_conf_each_fault(wanted, list_fault, &listing);

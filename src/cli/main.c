@@ -13,6 +13,7 @@ const struct fb_cli_command *const fb_cli_commands[] = {
     &fb_cli_serve,
     &fb_cli_demo,
     &fb_cli_bench,
+    &fb_cli_init,
     &fb_cli_check,
     &fb_cli_print_config,
     &fb_cli_ping,

@@ -56,6 +56,7 @@ static const struct page {
     {"statuses", print_statuses},
     {"events", print_events},
     {"limits", fb_bounds_print_reference},
+    {"diagnostics", fb_conf_print_codes},
     {"watching", fb_metrics_print_reference},
 };
 
@@ -63,7 +64,8 @@ static int run(struct fb_cli_args *args) {
     const char *name, *more;
     int opt = fb_cli_next(args, &name);
     if (opt == FB_CLI_END)
-        return fb_cli_usage(args->command, "say which page: settings, commands, statuses, events, watching or limits");
+        return fb_cli_usage(args->command,
+                            "say which page: settings, commands, statuses, events, diagnostics, watching or limits");
     if (opt != FB_CLI_WORD)
         return fb_cli_refuse(args, opt, name);
     if ((opt = fb_cli_next(args, &more)) != FB_CLI_END)
@@ -82,11 +84,12 @@ static int run(struct fb_cli_args *args) {
 
 const struct fb_cli_command fb_cli_reference = {
     "reference",
-    "settings|commands|statuses|events|watching|limits",
+    "settings|commands|statuses|events|diagnostics|watching|limits",
     "print a reference page (Markdown)",
     "settings: the configuration file. commands: the Redis commands. statuses: what calls return,\n"
-    "what clients see, and exit statuses. events: the lines of the log. watching: the\n"
-    "figures. limits: what connections may take. The pages in docs/ are printed by this.",
+    "what clients see, and exit statuses. events: the lines of the log. diagnostics: what can be\n"
+    "wrong with a configuration. watching: the figures. limits: what connections may take. The\n"
+    "pages in docs/ are printed by this.",
     NULL,
     false,
     run,

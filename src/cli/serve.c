@@ -315,11 +315,9 @@ static int serve(struct fb_conf *conf, const struct fb_conf_args *args) {
 
 /* Everything but listening. */
 static int check(struct fb_conf *conf) {
-    fb_cache *cache = NULL;
     int status = fb_cli_exit_of(fb_live_check_files(conf));
     if (status == FB_EXIT_OK)
-        status = fb_cli_exit_of(fb_conf_apply(conf, &cache));
-    fb_close(cache);
+        status = fb_cli_exit_of(fb_conf_examine(conf));
     fb_cli_print_diagnostics(conf, stderr);
     return status;
 }

@@ -16,7 +16,7 @@ static const char schema[] =
     "PRAGMA synchronous = OFF;"
     "BEGIN;"
     "CREATE TABLE users("
-    "  id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL, city TEXT NOT NULL,"
+    "  id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL DEFAULT '', city TEXT NOT NULL,"
     "  login_count INTEGER NOT NULL DEFAULT 0, created_at TEXT NOT NULL);"
     "CREATE TABLE products("
     "  id INTEGER PRIMARY KEY, name TEXT NOT NULL, category TEXT NOT NULL, price NUMERIC(10,2) NOT NULL);"

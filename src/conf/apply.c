@@ -94,6 +94,46 @@ static void fault_of(struct fb_conf_details *d, const struct fb_object *object, 
         fb_help(d, "%s", help);
 }
 
+/* What a source says of a keyspace, placed. */
+struct review {
+    struct fb_conf_details *d;
+    const struct fb_object *object;
+    bool wants_warnings;
+    unsigned nfaults;
+};
+
+/* A trigger may be told of once for each kind of write. */
+static bool is_said(const struct fb_conf_details *d, const struct fb_origin *at, const char *text) {
+    for (size_t i = 0; i < d->ndiagnostics; i++)
+        if (d->diagnostics[i].at.line == at->line && strcmp(d->diagnostics[i].text, text) == 0)
+            return true;
+    return false;
+}
+
+static void on_remark(void *user, int is_error, const char *code, const char *text) {
+    static const struct { const char *code, *help; } helps[] = {
+        {"keyspace", "compare the keyspace with the database's tables and columns"},
+        {"scan", "add an index over the columns of its WHERE"},
+        {"insert", "show the column, give it a default in the database, or let somebody else insert the rows"},
+        {"cascade", "give the other keyspace a short ttl, or on_del: invalidate here"},
+        {"trigger", "give the other keyspace a short ttl"},
+    };
+    struct review *r = user;
+    struct complaint c = take_apart(r->object, text);
+    const char *help = "";
+    if (!is_error && (!r->wants_warnings || is_said(r->d, c.at, c.text)))
+        return;
+    for (size_t i = 0; i < sizeof helps / sizeof helps[0]; i++)
+        if (strcmp(helps[i].code, code) == 0)
+            help = helps[i].help;
+    (is_error ? fb_fault : fb_warn)(r->d, c.at, code, "%.*s", c.text_len, c.text);
+    if (c.hint != NULL)
+        fb_help(r->d, "%.*s", c.hint_len, c.hint);
+    else
+        fb_help(r->d, "%s", help);
+    r->nfaults += is_error != 0;
+}
+
 static fb_status open_sources(struct fb_conf *conf, fb_cache *cache, fb_source **sources) {
     struct fb_conf_details *d = conf->details;
     fb_status worst = FB_OK;
@@ -141,12 +181,40 @@ static fb_status add_keyspaces(struct fb_conf *conf, fb_cache *cache, fb_source 
             continue;
         }
         bool is_down = status == FB_DOWN;
+        struct review review = {d, object, false, 0};
+        fb_err nothing = {0};
+        worst = is_down && worst != FB_CONFIG ? FB_DOWN : FB_CONFIG;
+        if (!is_down && fb_keyspace_review(cache, &k->options, on_remark, &review, &nothing) == FB_NOMEM)
+            return FB_NOMEM;
+        if (review.nfaults > 0) /* the first among them */
+            continue;
         fault_of(d, object, is_down ? "source-down" : "keyspace", &err,
                  is_down ? "start the database, or correct the URL of its source"
                          : "compare the keyspace with the database's tables and columns");
-        worst = is_down && worst != FB_CONFIG ? FB_DOWN : FB_CONFIG;
     }
     return worst;
+}
+
+static fb_status review_all(struct fb_conf *conf, fb_cache *cache) {
+    for (size_t i = 0; i < conf->nkeyspaces; i++) {
+        const fb_keyspace_options *options = &conf->keyspaces[i].options;
+        struct review review = {conf->details, fb_object_find(conf->details, FB_SCOPE_KEYSPACE, options->pattern), true,
+                                0};
+        fb_err err = {0};
+        fb_status status = fb_keyspace_review(cache, options, on_remark, &review, &err);
+        if (status == FB_NOMEM)
+            return status;
+    }
+    return conf->details->arena.is_exhausted ? FB_NOMEM : FB_OK;
+}
+
+fb_status fb_conf_examine(struct fb_conf *conf) {
+    fb_cache *cache = NULL;
+    fb_status status = fb_conf_apply(conf, &cache);
+    if (status == FB_OK)
+        status = review_all(conf, cache);
+    fb_close(cache);
+    return status;
 }
 
 fb_status fb_conf_apply(struct fb_conf *conf, fb_cache **ret_cache) {

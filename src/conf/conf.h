@@ -98,6 +98,8 @@ void fb_conf_free(struct fb_conf *conf);
  * *ret_cache is set with FB_OK only. Only for a conf that loaded with FB_OK; `conf` must outlive the cache's opening,
  * not the cache. */
 fb_status fb_conf_apply(struct fb_conf *conf, fb_cache **ret_cache);
+/* The same for the sake of what the databases say: warnings become diagnostics too, and the cache is closed again. */
+fb_status fb_conf_examine(struct fb_conf *conf);
 
 enum fb_conf_format { FB_CONF_TEXT, FB_CONF_TEXT_COLOUR, FB_CONF_JSON };
 
@@ -141,8 +143,11 @@ void fb_conf_each_fault(const struct fb_conf *conf, void (*visit)(void *user, co
 /* The text of the first error; "" when there is none. */
 const char *fb_conf_first_error(const struct fb_conf *conf);
 
-/* The reference page of all settings (Markdown). */
+/* The reference pages (Markdown): of all settings, and of the codes of diagnostics. */
 void fb_conf_print_reference(FILE *out);
+void fb_conf_print_codes(FILE *out);
+/* A text as it may stand in a YAML file: bare where it can, else in double quotes. */
+void fb_conf_print_text(FILE *out, const char *text);
 
 /* The setting that a flag means: "memory-max", "memory_max" and "maxmemory" all mean "server.memory_max"; the other
  * scopes are written in full ("sources.shop.pool", "keyspaces.user:{id:int}.ttl"). False when there is none; names that

@@ -9,6 +9,7 @@
 #include "conf/conf.h"
 #include "conf/settings.h"
 #include "conf/text.h"
+#include "tbl/diagnostics.h"
 
 /* Later ones win. */
 enum fb_origin_kind {
@@ -45,6 +46,22 @@ struct fb_diagnostic {
     const char *code, *text, *help;
     unsigned sequence;           /* in which order they were found */
 };
+
+enum fb_stage {
+#define FB_STAGE_ENUM_(stage, name) FB_STAGE_##stage,
+    FB_DIAGNOSTIC_STAGES(FB_STAGE_ENUM_)
+#undef FB_STAGE_ENUM_
+};
+
+/* A row of tbl/diagnostics.h. */
+struct fb_diagnostic_row {
+    const char *code;
+    enum fb_severity severity;
+    enum fb_stage stage;
+    const char *text;
+};
+/* NULL: there is no such code. */
+const struct fb_diagnostic_row *fb_diagnostic_find(const char *code);
 
 enum { FB_DIAGNOSTICS_MAX = 200 }; /* nobody reads more; the rest is counted */
 

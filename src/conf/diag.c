@@ -1,4 +1,5 @@
 /* Everything that is wrong, said in one go and in one form. */
+#include <assert.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,48 @@
 #include "base/utf8.h"
 
 enum { SHOWN_COLUMNS = 160 }; /* of a source line */
+
+static const struct fb_diagnostic_row rows[] = {
+#define ROW(code, severity, stage, text) {code, FB_SEVERITY_##severity, FB_STAGE_##stage, text},
+    FB_DIAGNOSTICS(ROW)
+#undef ROW
+};
+enum { ROWS = sizeof rows / sizeof rows[0] };
+
+const struct fb_diagnostic_row *fb_diagnostic_find(const char *code) {
+    for (size_t i = 0; i < ROWS; i++)
+        if (strcmp(rows[i].code, code) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+static const char *stage_name(enum fb_stage stage) {
+    static const char *const names[] = {
+#define ROW(stage, name) name,
+        FB_DIAGNOSTIC_STAGES(ROW)
+#undef ROW
+    };
+    return names[stage];
+}
+
+void fb_conf_print_codes(FILE *out) {
+    static const char *const asks[] = {"what the file is as text", "what the settings say, without asking a database",
+                                       "what the databases say"};
+    fputs("# What can be wrong with a configuration\n\n"
+          "<!-- Printed by `forebay reference diagnostics`. -->\n\n"
+          "`forebay check` says everything of a stage at once, each fault as `file:line:column: error[code]: what is\n"
+          "wrong` with the line, a caret and one `help:` line. A later stage begins when the one before has no error.\n"
+          "Warnings are errors with `--strict`. `--json` prints the same as objects with `stage`, `severity`, `code`,\n"
+          "`file`, `line`, `column`, `message` and `help`.\n", out);
+    for (unsigned stage = 0; stage < sizeof asks / sizeof asks[0]; stage++) {
+        fprintf(out, "\n## Stage %u, %s: %s\n\n| code | severity | said when |\n|---|---|---|\n", stage + 1,
+                stage_name((enum fb_stage)stage), asks[stage]);
+        for (size_t i = 0; i < ROWS; i++)
+            if (rows[i].stage == (enum fb_stage)stage)
+                fprintf(out, "| `%s` | %s | %s |\n", rows[i].code,
+                        rows[i].severity == FB_SEVERITY_ERROR ? "error" : "warning", rows[i].text);
+    }
+}
 
 /* ---- collecting ------------------------------------------------------------------------------------------------- */
 
@@ -23,6 +66,7 @@ static void clean(char *text) {
 
 static void add(struct fb_conf_details *d, enum fb_severity severity, const struct fb_origin *at, const char *code,
                 const char *format, va_list list) {
+    assert(fb_diagnostic_find(code) != NULL && fb_diagnostic_find(code)->severity == severity);
     *(severity == FB_SEVERITY_ERROR ? &d->nerrors : &d->nwarnings) += 1;
     if (d->ndiagnostics == FB_DIAGNOSTICS_MAX) {
         d->nunshown++;
@@ -187,9 +231,9 @@ void fb_print_quoted(FILE *out, const char *text) {
 }
 
 static void print_json(const struct fb_conf_details *d, const struct fb_diagnostic *g, FILE *out) {
-    fprintf(out,
-            "{\"severity\":\"%s\",\"code\":\"%s\",\"file\":", g->severity == FB_SEVERITY_ERROR ? "error" : "warning",
-            g->code);
+    const struct fb_diagnostic_row *row = fb_diagnostic_find(g->code);
+    fprintf(out, "{\"stage\":\"%s\",\"severity\":\"%s\",\"code\":\"%s\",\"file\":",
+            row != NULL ? stage_name(row->stage) : "", g->severity == FB_SEVERITY_ERROR ? "error" : "warning", g->code);
     fb_print_quoted(out, label_of(d, &g->at));
     fprintf(out, ",\"line\":%d,\"column\":%d,\"message\":", g->at.line, g->at.line > 0 ? g->at.col : 0);
     fb_print_quoted(out, g->text);

@@ -40,6 +40,13 @@ static void print_escaped(FILE *out, const char *text) {
     fputc('"', out);
 }
 
+void fb_conf_print_text(FILE *out, const char *text) {
+    if (is_plain(text))
+        fputs(text, out);
+    else
+        print_escaped(out, text);
+}
+
 static void print_block(FILE *out, const char *text, const char *comment, int indent) {
     size_t len = strlen(text);
     fprintf(out, "|%s%s\n", text[len - 1] != '\n' ? "-" : len > 1 && text[len - 2] == '\n' ? "+" : "", comment);

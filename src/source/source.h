@@ -77,6 +77,14 @@ struct fb_driver_ops {
     fb_status (*bind)(struct fb_driver *driver, const fb_keyspace_options *options, struct fb_binding **ret_binding,
                       char **ret_pattern, fb_err *reterr);
     void (*unbind)(struct fb_binding *binding);
+    /* Every fault of a keyspace, worded as bind words the first; and, when there is none, what may surprise. `others` are
+     * the bindings of the cache's keyspaces at drivers of this kind, the reviewed one's own perhaps among them. NULL where
+     * there is nothing to say. */
+    fb_status (*review)(struct fb_driver *driver, const fb_keyspace_options *options,
+                        const struct fb_binding *const *others, size_t nothers, fb_remark remark, void *user,
+                        fb_err *reterr);
+    /* Visit the tables and views of the catalogue. NULL where there is none. */
+    fb_status (*tables)(struct fb_driver *driver, fb_source_visit visit, void *user, fb_err *reterr);
     /* The name of a table that both keyspaces read or write, in one database (of whatever source's name); NULL when
      * there is none, or where the driver knows no tables (the function is NULL then). */
     const char *(*shared_table)(const struct fb_binding *a, const struct fb_binding *b);

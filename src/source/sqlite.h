@@ -4,6 +4,7 @@
  *     sqlite_bind.c       binding a keyspace; the types of columns
  *     sqlite_catalogue.c  … a table, against the catalogue
  *     sqlite_statements.c … statements of the configuration's own
+ *     sqlite_review.c     … everything that is to be said of one; the tables that there are
  *     sqlite_sql.c        the text of statements
  *     sqlite_load.c       reading rows
  *     sqlite_store.c      writing rows
@@ -105,6 +106,13 @@ fb_status fb_sqlite_bind_keyspace(struct fb_driver *driver, const fb_keyspace_op
 void fb_sqlite_unbind(struct fb_binding *binding);
 const char *fb_sqlite_statement_text(const struct fb_binding *binding, fb_op_kind kind);
 const char *fb_sqlite_shared_table(const struct fb_binding *a, const struct fb_binding *b);
+
+/* ---- sqlite_review.c ---- */
+
+fb_status fb_sqlite_review(struct fb_driver *driver, const fb_keyspace_options *options,
+                           const struct fb_binding *const *others, size_t nothers, fb_remark remark, void *user,
+                           fb_err *reterr);
+fb_status fb_sqlite_tables(struct fb_driver *driver, fb_source_visit visit, void *user, fb_err *reterr);
 
 /* ---- sqlite_sql.c: text is appended to `out`, which ends with NUL when FB_OK is returned ---- */
 

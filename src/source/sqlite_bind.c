@@ -192,31 +192,62 @@ static fb_status rename_typed(struct fb_sqlite_bind *bind) {
     return FB_OK;
 }
 
+fb_status fb_sqlite_go_on(struct fb_sqlite_bind *bind, fb_status status) {
+    if (status != FB_CONFIG || bind->remark == NULL)
+        return status;
+    bind->remark(bind->remark_user, 1, "keyspace", bind->err->text);
+    bind->nfaults++;
+    return FB_OK;
+}
+
+static fb_status hide_columns(struct fb_sqlite_bind *bind) {
+    fb_status status = FB_OK;
+    for (const char *const *name = bind->options->hide; status == FB_OK && name != NULL && *name != NULL; name++) {
+        const char *const one[] = {*name, NULL};
+        status = fb_sqlite_go_on(bind, fb_mapping_hide(bind->m, one, bind->err));
+    }
+    return status;
+}
+
+fb_status fb_sqlite_bind_all(struct fb_sqlite_bind *bind) {
+    const fb_keyspace_options *options = bind->options;
+    struct fb_binding *b = bind->b;
+    fb_status status = prepare_binding(bind);
+    if (status == FB_OK && options->table == NULL && options->load == NULL)
+        status = fb_sqlite_refuse(bind, "a table or a load statement is wanted");
+    if (status == FB_OK)
+        status = options->table != NULL ? fb_sqlite_bind_table(bind) : fb_sqlite_bind_statements(bind);
+    if (status == FB_OK && bind->nfaults == 0)
+        status = rename_typed(bind);
+    if (status == FB_OK)
+        status = hide_columns(bind);
+    if (status == FB_OK)
+        status = fb_sqlite_go_on(
+            bind, fb_mapping_set_as(bind->m, options->as, /* is_explicit_sql */ !b->is_table, bind->err));
+    if (status == FB_OK && bind->nfaults > 0)
+        status = FB_CONFIG; /* said already */
+    else if (status == FB_CONFIG)
+        (void)fb_sqlite_go_on(bind, status);
+    if (status == FB_OK && b->is_table)
+        status = make_update(bind);
+    if (status != FB_OK)
+        fb_sqlite_unbind(b);
+    return status;
+}
+
 fb_status fb_sqlite_bind_keyspace(struct fb_driver *driver, const fb_keyspace_options *options,
                                   struct fb_binding **ret_binding, char **ret_pattern, fb_err *reterr) {
     struct fb_binding *b = fb_mem_calloc(1, sizeof *b);
     if (b == NULL)
         return fb_fail(reterr, FB_NOMEM, "out of memory");
-    struct fb_sqlite_bind bind = {driver, options, b, &b->mapping, reterr};
-    char *pattern = NULL;
-    fb_status status = prepare_binding(&bind);
-    if (status == FB_OK && options->table == NULL && options->load == NULL)
-        status = fb_sqlite_refuse(&bind, "a table or a load statement is wanted");
-    if (status == FB_OK)
-        status = options->table != NULL ? fb_sqlite_bind_table(&bind) : fb_sqlite_bind_statements(&bind);
-    if (status == FB_OK)
-        status = rename_typed(&bind);
-    if (status == FB_OK)
-        status = fb_mapping_hide(bind.m, options->hide, reterr);
-    if (status == FB_OK)
-        status = fb_mapping_set_as(bind.m, options->as, /* is_explicit_sql */ !b->is_table, reterr);
-    if (status == FB_OK && b->is_table)
-        status = make_update(&bind);
-    if (status == FB_OK && (pattern = fb_mem_strdup(b->mapping.name)) == NULL)
-        status = fb_sqlite_no_memory(&bind);
-    if (status != FB_OK) {
-        fb_sqlite_unbind(b);
+    struct fb_sqlite_bind bind = {driver, options, b, &b->mapping, reterr, NULL, NULL, 0};
+    fb_status status = fb_sqlite_bind_all(&bind);
+    if (status != FB_OK)
         return status;
+    char *pattern = fb_mem_strdup(b->mapping.name);
+    if (pattern == NULL) {
+        fb_sqlite_unbind(b);
+        return fb_fail(reterr, FB_NOMEM, "out of memory");
     }
     *ret_binding = b;
     *ret_pattern = pattern;

@@ -11,7 +11,15 @@ struct fb_sqlite_bind {
     struct fb_binding *b;
     struct fb_mapping *m;
     fb_err *err;
+    fb_remark remark; /* of a review: gets every fault; NULL: the first ends the bind */
+    void *remark_user;
+    unsigned nfaults; /* remarked so far */
 };
+
+/* After something that may have refused: go on when every fault is wanted (FB_OK then), else stop with the first. */
+fb_status fb_sqlite_go_on(struct fb_sqlite_bind *bind, fb_status status);
+/* Bind, with everything that is remarked on. FB_CONFIG when there was a fault. Frees bind->b on failure. */
+fb_status fb_sqlite_bind_all(struct fb_sqlite_bind *bind);
 
 #define fb_sqlite_refuse(bind, ...) fb_mapping_fail((bind)->m, (bind)->err, FB_CONFIG, __VA_ARGS__)
 fb_status fb_sqlite_no_memory(struct fb_sqlite_bind *bind);

@@ -191,36 +191,44 @@ static fb_status find_single_key(struct fb_sqlite_bind *bind, const char *table,
     return rc == SQLITE_DONE ? FB_OK : fb_sqlite_db_error(bind);
 }
 
+static fb_status find_key_column(struct fb_sqlite_bind *bind, const char *table, unsigned param) {
+    struct fb_mapping *m = bind->m;
+    const char *name = fb_sqlite_param(m, param)->text;
+    int column = column_by_name(m, name);
+    if (column < 0 && m->pattern.nparams == 1) {
+        fb_status status = find_single_key(bind, table, &column);
+        if (status != FB_OK)
+            return status;
+    }
+    if (column < 0) {
+        struct fb_nearest nearest = FB_NEAREST_INIT(FB_STR(name));
+        char hint[FB_NAME_LEN_MAX + 24];
+        for (unsigned k = 0; k < m->ncolumns; k++)
+            fb_nearest_offer(&nearest, m->columns[k].name);
+        return fb_sqlite_refuse(bind, "parameter '%s' is no column of table '%s'%s", name, table,
+                                fb_nearest_hint(&nearest, hint));
+    }
+    if (m->columns[column].param >= 0)
+        return fb_sqlite_refuse(bind, "two parameters name column '%s'", m->columns[column].name);
+    m->columns[column].param = (int)param;
+    bind->b->key_columns[param] = column;
+    return FB_OK;
+}
+
 static fb_status find_key_columns(struct fb_sqlite_bind *bind, const char *table) {
     struct fb_mapping *m = bind->m;
-    for (unsigned i = 0; i < m->pattern.nparams; i++) {
-        const char *name = fb_sqlite_param(m, i)->text;
-        int column = column_by_name(m, name);
-        if (column < 0 && m->pattern.nparams == 1) {
-            fb_status status = find_single_key(bind, table, &column);
-            if (status != FB_OK)
-                return status;
-        }
-        if (column < 0) {
-            struct fb_nearest nearest = FB_NEAREST_INIT(FB_STR(name));
-            char hint[FB_NAME_LEN_MAX + 24];
-            for (unsigned k = 0; k < m->ncolumns; k++)
-                fb_nearest_offer(&nearest, m->columns[k].name);
-            return fb_sqlite_refuse(bind, "parameter '%s' is no column of table '%s'%s", name, table,
-                          fb_nearest_hint(&nearest, hint));
-        }
-        if (m->columns[column].param >= 0)
-            return fb_sqlite_refuse(bind, "two parameters name column '%s'", m->columns[column].name);
-        m->columns[column].param = (int)i;
-        bind->b->key_columns[i] = column;
-    }
+    fb_status status = FB_OK;
+    for (unsigned i = 0; status == FB_OK && i < m->pattern.nparams; i++)
+        status = fb_sqlite_go_on(bind, find_key_column(bind, table, i));
+    if (status != FB_OK || bind->nfaults > 0) /* of unknown columns nothing more can be said */
+        return status;
     bool unique = false;
-    fb_status status = m->pattern.nparams > 0 ? is_unique(bind, table, &unique) : FB_OK;
+    status = m->pattern.nparams > 0 ? is_unique(bind, table, &unique) : FB_OK;
     if (status == FB_OK && !unique)
         return fb_sqlite_refuse(bind,
-                      "the parameters are neither the primary key of table '%s' nor all columns of a unique index, so "
-                      "a key could name several rows",
-                      table);
+                                "the parameters are neither the primary key of table '%s' nor all columns of a unique "
+                                "index, so a key could name several rows",
+                                table);
     return status;
 }
 
@@ -290,9 +298,10 @@ fb_status fb_sqlite_bind_table(struct fb_sqlite_bind *bind) {
     if (status == FB_OK)
         status = read_columns(bind, table);
     if (status == FB_OK)
-        status = find_key_columns(bind, table);
-    for (unsigned i = 0; status == FB_OK && i < bind->m->pattern.nparams; i++)
-        status = check_key_column(bind, table, i);
+        status = fb_sqlite_go_on(bind, find_key_columns(bind, table));
+    bool has_key = bind->nfaults == 0;
+    for (unsigned i = 0; status == FB_OK && has_key && i < bind->m->pattern.nparams; i++)
+        status = fb_sqlite_go_on(bind, check_key_column(bind, table, i));
     if (status == FB_OK)
         status = fb_sqlite_note_table(bind, table);
     if (status == FB_OK && (bind->b->table = fb_sqlite_quote(table)) == NULL)

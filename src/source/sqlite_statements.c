@@ -54,38 +54,44 @@ static fb_status prepare(struct fb_sqlite_bind *bind, const char *what, const ch
 }
 
 /* Where the statement's named parameters come from: the pattern, or (where columns are allowed) the value. */
+static fb_status find_arg(struct fb_sqlite_bind *bind, const char *what, const char *name, bool takes_columns,
+                          struct fb_sql_arg *ret_arg) {
+    struct fb_mapping *m = bind->m;
+    if (name == NULL || name[0] == '?')
+        return fb_sqlite_refuse(bind, "%s: parameters have names, for example :%s", what,
+                                m->pattern.nparams > 0 ? fb_sqlite_param(m, 0)->text : "name");
+    name++;
+    struct fb_nearest nearest = FB_NEAREST_INIT(FB_STR(name));
+    bool found = false;
+    for (unsigned p = 0; p < m->pattern.nparams && !found; p++) {
+        found = strcmp(fb_sqlite_param(m, p)->text, name) == 0;
+        fb_nearest_offer(&nearest, fb_sqlite_param(m, p)->text);
+        *ret_arg = (struct fb_sql_arg){.is_key = true, .index = p};
+    }
+    for (unsigned c = 0; c < m->ncolumns && takes_columns && !found; c++) {
+        found = strcmp(m->columns[c].name, name) == 0;
+        fb_nearest_offer(&nearest, m->columns[c].name);
+        *ret_arg = (struct fb_sql_arg){.is_key = false, .index = c};
+    }
+    char hint[FB_NAME_LEN_MAX + 24];
+    return found ? FB_OK
+                 : fb_sqlite_refuse(bind, "%s: :%s is no parameter of the pattern%s%s", what, name,
+                                    takes_columns ? " and no column of load" : "", fb_nearest_hint(&nearest, hint));
+}
+
 static fb_status find_args(struct fb_sqlite_bind *bind, const char *what, sqlite3_stmt *stmt, bool takes_columns,
                            struct fb_sql *sql) {
-    struct fb_mapping *m = bind->m;
     unsigned n = (unsigned)sqlite3_bind_parameter_count(stmt);
     sql->args = fb_mem_calloc(n, sizeof *sql->args);
     if (sql->args == NULL)
         return fb_sqlite_no_memory(bind);
     sql->nargs = n;
-    for (unsigned i = 0; i < n; i++) {
+    fb_status status = FB_OK;
+    for (unsigned i = 0; status == FB_OK && i < n; i++) {
         const char *name = sqlite3_bind_parameter_name(stmt, (int)i + 1);
-        if (name == NULL || name[0] == '?')
-            return fb_sqlite_refuse(bind, "%s: parameters have names, for example :%s", what,
-                          m->pattern.nparams > 0 ? fb_sqlite_param(m, 0)->text : "name");
-        name++;
-        struct fb_nearest nearest = FB_NEAREST_INIT(FB_STR(name));
-        bool found = false;
-        for (unsigned p = 0; p < m->pattern.nparams && !found; p++) {
-            found = strcmp(fb_sqlite_param(m, p)->text, name) == 0;
-            fb_nearest_offer(&nearest, fb_sqlite_param(m, p)->text);
-            sql->args[i] = (struct fb_sql_arg){.is_key = true, .index = p};
-        }
-        for (unsigned c = 0; c < m->ncolumns && takes_columns && !found; c++) {
-            found = strcmp(m->columns[c].name, name) == 0;
-            fb_nearest_offer(&nearest, m->columns[c].name);
-            sql->args[i] = (struct fb_sql_arg){.is_key = false, .index = c};
-        }
-        char hint[FB_NAME_LEN_MAX + 24];
-        if (!found)
-            return fb_sqlite_refuse(bind, "%s: :%s is no parameter of the pattern%s%s", what, name,
-                          takes_columns ? " and no column of load" : "", fb_nearest_hint(&nearest, hint));
+        status = fb_sqlite_go_on(bind, find_arg(bind, what, name, takes_columns, &sql->args[i]));
     }
-    return FB_OK;
+    return status;
 }
 
 static fb_status keep_statement(struct fb_sqlite_bind *bind, const char *what, const char *text, sqlite3_stmt *stmt,
@@ -161,9 +167,9 @@ fb_status fb_sqlite_bind_statements(struct fb_sqlite_bind *bind) {
             bind->m->param_is_int[param++] = bind->m->pattern.parts[i].type == FB_PARAM_INT;
     fb_status status = bind_load(bind);
     if (status == FB_OK)
-        status = bind_write(bind, "store", o->store, /* takes_columns */ true, &bind->b->store);
+        status = fb_sqlite_go_on(bind, bind_write(bind, "store", o->store, /* takes_columns */ true, &bind->b->store));
     if (status == FB_OK)
-        status = bind_write(bind, "delete", o->del, /* takes_columns */ false, &bind->b->del);
+        status = fb_sqlite_go_on(bind, bind_write(bind, "delete", o->del, /* takes_columns */ false, &bind->b->del));
     if (status == FB_OK)
         mark_stored(bind);
     return status;

@@ -15,7 +15,7 @@ from conftest import BUILD, FOREBAY, TOP, Process, free_port, wait_until
 from resp import Wire
 
 USERS = "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT); INSERT INTO users VALUES (42, 'Ada'), (43, 'Ben');"
-COMMANDS = ["serve", "demo", "bench", "check", "print-config", "reference", "version", "help"]
+COMMANDS = ["serve", "demo", "bench", "init", "check", "print-config", "reference", "version", "help"]
 EXITS = {"ok": 0, "failure": 1, "usage": 2, "unavailable": 69, "cantcreat": 73, "config": 78}
 
 
@@ -366,3 +366,73 @@ def test_a_password_is_asked_beyond_this_machine(serve, folder):
         assert wire.ask("GET", "user:42") == b'{"id":42,"name":"Ada"}'
         assert wire.ask("CONFIG", "GET", "requirepass") == [b"requirepass", b""]
     assert "hunter2" not in server.log()
+
+
+# ---- init ------------------------------------------------------------------------------------------------------------
+
+NASTY = """
+    CREATE TABLE "order"("select" INTEGER PRIMARY KEY, "group" TEXT);
+    CREATE TABLE "odd name"("a b" INTEGER PRIMARY KEY, c TEXT);
+    CREATE TABLE boxes("a b" INTEGER PRIMARY KEY, c TEXT);
+    CREATE TABLE user(id INTEGER PRIMARY KEY);
+    CREATE TABLE users(id INTEGER PRIMARY KEY);
+    CREATE TABLE nopk(a, b);
+    CREATE TABLE OrderLine(k TEXT, n INTEGER, v, PRIMARY KEY(k, n)) WITHOUT ROWID;
+    CREATE TABLE gen(id INTEGER PRIMARY KEY, a INT, b INT GENERATED ALWAYS AS (a * 2) STORED);
+    CREATE TABLE blobs(k BLOB PRIMARY KEY, v);
+    CREATE TABLE nocase(k TEXT COLLATE NOCASE PRIMARY KEY, v);
+    CREATE TABLE comp("x y" INTEGER, z INTEGER, PRIMARY KEY("x y", z));
+    CREATE TABLE "line
+break: # x"(id INTEGER PRIMARY KEY);
+    CREATE VIEW v AS SELECT * FROM nopk;
+    CREATE VIEW broken AS SELECT * FROM gone;
+    INSERT INTO "order" VALUES (7, 'g');
+    INSERT INTO OrderLine VALUES ('a', 1, 'b');
+"""
+
+
+def test_init_writes_what_check_accepts(tmp_path, database, serve):
+    database(NASTY, "nasty.db")
+    end = run("init", "sqlite:nasty.db", "-o", "new.yaml", cwd=tmp_path)
+    assert (end.returncode, end.stdout) == (0, ""), end.stderr
+    assert end.stderr == "6 tables mapped, 8 left as comments\n"
+    text = (tmp_path / "new.yaml").read_text()
+    assert re.findall(r"(?m)^  (\S+):$", text) == [
+        "main", "order_line:{k}:{n:int}", "box:{id:int}", "gen:{id:int}", "order:{select:int}", "user:{id:int}",
+        "users:{id:int}"]
+    assert "  # table blobs: key column 'k' is declared BLOB; keys are text or integers\n" in text
+    assert "  # table nopk: it has no primary key, so no key could name one row\n" in text
+    assert "  # view v: a view has no key; a statement says what a key means\n" in text
+    end = run("check", "--strict", "new.yaml", cwd=tmp_path)
+    assert (end.returncode, end.stderr) == (0, "")
+    writing = text.replace("    # write: write-through", "    write: write-through")
+    (tmp_path / "new.yaml").write_text(writing)
+    assert run("check", "--strict", "new.yaml", cwd=tmp_path).returncode == 0
+    server = serve("-c", str(tmp_path / "new.yaml"), "--port", "0", "--sources.main.url", f"sqlite:{tmp_path}/nasty.db")
+    with Wire("127.0.0.1", server.port()) as wire:
+        assert wire.ask("GET", "order:7") == b'{"select":7,"group":"g"}'
+        assert wire.ask("GET", "order_line:a:1") == b'{"k":"a","n":1,"v":"b"}'
+
+
+def test_init_maps_all_of_chinook(tmp_path, chinook):
+    end = run("init", f"sqlite:{chinook}", cwd=tmp_path)
+    assert (end.returncode, end.stderr) == (0, "11 tables mapped, 0 left as comments\n")
+    (tmp_path / "c.yaml").write_text(end.stdout)
+    assert run("check", "--strict", "c.yaml", cwd=tmp_path).returncode == 0
+    assert "playlist_track:{PlaylistId:int}:{TrackId:int}:" in end.stdout
+
+
+def test_init_overwrites_nothing_and_leaves_nothing_half_done(tmp_path, database):
+    database(USERS)
+    (tmp_path / "mine.yaml").write_text("# edited\n")
+    end = run("init", "sqlite:shop.db", "-o", "mine.yaml", cwd=tmp_path)
+    assert end.returncode == EXITS["cantcreat"] and "File exists" in end.stderr
+    assert (tmp_path / "mine.yaml").read_text() == "# edited\n"
+    end = run("init", "sqlite:gone.db", "-o", "new.yaml", cwd=tmp_path)
+    assert end.returncode == EXITS["unavailable"] and "gone.db" in end.stderr
+    assert not (tmp_path / "new.yaml").exists()
+    assert run("init", "mongodb://h", cwd=tmp_path).returncode == EXITS["usage"]
+    assert run("init", cwd=tmp_path).returncode == EXITS["usage"]
+    database("CREATE TABLE nopk(a);", "empty.db")
+    end = run("init", "sqlite:empty.db", cwd=tmp_path)
+    assert end.returncode == EXITS["failure"] and "no table could be mapped" in end.stderr
