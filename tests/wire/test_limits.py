@@ -1,8 +1,8 @@
 """Shows the limits that need a clock or another address: connections that begin a request and do not finish it, say
 nothing, do not read, or guess.
 
-Where many wait, all wait at the same time, each for its end, so the test takes as long as the longest limit (30 s only with
-FOREBAY_TEST_FULL)."""
+Where many wait, all wait at the same time, each for its end, so a test takes as long as its longest limit (30 s only
+with FOREBAY_TEST_FULL)."""
 
 import os
 import re
