@@ -11,7 +11,7 @@ test="libcmocka-dev libzstd-dev libjansson-dev libhiredis-dev g++:g++ patch:patc
       python3 python3-pytest python3-hypothesis python3-redis redis-tools:redis-cli nodejs:node npm:npm"
 # Programs of packages that would start a daemon nobody asked for: only unpacked, into build/tools. package:program
 unpacked="prometheus:promtool prometheus-redis-exporter:prometheus-redis-exporter"
-fuzz="clang libclang-rt-14-dev"
+fuzz="clang libclang-rt-14-dev libcmocka-dev"
 bench="redis-tools:redis-benchmark memcached:memcached util-linux:taskset"
 
 say() { printf '%s\n' "setup: $*" >&2; }

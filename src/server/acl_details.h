@@ -15,7 +15,7 @@ static inline const struct fb_acl_pattern *fb_acl_patterns(const fb_buf *list, s
     return (const struct fb_acl_pattern *)(const void *)list->data;
 }
 static inline fb_bytes fb_acl_text(const struct fb_grant *grant, const struct fb_acl_pattern *pattern) {
-    return fb_bytes_of(grant->text.data + pattern->at, pattern->len);
+    return pattern->len > 0 ? fb_bytes_of(grant->text.data + pattern->at, pattern->len) : fb_bytes_of("", 0);
 }
 
 #endif

@@ -11,7 +11,7 @@
 #include "base/mem.h"
 #include "server/commands.h"
 
-enum { SHOWN_RULE_MAX = 80, RULE_MAX = 4096 };
+enum { SHOWN_RULE_MAX = 80, RULE_MAX = 4096, BOTH = FB_ACL_READ | FB_ACL_WRITE };
 
 /* ---- users ------------------------------------------------------------------------------------------------------ */
 
@@ -105,6 +105,13 @@ static fb_status change_hash(struct fb_user *user, fb_bytes text, bool is_added,
 
 /* ---- patterns --------------------------------------------------------------------------------------------------- */
 
+static bool is_star(fb_bytes text) { return text.len == 1 && text.data[0] == '*'; }
+
+static void grant_all_keys(struct fb_grant *grant) {
+    grant->has_all_keys = true;
+    grant->keys.len = 0;
+}
+
 static fb_status add_pattern(struct fb_grant *grant, fb_buf *list, fb_bytes text, unsigned modes, fb_err *reterr) {
     for (size_t i = 0; i < text.len; i++)
         if (text.data[i] == ' ' || text.data[i] == '\0')
@@ -116,6 +123,8 @@ static fb_status add_pattern(struct fb_grant *grant, fb_buf *list, fb_bytes text
         fb_bytes other = fb_acl_text(grant, &known[i]);
         if (other.len == text.len && memcmp(other.data, text.data, text.len) == 0) {
             ((struct fb_acl_pattern *)(void *)list->data)[i].modes |= modes;
+            if (list == &grant->keys && is_star(text) && known[i].modes == BOTH)
+                grant_all_keys(grant); /* %R~* %W~* */
             return FB_OK;
         }
     }
@@ -126,7 +135,7 @@ static fb_status add_pattern(struct fb_grant *grant, fb_buf *list, fb_bytes text
 }
 
 static fb_status add_key_pattern(struct fb_grant *grant, fb_bytes rule, fb_err *reterr) {
-    unsigned modes = FB_ACL_READ | FB_ACL_WRITE;
+    unsigned modes = BOTH;
     size_t at = 1;
     if (rule.data[0] == '%') {
         for (modes = 0; at < rule.len && rule.data[at] != '~'; at++) {
@@ -145,9 +154,8 @@ static fb_status add_key_pattern(struct fb_grant *grant, fb_bytes rule, fb_err *
     if (grant->has_all_keys)
         return fb_fail(reterr, FB_INVALID, "Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid "
                        "and does not have any effect. Try 'resetkeys' to start with an empty list of patterns");
-    if (text.len == 1 && text.data[0] == '*' && modes == (FB_ACL_READ | FB_ACL_WRITE)) {
-        grant->has_all_keys = true;
-        grant->keys.len = 0;
+    if (is_star(text) && modes == BOTH) {
+        grant_all_keys(grant);
         return FB_OK;
     }
     return add_pattern(grant, &grant->keys, text, modes, reterr);
@@ -158,7 +166,7 @@ static fb_status add_channel(struct fb_grant *grant, fb_bytes text, fb_err *rete
         return fb_fail(reterr, FB_INVALID, "Adding a pattern after the * pattern (or the 'allchannels' flag) is not "
                        "valid and does not have any effect. Try 'resetchannels' to start with an empty list of "
                        "channels");
-    if (text.len == 1 && text.data[0] == '*') {
+    if (is_star(text)) {
         grant->has_all_channels = true;
         grant->channels.len = 0;
         return FB_OK;
@@ -292,7 +300,7 @@ static enum word word_of(fb_bytes rule) {
 /* What may also stand in parentheses. */
 static fb_status apply_to_grant(struct fb_grant *grant, fb_bytes rule, fb_err *reterr) {
     switch (word_of(rule)) {
-    case ALLKEYS: grant->has_all_keys = true; grant->keys.len = 0; return FB_OK;
+    case ALLKEYS: grant_all_keys(grant); return FB_OK;
     case RESETKEYS: grant->has_all_keys = false; grant->keys.len = 0; return FB_OK;
     case ALLCHANNELS: grant->has_all_channels = true; grant->channels.len = 0; return FB_OK;
     case RESETCHANNELS: grant->has_all_channels = false; grant->channels.len = 0; return FB_OK;
@@ -320,6 +328,8 @@ static fb_status add_selector(struct fb_user *user, fb_bytes rule, fb_err *reter
         size_t end = i;
         while (end < rule.len - 1 && rule.data[end] != ' ')
             end++;
+        if (end > i && rule.data[end - 1] == ')') /* could not be told from the selector's own end */
+            return fb_fail(reterr, FB_INVALID, "Unmatched parenthesis in acl selector");
         if (end > i) {
             fb_status status = apply_to_grant(grant, fb_bytes_of(rule.data + i, end - i), reterr);
             if (status != FB_OK)

@@ -1,4 +1,5 @@
 /* COMMAND and HELP, and the reference page: the table of commands, printed. */
+#include "server/acl.h"
 #include "server/commands.h"
 
 #include <stdio.h>
@@ -10,36 +11,19 @@
 
 static const struct flag_name {
     unsigned flag;
-    const char *name, *category;
+    const char *name;
 } flag_names[] = {
-    {FB_CMD_READ, "readonly", "@read"},
-    {FB_CMD_WRITE, "write", "@write"},
-    {FB_CMD_ADMIN, "admin", "@admin"},
-    {FB_CMD_FAST, "fast", "@fast"},
-    {FB_CMD_NO_AUTH, "no_auth", NULL},
+    {FB_CMD_READ, "readonly"},
+    {FB_CMD_WRITE, "write"},
+    {FB_CMD_ADMIN, "admin"},
+    {FB_CMD_FAST, "fast"},
+    {FB_CMD_NO_AUTH, "no_auth"},
 };
 enum { NFLAGS = sizeof flag_names / sizeof flag_names[0] };
 
-static const char *group_category(const struct fb_command *command) {
-    static const char *const names[][2] = {
-        {"generic", "@keyspace"}, {"string", "@string"}, {"hash", "@hash"}, {"connection", "@connection"}};
-    for (size_t i = 0; command->group != NULL && i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(names[i][0], command->group) == 0)
-            return names[i][1];
-    return NULL;
-}
-
 static bool is_in_category(const struct fb_command *command, fb_bytes name) {
-    char text[32];
-    snprintf(text, sizeof text, "@%.*s", (int)(name.len < 30 ? name.len : 30), name.data);
-    for (size_t i = 0; i < NFLAGS; i++)
-        if ((command->flags & flag_names[i].flag) && flag_names[i].category != NULL &&
-            fb_is_word(FB_STR(text), flag_names[i].category))
-            return true;
-    if (!(command->flags & FB_CMD_FAST) && fb_is_word(FB_STR(text), "@slow"))
-        return true;
-    const char *group = group_category(command);
-    return group != NULL && fb_is_word(FB_STR(text), group);
+    enum fb_acl_category category = fb_acl_category(name);
+    return category != FB_CAT_COUNT_ && (fb_acl_categories(command) >> category & 1);
 }
 
 static void write_flags(struct fb_resp_out *out, const struct fb_command *command) {
@@ -53,18 +37,14 @@ static void write_flags(struct fb_resp_out *out, const struct fb_command *comman
 }
 
 static void write_categories(struct fb_resp_out *out, const struct fb_command *command) {
-    const char *group = group_category(command);
-    size_t n = (group != NULL) + !(command->flags & FB_CMD_FAST);
-    for (size_t i = 0; i < NFLAGS; i++)
-        n += (command->flags & flag_names[i].flag) && flag_names[i].category != NULL;
-    fb_resp_write_set(out, n);
-    if (group != NULL)
-        fb_resp_write_simple(out, group);
-    if (!(command->flags & FB_CMD_FAST))
-        fb_resp_write_simple(out, "@slow");
-    for (size_t i = 0; i < NFLAGS; i++)
-        if ((command->flags & flag_names[i].flag) && flag_names[i].category != NULL)
-            fb_resp_write_simple(out, flag_names[i].category);
+    uint32_t categories = fb_acl_categories(command);
+    fb_resp_write_set(out, (size_t)__builtin_popcount(categories));
+    for (unsigned c = 0; c < FB_CAT_COUNT_; c++)
+        if (categories >> c & 1) {
+            char text[32];
+            snprintf(text, sizeof text, "@%s", fb_acl_category_name(c));
+            fb_resp_write_simple(out, text);
+        }
 }
 
 static void write_full_name(struct fb_resp_out *out, const struct fb_command *command) {

@@ -55,17 +55,16 @@ __attribute__((format(printf, 2, 3))) static void fault(struct reading *r, const
     r->complain(r->user, r->line, text);
 }
 
-/* The next word; a "(…)" is one, blanks included. */
+/* The next word; one that begins with "(" goes on to a word that ends with ")", blanks included, as in Redis. */
 static fb_bytes next_word(const char **p, const char *end) {
     while (*p < end && (**p == ' ' || **p == '\t'))
         (*p)++;
-    const char *from = *p, *close;
-    if (*p < end && **p == '(') {
-        close = memchr(*p, ')', (size_t)(end - *p));
-        *p = close != NULL ? close + 1 : end;
-    }
-    while (*p < end && **p != ' ' && **p != '\t')
-        (*p)++;
+    const char *from = *p;
+    for (bool is_open = *p < end && **p == '('; *p < end; (*p)++)
+        if (**p == ' ' || **p == '\t') {
+            if (!is_open || (*p)[-1] == ')')
+                break;
+        }
     return fb_bytes_of(from, (size_t)(*p - from));
 }
 

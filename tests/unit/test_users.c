@@ -34,7 +34,9 @@ static struct fb_user *user_of(const char *rules, fb_status *ret_status, fb_err 
     struct fb_user *user = fb_user_new(FB_STR("u"));
     *ret_status = FB_OK;
     for (const char *p = rules; *p != '\0' && *ret_status == FB_OK;) {
-        size_t len = *p == '(' ? strcspn(p, ")") + 1 : strcspn(p, " ");
+        size_t len = strcspn(p, " ");
+        while (*p == '(' && p[len - 1] != ')' && p[len] != '\0')
+            len += 1 + strcspn(p + len + 1, " ");
         *ret_status = fb_user_rule(user, fb_bytes_of(p, len), err);
         p += len;
         p += *p == ' ';
@@ -59,6 +61,7 @@ static void rules_amount_to_a_line(void **state) {
         {"~a resetkeys ~b", "u off ~b resetchannels -@all"},
         {"~a allkeys", "u off ~* resetchannels -@all"},
         {"%RW~*", "u off ~* resetchannels -@all"},
+        {"%R~* ~a %W~*", "u off ~* resetchannels -@all"},
         {"%R~*", "u off %R~* resetchannels -@all"},
         {"&a &b*", "u off resetchannels &a &b* -@all"},
         {"&a resetchannels &c", "u off resetchannels &c -@all"},
@@ -72,6 +75,7 @@ static void rules_amount_to_a_line(void **state) {
         {"+@all nocommands +set", "u off resetchannels -@all +set"},
         {"(~a +get) (%R~b +@write)", "u off resetchannels -@all (~a resetchannels -@all +get) "
                                      "(%R~b resetchannels -@all +@write)"},
+        {"(~a)b +get)", "u off resetchannels -@all (~a)b resetchannels -@all +get)"},
         {"(~a +get) clearselectors", "u off resetchannels -@all"},
         {"on nopass allkeys (~b) +get reset", "u off resetchannels -@all"},
         {"sanitize-payload skip-sanitize-payload", "u off resetchannels -@all"},
@@ -181,6 +185,8 @@ static void every_wrong_line_is_told(void **state) {
         {"user a user:*", "Syntax error"},
         {"user a (+get", "Unmatched parenthesis in acl selector"},
         {"user a (on)", "Syntax error"},
+        {"user a (+get ~a", "Unmatched parenthesis in acl selector"},
+        {"user a (~a))", "Unmatched parenthesis in acl selector"},
         {"user a (+nosuch ~a)", UNKNOWN},
         {"user a +get)", UNKNOWN},
         {"user a ^x", "Syntax error"},
