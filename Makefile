@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 COUNT ?= 1000000
 DURATION ?= 60
 
-.PHONY: help build run test test-fast test-asan test-tsan test-clean-root sim fuzz bench-hit docs install clean
+.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim fuzz bench-hit docs install clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -37,6 +37,12 @@ test-tsan: ## all C and wire tests under ThreadSanitizer, in full
 
 test-clean-root: ## the README's commands in a fresh Debian 12 (debootstrap, needs root, some minutes)
 	@tools/fresh-root $(ARGS)
+
+test-redis: ## Redis' own tests (tests/redis-tcl), from Debian's source package: about four minutes
+	@tools/setup.sh build test
+	@tools/build $(BUILD) -Dtests=enabled
+	@tools/redis-tests
+	@FOREBAY_TEST_FULL=1 tools/run-tests --only wire -k redis_tcl
 
 bench-hit: ## what a hit costs, next to redis-server in the same run: about a minute, two idle cores
 	@tools/setup.sh build bench

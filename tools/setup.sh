@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 # program too; the package redis-server would only start a daemon nobody asked for.
 build="gcc:gcc libc6-dev meson:meson ninja-build:ninja pkg-config:pkg-config libuv1-dev libssl-dev libsqlite3-dev libyaml-dev libmicrohttpd-dev"
 test="libcmocka-dev libzstd-dev libjansson-dev libhiredis-dev g++:g++ patch:patch locales
-      python3 python3-pytest python3-hypothesis python3-redis redis-tools:redis-cli nodejs:node npm:npm"
+      python3 python3-pytest python3-hypothesis python3-redis redis-tools:redis-cli nodejs:node npm:npm tcl:tclsh libsqlite3-tcl"
 # Programs of packages that would start a daemon nobody asked for: only unpacked, into build/tools. package:program
 unpacked="prometheus:promtool prometheus-redis-exporter:prometheus-redis-exporter"
 fuzz="clang libclang-rt-14-dev libcmocka-dev"
@@ -101,7 +101,7 @@ install_npm_clients() {
 for part in "$@"; do
     case $part in
     build) install_packages $build ;;
-    test) install_packages $test && unpack_tools && install_npm_clients ;;
+    test) install_packages $test && unpack_tools && install_npm_clients && tools/redis-tests ;;
     bench) install_packages $bench ;;
     fuzz) install_packages $fuzz ;;
     *)

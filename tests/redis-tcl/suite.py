@@ -1,0 +1,179 @@
+"""Runs units of Redis' own tests against a Forebay in front of a table, and reads the lists of this folder.
+
+    suite.py [UNIT@WORLD ...]      all tests of these units (default: all units), with what goes wrong
+    suite.py --write               the same, and writes allowed.txt and excluded.txt anew
+
+A world is the table and the keyspace that a unit runs in."""
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+REDIS = os.path.join(TOP, "build", "redis-tests", "redis")
+MISSING = os.path.join(TOP, "build", "redis-tests", ".missing")
+UNIT_TIMEOUT_S = 60
+
+# The columns of the unit of hashes: those it names, and "f1", "f2" … for those it draws (500 columns are the limit).
+FIELDS = ("a b c d e x y z float foo foo1 foo2 bar tmp str field field1 field2 field3 key1 key2 key3 n f new_field "
+          "abcdefgh abcdefghi __123123123__ __foobar123__").split()
+DRAWN = [f"f{i}" for i in range(1, 200)] + [f"__avoid_collisions__f{i}" for i in range(1, 200)]
+
+TEXT = {"table": "kv", "as": "column:v", "write": "write-through", "on_del": "delete-row", "jitter": "0%"}
+WORLDS = {
+    # name: (columns besides the key, what the keyspace says)
+    "any": ("v", TEXT),            # no type: text and numbers
+    "bytes": ("v BLOB", TEXT),     # any bytes
+    "hash": (", ".join(f'"{name}"' for name in FIELDS + DRAWN),
+             {**TEXT, "as": "hash", "hide_columns": "[redis_key]"}),
+}
+UNITS = [
+    ("unit/protocol", "any"), ("unit/type/string", "bytes"), ("unit/type/incr", "any"), ("unit/type/hash", "hash"),
+    ("unit/keyspace", "any"), ("unit/scan", "any"), ("unit/expire", "any"), ("unit/multi", "any"),
+    ("unit/pubsub", "any"), ("unit/tracking", "any"), ("unit/info", "any"), ("unit/info-command", "any"),
+    ("unit/slowlog", "any"), ("unit/latency-monitor", "any"), ("unit/introspection", "any"),
+    ("unit/introspection-2", "any"), ("unit/pause", "any"), ("unit/other", "any"), ("unit/quit", "any"),
+]
+
+
+def why_missing():
+    """None when the suite can run; else what is missing."""
+    if not os.path.isdir(REDIS):
+        if os.path.exists(MISSING):
+            with open(MISSING, encoding="utf-8") as file:
+                return file.read().strip()
+        return "Redis' tests are not there; run tools/redis-tests"
+    check = subprocess.run(["tclsh"], input="package require sqlite3", capture_output=True, text=True) \
+        if any(os.access(os.path.join(path, "tclsh"), os.X_OK) for path in os.environ["PATH"].split(":")) else None
+    if check is None or check.stderr:
+        return "no tclsh with sqlite3; run tools/setup.sh test"
+    return None
+
+
+def make_database(world, path):
+    """The table of a world, and the configuration of a server in front of it."""
+    columns, keyspace = WORLDS[world]
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"CREATE TABLE kv(redis_key TEXT PRIMARY KEY, {columns})")
+    connection.close()
+    return {"sources": {"kv": {"url": f"sqlite:{path}"}}, "keyspaces": {'"{redis_key:rest}"': keyspace}}
+
+
+def run_unit(port, path, world, unit):
+    """The result of each test: name → (word, what went wrong). All of a unit runs, since its tests build on what others
+    left behind; those of skipped.txt are passed over."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
+        file.write("".join(f"{name}\n" for name in read_list("skipped.txt").get((unit, world), [])))
+        file.flush()
+        command = ["tclsh", os.path.join(HERE, "prelude.tcl"), str(port), path, world, unit, file.name]
+        with subprocess.Popen(command, cwd=REDIS, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT) as process:
+            try:
+                out = process.communicate(timeout=UNIT_TIMEOUT_S)[0]
+            except subprocess.TimeoutExpired:
+                process.kill()
+                out = process.communicate()[0] + b"\nerr\t(the unit)\tdid not end\n"
+    results, other = {}, []
+    for line in out.decode("utf-8", "replace").split("\n"):
+        fields = line.split("\t", 2)
+        if len(fields) == 3 and fields[0] in ("ok", "err", "ignore", "skip"):
+            name = re.sub(r": (Tag: \S+ denied|Not supported on .*)$", "", fields[1]) \
+                if fields[0] == "ignore" else fields[1]
+            results[name] = (fields[0], fields[2] or fields[1])
+        elif line and fields[0] != "end":
+            other.append(line)
+    if "end" not in [line.split(b"\t")[0].decode() for line in out.split(b"\n")]:
+        results["(the unit)"] = ("err", "it broke off: " + " | ".join(other[-20:]))
+    return results
+
+
+def read_list(name):
+    """Sections "[unit world]" of lines; "# …" are remarks. Of excluded.txt a line is a reason, a colon, the test."""
+    sections, current = {}, None
+    with open(os.path.join(HERE, name), encoding="utf-8") as file:
+        for line in file:
+            line = line.rstrip("\n")
+            if not line or line.startswith("# "):
+                continue
+            if line.startswith("["):
+                current = sections.setdefault(tuple(line.strip("[]").split(" ")), [])
+            else:
+                current.append(line)
+    return sections
+
+
+# ---- measuring
+
+def reasons():
+    """reasons.txt: words with what they mean, and rows (word, pattern); the first row that matches holds."""
+    rows, words = [], {}
+    with open(os.path.join(HERE, "reasons.txt"), encoding="utf-8") as file:
+        for line in file:
+            line = line.rstrip("\n")
+            if not line or line.startswith("# "):
+                continue
+            word, rest = line.split(None, 1)
+            if line.startswith(" "):
+                rows.append((word, re.compile(rest)))
+            else:
+                words[word] = rest
+    return words, rows
+
+
+def measure(units):
+    sys.path.insert(0, os.path.join(TOP, "tests", "wire"))
+    from conftest import Forebay
+    all_results = {}
+    for unit, world in units:
+        with tempfile.TemporaryDirectory() as folder:
+            path, started = os.path.join(folder, "kv.db"), []
+            server = Forebay(started, make_database(world, path), folder)
+            results = all_results[unit, world] = run_unit(server.port, path, world, unit)
+            server.kill()
+        words = [result[0] for result in results.values()]
+        print(f"{unit}@{world}: " + ", ".join(f"{words.count(word)} {word}" for word in sorted(set(words))), flush=True)
+    return all_results
+
+
+def main():
+    write = "--write" in sys.argv
+    chosen = [tuple(word.split("@")) for word in sys.argv[1:] if "@" in word]
+    words, rows = reasons()
+    all_results = measure(chosen or UNITS)
+    out = {"allowed.txt": [], "excluded.txt": []}
+    for section, results in all_results.items():
+        for file in out:
+            out[file].append(f"[{' '.join(section)}]")
+        for name, (word, what) in results.items():
+            if name.startswith("("):
+                print(f"  {section[0]}: {name}: {what[:300]}")
+                continue
+            why = next((reason for reason, pattern in rows if pattern.search(f"{section[0]}\t{name}\t{what}")
+                        and (word != "ok" or reason in ("hollow", "timing"))), None)
+            if word == "ok" and why is None:
+                out["allowed.txt"].append(name)
+            else:
+                out["excluded.txt"].append(f"{why or 'OPEN'}: {name}")
+                if why is None:
+                    print(f"  {section[0]}: {name}\n      {what[:300]}")
+        for lines in out.values():
+            if lines[-1].startswith("["):
+                lines.pop()
+            else:
+                lines.append("")
+    if write:
+        head = {"allowed.txt": ["# Redis' own tests that must pass. Written by suite.py --write; kept by test_redis_tcl.py."],
+                "excluded.txt": ["# Redis' own tests that are not run, each with its reason. Written by suite.py --write."]
+                + [f"# {word}: {meaning}" for word, meaning in words.items()]}
+        for file, lines in out.items():
+            with open(os.path.join(HERE, file), "w", encoding="utf-8") as target:
+                target.write("\n".join(head[file] + [""] + lines).rstrip("\n") + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Redis' own tests, those of tests/redis-tcl/allowed.txt: each must pass against Forebay in front of a SQLite table.
+
+A unit runs once for all of its tests. Afterwards everything that is still cached must be what the table has. The tests
+come from Debian's source package of redis (tools/redis-tests); README.md in tests/redis-tcl says what is changed."""
+
+import os
+import shutil
+import sys
+
+import pytest
+
+from conftest import IS_FULL, TOP, Forebay, query
+
+if not IS_FULL:
+    pytest.skip("takes four minutes; make test-redis runs it", allow_module_level=True)
+
+sys.path.insert(0, os.path.join(TOP, "tests", "redis-tcl"))
+import suite  # noqa: E402
+from resp import ReplyError  # noqa: E402
+
+ALLOWED, EXCLUDED = suite.read_list("allowed.txt"), suite.read_list("excluded.txt")
+AT_LEAST = 120  # tests of Redis' that pass; the list never gets shorter than this
+
+
+def cached_and_stored(server, path, world):
+    """Every cached key with its value, and what the table has for it."""
+    with server.wire() as wire:
+        if isinstance(wire.ask("SCAN", "0"), ReplyError):  # until SCAN is there
+            keys = [row["redis_key"].encode() for row in query(path, "SELECT redis_key FROM kv")]
+        else:
+            cursor, keys = b"0", []
+            while True:
+                cursor, some = wire.ask("SCAN", cursor, "COUNT", "1000")
+                keys += some
+                if cursor == b"0":
+                    break
+        for key in keys:
+            rows = query(path, "SELECT * FROM kv WHERE redis_key = ?", key.decode())
+            if world == "hash":
+                flat = wire.ask("HGETALL", key)
+                cached = dict(zip(flat[::2], flat[1::2]))
+                stored = {name.encode(): text(rows[0][name]) for name in (rows[0].keys() if rows else [])
+                          if name != "redis_key" and rows[0][name] is not None}
+            else:
+                cached, stored = wire.ask("GET", key), text(rows[0]["v"]) if rows else None
+            yield key, cached, stored
+
+
+def text(value):
+    """A value of the table as the cache shows it: a number in a column without a type may be stored as a real."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if value is None or isinstance(value, bytes) else str(value).encode()
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """outcomes(unit, world): the results of its allowed tests, and what differed between cache and table at the end."""
+    known = {}
+
+    def run(unit, world):
+        if (unit, world) not in known:
+            folder, started = str(tmp_path_factory.mktemp("tcl")), []
+            path = os.path.join(folder, "kv.db")
+            server = Forebay(started, suite.make_database(world, path), folder)
+            try:
+                results = suite.run_unit(server.port, path, world, unit)
+                compared = list(cached_and_stored(server, path, world))
+                server.finish()
+            finally:
+                server.kill()
+                shutil.rmtree(folder, ignore_errors=True)
+            known[unit, world] = results, compared
+        return known[unit, world]
+
+    missing = suite.why_missing()
+    if missing is not None:
+        pytest.skip(missing)
+    return run
+
+
+@pytest.mark.parametrize("unit, world, name", [(*section, name) for section, names in ALLOWED.items() for name in names],
+                         ids=lambda text: text.replace("unit/", ""))
+def test_redis_own(outcomes, unit, world, name):
+    results, _ = outcomes(unit, world)
+    word, what = results.get(name, ("err", f"was not run; {results.get('(the unit)', ('', ''))[1]}"))
+    assert word == "ok", what
+
+
+@pytest.mark.parametrize("unit, world", ALLOWED, ids=lambda text: text.replace("unit/", ""))
+def test_what_is_cached_afterwards_is_what_the_table_has(outcomes, unit, world):
+    results, compared = outcomes(unit, world)
+    assert results
+    assert [(key, cached, stored) for key, cached, stored in compared if cached != stored] == []
+
+
+def test_the_lists_are_whole():
+    """Long enough, no test on both or twice, and a known reason for each that is left out."""
+    assert sum(map(len, ALLOWED.values())) >= AT_LEAST
+    words = set(suite.reasons()[0])
+    for section in {**ALLOWED, **EXCLUDED}:
+        excluded = [line.split(": ", 1) for line in EXCLUDED.get(section, [])]
+        assert {word for word, _ in excluded} <= words
+        names = ALLOWED.get(section, []) + [name for _, name in excluded]
+        assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
