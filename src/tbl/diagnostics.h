@@ -20,6 +20,10 @@
     X("tab", ERROR, SYNTAX, "a line is indented with a tab")                                                           \
     X("control", ERROR, SYNTAX, "a control character stands in the file")                                              \
     X("yaml", ERROR, SYNTAX, "the file is not YAML, or uses a part of YAML that a configuration does not need")        \
+    X("anchor", ERROR, SYNTAX, "an anchor or an alias of YAML stands in the file")                                     \
+    X("tag", ERROR, SYNTAX, "a tag of YAML stands in the file")                                                        \
+    X("too-large", ERROR, SYNTAX, "the file has more values than a configuration can have")                            \
+    X("depth", ERROR, SYNTAX, "the file is nested more deeply than a configuration can be")                            \
     X("key", ERROR, SYNTAX, "a key is a list or a mapping")                                                            \
     X("repeated", ERROR, SCHEMA, "a setting or a name is given twice")                                                 \
     X("unknown-section", ERROR, SCHEMA, "a section is not known; the nearest name is offered")                         \
