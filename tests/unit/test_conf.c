@@ -206,7 +206,8 @@ static void a_report_has_place_line_caret_and_help(void **state) {
     free(text);
     text = CASE_PRINTED(out, fb_conf_print_diagnostics(conf, out, FB_CONF_JSON));
     snprintf(expected, sizeof expected,
-             "[{\"stage\":\"schema\",\"severity\":\"error\",\"code\":\"unknown-setting\",\"file\":\"%s\",\"line\":2,\"column\":3,"
+             "[{\"stage\":\"schema\",\"severity\":\"error\",\"code\":\"unknown-setting\","
+             "\"file\":\"%s\",\"line\":2,\"column\":3,"
              "\"message\":\"there is no setting 'evicton' in server\",\"help\":\"did you mean 'eviction'?\"}]\n",
              conf->path);
     assert_string_equal(text, expected);
