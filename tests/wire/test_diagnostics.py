@@ -26,6 +26,8 @@ CASES = {
     "control": (GOOD + "# \x01\n", 4),
     "yaml": (GOOD + "server: {threads: [\n", 5),
     "key": (SHOP + "keyspaces: {[a]: {table: t}}\n", 2),
+    "anchor": (GOOD + "server: &a {threads: 1}\n", 4),
+    "tag": (GOOD + "server: !x {threads: 1}\n", 4),
     "repeated": (GOOD + "server: {threads: 1, threads: 2}\n", 4),
     "unknown-section": (GOOD + "sever: {}\n", 4),
     "unknown-setting": (GOOD + "server: {thread: 1}\n", 4),
@@ -59,8 +61,8 @@ CASES = {
                 "  o:{id}: {table: orders}\n", 3),
     "trigger": (SHOP + "keyspaces:\n  n:{id}: {table: noted, write: write-through}\n  l:{id}: {table: log}\n", 3),
 }
-# Said of other things than a file, or when memory runs out.
-ELSEWHERE = {"file", "unknown-variable", "memory", "cache"}
+# Said of other things than a file, or when memory runs out; depth and size are test_conf.c's (sizes_are_bounded).
+ELSEWHERE = {"file", "unknown-variable", "memory", "cache", "depth", "too-large"}
 
 
 @pytest.fixture
