@@ -6,14 +6,23 @@
 
 #include "base/err.h"
 
-static const struct fb_driver_ops *const drivers[] = {&fb_driver_sqlite};
+static const struct fb_driver_ops *const drivers[] = {
+    &fb_driver_sqlite,
+#ifdef FB_WITH_POSTGRESQL
+    &fb_driver_postgresql,
+#endif
+};
 enum { NDRIVERS = sizeof drivers / sizeof drivers[0] };
+
+static bool is_scheme(const char *url, const char *scheme) {
+    size_t n = scheme != NULL ? strlen(scheme) : 0;
+    return url != NULL && n > 0 && strncmp(url, scheme, n) == 0 && url[n] == ':';
+}
 
 const struct fb_driver_ops *fb_driver_find(const char *url, fb_err *reterr) {
     char known[80] = "";
     for (size_t i = 0, at = 0; i < NDRIVERS; i++) {
-        size_t n = strlen(drivers[i]->scheme);
-        if (url != NULL && strncmp(url, drivers[i]->scheme, n) == 0 && url[n] == ':')
+        if (is_scheme(url, drivers[i]->scheme) || is_scheme(url, drivers[i]->alias))
             return drivers[i];
         at += (size_t)snprintf(known + at, sizeof known - at, "%s%s:", i > 0 ? ", " : "", drivers[i]->scheme);
     }

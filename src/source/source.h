@@ -67,7 +67,7 @@ struct fb_store_group {
 };
 
 struct fb_driver_ops {
-    const char *scheme;          /* "sqlite"; NULL for callbacks */
+    const char *scheme, *alias;  /* "sqlite"; "postgresql", "postgres"; NULL for callbacks, no alias */
     bool on_caller_thread;       /* blocking calls run it on the caller's own thread */
     fb_status (*open)(const char *url, const fb_source_options *options, struct fb_driver **ret_driver, fb_err *reterr);
     void (*close)(struct fb_driver *driver);
@@ -117,6 +117,7 @@ struct fb_driver_ops {
 };
 
 extern const struct fb_driver_ops fb_driver_sqlite;
+extern const struct fb_driver_ops fb_driver_postgresql; /* where it is built */
 extern const struct fb_driver_ops fb_driver_callbacks;
 
 /* The driver for a URL, or NULL with the known schemes in the error. */

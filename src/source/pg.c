@@ -1,0 +1,153 @@
+/* PostgreSQL as a source: opening a database, and what its errors mean. */
+#include "source/pg.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+/* ---- the driver ---- */
+
+/* Two names may lead to one database; the cluster's own number tells, where we may ask for it. */
+static fb_status identify(struct fb_driver *driver, fb_err *err) {
+    static const char *const questions[] = {
+        "SELECT system_identifier || '/' || (SELECT oid FROM pg_database WHERE datname = current_database()) "
+        "FROM pg_control_system()",
+        "SELECT coalesce(host(inet_server_addr()), '') || ':' || coalesce(inet_server_port()::text, '') || '/' || "
+        "current_database()",
+    };
+    for (size_t i = 0; i < sizeof questions / sizeof questions[0]; i++) {
+        PGresult *result = PQexec(driver->catalogue, questions[i]);
+        bool is_known = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
+        driver->identity = is_known ? fb_mem_strdup(PQgetvalue(result, 0, 0)) : NULL;
+        PQclear(result);
+        if (is_known)
+            return driver->identity != NULL ? FB_OK : fb_fail(err, FB_NOMEM, "out of memory");
+    }
+    return fb_fail(err, FB_DOWN, "%s", PQerrorMessage(driver->catalogue));
+}
+
+static void close_driver(struct fb_driver *driver) {
+    if (driver == NULL)
+        return;
+    PQfinish(driver->catalogue);
+    fb_mem_free(driver->conninfo);
+    fb_mem_free(driver->identity);
+    fb_mem_free(driver);
+}
+
+/* Writes must reach a server that takes them, and every connection names itself, unless the URL says otherwise. */
+static fb_status keep_conninfo(struct fb_driver *driver, const char *url, fb_err *err) {
+    static const char *const extra[] = {"target_session_attrs=read-write", "application_name=forebay"};
+    char *message = NULL;
+    PQconninfoOption *parsed = PQconninfoParse(url, &message);
+    if (parsed == NULL) {
+        /* libpq quotes the URL, which may hold a password. */
+        PQfreemem(message);
+        return fb_fail(err, FB_INVALID, "the URL is not one of PostgreSQL's: postgresql://USER@HOST:PORT/DATABASE");
+    }
+    PQconninfoFree(parsed);
+    fb_buf text = FB_BUF_INIT;
+    fb_status status = fb_buf_append(&text, url, strlen(url));
+    for (size_t i = 0; i < sizeof extra / sizeof extra[0] && status == FB_OK; i++) {
+        size_t name = (size_t)(strchr(extra[i], '=') - extra[i]);
+        if (memmem(url, strlen(url), extra[i], name + 1) != NULL)
+            continue;
+        bool is_first = memchr(text.data, '?', text.len) == NULL;
+        status = fb_buf_append(&text, is_first ? "?" : "&", 1);
+        if (status == FB_OK)
+            status = fb_buf_append(&text, extra[i], strlen(extra[i]));
+    }
+    if (status == FB_OK)
+        status = fb_buf_append(&text, "", 1);
+    driver->conninfo = text.data;
+    return status == FB_OK ? FB_OK : fb_fail(err, FB_NOMEM, "out of memory");
+}
+
+static fb_status open_driver(const char *url, const fb_source_options *options, struct fb_driver **ret_driver,
+                             fb_err *reterr) {
+    static const fb_source_options none = {0};
+    const fb_source_options *o = options != NULL ? options : &none;
+    struct fb_driver *driver = fb_mem_calloc(1, sizeof *driver);
+    if (driver == NULL)
+        return fb_fail(reterr, FB_NOMEM, "out of memory");
+    driver->read_timeout = fb_ms(o->read_timeout_ms > 0 ? o->read_timeout_ms : FB_PG_READ_TIMEOUT_MS);
+    driver->write_timeout = fb_ms(o->write_timeout_ms > 0 ? o->write_timeout_ms : FB_PG_WRITE_TIMEOUT_MS);
+    driver->added_latency = fb_ms(o->added_latency_ms);
+    fb_status status = keep_conninfo(driver, url, reterr);
+    if (status == FB_OK)
+        status = fb_pg_connect(driver, fb_after(fb_clock_now(), driver->read_timeout), &driver->catalogue, reterr);
+    if (status == FB_OK && PQsetnonblocking(driver->catalogue, 0) != 0)
+        status = fb_fail(reterr, FB_DOWN, "%s", PQerrorMessage(driver->catalogue));
+    if (status == FB_OK)
+        status = identify(driver, reterr);
+    if (status != FB_OK) {
+        close_driver(driver);
+        return status;
+    }
+    *ret_driver = driver;
+    return FB_OK;
+}
+
+/* ---- errors ---- */
+
+/* Classes of SQLSTATE (PostgreSQL's documentation, appendix A); the longest prefix that fits counts. */
+static const struct { const char *prefix; fb_status status; } states[] = {
+    {"08", FB_DOWN},        /* connection exception */
+    {"22", FB_BADVALUE},    /* data exception: too long, out of range, invalid text */
+    {"23", FB_CONFLICT},    /* integrity constraint violation */
+    {"25006", FB_DOWN},     /* read-only: the server is no primary any more */
+    {"40001", FB_CONFLICT}, /* could not serialise */
+    {"40P01", FB_CONFLICT}, /* deadlock */
+    {"53", FB_DOWN},        /* out of connections, memory or disk */
+    {"55P03", FB_TIMEOUT},  /* lock not available within lock_timeout */
+    {"57014", FB_TIMEOUT},  /* cancelled: statement_timeout */
+    {"57P", FB_DOWN},       /* shutting down, starting up, dropped */
+};
+
+fb_status fb_pg_fail(const struct fb_session *session, const PGresult *result, fb_err *err) {
+    const char *state = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+    const char *message = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    const char *detail = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) : NULL;
+    if (state == NULL) {
+        const char *text = session->db != NULL ? PQerrorMessage(session->db) : "";
+        return fb_fail(err, FB_DOWN, "%s", text[0] != '\0' ? text : "the connection was lost");
+    }
+    fb_status status = FB_SOURCE;
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
+        if (strncmp(state, states[i].prefix, strlen(states[i].prefix)) == 0)
+            status = states[i].status;
+    return fb_fail(err, status, "%s %s%s%s", state, message != NULL ? message : "", detail != NULL ? ": " : "",
+                   detail != NULL ? detail : "");
+}
+
+struct fb_value *fb_pg_error_value(const fb_err *err) {
+    return fb_value_new(FB_KIND_NONE, err->text, strnlen(err->text, sizeof err->text));
+}
+
+/* ---- plans ---- */
+
+static fb_status plan(const struct fb_binding *binding, const fb_op *op, struct fb_plan **ret_plan, fb_err *reterr) {
+    bool is_delete = op->kind == FB_OP_DELETE;
+    if (!binding->is_table && (is_delete ? binding->del.text : binding->store.text) == NULL)
+        return fb_mapping_fail(&binding->mapping, reterr, FB_READONLY, "there is no %s statement",
+                               is_delete ? "delete" : "store");
+    return fb_plan_make(&binding->mapping, op, ret_plan, reterr);
+}
+
+const struct fb_driver_ops fb_driver_postgresql = {
+    .scheme = "postgresql",
+    .alias = "postgres",
+    .open = open_driver,
+    .close = close_driver,
+    .bind = fb_pg_bind_keyspace,
+    .unbind = fb_pg_unbind,
+    .shared_table = fb_pg_shared_table,
+    .plan = plan,
+    .plan_free = fb_plan_free,
+    .session_open = fb_pg_session_open,
+    .session_close = fb_pg_session_close,
+    .load = fb_pg_load,
+    .store = fb_pg_store,
+};

@@ -1,0 +1,170 @@
+/* What the files of the PostgreSQL adapter share.
+ *
+ *     pg.c            the adapter's table; opening a database; what its errors mean
+ *     pg_session.c    connections: deadlines, prepared statements, sending and receiving in pipelines
+ *     pg_bind.c       binding a keyspace to the catalogue
+ *     pg_types.c      columns and their values
+ *     pg_sql.c        the text of statements
+ *     pg_load.c       reading rows, many keys in one round trip
+ *     pg_store.c      writing rows, many writes in one transaction
+ *
+ * SQL injection is impossible by construction: statement text is made from names that the catalogue has quoted
+ * (quote_ident) and from the configuration's own SQL; keys and values travel as parameters of prepared statements. */
+#ifndef FB_SOURCE_PG_H
+#define FB_SOURCE_PG_H
+
+#include <libpq-fe.h>
+
+#include "rows/mapping.h"
+#include "rows/plan.h"
+#include "source/source.h"
+
+enum {
+    FB_PG_STATEMENTS_MAX = 64, /* prepared per session; the one not used for longest gives way */
+    FB_PG_PARAMS_MAX = FB_COLUMNS_MAX + FB_PATTERN_PARAMS_MAX,
+    FB_PG_READ_TIMEOUT_MS = 2000,
+    FB_PG_WRITE_TIMEOUT_MS = 3000,
+    FB_PG_GRACE_MS = 250, /* for the server to end a statement by itself before we hang up */
+    FB_PG_TABLES_MAX = 16, /* of one keyspace */
+};
+
+struct fb_driver {
+    char *conninfo;      /* has the password: never to be printed */
+    char *identity;      /* of the database, whatever names lead to it */
+    fb_span read_timeout, write_timeout, added_latency;
+    PGconn *catalogue;   /* for bind alone, which is never called from two threads */
+};
+
+/* How the text of a column becomes a datum. */
+enum fb_pg_form { FB_PG_TEXT, FB_PG_INT, FB_PG_REAL, FB_PG_NUMERIC, FB_PG_BOOL, FB_PG_BYTEA, FB_PG_TIMESTAMP };
+
+/* Statement text with its parameters $1 … $n taken from the key or from a row. */
+struct fb_pg_sql {
+    char *text; /* NULL: there is no such statement */
+    struct fb_pg_arg {
+        bool is_key;    /* else a column */
+        unsigned index;
+    } *args;
+    unsigned nargs;
+};
+
+struct fb_binding {
+    struct fb_mapping mapping;
+    const struct fb_driver *driver;
+    bool is_table;
+    char *table;                 /* quoted, with its schema */
+    char **quoted;               /* the columns' names, quoted */
+    char **types;                /* and their types, as the catalogue writes them in SQL; NULL for explicit SQL */
+    char **defaults;             /* their default expressions, "NULL" where there is none */
+    enum fb_pg_form *forms;
+    bool *is_composed;           /* arrays and rows: read as JSON */
+    bool key_is_int[FB_PATTERN_PARAMS_MAX]; /* of the parameters: goes into int8[], else into text[] */
+    int key_columns[FB_PATTERN_PARAMS_MAX]; /* of the parameters, in their order */
+    struct fb_pg_sql load, lock, del, store; /* one key: reading, reading for update; store: explicit SQL only */
+    char *load_many;             /* tables only: arrays of keys */
+    char *tables[FB_PG_TABLES_MAX]; /* it reads or writes, by their oid as text */
+    unsigned ntables;
+};
+
+struct fb_pg_cached {
+    char *text;
+    uint64_t hash, used;
+    char name[24];
+    bool is_prepared;
+};
+
+struct fb_session {
+    struct fb_driver *driver;
+    bool is_writer;
+    PGconn *db;              /* NULL: not connected */
+    bool is_fresh;           /* connected by this very call */
+    fb_instant deadline;     /* of the call under way */
+    int64_t timeout_ms;
+    struct fb_pg_cached cached[FB_PG_STATEMENTS_MAX];
+    unsigned ncached;
+    uint64_t uses, names;
+    fb_buf text;             /* statement text under construction */
+    fb_buf keys;             /* arrays of keys under construction */
+    fb_buf decoded;          /* the bytes of a row that are not in the result as they are */
+    fb_buf params;           /* texts of parameters */
+    fb_buf rendered;
+};
+
+/* One parameter: text, or bytes in the server's binary form. */
+struct fb_pg_params {
+    const char *values[FB_PG_PARAMS_MAX];
+    int lengths[FB_PG_PARAMS_MAX], formats[FB_PG_PARAMS_MAX];
+    int n;
+};
+
+/* ---- pg.c ---- */
+
+/* A result (or, if NULL, the connection's state) as a status, with the SQLSTATE and the server's message. */
+fb_status fb_pg_fail(const struct fb_session *session, const PGresult *result, fb_err *err);
+struct fb_value *fb_pg_error_value(const fb_err *err);
+
+/* ---- pg_session.c ---- */
+
+fb_status fb_pg_session_open(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session, fb_err *reterr);
+void fb_pg_session_close(struct fb_session *session);
+/* Connect with a deadline; the connection is in pipeline mode afterwards if asked. */
+fb_status fb_pg_connect(const struct fb_driver *driver, fb_instant deadline, PGconn **ret_db, fb_err *err);
+/* Begin a call: its deadline, and a connection. FB_OK or FB_DOWN. */
+fb_status fb_pg_begin_call(struct fb_session *session, fb_err *err);
+/* Give the connection up; the next call makes a new one. */
+void fb_pg_hang_up(struct fb_session *session);
+
+/* Queue a statement (prepared when it is new to this connection). False: out of memory or no connection. */
+bool fb_pg_send(struct fb_session *session, const char *text, const struct fb_pg_params *params, bool *ret_prepares);
+/* End of what fails together; then hand everything to the kernel. */
+bool fb_pg_sync(struct fb_session *session);
+/* The next result in the order of sending. FB_OK: *ret_result is the caller's to clear. After an error every further
+ * statement up to the sync answers FB_CANCELLED... as FB_SOURCE with an empty text; receive them all the same. */
+fb_status fb_pg_receive(struct fb_session *session, const char *text, bool prepared, PGresult **ret_result,
+                        fb_err *err);
+/* The answer to the sync. */
+fb_status fb_pg_receive_sync(struct fb_session *session, fb_err *err);
+/* Has the connection been lost, or given up? */
+bool fb_pg_is_lost(const struct fb_session *session);
+
+/* ---- pg_types.c ---- */
+
+enum fb_class fb_pg_class(Oid type, char category, enum fb_pg_form *ret_form, bool *ret_composed);
+/* May a column of this type hold (part of) a key? *ret_param is the type of the pattern's parameter that it demands. */
+bool fb_pg_is_key_type(Oid type, enum fb_param_type *ret_param);
+/* One row of a result. Borrows from the result and the session; FB_NOMEM, FB_SOURCE. */
+fb_status fb_pg_row(struct fb_session *session, const struct fb_binding *binding, const PGresult *result, int row,
+                    struct fb_datum *ret_row, fb_err *err);
+/* Parameters of one statement: begin with the data they will be made of (for the memory), then append each. What they
+ * point to lives until the next begin; libpq has copied it when fb_pg_send returns. FB_BADVALUE: text with NUL. */
+fb_status fb_pg_params_begin(struct fb_session *session, struct fb_pg_params *params, size_t bytes, fb_err *err);
+fb_status fb_pg_param(struct fb_session *session, struct fb_pg_params *params, const struct fb_datum *datum,
+                      fb_err *err);
+/* The bytes fb_pg_param needs for a datum. */
+size_t fb_pg_param_size(const struct fb_datum *datum);
+
+/* ---- pg_bind.c ---- */
+
+fb_status fb_pg_bind_keyspace(struct fb_driver *driver, const fb_keyspace_options *options,
+                              struct fb_binding **ret_binding, char **ret_pattern, fb_err *reterr);
+void fb_pg_unbind(struct fb_binding *binding);
+const char *fb_pg_shared_table(const struct fb_binding *a, const struct fb_binding *b);
+
+/* ---- pg_sql.c: text is appended to `out`, which ends with NUL when FB_OK is returned ---- */
+
+fb_status fb_pg_load_text(const struct fb_binding *binding, bool for_update, fb_buf *out);
+fb_status fb_pg_load_many_text(const struct fb_binding *binding, fb_buf *out);
+fb_status fb_pg_delete_text(const struct fb_binding *binding, fb_buf *out);
+/* Parameters: the assigned values in their order, then the key's. */
+fb_status fb_pg_update_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out);
+/* Parameters: the key's values, then the assigned ones. */
+fb_status fb_pg_insert_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out);
+
+/* ---- pg_load.c, pg_store.c ---- */
+
+fb_status fb_pg_render(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *row,
+                       struct fb_value **ret_value, fb_err *err);
+void fb_pg_load(struct fb_session *session, struct fb_load_item *items, size_t n);
+void fb_pg_store(struct fb_session *session, struct fb_store_group *const *groups, size_t n);
+
+#endif

@@ -1,0 +1,431 @@
+/* Binding a keyspace to PostgreSQL's catalogue: which columns there are, of what type, and whether the pattern's
+ * parameters are a key.
+ *
+ * One row has one key: the parameters must be exactly the primary key, or the columns of a unique index, by name; a
+ * pattern of one parameter may call a primary key of one column what it likes. Names are quoted by the server itself
+ * (quote_ident). Key columns are integers, text, varchar, uuid or date, with a collation that tells all texts apart. */
+#include "source/pg_bind.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "rows/names.h"
+#include "base/utf8.h"
+
+fb_status fb_pg_no_memory(struct fb_pg_bind *bind) { return fb_fail(bind->err, FB_NOMEM, "out of memory"); }
+
+fb_status fb_pg_ask(struct fb_pg_bind *bind, const char *text, int n, const char *const *values, PGresult **ret) {
+    PGconn *db = bind->driver->catalogue;
+    PGresult *result = PQexecParams(db, text, n, NULL, values, NULL, NULL, /* text */ 0);
+    if (PQresultStatus(result) == PGRES_TUPLES_OK) {
+        *ret = result;
+        return FB_OK;
+    }
+    fb_status status = PQstatus(db) == CONNECTION_OK ? FB_CONFIG : FB_DOWN;
+    fb_mapping_fail(bind->m, bind->err, status, "%s", PQerrorMessage(db));
+    PQclear(result);
+    return status;
+}
+
+struct fb_pattern_part *fb_pg_param_part(struct fb_mapping *m, unsigned param) {
+    for (unsigned i = 0; i < m->pattern.nparts; i++)
+        if (m->pattern.parts[i].is_param && param-- == 0)
+            return &m->pattern.parts[i];
+    return NULL;
+}
+
+/* ---- columns ---- */
+
+static bool grow(struct fb_binding *b, unsigned n) {
+    b->mapping.columns = fb_mem_calloc(n, sizeof *b->mapping.columns);
+    b->quoted = fb_mem_calloc(n, sizeof *b->quoted);
+    b->types = fb_mem_calloc(n, sizeof *b->types);
+    b->forms = fb_mem_calloc(n, sizeof *b->forms);
+    b->is_composed = fb_mem_calloc(n, sizeof *b->is_composed);
+    return b->mapping.columns != NULL && b->quoted != NULL && b->types != NULL && b->forms != NULL &&
+           b->is_composed != NULL;
+}
+
+fb_status fb_pg_columns_begin(struct fb_pg_bind *bind, int n) {
+    if (n > FB_COLUMNS_MAX)
+        return fb_pg_refuse(bind, "there are more than %d columns", FB_COLUMNS_MAX);
+    return grow(bind->b, n > 0 ? (unsigned)n : 1) ? FB_OK : fb_pg_no_memory(bind);
+}
+
+fb_status fb_pg_add_column(struct fb_pg_bind *bind, const char *name, const char *quoted, const char *type_name,
+                           Oid type, char category, struct fb_column **ret_column) {
+    struct fb_mapping *m = bind->m;
+    struct fb_binding *b = bind->b;
+    unsigned i = m->ncolumns;
+    if (!fb_utf8_is_text(FB_STR(name)))
+        return fb_pg_refuse(bind, "the name of column %u is not valid UTF-8", i + 1);
+    m->columns[i] = (struct fb_column){.name = fb_mem_strdup(name), .name_len = strlen(name), .is_nullable = true,
+                                       .param = -1};
+    m->columns[i].class = fb_pg_class(type, category, &b->forms[i], &b->is_composed[i]);
+    b->quoted[i] = fb_mem_strdup(quoted);
+    b->types[i] = fb_mem_strdup(type_name);
+    m->ncolumns++;
+    *ret_column = &m->columns[i];
+    bool is_complete = m->columns[i].name != NULL && (b->quoted[i] != NULL) == (quoted != NULL) &&
+                       (b->types[i] != NULL) == (type_name != NULL);
+    return is_complete ? FB_OK : fb_pg_no_memory(bind);
+}
+
+/* ---- tables ---- */
+
+static bool is_plain_name(const char *name) {
+    size_t n = strlen(name);
+    bool ok = n > 0 && n <= FB_NAME_LEN_MAX && !isdigit((unsigned char)name[0]) && name[0] != '$';
+    for (size_t i = 0; i < n && ok; i++)
+        ok = isalnum((unsigned char)name[i]) || name[i] == '_' || name[i] == '$';
+    return ok;
+}
+
+/* "table" or "schema.table". Without a schema: what the search path finds. */
+static fb_status split_name(struct fb_pg_bind *bind, char **ret_schema, const char **ret_table) {
+    const char *wanted = bind->options->table, *dot = strchr(wanted, '.');
+    char *schema = dot != NULL ? fb_mem_strdup(wanted) : NULL;
+    if (dot != NULL && schema == NULL)
+        return fb_pg_no_memory(bind);
+    if (dot != NULL)
+        schema[dot - wanted] = '\0';
+    *ret_schema = schema;
+    *ret_table = dot != NULL ? dot + 1 : wanted;
+    if (is_plain_name(*ret_table) && (schema == NULL || is_plain_name(schema)))
+        return FB_OK;
+    return fb_pg_refuse(bind, "table '%s' is not a plain name of letters, digits, '_' and '$'", wanted);
+}
+
+static fb_status no_such_table(struct fb_pg_bind *bind) {
+    const char *wanted = bind->options->table;
+    struct fb_nearest nearest = FB_NEAREST_INIT(FB_STR(wanted));
+    char hint[FB_NAME_LEN_MAX + 24];
+    PGresult *result;
+    fb_status status = fb_pg_ask(bind,
+                                 "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p', 'f') AND "
+                                 "pg_table_is_visible(oid) AND relnamespace <> 'pg_catalog'::regnamespace",
+                                 0, NULL, &result);
+    if (status != FB_OK)
+        return status;
+    for (int i = 0; i < PQntuples(result); i++)
+        fb_nearest_offer(&nearest, PQgetvalue(result, i, 0));
+    status = fb_pg_refuse(bind, "there is no table '%s'%s", wanted, fb_nearest_hint(&nearest, hint));
+    PQclear(result);
+    return status;
+}
+
+/* The table's number as text, and its quoted name with its schema. */
+static fb_status find_table(struct fb_pg_bind *bind) {
+    char *schema = NULL;
+    const char *table = NULL;
+    PGresult *result = NULL;
+    fb_status status = split_name(bind, &schema, &table);
+    const char *const values[] = {table, schema};
+    if (status == FB_OK)
+        status = fb_pg_ask(bind,
+                           "SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname), c.relkind, "
+                           "n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                           "WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND "
+                           "CASE WHEN $2::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname = $2 END",
+                           2, values, &result);
+    fb_mem_free(schema);
+    if (status != FB_OK)
+        return status;
+    if (PQntuples(result) == 0) {
+        status = no_such_table(bind);
+    } else if (strchr("vm", PQgetvalue(result, 0, 2)[0]) != NULL) {
+        status = fb_pg_refuse(bind, "'%s' is a view, which has no key; write a load statement", bind->options->table);
+    } else {
+        bind->table_oid = fb_mem_strdup(PQgetvalue(result, 0, 0));
+        bind->b->table = fb_mem_strdup(PQgetvalue(result, 0, 1));
+        status = bind->table_oid != NULL && bind->b->table != NULL ? fb_pg_note_table(bind, PQgetvalue(result, 0, 3))
+                                                                   : fb_pg_no_memory(bind);
+    }
+    PQclear(result);
+    return status;
+}
+
+static fb_status read_columns(struct fb_pg_bind *bind) {
+    const char *const values[] = {bind->table_oid};
+    PGresult *result;
+    fb_status status = fb_pg_ask(
+        bind,
+        "SELECT a.attname, quote_ident(a.attname), format_type(a.atttypid, NULL), "
+        "       coalesce(nullif(t.typbasetype, 0), t.oid), t.typcategory, a.attnotnull, a.atthasdef OR a.attidentity <> '', "
+        "       a.attgenerated <> '' OR a.attidentity = 'a' "
+        "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
+        "WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+        1, values, &result);
+    if (status != FB_OK)
+        return status;
+    status = fb_pg_columns_begin(bind, PQntuples(result));
+    for (int i = 0; i < PQntuples(result) && status == FB_OK; i++) {
+        struct fb_column *c;
+        status = fb_pg_add_column(bind, PQgetvalue(result, i, 0), PQgetvalue(result, i, 1), PQgetvalue(result, i, 2),
+                                  (Oid)strtoul(PQgetvalue(result, i, 3), NULL, 10), PQgetvalue(result, i, 4)[0], &c);
+        c->is_nullable = PQgetvalue(result, i, 5)[0] == 'f';
+        c->has_default = PQgetvalue(result, i, 6)[0] == 't';
+        c->is_readonly = PQgetvalue(result, i, 7)[0] == 't';
+    }
+    PQclear(result);
+    return status;
+}
+
+/* ---- the key ---- */
+
+static int column_by_name(const struct fb_mapping *m, const char *name) {
+    for (unsigned i = 0; i < m->ncolumns; i++)
+        if (strcmp(m->columns[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+/* Rows (index, is primary, column) of all unique indexes that cover every row. */
+static fb_status ask_unique(struct fb_pg_bind *bind, PGresult **ret_result) {
+    const char *const values[] = {bind->table_oid};
+    return fb_pg_ask(bind,
+                     "SELECT i.indexrelid, i.indisprimary, a.attname FROM pg_index i "
+                     "CROSS JOIN unnest(i.indkey[0:i.indnkeyatts - 1]) AS k(attnum) "
+                     "LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0 "
+                     "WHERE i.indrelid = $1::oid AND i.indisunique AND i.indpred IS NULL AND i.indisvalid "
+                     "ORDER BY i.indisprimary DESC, i.indexrelid",
+                     1, values, ret_result);
+}
+
+/* A pattern of one parameter that names no column means the primary key of one column. */
+static int single_key(const struct fb_mapping *m, const PGresult *unique) {
+    int column = -1, n = 0;
+    for (int i = 0; i < PQntuples(unique); i++)
+        if (PQgetvalue(unique, i, 1)[0] == 't' && n++ == 0)
+            column = column_by_name(m, PQgetvalue(unique, i, 2));
+    return n == 1 ? column : -1;
+}
+
+static bool is_unique(const struct fb_pg_bind *bind, const PGresult *unique) {
+    const struct fb_mapping *m = bind->m;
+    for (int i = 0, next; i < PQntuples(unique); i = next) {
+        unsigned found = 0, listed = 0;
+        for (next = i; next < PQntuples(unique) &&
+                       strcmp(PQgetvalue(unique, next, 0), PQgetvalue(unique, i, 0)) == 0; next++, listed++)
+            for (unsigned k = 0; k < m->pattern.nparams; k++)
+                found += strcmp(m->columns[bind->b->key_columns[k]].name, PQgetvalue(unique, next, 2)) == 0;
+        if (listed == found && listed == m->pattern.nparams)
+            return true;
+    }
+    return false;
+}
+
+static fb_status find_key_columns(struct fb_pg_bind *bind) {
+    struct fb_mapping *m = bind->m;
+    PGresult *unique;
+    fb_status status = ask_unique(bind, &unique);
+    if (status != FB_OK)
+        return status;
+    for (unsigned i = 0; i < m->pattern.nparams && status == FB_OK; i++) {
+        const char *name = fb_pg_param_part(m, i)->text;
+        int column = column_by_name(m, name);
+        if (column < 0 && m->pattern.nparams == 1)
+            column = single_key(m, unique);
+        if (column < 0) {
+            struct fb_nearest nearest = FB_NEAREST_INIT(FB_STR(name));
+            char hint[FB_NAME_LEN_MAX + 24];
+            for (unsigned k = 0; k < m->ncolumns; k++)
+                fb_nearest_offer(&nearest, m->columns[k].name);
+            status = fb_pg_refuse(bind, "parameter '%s' is no column of table '%s'%s", name, bind->options->table,
+                                  fb_nearest_hint(&nearest, hint));
+        } else if (m->columns[column].param >= 0) {
+            status = fb_pg_refuse(bind, "two parameters name column '%s'", m->columns[column].name);
+        } else {
+            m->columns[column].param = (int)i;
+            bind->b->key_columns[i] = column;
+        }
+    }
+    if (status == FB_OK && (m->pattern.nparams == 0 || !is_unique(bind, unique)))
+        status = fb_pg_refuse(bind,
+                              "the parameters are neither the primary key of table '%s' nor all columns of a unique "
+                              "index, so a key could name several rows",
+                              bind->options->table);
+    PQclear(unique);
+    return status;
+}
+
+/* Give the parameters the types their columns demand; refuse columns in which two keys could find one row. */
+static fb_status check_key_columns(struct fb_pg_bind *bind) {
+    struct fb_mapping *m = bind->m;
+    const char *const values[] = {bind->table_oid};
+    PGresult *result;
+    fb_status status = fb_pg_ask(bind,
+                                 "SELECT a.attname, a.atttypid, coalesce(c.collisdeterministic, true), "
+                                 "format_type(a.atttypid, a.atttypmod) FROM pg_attribute a "
+                                 "LEFT JOIN pg_collation c ON c.oid = a.attcollation WHERE a.attrelid = $1::oid",
+                                 1, values, &result);
+    if (status != FB_OK)
+        return status;
+    for (int r = 0; r < PQntuples(result) && status == FB_OK; r++) {
+        int column = column_by_name(m, PQgetvalue(result, r, 0));
+        int param = column >= 0 ? m->columns[column].param : -1;
+        enum fb_param_type wanted;
+        if (param < 0)
+            continue;
+        struct fb_pattern_part *part = fb_pg_param_part(m, (unsigned)param);
+        if (!fb_pg_is_key_type((Oid)strtoul(PQgetvalue(result, r, 1), NULL, 10), &wanted))
+            status = fb_pg_refuse(bind, "key column '%s' is %s; keys are integers, text, varchar, uuid or date",
+                                  m->columns[column].name, PQgetvalue(result, r, 3));
+        else if (PQgetvalue(result, r, 2)[0] == 'f')
+            status = fb_pg_refuse(bind, "key column '%s' has a collation under which several keys would name one row",
+                                  m->columns[column].name);
+        else if (part->type == FB_PARAM_TEXT && wanted != FB_PARAM_TEXT)
+            part->type = wanted;
+        else if (wanted != FB_PARAM_TEXT && part->type != wanted)
+            status = fb_pg_refuse(bind, "key column '%s' is %s, parameter '%s' is %s", m->columns[column].name,
+                                  PQgetvalue(result, r, 3), part->text, fb_param_type_name(part->type));
+        bind->b->key_is_int[param] = wanted == FB_PARAM_INT;
+        m->param_is_int[param] = wanted == FB_PARAM_INT;
+        m->columns[column].is_nullable = false;
+    }
+    PQclear(result);
+    return status;
+}
+
+/* ---- statements of a table ---- */
+
+typedef fb_status make_text(const struct fb_binding *binding, fb_buf *out);
+
+static fb_status load_text(const struct fb_binding *b, fb_buf *out) { return fb_pg_load_text(b, false, out); }
+static fb_status lock_text(const struct fb_binding *b, fb_buf *out) { return fb_pg_load_text(b, true, out); }
+
+static char *text_of(const struct fb_binding *b, make_text *make) {
+    fb_buf text = FB_BUF_INIT;
+    if (make(b, &text) != FB_OK)
+        fb_buf_free(&text);
+    return text.data;
+}
+
+/* Its parameters are the key's. */
+static bool set_key_statement(struct fb_binding *b, struct fb_pg_sql *sql, make_text *make) {
+    unsigned n = b->mapping.pattern.nparams;
+    sql->args = fb_mem_calloc(n, sizeof *sql->args);
+    sql->text = text_of(b, make);
+    sql->nargs = n;
+    for (unsigned i = 0; i < n && sql->args != NULL; i++)
+        sql->args[i] = (struct fb_pg_arg){.is_key = true, .index = i};
+    return sql->args != NULL && sql->text != NULL;
+}
+
+fb_status fb_pg_bind_table(struct fb_pg_bind *bind) {
+    const fb_keyspace_options *o = bind->options;
+    struct fb_binding *b = bind->b;
+    if (o->load != NULL || o->store != NULL || o->del != NULL)
+        return fb_pg_refuse(bind, "give either a table or statements of your own");
+    fb_status status = find_table(bind);
+    if (status == FB_OK)
+        status = read_columns(bind);
+    if (status == FB_OK)
+        status = find_key_columns(bind);
+    if (status == FB_OK)
+        status = check_key_columns(bind);
+    b->is_table = true;
+    if (status == FB_OK && (!set_key_statement(b, &b->load, load_text) || !set_key_statement(b, &b->lock, lock_text) ||
+                            !set_key_statement(b, &b->del, fb_pg_delete_text) ||
+                            (b->load_many = text_of(b, fb_pg_load_many_text)) == NULL))
+        status = fb_pg_no_memory(bind);
+    return status;
+}
+
+fb_status fb_pg_note_table(struct fb_pg_bind *bind, const char *name) {
+    struct fb_binding *b = bind->b;
+    for (unsigned i = 0; i < b->ntables; i++)
+        if (strcmp(b->tables[i], name) == 0)
+            return FB_OK;
+    if (b->ntables == FB_PG_TABLES_MAX)
+        return fb_pg_refuse(bind, "it uses more than %d tables", FB_PG_TABLES_MAX);
+    b->tables[b->ntables] = fb_mem_strdup(name);
+    return b->tables[b->ntables++] != NULL ? FB_OK : fb_pg_no_memory(bind);
+}
+
+const char *fb_pg_shared_table(const struct fb_binding *a, const struct fb_binding *b) {
+    if (strcmp(a->driver->identity, b->driver->identity) != 0)
+        return NULL;
+    for (unsigned i = 0; i < a->ntables; i++)
+        for (unsigned k = 0; k < b->ntables; k++)
+            if (strcmp(a->tables[i], b->tables[k]) == 0)
+                return a->tables[i];
+    return NULL;
+}
+
+/* ---- bind ---- */
+
+static void free_sql(struct fb_pg_sql *sql) {
+    fb_mem_free(sql->text);
+    fb_mem_free(sql->args);
+}
+
+void fb_pg_unbind(struct fb_binding *b) {
+    if (b == NULL)
+        return;
+    for (unsigned i = 0; i < b->mapping.ncolumns; i++) {
+        fb_mem_free(b->quoted[i]);
+        fb_mem_free(b->types[i]);
+    }
+    for (unsigned i = 0; i < b->ntables; i++)
+        fb_mem_free(b->tables[i]);
+    fb_mem_free(b->quoted);
+    fb_mem_free(b->types);
+    fb_mem_free(b->forms);
+    fb_mem_free(b->is_composed);
+    fb_mem_free(b->table);
+    fb_mem_free(b->load_many);
+    free_sql(&b->load);
+    free_sql(&b->lock);
+    free_sql(&b->del);
+    free_sql(&b->store);
+    fb_mapping_finish(&b->mapping);
+    fb_mem_free(b);
+}
+
+/* From here on the keyspace is called by its pattern with the types filled in. */
+static fb_status rename_typed(struct fb_pg_bind *bind) {
+    char *typed = fb_pattern_format(&bind->m->pattern);
+    if (typed == NULL)
+        return fb_pg_no_memory(bind);
+    fb_mem_free(bind->m->name);
+    bind->m->name = typed;
+    return FB_OK;
+}
+
+fb_status fb_pg_bind_keyspace(struct fb_driver *driver, const fb_keyspace_options *options,
+                              struct fb_binding **ret_binding, char **ret_pattern, fb_err *reterr) {
+    struct fb_binding *b = fb_mem_calloc(1, sizeof *b);
+    if (b == NULL)
+        return fb_fail(reterr, FB_NOMEM, "out of memory");
+    struct fb_pg_bind bind = {driver, options, b, &b->mapping, reterr, NULL};
+    char *pattern = NULL;
+    b->driver = driver;
+    bind.m->name = fb_mem_strdup(options->pattern);
+    bind.m->set_replaces = options->set_mode == FB_SET_REPLACE;
+    fb_status status = bind.m->name == NULL ? fb_pg_no_memory(&bind)
+                                            : fb_pattern_parse(options->pattern, &bind.m->pattern, reterr);
+    if (status == FB_OK && options->table == NULL && options->load == NULL)
+        status = fb_pg_refuse(&bind, "a table or a load statement is wanted");
+    if (status == FB_OK)
+        status = options->table != NULL ? fb_pg_bind_table(&bind) : fb_pg_bind_statements(&bind);
+    if (status == FB_OK)
+        status = rename_typed(&bind);
+    if (status == FB_OK)
+        status = fb_mapping_hide(bind.m, options->hide, reterr);
+    if (status == FB_OK)
+        status = fb_mapping_set_as(bind.m, options->as, /* is_explicit_sql */ !b->is_table, reterr);
+    if (status == FB_OK && (pattern = fb_mem_strdup(b->mapping.name)) == NULL)
+        status = fb_pg_no_memory(&bind);
+    fb_mem_free(bind.table_oid);
+    if (status != FB_OK) {
+        fb_pg_unbind(b);
+        return status;
+    }
+    *ret_binding = b;
+    *ret_pattern = pattern;
+    return FB_OK;
+}

@@ -1,0 +1,32 @@
+/* A bind under way: what binding a table (pg_bind.c) and binding statements of the configuration's own
+ * (pg_statements.c) share. */
+#ifndef FB_SOURCE_PG_BIND_H
+#define FB_SOURCE_PG_BIND_H
+
+#include "source/pg.h"
+
+struct fb_pg_bind {
+    struct fb_driver *driver;
+    const fb_keyspace_options *options;
+    struct fb_binding *b;
+    struct fb_mapping *m;
+    fb_err *err;
+    char *table_oid;
+};
+
+#define fb_pg_refuse(bind, ...) fb_mapping_fail((bind)->m, (bind)->err, FB_CONFIG, __VA_ARGS__)
+fb_status fb_pg_no_memory(struct fb_pg_bind *bind);
+/* A question to the catalogue; *ret is the caller's to clear. FB_CONFIG or FB_DOWN with the server's message. */
+fb_status fb_pg_ask(struct fb_pg_bind *bind, const char *text, int n, const char *const *values, PGresult **ret);
+struct fb_pattern_part *fb_pg_param_part(struct fb_mapping *m, unsigned param);
+/* Make room for n columns, then add each. `quoted` and `type_name` are NULL for explicit SQL. */
+fb_status fb_pg_columns_begin(struct fb_pg_bind *bind, int n);
+fb_status fb_pg_add_column(struct fb_pg_bind *bind, const char *name, const char *quoted, const char *type_name,
+                           Oid type, char category, struct fb_column **ret_column);
+/* Note a table that the keyspace reads or writes; a second note of the same one is ignored. */
+fb_status fb_pg_note_table(struct fb_pg_bind *bind, const char *name);
+
+fb_status fb_pg_bind_table(struct fb_pg_bind *bind);
+fb_status fb_pg_bind_statements(struct fb_pg_bind *bind);
+
+#endif

@@ -1,0 +1,322 @@
+/* Connections to PostgreSQL: every wait has a deadline, statements are prepared once, and what belongs together travels
+ * in one round trip (libpq's pipeline mode).
+ *
+ * libpq is used without blocking: whatever it would wait for, we wait for with poll() and the deadline of the call. The
+ * server ends a long statement by itself (statement_timeout); FB_PG_GRACE_MS later we hang up. */
+#include "source/pg.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+/* ---- waiting ---- */
+
+/* True when the socket is ready; false when the deadline has passed. */
+static bool wait_for(PGconn *db, bool writes, fb_instant deadline) {
+    struct pollfd fd = {.fd = PQsocket(db), .events = (short)(POLLIN | (writes ? POLLOUT : 0))};
+    for (;;) {
+        int64_t left = fb_span_ms(fb_since(deadline, fb_clock_now())) + 1;
+        if (left <= 0 || fd.fd < 0)
+            return false;
+        int n = poll(&fd, 1, left > INT32_MAX ? INT32_MAX : (int)left);
+        if (n > 0)
+            return true; /* an error shows itself when libpq reads */
+        if (n == 0)
+            return false;
+    }
+}
+
+/* ---- connecting ---- */
+
+fb_status fb_pg_connect(const struct fb_driver *driver, fb_instant deadline, PGconn **ret_db, fb_err *err) {
+    PGconn *db = PQconnectStart(driver->conninfo);
+    if (db == NULL)
+        return fb_fail(err, FB_NOMEM, "out of memory");
+    PostgresPollingStatusType step = PQstatus(db) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
+    while (step == PGRES_POLLING_READING || step == PGRES_POLLING_WRITING) {
+        struct pollfd fd = {.fd = PQsocket(db), .events = step == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+        int64_t left = fb_span_ms(fb_since(deadline, fb_clock_now()));
+        if (left <= 0 || poll(&fd, 1, (int)left) == 0) {
+            PQfinish(db);
+            return fb_fail(err, FB_DOWN, "no connection within the time allowed");
+        }
+        step = PQconnectPoll(db);
+    }
+    if (step == PGRES_POLLING_OK && PQsetnonblocking(db, 1) == 0) {
+        *ret_db = db;
+        return FB_OK;
+    }
+    fb_fail(err, FB_DOWN, "%s", PQerrorMessage(db));
+    PQfinish(db);
+    return FB_DOWN;
+}
+
+void fb_pg_hang_up(struct fb_session *session) {
+    for (unsigned i = 0; i < session->ncached; i++)
+        session->cached[i].is_prepared = false;
+    PQfinish(session->db);
+    session->db = NULL;
+}
+
+bool fb_pg_is_lost(const struct fb_session *session) {
+    return session->db == NULL || PQstatus(session->db) != CONNECTION_OK;
+}
+
+/* What every statement of ours may rely on: the form of texts, and limits that the server keeps by itself. */
+static fb_status set_up(struct fb_session *session, fb_err *err) {
+    char text[512];
+    int64_t ms = session->timeout_ms;
+    snprintf(text, sizeof text,
+             "SET SESSION client_encoding = 'UTF8'; SET datestyle = 'ISO'; SET intervalstyle = 'iso_8601'; "
+             "SET timezone = 'UTC'; SET extra_float_digits = 1; SET bytea_output = 'hex'; "
+             "SET statement_timeout = %lld; SET lock_timeout = %lld; "
+             "SET idle_in_transaction_session_timeout = %lld; SET default_transaction_read_only = %s",
+             (long long)ms, (long long)ms, (long long)(2 * ms), session->is_writer ? "off" : "on");
+    if (!PQsendQuery(session->db, text))
+        return fb_pg_fail(session, NULL, err);
+    fb_status status = FB_OK;
+    for (;;) {
+        while (PQisBusy(session->db))
+            if (PQflush(session->db) < 0 || !wait_for(session->db, /* writes */ false, session->deadline) ||
+                !PQconsumeInput(session->db))
+                return fb_fail(err, FB_DOWN, "the server does not answer");
+        PGresult *result = PQgetResult(session->db);
+        if (result == NULL)
+            return status;
+        if (status == FB_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
+            status = fb_pg_fail(session, result, err);
+        PQclear(result);
+    }
+}
+
+static fb_status connect_session(struct fb_session *session, fb_err *err) {
+    fb_status status = fb_pg_connect(session->driver, session->deadline, &session->db, err);
+    if (status != FB_OK)
+        return status;
+    status = set_up(session, err);
+    if (status == FB_OK && !PQenterPipelineMode(session->db))
+        status = fb_pg_fail(session, NULL, err);
+    session->is_fresh = true;
+    if (status != FB_OK)
+        fb_pg_hang_up(session);
+    return status;
+}
+
+static void start_clock(struct fb_session *session) {
+    fb_span timeout = session->is_writer ? session->driver->write_timeout : session->driver->read_timeout;
+    session->timeout_ms = fb_span_ms(timeout);
+    session->deadline = fb_after(fb_clock_now(), fb_ms(session->timeout_ms + FB_PG_GRACE_MS));
+}
+
+fb_status fb_pg_begin_call(struct fb_session *session, fb_err *err) {
+    start_clock(session);
+    fb_clock_sleep(session->driver->added_latency);
+    session->is_fresh = false;
+    if (fb_pg_is_lost(session))
+        fb_pg_hang_up(session);
+    return session->db != NULL ? FB_OK : connect_session(session, err);
+}
+
+fb_status fb_pg_session_open(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session,
+                             fb_err *reterr) {
+    struct fb_session *session = fb_mem_calloc(1, sizeof *session);
+    if (session == NULL)
+        return fb_fail(reterr, FB_NOMEM, "out of memory");
+    session->driver = driver;
+    session->is_writer = is_writer;
+    start_clock(session);
+    fb_status status = connect_session(session, reterr);
+    if (status != FB_OK) {
+        fb_pg_session_close(session);
+        return status;
+    }
+    *ret_session = session;
+    return FB_OK;
+}
+
+void fb_pg_session_close(struct fb_session *session) {
+    if (session == NULL)
+        return;
+    PQfinish(session->db);
+    for (unsigned i = 0; i < session->ncached; i++)
+        fb_mem_free(session->cached[i].text);
+    fb_buf_free(&session->text);
+    fb_buf_free(&session->keys);
+    fb_buf_free(&session->decoded);
+    fb_buf_free(&session->params);
+    fb_buf_free(&session->rendered);
+    fb_mem_free(session);
+}
+
+/* ---- statements ---- */
+
+static struct fb_pg_cached *find_cached(struct fb_session *session, const char *text, uint64_t hash) {
+    for (unsigned i = 0; i < session->ncached; i++)
+        if (session->cached[i].hash == hash && strcmp(session->cached[i].text, text) == 0)
+            return &session->cached[i];
+    return NULL;
+}
+
+static uint64_t hash_of(const char *text) {
+    static const struct fb_hash_key key = {0, 0}; /* texts are ours, nobody can aim at this hash */
+    return fb_hash(&key, text, strlen(text));
+}
+
+/* A place for one more statement, with a name that this connection has not used yet. A statement that gives way is
+ * closed on the server in the same round trip. */
+static struct fb_pg_cached *new_cached(struct fb_session *session, const char *text, uint64_t hash) {
+    char *copy = fb_mem_strdup(text);
+    if (copy == NULL)
+        return NULL;
+    struct fb_pg_cached *place = &session->cached[0];
+    if (session->ncached < FB_PG_STATEMENTS_MAX) {
+        place = &session->cached[session->ncached++];
+    } else {
+        for (unsigned i = 1; i < session->ncached; i++)
+            if (session->cached[i].used < place->used)
+                place = &session->cached[i];
+        fb_mem_free(place->text);
+    }
+    *place = (struct fb_pg_cached){.text = copy, .hash = hash};
+    snprintf(place->name, sizeof place->name, "fb%llu", (unsigned long long)++session->names);
+    return place;
+}
+
+bool fb_pg_send(struct fb_session *session, const char *text, const struct fb_pg_params *params, bool *ret_prepares) {
+    uint64_t hash = hash_of(text);
+    struct fb_pg_cached *cached = find_cached(session, text, hash);
+    *ret_prepares = false;
+    if (session->db == NULL || (cached == NULL && (cached = new_cached(session, text, hash)) == NULL))
+        return false;
+    cached->used = ++session->uses;
+    if (!cached->is_prepared) {
+        if (!PQsendPrepare(session->db, cached->name, text, 0, NULL))
+            return false;
+        cached->is_prepared = *ret_prepares = true;
+    }
+    return PQsendQueryPrepared(session->db, cached->name, params->n, params->values, params->lengths, params->formats,
+                               /* text */ 0);
+}
+
+bool fb_pg_sync(struct fb_session *session) {
+    if (session->db == NULL || !PQpipelineSync(session->db))
+        return false;
+    for (int left; (left = PQflush(session->db)) != 0;)
+        if (left < 0 || !wait_for(session->db, /* writes */ true, session->deadline) || !PQconsumeInput(session->db))
+            return false;
+    return true;
+}
+
+/* The next result with the NULL behind it; NULL: the deadline has passed, or the connection is lost. */
+static PGresult *next_result(struct fb_session *session, fb_err *err) {
+    if (session->db == NULL) {
+        fb_fail(err, FB_DOWN, "the connection was lost");
+        return NULL;
+    }
+    while (PQisBusy(session->db)) {
+        if (!wait_for(session->db, /* writes */ false, session->deadline)) {
+            fb_fail(err, FB_TIMEOUT, "no answer within %lld ms", (long long)session->timeout_ms);
+            fb_pg_hang_up(session);
+            return NULL;
+        }
+        if (!PQconsumeInput(session->db)) {
+            (void)fb_pg_fail(session, NULL, err);
+            fb_pg_hang_up(session);
+            return NULL;
+        }
+    }
+    PGresult *result = PQgetResult(session->db);
+    if (result == NULL) {
+        (void)fb_pg_fail(session, NULL, err);
+        fb_pg_hang_up(session);
+    }
+    return result;
+}
+
+/* Behind the results of each statement stands a NULL. */
+static void pass_null(struct fb_session *session) {
+    fb_err err;
+    while (session->db != NULL && PQisBusy(session->db))
+        if (!wait_for(session->db, /* writes */ false, session->deadline) || !PQconsumeInput(session->db)) {
+            fb_pg_hang_up(session);
+            return;
+        }
+    (void)err;
+    if (session->db != NULL)
+        PQclear(PQgetResult(session->db));
+}
+
+static void forget_prepared(struct fb_session *session, const char *text) {
+    struct fb_pg_cached *cached = find_cached(session, text, hash_of(text));
+    if (cached == NULL)
+        return;
+    cached->is_prepared = false; /* under another name: this one may exist after all */
+    snprintf(cached->name, sizeof cached->name, "fb%llu", (unsigned long long)++session->names);
+}
+
+/* The plan of a prepared statement may be out of date after DDL; both say so only when it is executed. */
+static bool is_outdated(const PGresult *result) {
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    return state != NULL && (strcmp(state, "0A000") == 0 || strcmp(state, "26000") == 0);
+}
+
+static fb_status receive_one(struct fb_session *session, const char *text, PGresult **ret_result, fb_err *err) {
+    PGresult *result = next_result(session, err);
+    *ret_result = NULL;
+    if (result == NULL)
+        return err->status;
+    pass_null(session);
+    switch (PQresultStatus(result)) {
+    case PGRES_TUPLES_OK:
+    case PGRES_COMMAND_OK:
+        *ret_result = result;
+        return FB_OK;
+    case PGRES_PIPELINE_ABORTED: {
+        PQclear(result);
+        forget_prepared(session, text);
+        return fb_fail(err, FB_SOURCE, "not run: a statement before it failed");
+    }
+    default:
+        break;
+    }
+    fb_status status = fb_pg_fail(session, result, err);
+    if (is_outdated(result))
+        forget_prepared(session, text);
+    PQclear(result);
+    return status;
+}
+
+fb_status fb_pg_receive(struct fb_session *session, const char *text, bool prepared, PGresult **ret_result,
+                        fb_err *err) {
+    fb_status status = FB_OK;
+    *ret_result = NULL;
+    if (prepared) {
+        PGresult *result;
+        status = receive_one(session, text, &result, err);
+        PQclear(result);
+        if (status != FB_OK)
+            forget_prepared(session, text);
+        if (session->db == NULL)
+            return status;
+    }
+    fb_err own;
+    fb_status executed = receive_one(session, text, ret_result, status == FB_OK ? err : &own);
+    return status != FB_OK ? status : executed;
+}
+
+fb_status fb_pg_receive_sync(struct fb_session *session, fb_err *err) {
+    PGresult *result = next_result(session, err);
+    if (result == NULL)
+        return err->status;
+    ExecStatusType kind = PQresultStatus(result);
+    PQclear(result);
+    if (kind == PGRES_PIPELINE_SYNC)
+        return FB_OK;
+    fb_pg_hang_up(session); /* we have lost count: nothing that follows could be trusted */
+    return fb_fail(err, FB_SOURCE, "the server's answers are out of step");
+}

@@ -1,0 +1,164 @@
+/* The text of SQL statements for tables of PostgreSQL, made from the catalogue's names only: no key and no value ever
+ * comes here. */
+#include "source/pg.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Appending with one check at the end. */
+struct text {
+    fb_buf *out;
+    fb_status status;
+};
+
+static void put(struct text *t, const char *s) {
+    if (t->status == FB_OK)
+        t->status = fb_buf_append(t->out, s, strlen(s));
+}
+
+static void put_number(struct text *t, const char *before, unsigned n) {
+    char text[16];
+    snprintf(text, sizeof text, "%s%u", before, n);
+    put(t, text);
+}
+
+static fb_status end(struct text *t) {
+    if (t->status == FB_OK)
+        t->status = fb_buf_append(t->out, "", 1);
+    return t->status;
+}
+
+/* The columns as the mapping has them; arrays and rows as the JSON that PostgreSQL makes of them. */
+static void put_columns(struct text *t, const struct fb_binding *b) {
+    for (unsigned i = 0; i < b->mapping.ncolumns; i++) {
+        put(t, i == 0 ? "" : ", ");
+        put(t, b->is_composed[i] ? "to_json(t." : "t.");
+        put(t, b->quoted[i]);
+        put(t, b->is_composed[i] ? ")" : "");
+    }
+    put(t, " FROM ");
+    put(t, b->table);
+    put(t, " AS t");
+}
+
+static void put_where_key(struct text *t, const struct fb_binding *b, const char *alias, unsigned first) {
+    for (unsigned i = 0; i < b->mapping.pattern.nparams; i++) {
+        put(t, i == 0 ? " WHERE " : " AND ");
+        put(t, alias);
+        put(t, b->quoted[b->key_columns[i]]);
+        put_number(t, " = $", first + i);
+        put(t, b->key_is_int[i] ? "::int8" : "");
+    }
+}
+
+fb_status fb_pg_load_text(const struct fb_binding *binding, bool for_update, fb_buf *out) {
+    struct text t = {out, FB_OK};
+    put(&t, "SELECT ");
+    put_columns(&t, binding);
+    put_where_key(&t, binding, "t.", 1);
+    put(&t, for_update ? " FOR UPDATE" : "");
+    return end(&t);
+}
+
+static void put_array(struct text *t, const struct fb_binding *b, unsigned param) {
+    put_number(t, "$", param + 1);
+    put(t, b->key_is_int[param] ? "::int8[]" : "::text[]");
+    if (!b->key_is_int[param]) {
+        put(t, "::");
+        put(t, b->types[b->key_columns[param]]);
+        put(t, "[]");
+    }
+}
+
+/* One array per parameter. For one, "= ANY" lets the planner go through the index in order. */
+fb_status fb_pg_load_many_text(const struct fb_binding *binding, fb_buf *out) {
+    struct text t = {out, FB_OK};
+    unsigned n = binding->mapping.pattern.nparams;
+    put(&t, "SELECT ");
+    put_columns(&t, binding);
+    if (n == 1) {
+        put(&t, " WHERE t.");
+        put(&t, binding->quoted[binding->key_columns[0]]);
+        put(&t, " = ANY (");
+        put_array(&t, binding, 0);
+        put(&t, ")");
+        return end(&t);
+    }
+    put(&t, " JOIN unnest(");
+    for (unsigned i = 0; i < n; i++) {
+        put(&t, i == 0 ? "" : ", ");
+        put_array(&t, binding, i);
+    }
+    put(&t, ") AS k(");
+    for (unsigned i = 0; i < n; i++)
+        put_number(&t, i == 0 ? "k" : ", k", i);
+    for (unsigned i = 0; i < n; i++) {
+        put(&t, i == 0 ? ") ON t." : " AND t.");
+        put(&t, binding->quoted[binding->key_columns[i]]);
+        put_number(&t, " = k.k", i);
+    }
+    return end(&t);
+}
+
+fb_status fb_pg_delete_text(const struct fb_binding *binding, fb_buf *out) {
+    struct text t = {out, FB_OK};
+    put(&t, "DELETE FROM ");
+    put(&t, binding->table);
+    put_where_key(&t, binding, "", 1);
+    return end(&t);
+}
+
+/* Is this a column that "replace" resets? */
+static bool is_reset(const struct fb_column *c) { return c->param < 0 && !c->is_hidden && !c->is_readonly; }
+
+fb_status fb_pg_update_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out) {
+    struct text t = {out, FB_OK};
+    const char *between = " SET ";
+    put(&t, "UPDATE ");
+    put(&t, binding->table);
+    for (unsigned i = 0; i < plan->nassigns; i++) {
+        const char *column = binding->quoted[plan->assigns[i].column];
+        put(&t, between);
+        put(&t, column);
+        put(&t, " = ");
+        if (plan->op == FB_OP_ADD) { /* the database adds, in its own arithmetic */
+            put(&t, "coalesce(");
+            put(&t, column);
+            put(&t, ", 0) + ");
+        }
+        put_number(&t, "$", i + 1);
+        if (plan->op == FB_OP_ADD) {
+            put(&t, "::");
+            put(&t, binding->types[plan->assigns[i].column]);
+        }
+        between = ", ";
+    }
+    for (unsigned c = 0, next = 0; plan->replaces && c < binding->mapping.ncolumns; c++) {
+        if (next < plan->nassigns && plan->assigns[next].column == c) {
+            next++;
+        } else if (is_reset(&binding->mapping.columns[c])) {
+            put(&t, between);
+            put(&t, binding->quoted[c]);
+            put(&t, " = DEFAULT");
+            between = ", ";
+        }
+    }
+    put_where_key(&t, binding, "", plan->nassigns + 1);
+    return end(&t);
+}
+
+fb_status fb_pg_insert_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out) {
+    struct text t = {out, FB_OK};
+    unsigned nkeys = binding->mapping.pattern.nparams;
+    put(&t, "INSERT INTO ");
+    put(&t, binding->table);
+    for (unsigned i = 0; i < nkeys + plan->nassigns; i++) {
+        put(&t, i == 0 ? " (" : ", ");
+        put(&t, binding->quoted[i < nkeys ? (unsigned)binding->key_columns[i] : plan->assigns[i - nkeys].column]);
+    }
+    put(&t, ") VALUES (");
+    for (unsigned i = 0; i < nkeys + plan->nassigns; i++)
+        put_number(&t, i == 0 ? "$" : ", $", i + 1);
+    put(&t, ")");
+    return end(&t);
+}

@@ -1,0 +1,356 @@
+/* Statements of the configuration's own: named parameters become $1 … $n, and the server itself checks each statement
+ * when the keyspace is added (it is prepared and described), so that what is wrong is said then and not at the first key.
+ *
+ * Texts, quoted names, comments and dollar-quoted bodies are passed over; '::' is a cast. Arrays and rows among the
+ * columns of load are read as the JSON that PostgreSQL makes of them, by a SELECT around the statement. */
+#include "source/pg_bind.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "rows/names.h"
+
+enum { ARGS_MAX = 256 }; /* different parameters of one statement */
+
+static bool is_name_start(char c) { return isalpha((unsigned char)c) || c == '_'; }
+static bool is_name_byte(char c) { return isalnum((unsigned char)c) || c == '_'; }
+
+/* ---- passing over ---- */
+
+/* The end of what begins here and is no statement text of its own: a text, a quoted name, a comment, a dollar-quoted
+ * body. NULL: none begins here. */
+static const char *pass_over(const char *p) {
+    if (p[0] == '\'' || p[0] == '"') {
+        char quote = *p++;
+        while (*p != '\0' && *p != quote)
+            p++;
+        return *p != '\0' ? p + 1 : p;
+    }
+    if (p[0] == '-' && p[1] == '-')
+        return p + strcspn(p, "\n");
+    if (p[0] == '/' && p[1] == '*') {
+        unsigned depth = 0;
+        do {
+            depth += p[0] == '/' && p[1] == '*';
+            depth -= p[0] == '*' && p[1] == '/';
+            p += (p[0] == '/' && p[1] == '*') || (p[0] == '*' && p[1] == '/') ? 2 : 1;
+        } while (depth > 0 && *p != '\0');
+        return p;
+    }
+    if (p[0] == '$' && (p[1] == '$' || is_name_start(p[1]))) {
+        const char *end = p + 1;
+        while (is_name_byte(*end))
+            end++;
+        if (*end != '$')
+            return NULL;
+        size_t tag = (size_t)(end + 1 - p);
+        for (const char *q = end + 1; *q != '\0'; q++)
+            if (strncmp(q, p, tag) == 0)
+                return q + tag;
+        return p + strlen(p);
+    }
+    return NULL;
+}
+
+/* ---- parameters ---- */
+
+static fb_status find_arg(struct fb_pg_bind *bind, const char *what, fb_bytes name, bool takes_columns,
+                          struct fb_pg_arg *ret_arg) {
+    struct fb_mapping *m = bind->m;
+    struct fb_nearest nearest = FB_NEAREST_INIT(name);
+    char hint[FB_NAME_LEN_MAX + 24];
+    for (unsigned p = 0; p < m->pattern.nparams; p++) {
+        const char *text = fb_pg_param_part(m, p)->text;
+        *ret_arg = (struct fb_pg_arg){.is_key = true, .index = p};
+        if (strlen(text) == name.len && memcmp(text, name.data, name.len) == 0)
+            return FB_OK;
+        fb_nearest_offer(&nearest, text);
+    }
+    for (unsigned c = 0; c < m->ncolumns && takes_columns; c++) {
+        *ret_arg = (struct fb_pg_arg){.is_key = false, .index = c};
+        if (m->columns[c].name_len == name.len && memcmp(m->columns[c].name, name.data, name.len) == 0)
+            return FB_OK;
+        fb_nearest_offer(&nearest, m->columns[c].name);
+    }
+    return fb_pg_refuse(bind, "%s: :%.*s is no parameter of the pattern%s%s", what, (int)name.len, name.data,
+                        takes_columns ? " and no column of load" : "", fb_nearest_hint(&nearest, hint));
+}
+
+/* The number of this parameter, which may have come before. */
+static fb_status number_of(struct fb_pg_bind *bind, const char *what, fb_bytes name, bool takes_columns,
+                           struct fb_pg_sql *sql, unsigned *ret_number) {
+    struct fb_pg_arg arg;
+    fb_status status = find_arg(bind, what, name, takes_columns, &arg);
+    if (status != FB_OK)
+        return status;
+    for (unsigned i = 0; i < sql->nargs; i++)
+        if (sql->args[i].is_key == arg.is_key && sql->args[i].index == arg.index) {
+            *ret_number = i + 1;
+            return FB_OK;
+        }
+    if (sql->nargs == ARGS_MAX)
+        return fb_pg_refuse(bind, "%s: more than %d parameters", what, ARGS_MAX);
+    sql->args[sql->nargs++] = arg;
+    *ret_number = sql->nargs;
+    return FB_OK;
+}
+
+static fb_status put(struct fb_pg_bind *bind, fb_buf *out, const char *data, size_t len) {
+    return fb_buf_append(out, data, len) == FB_OK ? FB_OK : fb_pg_no_memory(bind);
+}
+
+/* Text with $1 … $n, without a semicolon at the end. */
+static fb_status rewrite(struct fb_pg_bind *bind, const char *what, const char *text, bool takes_columns,
+                         struct fb_pg_sql *sql) {
+    fb_buf out = FB_BUF_INIT;
+    fb_status status = FB_OK;
+    sql->args = fb_mem_calloc(ARGS_MAX, sizeof *sql->args);
+    if (sql->args == NULL)
+        return fb_pg_no_memory(bind);
+    for (const char *p = text; *p != '\0' && status == FB_OK;) {
+        const char *end = pass_over(p);
+        if (end != NULL) {
+            status = put(bind, &out, p, (size_t)(end - p));
+        } else if (p[0] == ':' && p[1] == ':') {
+            end = p + 2;
+            status = put(bind, &out, p, 2);
+        } else if (p[0] == ':' && is_name_start(p[1])) {
+            char number[16];
+            unsigned n = 0;
+            for (end = p + 1; is_name_byte(*end);)
+                end++;
+            status = number_of(bind, what, fb_bytes_of(p + 1, (size_t)(end - p - 1)), takes_columns, sql, &n);
+            int len = snprintf(number, sizeof number, "$%u", n);
+            status = status == FB_OK ? put(bind, &out, number, (size_t)len) : status;
+        } else if (p[0] == '$' && isdigit((unsigned char)p[1])) {
+            status = fb_pg_refuse(bind, "%s: parameters have names, for example :%s", what,
+                                  bind->m->pattern.nparams > 0 ? fb_pg_param_part(bind->m, 0)->text : "name");
+        } else {
+            end = p + 1;
+            status = put(bind, &out, p, 1);
+        }
+        p = end;
+    }
+    while (status == FB_OK && out.len > 0 && strchr("; \t\r\n", out.data[out.len - 1]) != NULL)
+        out.len--;
+    if (status == FB_OK)
+        status = put(bind, &out, "", 1);
+    sql->text = out.data;
+    return status;
+}
+
+/* ---- asking the server ---- */
+
+/* What the server says of a statement: its columns. The caller clears it. */
+static fb_status describe(struct fb_pg_bind *bind, const char *what, const char *text, PGresult **ret_result) {
+    PGconn *db = bind->driver->catalogue;
+    PGresult *result = PQprepare(db, "", text, 0, NULL);
+    if (PQresultStatus(result) == PGRES_COMMAND_OK) {
+        PQclear(result);
+        result = PQdescribePrepared(db, "");
+        if (PQresultStatus(result) == PGRES_COMMAND_OK) {
+            *ret_result = result;
+            return FB_OK;
+        }
+    }
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    fb_status status = fb_pg_refuse(bind, "%s: %s", what, message != NULL ? message : PQerrorMessage(db));
+    PQclear(result);
+    return status;
+}
+
+static fb_status run_quietly(struct fb_pg_bind *bind, const char *text) {
+    PGresult *result = PQexec(bind->driver->catalogue, text);
+    bool is_done = PQresultStatus(result) == PGRES_COMMAND_OK;
+    PQclear(result);
+    return is_done ? FB_OK : fb_pg_refuse(bind, "%s", PQerrorMessage(bind->driver->catalogue));
+}
+
+/* The tables of a statement, from its generic plan. Tables that only triggers or functions touch are not in it. */
+static fb_status note_tables(struct fb_pg_bind *bind, const struct fb_pg_sql *sql) {
+    PGconn *db = bind->driver->catalogue;
+    fb_buf text = FB_BUF_INIT;
+    PGresult *result;
+    fb_status status = put(bind, &text, "PREPARE fb_look AS ", strlen("PREPARE fb_look AS "));
+    if (status == FB_OK)
+        status = put(bind, &text, sql->text, strlen(sql->text) + 1);
+    if (status == FB_OK)
+        status = run_quietly(bind, text.data);
+    text.len = 0;
+    if (status == FB_OK)
+        status = run_quietly(bind, "SET plan_cache_mode = force_generic_plan");
+    const char explain[] = "EXPLAIN (VERBOSE, FORMAT XML) EXECUTE fb_look";
+    if (status == FB_OK)
+        status = put(bind, &text, explain, sizeof explain - 1);
+    for (unsigned i = 0; i < sql->nargs && status == FB_OK; i++)
+        status = put(bind, &text, i == 0 ? "(NULL" : ", NULL", strlen(i == 0 ? "(NULL" : ", NULL"));
+    if (status == FB_OK)
+        status = put(bind, &text, sql->nargs > 0 ? ")" : "", sql->nargs > 0 ? 2 : 1);
+    if (status == FB_OK) {
+        result = PQexec(db, text.data);
+        if (PQresultStatus(result) != PGRES_TUPLES_OK)
+            status = fb_pg_refuse(bind, "%s", PQerrorMessage(db));
+        /* <Relation-Name>users</Relation-Name> <Schema>public</Schema> */
+        for (const char *p = status == FB_OK ? PQgetvalue(result, 0, 0) : ""; status == FB_OK; p++) {
+            char name[2 * FB_NAME_LEN_MAX + 8];
+            p = strstr(p, "<Relation-Name>");
+            const char *schema = p != NULL ? strstr(p, "<Schema>") : NULL;
+            if (schema == NULL)
+                break;
+            p += strlen("<Relation-Name>");
+            schema += strlen("<Schema>");
+            snprintf(name, sizeof name, "%.*s.%.*s", (int)strcspn(schema, "<"), schema, (int)strcspn(p, "<"), p);
+            status = fb_pg_note_table(bind, name);
+        }
+        PQclear(result);
+    }
+    PQclear(PQexec(db, "DEALLOCATE fb_look"));
+    fb_buf_free(&text);
+    return status;
+}
+
+/* ---- load ---- */
+
+static fb_status category_of(struct fb_pg_bind *bind, Oid type, Oid *ret_base, char *ret_category) {
+    char number[16];
+    const char *const values[] = {number};
+    PGresult *result;
+    snprintf(number, sizeof number, "%u", type);
+    fb_status status = fb_pg_ask(bind, "SELECT coalesce(nullif(typbasetype, 0), oid), typcategory FROM pg_type "
+                                       "WHERE oid = $1::oid", 1, values, &result);
+    if (status != FB_OK)
+        return status;
+    *ret_base = PQntuples(result) == 1 ? (Oid)strtoul(PQgetvalue(result, 0, 0), NULL, 10) : type;
+    *ret_category = PQntuples(result) == 1 ? PQgetvalue(result, 0, 1)[0] : 'U';
+    PQclear(result);
+    return FB_OK;
+}
+
+static fb_status read_result_columns(struct fb_pg_bind *bind, const PGresult *described) {
+    struct fb_mapping *m = bind->m;
+    fb_status status = fb_pg_columns_begin(bind, PQnfields(described));
+    for (int i = 0; i < PQnfields(described) && status == FB_OK; i++) {
+        const char *name = PQfname(described, i);
+        struct fb_column *c;
+        Oid base;
+        char category;
+        for (unsigned k = 0; k < m->ncolumns; k++)
+            if (strcmp(m->columns[k].name, name) == 0)
+                return fb_pg_refuse(bind, "load: two columns are called '%s'; rename one with AS", name);
+        status = category_of(bind, PQftype(described, i), &base, &category);
+        if (status == FB_OK)
+            status = fb_pg_add_column(bind, name, NULL, NULL, base, category, &c);
+        for (unsigned p = 0; p < m->pattern.nparams && status == FB_OK; p++)
+            if (strcmp(fb_pg_param_part(m, p)->text, name) == 0)
+                c->param = (int)p;
+    }
+    return status;
+}
+
+/* SELECT q."a", to_json(q."b") FROM (load) AS q */
+static fb_status wrap_composed(struct fb_pg_bind *bind) {
+    struct fb_binding *b = bind->b;
+    fb_buf out = FB_BUF_INIT;
+    fb_status status = FB_OK;
+    bool is_needed = false;
+    for (unsigned i = 0; i < b->mapping.ncolumns; i++)
+        is_needed |= b->is_composed[i];
+    if (!is_needed)
+        return FB_OK;
+    for (unsigned i = 0; i < b->mapping.ncolumns && status == FB_OK; i++) {
+        char *name = PQescapeIdentifier(bind->driver->catalogue, b->mapping.columns[i].name,
+                                        b->mapping.columns[i].name_len);
+        const char *before = b->is_composed[i] ? "to_json(q." : "q.", *after = b->is_composed[i] ? ")" : "";
+        status = name == NULL ? fb_pg_no_memory(bind) : put(bind, &out, i == 0 ? "SELECT " : ", ", i == 0 ? 7 : 2);
+        if (status == FB_OK)
+            status = put(bind, &out, before, strlen(before));
+        if (status == FB_OK)
+            status = put(bind, &out, name, strlen(name));
+        if (status == FB_OK)
+            status = put(bind, &out, after, strlen(after));
+        PQfreemem(name);
+    }
+    if (status == FB_OK)
+        status = put(bind, &out, " FROM (", 7);
+    if (status == FB_OK)
+        status = put(bind, &out, b->load.text, strlen(b->load.text));
+    if (status == FB_OK)
+        status = put(bind, &out, "\n) AS q", 8);
+    if (status == FB_OK) {
+        fb_mem_free(b->load.text);
+        b->load.text = out.data;
+    } else {
+        fb_buf_free(&out);
+    }
+    return status;
+}
+
+static bool reads_only(const char *text) {
+    while (isspace((unsigned char)*text) || *text == '(')
+        text++;
+    return strncasecmp(text, "select", 6) == 0 || strncasecmp(text, "with", 4) == 0 ||
+           strncasecmp(text, "values", 6) == 0 || strncasecmp(text, "table", 5) == 0;
+}
+
+static fb_status bind_load(struct fb_pg_bind *bind) {
+    PGresult *described;
+    struct fb_binding *b = bind->b;
+    fb_status status = rewrite(bind, "load", bind->options->load, /* takes_columns */ false, &b->load);
+    if (status == FB_OK)
+        status = describe(bind, "load", b->load.text, &described);
+    if (status != FB_OK)
+        return status;
+    /* A statement that writes inside WITH is refused by the read-only transactions in which loads run. */
+    status = reads_only(b->load.text) && PQnfields(described) > 0
+                 ? read_result_columns(bind, described)
+                 : fb_pg_refuse(bind, "load: a statement that only reads is wanted");
+    PQclear(described);
+    if (status == FB_OK)
+        status = wrap_composed(bind);
+    return status == FB_OK ? note_tables(bind, &b->load) : status;
+}
+
+static fb_status bind_write(struct fb_pg_bind *bind, const char *what, const char *text, bool takes_columns,
+                            struct fb_pg_sql *sql) {
+    PGresult *described;
+    if (text == NULL)
+        return FB_OK;
+    fb_status status = rewrite(bind, what, text, takes_columns, sql);
+    if (status == FB_OK)
+        status = describe(bind, what, sql->text, &described);
+    if (status != FB_OK)
+        return status;
+    PQclear(described);
+    if (reads_only(sql->text) && strncasecmp(sql->text, "with", 4) != 0)
+        return fb_pg_refuse(bind, "%s: the statement writes nothing", what);
+    return note_tables(bind, sql);
+}
+
+/* Columns that the store statement does not take cannot be written; neither can any without one. */
+static void mark_stored(struct fb_binding *b) {
+    for (unsigned c = 0; c < b->mapping.ncolumns; c++)
+        b->mapping.columns[c].is_readonly = b->mapping.columns[c].param < 0;
+    for (unsigned i = 0; i < b->store.nargs; i++)
+        if (!b->store.args[i].is_key)
+            b->mapping.columns[b->store.args[i].index].is_readonly = false;
+}
+
+fb_status fb_pg_bind_statements(struct fb_pg_bind *bind) {
+    const fb_keyspace_options *o = bind->options;
+    unsigned param = 0;
+    for (unsigned i = 0; i < bind->m->pattern.nparts; i++)
+        if (bind->m->pattern.parts[i].is_param)
+            bind->m->param_is_int[param++] = bind->m->pattern.parts[i].type == FB_PARAM_INT;
+    fb_status status = bind_load(bind);
+    if (status == FB_OK)
+        status = bind_write(bind, "store", o->store, /* takes_columns */ true, &bind->b->store);
+    if (status == FB_OK)
+        status = bind_write(bind, "delete", o->del, /* takes_columns */ false, &bind->b->del);
+    if (status == FB_OK)
+        mark_stored(bind->b);
+    return status;
+}
