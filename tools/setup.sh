@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 # A row is a Debian package, or package:command where any program of that name will do. redis-tools holds the server's
 # program too; the package redis-server would only start a daemon nobody asked for.
-build="gcc:gcc libc6-dev meson:meson ninja-build:ninja pkg-config:pkg-config libuv1-dev libssl-dev libsqlite3-dev libyaml-dev libmicrohttpd-dev"
+build="gcc:gcc libc6-dev meson:meson ninja-build:ninja pkg-config:pkg-config libuv1-dev libssl-dev libsqlite3-dev libyaml-dev libmicrohttpd-dev libpq-dev"
 test="libcmocka-dev libzstd-dev libjansson-dev libhiredis-dev g++:g++ patch:patch locales
       python3 python3-pytest python3-hypothesis python3-redis redis-tools:redis-cli nodejs:node npm:npm tcl:tclsh libsqlite3-tcl"
 # Programs of packages that would start a daemon nobody asked for: only unpacked, into build/tools. package:program
