@@ -101,7 +101,6 @@ struct fb_pg_params {
 
 /* A result (or, if NULL, the connection's state) as a status, with the SQLSTATE and the server's message. */
 fb_status fb_pg_fail(const struct fb_session *session, const PGresult *result, fb_err *err);
-struct fb_value *fb_pg_error_value(const fb_err *err);
 
 /* ---- pg_session.c ---- */
 

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "source/group.h"
 
 enum { OID_INT8 = 20, OID_TEXT = 25 };
 
@@ -42,7 +43,7 @@ fb_status fb_pg_render(struct fb_session *session, const struct fb_binding *bind
 
 static void answer(struct fb_load_item *item, fb_status status, struct fb_value *value, const fb_err *err) {
     item->status = status;
-    item->value = status < 0 ? fb_pg_error_value(err) : fb_value_ref(value);
+    item->value = status < 0 ? fb_error_value(err) : fb_value_ref(value);
 }
 
 /* ---- order ---- */

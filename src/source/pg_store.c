@@ -1,3 +1,4 @@
+/* Storing rows in PostgreSQL: not yet. */
 #include "source/pg.h"
 void fb_pg_store(struct fb_session *session, struct fb_store_group *const *groups, size_t n) {
     (void)session;

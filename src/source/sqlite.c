@@ -297,10 +297,6 @@ fb_status fb_sqlite_fail(const struct fb_session *session, int rc, fb_err *err) 
     }
 }
 
-struct fb_value *fb_sqlite_error_value(const fb_err *err) {
-    return fb_value_new(FB_KIND_NONE, err->text, strnlen(err->text, sizeof err->text));
-}
-
 /* ---- plans ---- */
 
 static fb_status plan(const struct fb_binding *binding, const fb_op *op, struct fb_plan **ret_plan, fb_err *reterr) {

@@ -96,8 +96,6 @@ int fb_sqlite_bind(sqlite3_stmt *stmt, int index, const struct fb_datum *datum);
 void fb_sqlite_roll_back(struct fb_session *session);
 /* A failed call as a status, with the database's message. */
 fb_status fb_sqlite_fail(const struct fb_session *session, int rc, fb_err *err);
-/* The error's text as a value, or NULL when there is no memory left even for that. */
-struct fb_value *fb_sqlite_error_value(const fb_err *err);
 
 /* ---- sqlite_bind.c ---- */
 

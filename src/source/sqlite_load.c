@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/value.h"
+#include "source/group.h"
 
 /* FB_NOMEM when SQLite had no memory to convert a text. */
 static fb_status read_datum(sqlite3_stmt *stmt, int i, struct fb_datum *out) {
@@ -122,7 +123,7 @@ static fb_status load_one(struct fb_session *session, struct fb_load_item *item,
 static void answer(struct fb_load_item *item, fb_status status, const fb_err *err) {
     item->status = status;
     if (status < 0)
-        item->value = fb_sqlite_error_value(err);
+        item->value = fb_error_value(err);
 }
 
 void fb_sqlite_load(struct fb_session *session, struct fb_load_item *items, size_t n) {

@@ -1,9 +1,7 @@
 /* Storing rows in SQLite.
  *
- * One item is: read the row; decide (conditions, sums, counts); write; and when the whole group is written, read again,
- * because triggers may have changed what we wrote (RETURNING would not see that). BEGIN IMMEDIATE makes this process
- * the only writer from the first read on, so nothing can change between reading and deciding. The conditions of a block
- * are judged together, before the first of its items writes.
+ * BEGIN IMMEDIATE makes this process the only writer from the first read on, so nothing can change between reading and
+ * deciding. Rows are read again after the group is written: RETURNING would not see what triggers did.
  *
  * One group is a transaction in outcome. Several groups share one, each under a savepoint of its own, and one COMMIT:
  * the price of a write is its fsync. When the joint transaction is lost, each group is tried singly.
@@ -12,12 +10,11 @@
  * not applied. When SQLite has closed it with an error, nobody knows what reached the disk: FB_UNKNOWN. */
 #include "source/sqlite.h"
 
-#include <string.h>
-
 #include "base/clock.h"
 #include "base/err.h"
+#include "source/group.h"
 
-/* ---- one item ---- */
+/* ---- one row ---- */
 
 /* A row that outlives its statement: the bytes move to session->kept. */
 static fb_status keep_row(struct fb_session *session, struct fb_datum *row, unsigned ncolumns) {
@@ -37,52 +34,17 @@ static fb_status keep_row(struct fb_session *session, struct fb_datum *row, unsi
     return FB_OK;
 }
 
-/* FB_OK with the row, or FB_NOTFOUND with a row of NULLs, or an error. */
-static fb_status read_before(struct fb_session *session, const struct fb_store_item *item, struct fb_datum *row,
-                             fb_err *err) {
-    const struct fb_mapping *m = &item->binding->mapping;
+static fb_status find(struct fb_session *session, const struct fb_store_item *item, struct fb_datum *row, fb_err *err) {
     sqlite3_stmt *stmt;
     fb_status status = fb_sqlite_find_row(session, item->binding, item->plan->key, row, &stmt, err);
-    if (status == FB_OK) {
-        if (keep_row(session, row, m->ncolumns) != FB_OK)
-            status = fb_fail(err, FB_NOMEM, "out of memory");
-        else if (!item->binding->is_table)
-            status = fb_sqlite_check_single(session, item->binding, stmt, err);
-        fb_sqlite_release(stmt);
-    } else if (status == FB_NOTFOUND) {
-        for (unsigned i = 0; i < m->ncolumns; i++)
-            row[i] = fb_datum_null();
-    }
+    if (status != FB_OK)
+        return status;
+    if (keep_row(session, row, item->binding->mapping.ncolumns) != FB_OK)
+        status = fb_fail(err, FB_NOMEM, "out of memory");
+    else if (!item->binding->is_table)
+        status = fb_sqlite_check_single(session, item->binding, stmt, err);
+    fb_sqlite_release(stmt);
     return status;
-}
-
-/* For clients a keyspace of one column has a value when that column is not NULL. */
-static bool has_value(const struct fb_mapping *m, bool exists, const struct fb_datum *row) {
-    return exists && (m->as != FB_AS_COLUMN || row[m->as_column].kind != FB_DATUM_NULL);
-}
-
-static bool is_met(const struct fb_store_item *item, bool exists, const struct fb_datum *row) {
-    const struct fb_plan *plan = item->plan;
-    bool present = has_value(&item->binding->mapping, exists, row);
-    if ((plan->flags & FB_COND_ABSENT) && present)
-        return false;
-    if ((plan->flags & FB_COND_PRESENT) && !present)
-        return false;
-    if (plan->flags & FB_COND_FIELD_ABSENT) {
-        if (exists && plan->nkey_fields > 0)
-            return false;
-        for (unsigned i = 0; i < plan->nassigns; i++)
-            if (row[plan->assigns[i].column].kind != FB_DATUM_NULL)
-                return false;
-    }
-    return true;
-}
-
-static int64_t count_fields(const struct fb_plan *plan, bool exists, const struct fb_datum *row) {
-    int64_t n = plan->op == FB_OP_HSET && !exists ? plan->nkey_fields : 0;
-    for (unsigned i = 0; i < plan->nassigns; i++)
-        n += (row[plan->assigns[i].column].kind == FB_DATUM_NULL) == (plan->op == FB_OP_HSET);
-    return n;
 }
 
 /* Execute a statement whose parameters are bound; rows it may return (RETURNING) are passed over. A statement that
@@ -143,14 +105,15 @@ static fb_status write_explicit(struct fb_session *session, const struct fb_bind
     return run_bound(session, &b->store, plan->key, row, err);
 }
 
-static fb_status write_row(struct fb_session *session, struct fb_store_item *item, bool exists, struct fb_datum *row,
-                           fb_err *err) {
+static fb_status write_row(struct fb_session *session, const struct fb_store_item *item, bool exists,
+                           struct fb_datum *row, fb_err *err) {
     const struct fb_binding *b = item->binding;
-    const struct fb_plan *plan = item->plan;
-    bool changes_nothing = exists && plan->nassigns == 0 && !plan->replaces;
-    if (plan->op == FB_OP_HDEL ? !exists || plan->nassigns == 0 : changes_nothing)
-        return FB_OK;
-    return b->is_table ? write_table(session, b, plan, exists, err) : write_explicit(session, b, plan, row, err);
+    return b->is_table ? write_table(session, b, item->plan, exists, err)
+                       : write_explicit(session, b, item->plan, row, err);
+}
+
+static fb_status remove_row(struct fb_session *session, const struct fb_store_item *item, fb_err *err) {
+    return run_bound(session, &item->binding->del, item->plan->key, /* row = */ NULL, err);
 }
 
 /* The row now holds the sum; write it as an assignment, and remember it as text for the answer. */
@@ -172,172 +135,16 @@ static fb_status write_sum(struct fb_session *session, struct fb_store_item *ite
                                    : write_explicit(session, item->binding, &with_sum, row, err);
 }
 
-static fb_status render_old(struct fb_session *session, struct fb_store_item *item, const struct fb_datum *row,
-                            fb_err *err) {
-    fb_status status = fb_sqlite_render(session, item->binding, row, &item->before, err);
-    return status == FB_NOTFOUND ? FB_OK : status;
-}
+static const struct fb_mapping *mapping_of(const struct fb_binding *binding) { return &binding->mapping; }
 
-/* READ and CHECK: the row as the transaction sees it at this point. */
-static fb_status read_item(struct fb_session *session, struct fb_store_item *item, const struct fb_hash_key *hash_key,
-                           fb_err *err) {
-    struct fb_datum row[FB_COLUMNS_MAX];
-    fb_status status = read_before(session, item, row, err);
-    if (status == FB_OK)
-        status = fb_sqlite_render(session, item->binding, row, &item->before, err);
-    if (status < 0 || item->plan->op == FB_OP_READ)
-        return status;
-    fb_kind kind = item->before != NULL ? item->before->kind : FB_KIND_NONE;
-    uint64_t found = fb_value_fingerprint(hash_key, kind, fb_value_bytes(item->before));
-    fb_value_unref(item->before);
-    item->before = NULL;
-    return found == item->expected ? FB_OK : FB_UNMET;
-}
-
-/* is_judged: its conditions have been found to hold. */
-static fb_status write_item(struct fb_session *session, struct fb_store_item *item, bool is_judged, fb_err *err) {
-    struct fb_datum row[FB_COLUMNS_MAX];
-    const struct fb_plan *plan = item->plan;
-    fb_status status = read_before(session, item, row, err);
-    bool exists = status == FB_OK;
-    if (status == FB_OK && (plan->flags & FB_WANT_OLD))
-        status = render_old(session, item, row, err);
-    if (status < 0)
-        return status;
-    if (!is_judged && !is_met(item, exists, row))
-        return FB_UNMET;
-    switch (plan->op) {
-    case FB_OP_DELETE:
-        if (!exists)
-            return FB_NOTFOUND;
-        return run_bound(session, &item->binding->del, plan->key, row, err);
-    case FB_OP_ADD:
-        return write_sum(session, item, exists, row, err);
-    default:
-        item->count = plan->op == FB_OP_SET ? 0 : count_fields(plan, exists, row);
-        return write_row(session, item, exists, row, err);
-    }
-}
-
-/* A row that cannot be shown is no reason to take a write back; the next load says what is wrong with it. */
-static fb_status read_after(struct fb_session *session, struct fb_store_item *item, fb_err *err) {
-    struct fb_datum row[FB_COLUMNS_MAX];
-    sqlite3_stmt *stmt;
-    fb_status status = fb_sqlite_find_row(session, item->binding, item->plan->key, row, &stmt, err);
-    if (status != FB_OK)
-        return status == FB_NOTFOUND ? FB_OK : status;
-    status = fb_sqlite_render(session, item->binding, row, &item->after, err);
-    fb_sqlite_release(stmt);
-    item->after_unknown = status == FB_SOURCE;
-    return status == FB_NOMEM ? status : FB_OK;
-}
-
-/* ---- one group ---- */
-
-static void clear_answers(struct fb_store_group *group) {
-    group->status = FB_OK;
-    group->decided_by = group->nitems;
-    for (size_t i = 0; i < group->nitems; i++) {
-        struct fb_store_item *item = &group->items[i];
-        item->status = FB_OK;
-        item->after = item->before = item->number = NULL;
-        item->after_unknown = false;
-        item->count = 0;
-    }
-}
-
-static void forget_answers(struct fb_store_group *group) {
-    for (size_t i = 0; i < group->nitems; i++) {
-        fb_value_unref(group->items[i].after);
-        fb_value_unref(group->items[i].before);
-        fb_value_unref(group->items[i].number);
-    }
-    clear_answers(group);
-}
-
-/* All items of a group get the same refusal. What was read before it stays (SET … NX GET wants it). */
-static void refuse(struct fb_store_group *group, fb_status status, const fb_err *err) {
-    struct fb_value *text = status < 0 ? fb_sqlite_error_value(err) : NULL;
-    group->status = status;
-    for (size_t i = 0; i < group->nitems; i++) {
-        struct fb_store_item *item = &group->items[i];
-        fb_value_unref(item->after);
-        fb_value_unref(item->number);
-        item->number = NULL;
-        item->after = fb_value_ref(text);
-        item->after_unknown = false;
-        item->count = 0;
-        item->status = status;
-    }
-    fb_value_unref(text);
-}
-
-static bool is_write(const struct fb_store_item *item) {
-    return item->plan->op != FB_OP_READ && item->plan->op != FB_OP_CHECK;
-}
-
-/* The items from `first` on that belong to one block; an item that stands for itself is one. */
-static size_t block_end(const struct fb_store_group *group, size_t first) {
-    size_t end = first + 1;
-    unsigned block = group->items[first].block;
-    while (block != 0 && end < group->nitems && group->items[end].block == block)
-        end++;
-    return end;
-}
-
-/* Do the conditions of items first .. end−1 hold, before the first of them writes? FB_OK, FB_UNMET, or an error with the
- * item in decided_by. */
-static fb_status judge_block(struct fb_session *session, struct fb_store_group *group, size_t first, size_t end,
-                             fb_err *err) {
-    struct fb_datum row[FB_COLUMNS_MAX];
-    for (size_t i = first; i < end; i++) {
-        if (!is_write(&group->items[i]))
-            continue;
-        fb_status status = read_before(session, &group->items[i], row, err);
-        group->decided_by = i;
-        if (status < 0)
-            return status;
-        if (!is_met(&group->items[i], status == FB_OK, row))
-            return FB_UNMET;
-    }
-    return FB_OK;
-}
-
-/* One item or block: FB_OK, FB_UNMET (nothing of it was done), or an error; then decided_by is the item. */
-static fb_status write_block(struct fb_session *session, struct fb_store_group *group, size_t first, size_t end,
-                             fb_err *err) {
-    bool is_judged = end - first > 1;
-    fb_status status = is_judged ? judge_block(session, group, first, end, err) : FB_OK;
-    for (size_t i = first; i < end && status == FB_OK; i++) {
-        struct fb_store_item *item = &group->items[i];
-        group->decided_by = i;
-        item->status = is_write(item) ? write_item(session, item, is_judged, err)
-                                      : read_item(session, item, group->hash_key, err);
-        status = item->status == FB_NOTFOUND ? FB_OK : item->status;
-    }
-    return status;
-}
-
-/* Inside a transaction: FB_OK, or why nothing of this group may stay (FB_UNMET or an error). */
-static fb_status write_group(struct fb_session *session, struct fb_store_group *group, fb_err *err) {
-    for (size_t i = 0, end; i < group->nitems; i = end) {
-        end = block_end(group, i);
-        fb_status status = write_block(session, group, i, end, err);
-        bool is_local = group->items[i].block != 0 && group->items[i].plan->op != FB_OP_CHECK;
-        if (status < 0 || (status == FB_UNMET && !is_local))
-            return status;
-        for (size_t k = i; k < end && status == FB_UNMET; k++)
-            group->items[k].status = FB_UNMET;
-    }
-    group->decided_by = group->nitems;
-    for (size_t i = 0; i < group->nitems; i++) {
-        struct fb_store_item *item = &group->items[i];
-        fb_status status = is_write(item) && !item->is_superseded ? read_after(session, item, err) : FB_OK;
-        if (status != FB_OK)
-            return status;
-    }
-    return FB_OK;
-}
+static const struct fb_group_ops ops = {
+    .mapping = mapping_of,
+    .find = find,
+    .write = write_row,
+    .add = write_sum,
+    .remove = remove_row,
+    .render = fb_sqlite_render,
+};
 
 /* ---- transactions ---- */
 
@@ -366,17 +173,17 @@ static fb_status commit(struct fb_session *session, fb_err *err) {
 
 static void store_singly(struct fb_session *session, struct fb_store_group *group) {
     fb_err err = {FB_OK, ""};
-    forget_answers(group);
+    fb_group_forget(group);
     fb_status status = begin(session, &err);
     if (status == FB_OK) {
-        status = write_group(session, group, &err);
+        status = fb_group_write(&ops, session, group, &err);
         if (status == FB_OK)
             status = commit(session, &err);
         else
             fb_sqlite_roll_back(session);
     }
     if (status != FB_OK)
-        refuse(group, status, &err);
+        fb_group_refuse(group, status, &err);
 }
 
 /* One group inside the joint transaction. False when the transaction is lost. */
@@ -384,15 +191,15 @@ static bool store_jointly(struct fb_session *session, struct fb_store_group *gro
     fb_err err = {FB_OK, ""};
     if (fb_sqlite_run(session, "SAVEPOINT fb") != SQLITE_OK)
         return false;
-    fb_status status = write_group(session, group, &err);
+    fb_status status = fb_group_write(&ops, session, group, &err);
     if (status == FB_TIMEOUT)
-        refuse(group, status, &err); /* it has had its time; the others get the rest */
+        fb_group_refuse(group, status, &err); /* it has had its time; the others get the rest */
     if (!is_open(session) || status == FB_TIMEOUT || status == FB_NOMEM)
         return false;
     if (status != FB_OK) {
         if (fb_sqlite_run(session, "ROLLBACK TO fb") != SQLITE_OK)
             return false;
-        refuse(group, status, &err);
+        fb_group_refuse(group, status, &err);
     }
     return fb_sqlite_run(session, "RELEASE fb") == SQLITE_OK;
 }
@@ -417,17 +224,17 @@ static bool store_together(struct fb_session *session, struct fb_store_group *co
     }
     for (size_t i = 0; i < n && status != FB_OK; i++)
         if (groups[i]->status == FB_OK)
-            refuse(groups[i], status, &err);
+            fb_group_refuse(groups[i], status, &err);
     return true;
 }
 
 void fb_sqlite_store(struct fb_session *session, struct fb_store_group *const *groups, size_t n) {
     fb_err err;
     for (size_t i = 0; i < n; i++)
-        clear_answers(groups[i]);
+        fb_group_clear(groups[i]);
     fb_status status = fb_sqlite_begin_call(session, &err);
     for (size_t i = 0; i < n && status != FB_OK; i++)
-        refuse(groups[i], status, &err);
+        fb_group_refuse(groups[i], status, &err);
     if (status != FB_OK)
         return;
     fb_instant due = session->deadline;

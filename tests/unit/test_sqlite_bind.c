@@ -192,7 +192,7 @@ static void only_existing_database_files_are_opened(void **state) {
     assert_int_equal(ops->open(url, NULL, &driver, &w.err), FB_OK);
     ops->close(driver);
     assert_null(fb_driver_find("oracle://secret@host/db", &w.err));
-    assert_string_equal(w.err.text, "unknown kind of source 'oracle'; known: sqlite:");
+    assert_ptr_equal(strstr(w.err.text, "unknown kind of source 'oracle'; known: sqlite:"), w.err.text);
     assert_null(fb_driver_find("sqlite", &w.err));
     assert_null(fb_driver_find(NULL, &w.err));
     world_close(&w);
