@@ -114,6 +114,13 @@ struct fb_driver_ops {
     /* Each group is a transaction of its own in outcome; the adapter may join several in one and must then try them
      * singly when the joint one fails. */
     void (*store)(struct fb_session *session, struct fb_store_group *const *groups, size_t n);
+    /* Have the load, list or store that the session is in come back soon: nobody waits for it, or its time is over by a
+     * margin. Called on another thread. The call it is meant for may return before or during this one, but the session is
+     * given no other call and is not closed until this one has returned; so whatever may still arrive for it afterwards
+     * is the adapter's to settle before the next query (what was meant for one must not hit another). Items that the
+     * database has given up are FB_TIMEOUT; writes that may have been applied are FB_UNKNOWN. It may block as long as a
+     * connection takes (at most read_timeout). NULL where nothing can be interrupted. */
+    void (*cancel)(struct fb_session *session);
 };
 
 extern const struct fb_driver_ops fb_driver_sqlite;
