@@ -54,6 +54,7 @@ static const struct page {
     {"settings", fb_conf_print_reference},
     {"commands", fb_commands_print_reference},
     {"statuses", print_statuses},
+    {"errors", fb_errors_print_reference},
     {"events", print_events},
     {"limits", fb_bounds_print_reference},
     {"diagnostics", fb_conf_print_codes},
@@ -65,7 +66,8 @@ static int run(struct fb_cli_args *args) {
     int opt = fb_cli_next(args, &name);
     if (opt == FB_CLI_END)
         return fb_cli_usage(args->command,
-                            "say which page: settings, commands, statuses, events, diagnostics, watching or limits");
+                            "say which page: settings, commands, statuses, errors, events, diagnostics, watching or "
+                            "limits");
     if (opt != FB_CLI_WORD)
         return fb_cli_refuse(args, opt, name);
     if ((opt = fb_cli_next(args, &more)) != FB_CLI_END)
@@ -84,12 +86,12 @@ static int run(struct fb_cli_args *args) {
 
 const struct fb_cli_command fb_cli_reference = {
     "reference",
-    "settings|commands|statuses|events|diagnostics|watching|limits",
+    "settings|commands|statuses|errors|events|diagnostics|watching|limits",
     "print a reference page (Markdown)",
     "settings: the configuration file. commands: the Redis commands. statuses: what calls return,\n"
-    "what clients see, and exit statuses. events: the lines of the log. diagnostics: what can be\n"
-    "wrong with a configuration. watching: the figures. limits: what connections may take. The\n"
-    "pages in docs/ are printed by this.",
+    "what clients see, and exit statuses. errors: what the server itself says. events: the lines\n"
+    "of the log. diagnostics: what can be wrong with a configuration. watching: the figures.\n"
+    "limits: what connections may take. The pages in docs/ are printed by this.",
     NULL,
     false,
     run,

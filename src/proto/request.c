@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "proto/scan.h"
+#include "tbl/errors.h"
 
 enum {
     ARGS_FIRST = 16,
@@ -32,7 +33,7 @@ static bool grow(struct fb_resp_args *args) {
 }
 
 static enum fb_resp_verdict bad(fb_err *reterr, const char *text) {
-    fb_fail(reterr, FB_INVALID, "Protocol error: %s", text);
+    fb_fail(reterr, FB_INVALID, "%s", text);
     return FB_RESP_BAD;
 }
 
@@ -48,33 +49,33 @@ static enum fb_resp_verdict parse_multibulk(const char *data, const char *end, c
     switch (fb_resp_scan_number(&p, end, &n)) {
     case FB_RESP_MORE: return more(ret_size, (size_t)(end - data) + 1);
     case FB_RESP_DONE: break;
-    default: return bad(reterr, "invalid multibulk length");
+    default: return bad(reterr, FB_TEXT_MULTIBULK_LENGTH);
     }
     if (n > 0 && (uint64_t)n > limits->args_max)
-        return bad(reterr, limits->is_authenticated ? "invalid multibulk length" : "unauthenticated multibulk length");
+        return bad(reterr, limits->is_authenticated ? FB_TEXT_MULTIBULK_LENGTH : FB_TEXT_STRANGER_MULTIBULK);
 
     for (int64_t left = n; left > 0; left--) {
         size_t rest = (size_t)(left - 1) * BULK_MIN;
         if (p == end)
             return more(ret_size, (size_t)(p - data) + BULK_MIN + rest);
         if (*p != '$') {
-            fb_fail(reterr, FB_INVALID, "Protocol error: expected '$', got '%c'", *p);
+            fb_fail(reterr, FB_INVALID, FB_TEXT_EXPECTED_BULK, *p);
             return FB_RESP_BAD;
         }
         p++;
         switch (fb_resp_scan_number(&p, end, &len)) {
         case FB_RESP_MORE: return more(ret_size, (size_t)(end - data) + 1 + rest);
         case FB_RESP_DONE: break;
-        default: return bad(reterr, "invalid bulk length");
+        default: return bad(reterr, FB_TEXT_BULK_LENGTH);
         }
         if (len < 0)
-            return bad(reterr, "invalid bulk length");
+            return bad(reterr, FB_TEXT_BULK_LENGTH);
         if ((uint64_t)len > limits->bulk_max)
-            return bad(reterr, limits->is_authenticated ? "invalid bulk length" : "unauthenticated bulk length");
+            return bad(reterr, limits->is_authenticated ? FB_TEXT_BULK_LENGTH : FB_TEXT_STRANGER_BULK);
         if ((size_t)(end - p) < (size_t)len + 2)
             return more(ret_size, (size_t)(p - data) + (size_t)len + 2 + rest);
         if (p[len] != '\r' || p[len + 1] != '\n')
-            return bad(reterr, "expected CRLF after a bulk string");
+            return bad(reterr, FB_TEXT_EXPECTED_END);
         if (args->count == args->cap && !grow(args))
             return FB_RESP_NOMEM;
         args->items[args->count++] = fb_bytes_of(p, (size_t)len);
@@ -144,7 +145,7 @@ static enum fb_resp_verdict parse_inline(const char *data, const char *end, cons
     size_t len = (size_t)(end - data);
     const char *stop = memchr(data, '\n', len < limits->inline_max ? len : limits->inline_max);
     if (stop == NULL)
-        return len >= limits->inline_max ? bad(reterr, "too big inline request") : more(ret_size, len + 1);
+        return len >= limits->inline_max ? bad(reterr, FB_TEXT_LINE_TOO_BIG) : more(ret_size, len + 1);
     size_t before = args->count;
     args->unquoted.len = 0;
     /* Room for all words at once: none is longer than what it came from, and no pointer moves below. */
@@ -157,9 +158,9 @@ static enum fb_resp_verdict parse_inline(const char *data, const char *end, cons
             break;
         size_t from = args->unquoted.len;
         if (!read_word(&p, stop, &args->unquoted))
-            return bad(reterr, "unbalanced quotes in request");
+            return bad(reterr, FB_TEXT_QUOTES);
         if (args->count - before == limits->args_max)
-            return bad(reterr, "invalid multibulk length");
+            return bad(reterr, FB_TEXT_MULTIBULK_LENGTH);
         if (args->count == args->cap && !grow(args))
             return FB_RESP_NOMEM;
         args->items[args->count++] = fb_bytes_of(args->unquoted.data + from, args->unquoted.len - from);

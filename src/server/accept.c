@@ -2,12 +2,14 @@
 #include "server/loop.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "tbl/errors.h"
 
 enum {
     ACCEPTS_MAX = 64,  /* in one go, so that stopping is noticed */
@@ -15,10 +17,11 @@ enum {
 };
 
 static void refuse(struct fb_server *server, const struct fb_arrival *arrival, const char *reason) {
-    static const char text[] = "-ERR max number of clients reached\r\n";
+    char text[sizeof FB_TEXT_CLIENTS_MAX + 8];
+    int len = snprintf(text, sizeof text, "-ERR %s\r\n", FB_TEXT_CLIENTS_MAX);
     atomic_fetch_add(&server->rejected, 1);
     if (!arrival->is_tls) /* there, nobody could read it yet */
-        (void)!send(arrival->fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)!send(arrival->fd, text, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
     fb_server_log(server, FB_LOG_CLIENT_REFUSED, "a connection was refused: too many are there",
                   FB_LOG_FIELDS({"reason", reason}));
     close(arrival->fd);

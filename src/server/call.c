@@ -103,7 +103,7 @@ static void note_result(struct fb_part *part, const fb_result *result) {
         bytes = FB_STR(result->err.text);
     if (part->wait != NULL && !may_hold(part->wait, bytes.len)) {
         part->status = FB_INVALID;
-        bytes = FB_STR(FB_TEXT_TOO_LONG); /* not counted: it is what makes it stop */
+        bytes = FB_STR(FB_TEXT_REPLY_TOO_LONG); /* not counted: it is what makes it stop */
     }
     if (fb_buf_append(&part->bytes, bytes.data, bytes.len) != FB_OK)
         part->status = FB_NOMEM;
@@ -460,8 +460,7 @@ bool fb_call_maps(struct fb_call *call, fb_bytes key) {
         return true;
     int len = (int)(key.len < SHOWN_KEY_MAX ? key.len : SHOWN_KEY_MAX);
     char hint[FB_ERR_TEXT_MAX];
-    fb_call_error(call, "NOMAP", "key '%.*s' matches no keyspace and no store is configured%s", len, key.data,
-                  nearest_keyspace(call, key, hint));
+    fb_call_error(call, NO_KEYSPACE, len, key.data, nearest_keyspace(call, key, hint));
     return false;
 }
 
@@ -494,60 +493,6 @@ bool fb_parse_integer(fb_bytes text, int64_t *ret_number) {
 bool fb_call_integer(struct fb_call *call, fb_bytes text, int64_t *ret_number) {
     if (fb_parse_integer(text, ret_number))
         return true;
-    fb_call_error(call, "ERR", "value is not an integer or out of range");
+    fb_call_error(call, INTEGER);
     return false;
-}
-
-/* ---- errors ----------------------------------------------------------------------------------------------------- */
-
-/* The words are constants of the program, so comparing and keeping the pointers' texts is enough. */
-static void count_error(struct fb_call *call, const char *word) {
-    struct fb_server *server = fb_call_server(call);
-    fb_count(&fb_call_loop(call)->counters.errors, 1);
-    fb_lock_acquire(&server->lock);
-    for (size_t i = 0; i < FB_ERROR_WORDS_MAX; i++) {
-        if (server->errors[i].word == NULL)
-            server->errors[i].word = word;
-        if (strcmp(server->errors[i].word, word) == 0) {
-            server->errors[i].count++;
-            break;
-        }
-    }
-    fb_lock_release(&server->lock);
-}
-
-void fb_call_error(struct fb_call *call, const char *word, const char *format, ...) {
-    char text[FB_ERR_TEXT_MAX + SHOWN_KEY_MAX];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (call->plan == NULL) /* else it counts when it is said */
-        count_error(call, word);
-    call->has_failed = true;
-    fb_resp_write_error(call->out, word, text);
-}
-
-void fb_call_wrong_type(struct fb_call *call) {
-    fb_call_error(call, "WRONGTYPE", "Operation against a key holding the wrong kind of value");
-}
-
-void fb_call_syntax_error(struct fb_call *call) { fb_call_error(call, "ERR", "syntax error"); }
-
-void fb_call_fail(struct fb_call *call, fb_status status, fb_bytes text) {
-    if (status == FB_WRONGTYPE)
-        fb_call_wrong_type(call); /* clients know Redis' words */
-    else if (text.len == 0)
-        fb_call_error(call, fb_status_word(status), "%s", fb_status_text(status));
-    else
-        fb_call_error(call, fb_status_word(status), "%.*s", (int)text.len, text.data);
-}
-
-void fb_call_out_of_memory(struct fb_call *call) { fb_call_fail(call, FB_NOMEM, fb_bytes_of(NULL, 0)); }
-
-bool fb_call_failed(struct fb_call *call, const struct fb_part *part) {
-    if (part->status >= 0)
-        return false;
-    fb_call_fail(call, part->status, fb_bytes_of(part->bytes.data, part->bytes.len));
-    return true;
 }

@@ -13,6 +13,7 @@
 #define FB_SERVER_CALL_H
 
 #include "server/session.h"
+#include "tbl/errors.h"
 
 enum { FB_HELD_COMMANDS = 8 }; /* largest commands whose values one loop may hold at a time */
 enum { FB_BATCH_MAX = 1024 }; /* operations of one request under way together; a configured queue_max is not below it */
@@ -126,16 +127,19 @@ bool fb_call_maps(struct fb_call *call, fb_bytes key);
 /* Keys a client library probes for; they are absent everywhere. */
 bool fb_key_is_probe(fb_bytes key);
 
-/* Errors, counted. The word comes from the status; `text` from a source is cleaned by the writer. */
-void fb_call_error(struct fb_call *call, const char *word, const char *format, ...)
+/* Errors, counted: a row of tbl/errors.h by its id, with what its text asks for; */
+#define fb_call_error(call, id, ...) fb_call_say(call, FB_ERROR_##id, FB_TEXT_##id, ##__VA_ARGS__)
+void fb_call_say(struct fb_call *call, enum fb_error error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* one that is chosen while running, whose text asks for nothing; */
+void fb_call_refuse(struct fb_call *call, enum fb_error error);
+/* a status, whose word it is; `text` from a source is cleaned by the writer. */
 void fb_call_fail(struct fb_call *call, fb_status status, fb_bytes text);
 /* A negative part: fail, and true. */
 bool fb_call_failed(struct fb_call *call, const struct fb_part *part);
 void fb_call_out_of_memory(struct fb_call *call);
 void fb_call_wrong_type(struct fb_call *call);
 void fb_call_syntax_error(struct fb_call *call);
-#define FB_TEXT_TOO_LONG "the reply would be longer than output_buffer_max allows; ask for less at a time"
 /* Arguments as numbers, in canonical form; on failure the error has been written. */
 bool fb_call_integer(struct fb_call *call, fb_bytes text, int64_t *ret_number);
 bool fb_parse_integer(fb_bytes text, int64_t *ret_number);

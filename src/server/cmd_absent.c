@@ -21,9 +21,9 @@ void fb_cmd_lastsave(struct fb_call *call) {
 static bool read_timeout(struct fb_call *call, fb_bytes text) {
     int64_t ms;
     if (!fb_parse_integer(text, &ms))
-        fb_call_error(call, "ERR", "timeout is not an integer or out of range");
+        fb_call_error(call, TIMEOUT_INTEGER);
     else if (ms < 0)
-        fb_call_error(call, "ERR", "timeout is negative");
+        fb_call_error(call, TIMEOUT_NEGATIVE);
     else
         return true;
     return false;
@@ -42,7 +42,7 @@ void fb_cmd_waitaof(struct fb_call *call) {
         !read_timeout(call, call->argv[3]))
         return;
     if (local != 0) {
-        fb_call_error(call, "ERR", "WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
+        fb_call_error(call, WAITAOF);
         return;
     }
     fb_resp_write_array(call->out, 2);
@@ -64,14 +64,14 @@ void fb_cmd_function_flush(struct fb_call *call) {
     if (is_flush_mode(call))
         fb_resp_write_simple(call->out, "OK");
     else
-        fb_call_error(call, "ERR", "FUNCTION FLUSH only supports SYNC|ASYNC option");
+        fb_call_error(call, FUNCTION_FLUSH);
 }
 
 void fb_cmd_script_flush(struct fb_call *call) {
     if (is_flush_mode(call))
         fb_resp_write_simple(call->out, "OK");
     else
-        fb_call_error(call, "ERR", "SCRIPT FLUSH only support SYNC|ASYNC option");
+        fb_call_error(call, SCRIPT_FLUSH);
 }
 
 void fb_cmd_script_exists(struct fb_call *call) {
@@ -104,9 +104,9 @@ void fb_cmd_shutdown(struct fb_call *call) {
         flags |= words[k].flag;
     }
     if (flags & ABORT)
-        fb_call_error(call, "ERR", "No shutdown in progress.");
+        fb_call_error(call, NO_SHUTDOWN);
     else if (hooks->stop == NULL)
-        fb_call_error(call, "ERR", "this server is stopped by the program that it is part of");
+        fb_call_error(call, EMBEDDED);
     else
         hooks->stop(hooks->user, (flags & NOW) != 0);
 }

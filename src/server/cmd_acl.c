@@ -93,13 +93,12 @@ void fb_cmd_acl_load(struct fb_call *call) {
     if (fb_server_reload_users(fb_call_server(call), &err) == FB_OK)
         fb_resp_write_simple(call->out, "OK");
     else
-        fb_call_error(call, "ERR", "%s", err.text);
+        fb_call_error(call, USERS_FILE, err.text);
 }
 
 /* SETUSER, DELUSER, SAVE */
 void fb_cmd_acl_refused(struct fb_call *call) {
-    fb_call_error(call, "ERR", "'acl|%s' is not supported by Forebay: the users file is yours; edit it, then ACL LOAD",
-                  call->command->name);
+    fb_call_error(call, ACL_FILE, call->command->name);
 }
 
 /* ---- what would be allowed -------------------------------------------------------------------------------------- */
@@ -112,18 +111,17 @@ void fb_cmd_acl_dryrun(struct fb_call *call) {
     struct fb_user *user = fb_users_find(users_of(call), shown);
     const struct fb_command *command = fb_verb_find(argv, argc).command;
     if (user == NULL) {
-        fb_call_error(call, "ERR", "User '%.*s' not found",
-                      (int)(shown.len < SHOWN_NAME_MAX ? shown.len : SHOWN_NAME_MAX), shown.data);
+        fb_call_error(call, NO_USER, (int)(shown.len < SHOWN_NAME_MAX ? shown.len : SHOWN_NAME_MAX), shown.data);
         return;
     }
     if (command == NULL) {
-        fb_call_error(call, "ERR", "Command '%.*s' not found",
-                      (int)(argv[0].len < SHOWN_NAME_MAX ? argv[0].len : SHOWN_NAME_MAX), argv[0].data);
+        fb_call_error(call, NO_COMMAND, (int)(argv[0].len < SHOWN_NAME_MAX ? argv[0].len : SHOWN_NAME_MAX),
+                      argv[0].data);
         goto out;
     }
     fb_command_full_name(command, name);
     if (!fb_arity_fits(command, argc)) {
-        fb_call_error(call, "ERR", "wrong number of arguments for '%s' command", name);
+        fb_call_error(call, ARITY, name);
         goto out;
     }
     enum fb_acl_verdict verdict = fb_user_judge(user, command, argv, argc, &which);
@@ -160,8 +158,8 @@ void fb_cmd_acl_cat(struct fb_call *call) {
         if (call->argc > 3)
             fb_call_syntax_error(call);
         else
-            fb_call_error(call, "ERR", "Unknown category '%.*s'",
-                          (int)(wanted.len < SHOWN_NAME_MAX ? wanted.len : SHOWN_NAME_MAX), wanted.data);
+            fb_call_error(call, NO_CATEGORY, (int)(wanted.len < SHOWN_NAME_MAX ? wanted.len : SHOWN_NAME_MAX),
+                          wanted.data);
         return;
     }
     size_t n[2], count = 0;
@@ -190,8 +188,7 @@ void fb_cmd_acl_genpass(struct fb_call *call) {
     if (call->argc == 3 && !fb_call_integer(call, call->argv[2], &bits))
         return;
     if (bits <= 0 || bits > GENPASS_BITS_MAX) {
-        fb_call_error(call, "ERR", "ACL GENPASS argument must be the number of bits for the output password, a "
-                      "positive number up to %d", GENPASS_BITS_MAX);
+        fb_call_error(call, GENPASS, GENPASS_BITS_MAX);
         return;
     }
     size_t digits = (size_t)(bits + 3) / 4;

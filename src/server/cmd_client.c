@@ -25,7 +25,7 @@ static bool is_printable(fb_bytes text) {
 
 bool fb_set_client_text(struct fb_call *call, char target[FB_NAME_MAX], fb_bytes text, const char *what) {
     if (text.len >= FB_NAME_MAX || !is_printable(text)) {
-        fb_call_error(call, "ERR", "%s cannot contain spaces, newlines or special characters.", what);
+        fb_call_error(call, CLIENT_TEXT, what);
         return false;
     }
     struct fb_loop *loop = fb_call_loop(call);
@@ -53,7 +53,7 @@ void fb_cmd_client_setinfo(struct fb_call *call) {
     bool is_name = fb_is_word(call->argv[2], "lib-name");
     if (!is_name && !fb_is_word(call->argv[2], "lib-ver")) {
         int shown = (int)(call->argv[2].len < 64 ? call->argv[2].len : 64);
-        fb_call_error(call, "ERR", "Unrecognized option '%.*s'", shown, call->argv[2].data);
+        fb_call_error(call, CLIENT_INFO, shown, call->argv[2].data);
         return;
     }
     char *target = is_name ? call->session->lib_name : call->session->lib_version;
@@ -76,7 +76,7 @@ void fb_cmd_client_unblock(struct fb_call *call) {
     if (call->argc > 4) {
         fb_call_syntax_error(call);
     } else if (call->argc == 4 && !fb_is_word(call->argv[3], "timeout") && !fb_is_word(call->argv[3], "error")) {
-        fb_call_error(call, "ERR", "CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+        fb_call_error(call, CLIENT_UNBLOCK);
     } else if (fb_call_integer(call, call->argv[2], &id)) {
         fb_resp_write_integer(call->out, 0);
     }
@@ -118,7 +118,7 @@ static bool read_type(struct fb_call *call, fb_bytes word, unsigned *ret_types) 
         *ret_types = rows[i].types;
         return true;
     }
-    fb_call_error(call, "ERR", "Unknown client type '%.*s'", (int)(word.len < 64 ? word.len : 64), word.data);
+    fb_call_error(call, CLIENT_TYPE, (int)(word.len < 64 ? word.len : 64), word.data);
     return false;
 }
 
@@ -215,7 +215,7 @@ void fb_cmd_client_list(struct fb_call *call) {
         for (size_t i = 3; i < call->argc; i++) {
             int64_t id;
             if (!fb_parse_integer(call->argv[i], &id) || id < 1) {
-                fb_call_error(call, "ERR", "Invalid client ID");
+                fb_call_error(call, CLIENT_ID);
                 return;
             }
         }
@@ -263,7 +263,7 @@ static bool read_filter(struct fb_call *call, struct filter *filter) {
         const fb_bytes *value = &call->argv[i + 1];
         if (fb_is_word(call->argv[i], "id")) {
             if (!fb_parse_integer(*value, &filter->id) || filter->id < 1) {
-                fb_call_error(call, "ERR", "client-id should be greater than 0");
+                fb_call_error(call, CLIENT_ID_ZERO);
                 return false;
             }
         } else if (fb_is_word(call->argv[i], "addr")) {
@@ -334,7 +334,7 @@ void fb_cmd_client_kill(struct fb_call *call) {
     else if (count > 0)
         fb_resp_write_simple(call->out, "OK");
     else
-        fb_call_error(call, "ERR", "No such client");
+        fb_call_error(call, NO_CLIENT);
 }
 
 /* ---- PAUSE ------------------------------------------------------------------------------------------------------ */
@@ -346,11 +346,11 @@ void fb_cmd_client_pause(struct fb_call *call) {
     if (call->argc > 4) {
         fb_call_syntax_error(call);
     } else if (call->argc == 4 && !only_writes && !fb_is_word(call->argv[3], "all")) {
-        fb_call_error(call, "ERR", "CLIENT PAUSE mode must be WRITE or ALL");
+        fb_call_error(call, CLIENT_PAUSE);
     } else if (!fb_parse_integer(call->argv[2], &ms)) {
-        fb_call_error(call, "ERR", "timeout is not an integer or out of range");
+        fb_call_error(call, TIMEOUT_INTEGER);
     } else if (ms < 0) {
-        fb_call_error(call, "ERR", "timeout is negative");
+        fb_call_error(call, TIMEOUT_NEGATIVE);
     } else {
         fb_pause(server, ms, only_writes);
         fb_resp_write_simple(call->out, "OK");

@@ -208,11 +208,11 @@ void fb_cmd_command_getkeys(struct fb_call *call) {
     size_t argc = call->argc - 2;
     const struct fb_command *command = fb_verb_find(argv, argc).command;
     if (command == NULL) {
-        fb_call_error(call, "ERR", "Invalid command specified");
+        fb_call_error(call, GETKEYS_COMMAND);
     } else if (command->first == 0) {
-        fb_call_error(call, "ERR", "The command has no key arguments");
+        fb_call_error(call, GETKEYS_NONE);
     } else if (!fb_arity_fits(command, argc)) {
-        fb_call_error(call, "ERR", "Invalid number of arguments specified for command");
+        fb_call_error(call, GETKEYS_ARITY);
     } else {
         size_t first = (size_t)command->first, step = (size_t)command->step;
         size_t last = command->last < 0 ? argc - (size_t)-command->last : (size_t)command->last;

@@ -72,7 +72,7 @@ enum { SHOWN_MAX = 128, PAIRS_MAX = 64 };
 
 static void refuse(struct fb_call *call, fb_bytes name, const char *why) {
     int shown = (int)(name.len < SHOWN_MAX ? name.len : SHOWN_MAX);
-    fb_call_error(call, "ERR", "CONFIG SET failed (possibly related to argument '%.*s') - %s", shown, name.data, why);
+    fb_call_error(call, CONFIG_SET, shown, name.data, why);
 }
 
 /* One of Redis' settings that is not ours: answered here. */
@@ -123,7 +123,7 @@ void fb_cmd_config_set(struct fb_call *call) {
     else if (status == FB_NOMEM)
         fb_call_out_of_memory(call);
     else if (status == FB_NOTFOUND)
-        fb_call_error(call, "ERR", "Unknown option or number of arguments for CONFIG SET - '%.*s'",
+        fb_call_error(call, CONFIG_UNKNOWN,
                       (int)(pairs[which].name.len < SHOWN_MAX ? pairs[which].name.len : SHOWN_MAX),
                       pairs[which].name.data);
     else
@@ -131,7 +131,7 @@ void fb_cmd_config_set(struct fb_call *call) {
 }
 
 void fb_cmd_config_rewrite(struct fb_call *call) {
-    fb_call_error(call, "ERR", "the configuration file is yours: Forebay does not rewrite it");
+    fb_call_error(call, CONFIG_FILE);
 }
 
 void fb_cmd_config_resetstat(struct fb_call *call) {

@@ -13,8 +13,7 @@ void fb_cmd_auth(struct fb_call *call) {
     if (call->argc > 3) {
         fb_call_syntax_error(call);
     } else if (call->argc == 2 && !fb_users_ask(fb_call_server(call)->users)) {
-        fb_call_error(call, "ERR", "AUTH <password> called without any password configured for the default user. "
-                      "Are you sure your configuration is correct?");
+        fb_call_error(call, NO_PASSWORD);
     } else if (fb_login(call, call->argc == 3 ? call->argv[1] : FB_STR("default"), call->argv[call->argc - 1])) {
         fb_resp_write_simple(call->out, "OK");
     }
@@ -22,7 +21,7 @@ void fb_cmd_auth(struct fb_call *call) {
 
 static bool set_version(struct fb_call *call, int64_t version) {
     if (version != 2 && version != 3) {
-        fb_call_error(call, "NOPROTO", "unsupported protocol version");
+        fb_call_error(call, PROTOCOL);
         return false;
     }
     call->out->version = (unsigned)version;
@@ -55,7 +54,7 @@ void fb_cmd_hello(struct fb_call *call) {
     int64_t version = call->out->version;
     const fb_bytes *name = NULL, *user = NULL;
     if (call->argc > 1 && !fb_parse_integer(call->argv[1], &version)) {
-        fb_call_error(call, "ERR", "Protocol version is not an integer or out of range");
+        fb_call_error(call, PROTOCOL_INTEGER);
         return;
     }
     if (version != 2 && version != 3) {
@@ -71,16 +70,14 @@ void fb_cmd_hello(struct fb_call *call) {
             name = &call->argv[++i];
         } else {
             int shown = (int)(call->argv[i].len < 64 ? call->argv[i].len : 64);
-            fb_call_error(call, "ERR", "Syntax error in HELLO option '%.*s'", shown, call->argv[i].data);
+            fb_call_error(call, HELLO_OPTION, shown, call->argv[i].data);
             return;
         }
     }
     if (user != NULL && !fb_login(call, user[0], user[1]))
         return;
     if (!session_of(call)->is_authenticated) {
-        fb_call_error(call, "NOAUTH", "HELLO must be called with the client already authenticated, otherwise the HELLO "
-                      "<proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP "
-                      "protocol version at the same time");
+        fb_call_error(call, HELLO_NO_AUTH);
         return;
     }
     if ((name == NULL || fb_set_client_text(call, session_of(call)->name, *name, "Client names")) &&
@@ -97,7 +94,7 @@ static void write_pong(struct fb_resp_out *out, fb_bytes text) {
 
 void fb_cmd_ping(struct fb_call *call) {
     if (call->argc > 2)
-        fb_call_error(call, "ERR", "wrong number of arguments for 'ping' command");
+        fb_call_error(call, ARITY, "ping");
     else if (call->out->version == 2 && fb_session_is_subscriber(call->session))
         write_pong(call->out, call->argc == 2 ? call->argv[1] : FB_STR(""));
     else if (call->argc == 2)
@@ -113,7 +110,7 @@ void fb_cmd_select(struct fb_call *call) {
     if (!fb_call_integer(call, call->argv[1], &db))
         return;
     if (db < 0 || db >= FB_DATABASES) {
-        fb_call_error(call, "ERR", "DB index is out of range");
+        fb_call_error(call, DATABASE);
         return;
     }
     session_of(call)->db = (unsigned)db;

@@ -44,10 +44,9 @@ int fb_call_keyspace(struct fb_call *call, fb_bytes name) {
     int nearest = fb_keyspace_of(cache, name), shown = (int)(name.len < SHOWN_MAX ? name.len : SHOWN_MAX);
     nearest = nearest >= 0 ? nearest : fb_keyspace_near(cache, name, &why);
     if (nearest >= 0)
-        fb_call_error(call, "NOMAP", "there is no keyspace '%.*s' (did you mean '%.100s'?)", shown, name.data,
-                      fb_keyspace_at(cache, (unsigned)nearest)->pattern);
+        fb_call_error(call, NEAR_KEYSPACE, shown, name.data, fb_keyspace_at(cache, (unsigned)nearest)->pattern);
     else
-        fb_call_error(call, "NOMAP", "there is no keyspace '%.*s'; FB.KEYSPACES lists them", shown, name.data);
+        fb_call_error(call, NO_SUCH_KEYSPACE, shown, name.data);
     return -1;
 }
 
@@ -294,7 +293,7 @@ static void begin_job(struct fb_call *call, bool is_there, fb_call_finish *begin
     if (is_there)
         fb_call_steps(call, 0, begin);
     else
-        fb_call_error(call, "ERR", "this server was started without a configuration that could be read again");
+        fb_call_error(call, NO_CONFIG);
 }
 
 void fb_cmd_fb_reload(struct fb_call *call) {

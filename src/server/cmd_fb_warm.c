@@ -113,7 +113,7 @@ void fb_cmd_fb_warm(struct fb_call *call) {
     if (call->argc == 3 && !fb_call_integer(call, call->argv[2], &limit))
         return;
     if (limit < 1 || limit > FB_LIST_MAX) {
-        fb_call_error(call, "ERR", "limit must be between 1 and %d", FB_LIST_MAX);
+        fb_call_error(call, WARM_LIMIT, FB_LIST_MAX);
         return;
     }
     int keyspace = fb_call_keyspace(call, call->argv[1]);

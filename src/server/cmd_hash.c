@@ -125,7 +125,7 @@ static bool is_cursor(fb_bytes text) {
 void fb_cmd_hscan(struct fb_call *call) {
     int64_t count;
     if (!is_cursor(call->argv[2])) {
-        fb_call_error(call, "ERR", "invalid cursor");
+        fb_call_error(call, CURSOR);
         return;
     }
     for (size_t i = 3; i < call->argc; i++) {
@@ -207,7 +207,7 @@ void fb_cmd_hrandfield(struct fb_call *call) {
             return;
         }
         if (call->number[0] < -RANDOM_FIELDS_MAX || call->number[0] > INT64_MAX / 2) {
-            fb_call_error(call, "ERR", "value is out of range");
+            fb_call_error(call, RANGE);
             return;
         }
         call->flags |= call->argc == 4 ? WITH_VALUES : 0;
@@ -261,7 +261,7 @@ static void finish_hsetnx(struct fb_call *call, struct fb_part *part, size_t n) 
 
 static void hset(struct fb_call *call, fb_call_finish *finish) {
     if (call->argc % 2 != 0)
-        fb_call_error(call, "ERR", "wrong number of arguments for '%s' command", call->command->name);
+        fb_call_error(call, ARITY, call->command->name);
     else if (fb_call_maps(call, call->argv[1]))
         fb_call_run(call, 1, prepare_hset, finish);
 }

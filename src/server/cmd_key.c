@@ -117,13 +117,11 @@ static bool take_conditions(struct fb_call *call) {
                 found = &conditions[k];
         if (found == NULL) {
             int shown = (int)(call->argv[i].len < 64 ? call->argv[i].len : 64);
-            fb_call_error(call, "ERR", "Unsupported option %.*s", shown, call->argv[i].data);
+            fb_call_error(call, EXPIRE_OPTION, shown, call->argv[i].data);
             return false;
         }
         if (call->flags & found->excludes) {
-            fb_call_error(call, "ERR", (call->flags | found->flag) & FB_EXPIRE_NX
-                          ? "NX and XX, GT or LT options at the same time are not compatible"
-                          : "GT and LT options at the same time are not compatible");
+            fb_call_refuse(call, (call->flags | found->flag) & FB_EXPIRE_NX ? FB_ERROR_EXPIRE_NX : FB_ERROR_EXPIRE_GT_LT);
             return false;
         }
         call->flags |= found->flag;
@@ -137,7 +135,7 @@ static void expire(struct fb_call *call, const char *unit) {
         !fb_call_maps(call, call->argv[1]))
         return;
     if (!fb_life_ms(fb_life_unit(FB_STR(unit)), number, &call->number[0])) {
-        fb_call_error(call, "ERR", "invalid expire time in '%s' command", call->command->name);
+        fb_call_error(call, EXPIRE_TIME, call->command->name);
         return;
     }
     /* Over already: forget it, as Redis does. Under a condition the engine has to judge, so let it end at once. */

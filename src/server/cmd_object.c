@@ -74,9 +74,6 @@ static bool counts_frequency(const struct fb_call *call) {
     return is_lfu;
 }
 
-#define SWITCHING                                                                                                      \
-    "Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
-
 void fb_cmd_object_freq(struct fb_call *call) {
     fb_facts facts;
     if (!find_copy(call, call->argv[2], &facts))
@@ -84,7 +81,7 @@ void fb_cmd_object_freq(struct fb_call *call) {
     if (counts_frequency(call))
         fb_resp_write_integer(call->out, facts.frequency);
     else
-        fb_call_error(call, "ERR", "An LFU maxmemory policy is not selected, access frequency not tracked. " SWITCHING);
+        fb_call_error(call, NO_LFU);
 }
 
 /* The cache keeps an order of use and no times of it: the age of the copy is what its idle time can be at most. */
@@ -93,7 +90,7 @@ void fb_cmd_object_idletime(struct fb_call *call) {
     if (!find_copy(call, call->argv[2], &facts))
         return;
     if (counts_frequency(call))
-        fb_call_error(call, "ERR", "An LFU maxmemory policy is selected, idle time not tracked. " SWITCHING);
+        fb_call_error(call, LFU);
     else
         fb_resp_write_integer(call->out, facts.age_ms / 1000);
 }

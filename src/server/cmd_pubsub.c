@@ -40,9 +40,7 @@ static void join(struct fb_call *call, const char *word, enum fb_topic_kind kind
     for (size_t i = 1; i < call->argc; i++) {
         fb_status status = fb_pubsub_join(call->session, kind, call->argv[i]);
         if (status == FB_BUSY) {
-            fb_call_error(call, "ERR",
-                          "too many subscriptions: at most %d of one connection, with names of at most %d bytes",
-                          FB_SUBSCRIPTIONS_MAX, FB_TOPIC_NAME_MAX);
+            fb_call_error(call, SUBSCRIPTIONS, FB_SUBSCRIPTIONS_MAX, FB_TOPIC_NAME_MAX);
             return;
         }
         if (status != FB_OK) {
@@ -98,10 +96,7 @@ enum fb_passage fb_gate_subscribed(struct fb_call *call) {
         if (command->handler == allowed[i])
             return FB_PASS;
     bool has_parent = command->parent != NULL;
-    fb_call_error(call, "ERR",
-                  "Can't execute '%s%s%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
-                  "this context",
-                  has_parent ? command->parent : "", has_parent ? "|" : "", command->name);
+    fb_call_error(call, SUBSCRIBED, has_parent ? command->parent : "", has_parent ? "|" : "", command->name);
     return FB_STOP;
 }
 
@@ -120,8 +115,7 @@ static void list(struct fb_call *call, enum fb_topic_kind kind) {
     struct fb_resp_out names = FB_RESP_OUT_INIT;
     fb_bytes pattern = call->argc > 2 ? call->argv[2] : fb_bytes_of(NULL, 0);
     if (call->argc > 3) {
-        fb_call_error(call, "ERR", "unknown subcommand or wrong number of arguments for '%.*s'. Try PUBSUB HELP.",
-                      (int)call->argv[1].len, call->argv[1].data);
+        fb_call_error(call, SUBCOMMAND_ARITY, (int)call->argv[1].len, call->argv[1].data, "PUBSUB");
         return;
     }
     size_t n = fb_pubsub_list(fb_call_server(call), kind, pattern, &names);

@@ -77,7 +77,7 @@ void fb_cmd_scan(struct fb_call *call) {
     int64_t count = SCAN_COUNT_DEFAULT;
     char text[24];
     if (!read_cursor(call->argv[1], &cursor)) {
-        fb_call_error(call, "ERR", "invalid cursor");
+        fb_call_error(call, CURSOR);
         return;
     }
     if (!read_options(call, &wanted, &count))
@@ -124,7 +124,7 @@ static void step_keys(struct fb_call *call, struct fb_part *parts, size_t n) {
     if (turn == FB_WALK_FAILED)
         return;
     if (call->notes.len > FB_LIVE(fb_call_server(call), output_buffer_max)) {
-        fb_call_error(call, "ERR", FB_TEXT_TOO_LONG);
+        fb_call_error(call, REPLY_TOO_LONG);
         return;
     }
     call->number[0] = (int64_t)cursor;

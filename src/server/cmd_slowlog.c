@@ -24,12 +24,11 @@ void fb_cmd_slowlog_get(struct fb_call *call) {
     struct fb_slowlog *log = fb_call_server(call)->slowlog;
     int64_t wanted = SHOWN_DEFAULT;
     if (call->argc > 3) {
-        fb_call_error(call, "ERR", "unknown subcommand or wrong number of arguments for '%.*s'. Try SLOWLOG HELP.",
-                      (int)call->argv[1].len, call->argv[1].data);
+        fb_call_error(call, SUBCOMMAND_ARITY, (int)call->argv[1].len, call->argv[1].data, "SLOWLOG");
         return;
     }
     if (call->argc == 3 && (!fb_parse_integer(call->argv[2], &wanted) || wanted < -1)) {
-        fb_call_error(call, "ERR", "count should be greater than or equal to -1");
+        fb_call_error(call, SLOWLOG_COUNT);
         return;
     }
     fb_lock_acquire(&log->lock);

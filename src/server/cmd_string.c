@@ -112,7 +112,7 @@ void fb_cmd_mget(struct fb_call *call) {
         write_one(call, status == FB_OK && kind == FB_KIND_STRING, fb_bytes_of(loop->scratch.data, loop->scratch.len));
         if (call->out->buf.len - call->mark > most) {
             fb_call_rewind(call);
-            fb_call_error(call, "ERR", FB_TEXT_TOO_LONG);
+            fb_call_error(call, REPLY_TOO_LONG);
             return;
         }
     }
@@ -245,7 +245,7 @@ static void set_many(struct fb_call *call, unsigned condition) {
     fb_buf *array = &fb_call_loop(call)->fields;
     size_t n = call->argc / 2;
     if (call->argc % 2 == 0) {
-        fb_call_error(call, "ERR", "wrong number of arguments for '%s' command", call->command->name);
+        fb_call_error(call, ARITY, call->command->name);
         return;
     }
     array->len = 0;
@@ -396,7 +396,7 @@ void fb_cmd_decrby(struct fb_call *call) {
     if (!fb_call_integer(call, call->argv[2], &delta))
         return;
     if (delta == INT64_MIN)
-        fb_call_error(call, "ERR", "decrement would overflow");
+        fb_call_error(call, DECREMENT);
     else
         add(call, -delta);
 }

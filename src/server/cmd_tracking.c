@@ -39,13 +39,13 @@ static bool find_client(struct fb_server *server, int64_t id, struct fb_receiver
 static bool read_redirect(struct fb_call *call, fb_bytes arg, struct fb_track_wish *wish) {
     int64_t id;
     if (wish->redirect != 0) {
-        fb_call_error(call, "ERR", "A client can only redirect to a single other client");
+        fb_call_error(call, REDIRECT_TWICE);
         return false;
     }
     if (!fb_call_integer(call, arg, &id))
         return false;
     if (!find_client(fb_call_server(call), id, &wish->target)) {
-        fb_call_error(call, "ERR", "The client ID you want redirect to does not exist");
+        fb_call_error(call, REDIRECT_ABSENT);
         return false;
     }
     wish->redirect = (uint64_t)id;
@@ -66,7 +66,7 @@ static bool read_wish(struct fb_call *call, struct fb_track_wish *wish, fb_bytes
         } else if (fb_is_word(call->argv[i], "prefix") && has_more && wish->nprefixes < FB_PREFIXES_MAX) {
             prefixes[wish->nprefixes++] = call->argv[++i];
         } else if (fb_is_word(call->argv[i], "prefix") && has_more) {
-            fb_call_error(call, "ERR", "too many prefixes: at most %d", FB_PREFIXES_MAX);
+            fb_call_error(call, PREFIXES, FB_PREFIXES_MAX, FB_PREFIXES_MAX_ALL);
             return false;
         } else {
             fb_call_syntax_error(call);
@@ -85,9 +85,7 @@ static bool overlap(fb_bytes a, fb_bytes b) {
 static bool refuse_overlap(struct fb_call *call, fb_bytes a, const char *which, fb_bytes b) {
     int n = (int)(a.len < SHOWN_PREFIX_MAX ? a.len : SHOWN_PREFIX_MAX);
     int m = (int)(b.len < SHOWN_PREFIX_MAX ? b.len : SHOWN_PREFIX_MAX);
-    fb_call_error(call, "ERR",
-                  "Prefix '%.*s' overlaps with %s prefix '%.*s'. Prefixes for a single client must not overlap.",
-                  n, a.data, which, m, b.data);
+    fb_call_error(call, PREFIX_OVERLAP, n, a.data, which, m, b.data);
     return false;
 }
 
@@ -113,22 +111,20 @@ static bool check_wish(struct fb_call *call, const struct fb_track_wish *wish) {
     static const unsigned opts = FB_TRACK_OPTIN | FB_TRACK_OPTOUT;
     unsigned have = options_of(call->session), want = wish->options;
     bool tracks = call->session->tracker != NULL;
-    const char *text = NULL;
+    enum fb_error error = FB_ERROR_COUNT_;
     if (!(want & FB_TRACK_BCAST) && wish->nprefixes > 0)
-        text = "PREFIX option requires BCAST mode to be enabled";
+        error = FB_ERROR_PREFIX_BCAST;
     else if (tracks && ((have ^ want) & FB_TRACK_BCAST))
-        text = "You can't switch BCAST mode on/off before disabling tracking for this client, and then re-enabling it "
-               "with a different mode.";
+        error = FB_ERROR_BCAST_SWITCH;
     else if ((want & FB_TRACK_BCAST) && (want & opts))
-        text = "OPTIN and OPTOUT are not compatible with BCAST";
+        error = FB_ERROR_BCAST_OPT;
     else if ((want & opts) == opts)
-        text = "You can't specify both OPTIN mode and OPTOUT mode";
+        error = FB_ERROR_OPTIN_OPTOUT;
     else if ((have & opts) != 0 && (want & opts) != 0 && ((have ^ want) & opts) != 0)
-        text = "You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it "
-               "with a different mode.";
-    if (text != NULL)
-        fb_call_error(call, "ERR", "%s", text);
-    return text == NULL && check_prefixes(call, wish);
+        error = FB_ERROR_OPT_SWITCH;
+    if (error != FB_ERROR_COUNT_)
+        fb_call_refuse(call, error);
+    return error == FB_ERROR_COUNT_ && check_prefixes(call, wish);
 }
 
 static void begin(struct fb_call *call, struct fb_track_wish *wish) {
@@ -146,8 +142,7 @@ static void begin(struct fb_call *call, struct fb_track_wish *wish) {
     if (!was_on)
         fb_tracking_end(call->session);
     if (status == FB_BUSY)
-        fb_call_error(call, "ERR", "too many prefixes: at most %d of one client and %d of all", FB_PREFIXES_MAX,
-                      FB_PREFIXES_MAX_ALL);
+        fb_call_error(call, PREFIXES, FB_PREFIXES_MAX, FB_PREFIXES_MAX_ALL);
     else
         fb_call_out_of_memory(call);
 }
@@ -173,18 +168,17 @@ void fb_cmd_client_tracking(struct fb_call *call) {
 void fb_cmd_client_caching(struct fb_call *call) {
     unsigned options = options_of(call->session);
     bool is_yes = fb_is_word(call->argv[2], "yes");
-    const char *text = NULL;
+    enum fb_error error = FB_ERROR_COUNT_;
     if (!(options & (FB_TRACK_OPTIN | FB_TRACK_OPTOUT)))
-        text = "CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode "
-               "enabled";
+        error = FB_ERROR_CACHING;
     else if (!is_yes && !fb_is_word(call->argv[2], "no"))
-        text = "syntax error";
+        error = FB_ERROR_SYNTAX;
     else if (is_yes && !(options & FB_TRACK_OPTIN))
-        text = "CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode.";
+        error = FB_ERROR_CACHING_YES;
     else if (!is_yes && !(options & FB_TRACK_OPTOUT))
-        text = "CLIENT CACHING NO is only valid when tracking is enabled in OPTOUT mode.";
-    if (text != NULL) {
-        fb_call_error(call, "ERR", "%s", text);
+        error = FB_ERROR_CACHING_NO;
+    if (error != FB_ERROR_COUNT_) {
+        fb_call_refuse(call, error);
         return;
     }
     call->session->caching.next = true;

@@ -195,15 +195,15 @@ static void refuse_unknown(struct fb_call *call) {
     }
     args[len] = '\0';
     int shown = (int)(call->argv[0].len < SHOWN_ARGS_MAX ? call->argv[0].len : SHOWN_ARGS_MAX);
-    fb_call_error(call, "ERR", "unknown command '%.*s', with args beginning with: %s", shown, call->argv[0].data, args);
+    fb_call_error(call, UNKNOWN_COMMAND, shown, call->argv[0].data, args);
 }
 
 static void refuse_script(struct fb_call *call, const char *name) {
-    fb_call_error(call, "ERR", "Forebay does not run scripts: '%s' needs a Redis of its own", name);
+    fb_call_error(call, NO_SCRIPTS, name);
 }
 
 static void refuse_absent(struct fb_call *call, const char *name) {
-    fb_call_error(call, "ERR", "'%s' is not supported by Forebay", name);
+    fb_call_error(call, NOT_SUPPORTED, name);
 }
 
 static void refuse_subcommand(struct fb_call *call, const struct fb_command *parent) {
@@ -223,23 +223,22 @@ static void refuse_subcommand(struct fb_call *call, const struct fb_command *par
     for (size_t i = 0; parent->name[i] != '\0'; i++)
         upper[i] = (char)(parent->name[i] - ('a' - 'A'));
     int shown = (int)(call->argv[1].len < SHOWN_ARGS_MAX ? call->argv[1].len : SHOWN_ARGS_MAX);
-    fb_call_error(call, "ERR", "unknown subcommand '%.*s'. Try %s HELP.", shown, call->argv[1].data, upper);
+    fb_call_error(call, UNKNOWN_SUBCOMMAND, shown, call->argv[1].data, upper);
 }
 
 static void refuse_arity(struct fb_call *call, const struct fb_command *command) {
     if (command->handler == fb_cmd_exec && fb_multi_is_open(call->session)) {
         fb_multi_reset(call->session);
-        fb_call_error(call, "EXECABORT",
-                      "Transaction discarded because of: wrong number of arguments for 'exec' command");
+        fb_call_error(call, DISCARDED_EXEC);
         return;
     }
     char name[FB_COMMAND_NAME_MAX];
-    fb_call_error(call, "ERR", "wrong number of arguments for '%s' command", fb_command_full_name(command, name));
+    fb_call_error(call, ARITY, fb_command_full_name(command, name));
 }
 
 static void refuse_data(struct fb_call *call, const struct fb_refused *row) {
     if (call->argc <= row->first) {
-        fb_call_error(call, "ERR", "wrong number of arguments for '%s' command", row->name);
+        fb_call_error(call, ARITY, row->name);
         return;
     }
     fb_bytes key = call->argv[row->first];
@@ -248,8 +247,8 @@ static void refuse_data(struct fb_call *call, const struct fb_refused *row) {
     fb_cache *cache = fb_call_cache(call);
     const fb_keyspace_options *keyspace = fb_keyspace_at(cache, (unsigned)fb_keyspace_of(cache, key));
     int shown = (int)(key.len < SHOWN_ARGS_MAX ? key.len : SHOWN_ARGS_MAX);
-    fb_call_error(call, "ERR", "'%s' is not supported on mapped key '%.*s' (keyspace '%s', as %s)", row->name, shown,
-                  key.data, keyspace->pattern, keyspace->as != NULL ? keyspace->as : "json");
+    fb_call_error(call, NOT_ON_ROWS, row->name, shown, key.data, keyspace->pattern,
+                  keyspace->as != NULL ? keyspace->as : "json");
 }
 
 static void refuse_known(struct fb_call *call, const struct fb_refused *row) {
@@ -257,7 +256,7 @@ static void refuse_known(struct fb_call *call, const struct fb_refused *row) {
     case DATA: refuse_data(call, row); return;
     case SCRIPT: refuse_script(call, row->name); return;
     case NEVER: refuse_absent(call, row->name); return;
-    case CLUSTER: fb_call_error(call, "ERR", "This instance has cluster support disabled"); return;
+    case CLUSTER: fb_call_error(call, CLUSTER); return;
     }
 }
 
@@ -298,7 +297,7 @@ static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
     if (command != NULL && !fb_arity_fits(command, call->argc)) {
         refuse_arity(call, command);
     } else if (!session->is_authenticated && !is_for_strangers(verb)) {
-        fb_call_error(call, "NOAUTH", "Authentication required.");
+        fb_call_error(call, NO_AUTH);
     } else if (command != NULL) {
         atomic_store_explicit(&session->last_command, command, memory_order_relaxed);
         atomic_store_explicit(&session->last_tick, session->loop->tick, memory_order_relaxed);

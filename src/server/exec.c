@@ -69,7 +69,7 @@ static bool plan_op(struct fb_call *call, fb_op op) {
     op.block = (unsigned)(multi->next + 1);
     if (multi->nplanned == PLANNED_MAX) {
         multi->is_too_long = true;
-        fb_call_error(call, "ERR", "EXEC prepares at most %d operations", PLANNED_MAX);
+        fb_call_error(call, PLAN_LONG, PLANNED_MAX);
         return false;
     }
     if (!own(call, &op) || fb_buf_reserve(&multi->planned, sizeof(struct fb_planned)) != FB_OK) {
@@ -196,8 +196,7 @@ static void abort_at(struct fb_call *call, struct fb_multi *multi, size_t reques
                  fb_queued_at(multi, request)->call.command->name);
     else if (request == SIZE_MAX)
         snprintf(where, sizeof where, "a watched key: ");
-    fb_call_error(call, "EXECABORT", "Transaction rolled back: %s%s%s%.*s", where, word, word[0] != '\0' ? " " : "",
-                  (int)text.len, text.data);
+    fb_call_error(call, ROLLED_BACK, where, word, word[0] != '\0' ? " " : "", (int)text.len, text.data);
     end_exec(call->session);
 }
 
@@ -300,12 +299,12 @@ void fb_cmd_exec(struct fb_call *call) {
     struct fb_session *session = call->session;
     struct fb_multi *multi = session->multi;
     if (!fb_multi_is_open(session)) {
-        fb_call_error(call, "ERR", "EXEC without MULTI");
+        fb_call_error(call, NO_MULTI_EXEC);
         return;
     }
     if (multi->is_flawed) {
         end_exec(session);
-        fb_call_error(call, "EXECABORT", "Transaction discarded because of previous errors.");
+        fb_call_error(call, DISCARDED);
         return;
     }
     if (fb_call_is_starved(call)) /* as if it had not come yet */

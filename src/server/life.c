@@ -29,7 +29,7 @@ bool fb_call_life(struct fb_call *call, const struct fb_life_unit *unit, fb_byte
     if (!fb_call_integer(call, text, &number))
         return false;
     if (number <= 0 || !fb_life_ms(unit, number, &ms)) {
-        fb_call_error(call, "ERR", "invalid expire time in '%s' command", call->command->name);
+        fb_call_error(call, EXPIRE_TIME, call->command->name);
         return false;
     }
     *ret_ms = ms > 0 ? ms : 1;
@@ -61,6 +61,6 @@ bool fb_call_decimal(struct fb_call *call, fb_bytes text) {
     }
     if (is_number && i == text.len)
         return true;
-    fb_call_error(call, "ERR", "value is not a valid float");
+    fb_call_error(call, FLOAT);
     return false;
 }

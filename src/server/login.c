@@ -38,8 +38,7 @@ bool fb_login(struct fb_call *call, fb_bytes name, fb_bytes password) {
     struct fb_bounds *bounds = s->loop->server->bounds;
     int64_t now_s = fb_clock_now().ns / (1000 * FB_NS_PER_MS);
     if (!fb_bounds_may_guess(bounds, &s->arrival, now_s)) {
-        fb_call_error(call, "ERR", "too many wrong passwords from this address; try again in %d seconds",
-                      FB_ADDRESS_SECONDS);
+        fb_call_error(call, GUESSING, FB_ADDRESS_SECONDS);
         s->is_closing = true;
         return false;
     }
@@ -51,7 +50,7 @@ bool fb_login(struct fb_call *call, fb_bytes name, fb_bytes password) {
                       FB_LOG_FIELDS({"address", s->address}, {"user", shown}));
         fb_bounds_guessed(bounds, &s->arrival, now_s);
         fb_users_note(users_of(s), FB_DENIED_AUTH, call->argv[0], name, s);
-        fb_call_error(call, "WRONGPASS", "invalid username-password pair or user is disabled.");
+        fb_call_error(call, WRONG_PASSWORD);
         s->is_closing |= ++s->wrong_passwords >= FB_WRONG_PASSWORDS_MAX;
         return false;
     }
@@ -80,7 +79,7 @@ void fb_session_renew_user(struct fb_session *s) {
 static void refuse_key(struct fb_call *call, fb_bytes key) {
     struct fb_session *s = call->session;
     fb_users_note(users_of(s), FB_DENIED_KEY, key, FB_STR(s->user->name), s);
-    fb_call_error(call, "NOPERM", "this user has no permissions to access one of the keys used as arguments");
+    fb_call_error(call, NO_PERMISSION_KEY);
 }
 
 enum fb_passage fb_gate_user(struct fb_call *call) {
@@ -92,13 +91,13 @@ enum fb_passage fb_gate_user(struct fb_call *call) {
     case FB_ACL_NO_COMMAND:
         fb_command_full_name(call->command, name);
         fb_users_note(users_of(s), FB_DENIED_COMMAND, FB_STR(name), FB_STR(s->user->name), s);
-        fb_call_error(call, "NOPERM", "this user has no permissions to run the '%s' command", name);
+        fb_call_error(call, NO_PERMISSION, name);
         return FB_STOP;
     case FB_ACL_NO_KEY: refuse_key(call, call->argv[which]); return FB_STOP;
     case FB_ACL_NO_CHANNEL: break;
     }
     fb_users_note(users_of(s), FB_DENIED_CHANNEL, call->argv[which], FB_STR(s->user->name), s);
-    fb_call_error(call, "NOPERM", "this user has no permissions to access one of the channels used as arguments");
+    fb_call_error(call, NO_PERMISSION_CHANNEL);
     return FB_STOP;
 }
 

@@ -92,9 +92,9 @@ static bool has_room(struct fb_call *call, const struct fb_multi *multi) {
     for (size_t i = 0; i < call->argc; i++)
         more += sizeof(fb_bytes) + call->argv[i].len;
     if (multi->n == FB_QUEUE_MAX)
-        fb_call_error(call, "ERR", "MULTI holds at most %d requests", FB_QUEUE_MAX);
+        fb_call_error(call, QUEUE_FULL, FB_QUEUE_MAX);
     else if (multi->bytes + more > FB_LIVE(fb_call_server(call), query_buffer_max))
-        fb_call_error(call, "ERR", "the requests between MULTI and EXEC are larger than query_buffer_max allows");
+        fb_call_error(call, QUEUE_LARGE);
     else
         return true;
     return false;
@@ -142,7 +142,7 @@ enum fb_passage fb_gate_queue(struct fb_call *call) {
     if (call->command->flags & FB_CMD_UNQUEUED)
         return FB_PASS;
     if (call->command->flags & FB_CMD_NO_MULTI)
-        fb_call_error(call, "ERR", "Command not allowed inside a transaction");
+        fb_call_error(call, NOT_IN_MULTI);
     else if (do_keys_map(call, multi))
         keep(call, multi);
     return FB_STOP;
@@ -153,7 +153,7 @@ enum fb_passage fb_gate_queue(struct fb_call *call) {
 void fb_cmd_multi(struct fb_call *call) {
     struct fb_session *session = call->session;
     if (fb_multi_is_open(session)) {
-        fb_call_error(call, "ERR", "MULTI calls can not be nested");
+        fb_call_error(call, NESTED);
         return;
     }
     struct fb_multi *multi = multi_of(call);
@@ -168,7 +168,7 @@ void fb_cmd_multi(struct fb_call *call) {
 
 void fb_cmd_discard(struct fb_call *call) {
     if (!fb_multi_is_open(call->session)) {
-        fb_call_error(call, "ERR", "DISCARD without MULTI");
+        fb_call_error(call, NO_MULTI_DISCARD);
         return;
     }
     fb_multi_reset(call->session);
@@ -211,7 +211,7 @@ static void finish_watch(struct fb_call *call, struct fb_part *parts, size_t n) 
     if (multi == NULL)
         return;
     if (multi->nwatches + n > FB_WATCH_MAX) {
-        fb_call_error(call, "ERR", "a connection watches at most %d keys", FB_WATCH_MAX);
+        fb_call_error(call, WATCHES, FB_WATCH_MAX);
         return;
     }
     for (size_t i = 0; i < n; i++)
@@ -225,7 +225,7 @@ static void prepare_watch(const struct fb_call *call, size_t i, fb_op *op) { op-
 
 void fb_cmd_watch(struct fb_call *call) {
     if (fb_multi_is_open(call->session)) {
-        fb_call_error(call, "ERR", "WATCH inside MULTI is not allowed");
+        fb_call_error(call, WATCH_IN_MULTI);
         return;
     }
     for (size_t i = 1; i < call->argc; i++)

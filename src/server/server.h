@@ -119,6 +119,7 @@ void fb_server_stop(struct fb_server *server, int64_t drain_ms);
 
 /* The reference pages of all commands, of all figures, and of the limits (Markdown). */
 void fb_bounds_print_reference(FILE *out);
+void fb_errors_print_reference(FILE *out);
 void fb_commands_print_reference(FILE *out);
 void fb_metrics_print_reference(FILE *out);
 
