@@ -113,14 +113,24 @@ fb_status fb_pg_begin_call(struct fb_session *session, fb_err *err);
 /* Give the connection up; the next call makes a new one. */
 void fb_pg_hang_up(struct fb_session *session);
 
-/* Queue a statement (prepared when it is new to this connection). False: out of memory or no connection. */
-bool fb_pg_send(struct fb_session *session, const char *text, const struct fb_pg_params *params, bool *ret_prepares);
+/* A statement on its way. */
+struct fb_pg_sent {
+    uint64_t hash;    /* of its text */
+    unsigned nbefore; /* answers that come before its own: to closing another, to preparing it */
+};
+
+/* Queue a statement (prepared when it is new to this connection); NULL: no parameters. False: out of memory or no
+ * connection. */
+bool fb_pg_send(struct fb_session *session, const char *text, const struct fb_pg_params *params,
+                struct fb_pg_sent *ret_sent);
 /* End of what fails together; then hand everything to the kernel. */
 bool fb_pg_sync(struct fb_session *session);
-/* The next result in the order of sending. FB_OK: *ret_result is the caller's to clear. After an error every further
- * statement up to the sync answers FB_CANCELLED... as FB_SOURCE with an empty text; receive them all the same. */
-fb_status fb_pg_receive(struct fb_session *session, const char *text, bool prepared, PGresult **ret_result,
-                        fb_err *err);
+/* The next answer in the order of sending. FB_OK: *ret_result is the caller's to clear. After an error every further
+ * statement up to the sync has not been run and answers FB_SOURCE; receive them all the same. */
+fb_status fb_pg_receive(struct fb_session *session, const struct fb_pg_sent *sent, PGresult **ret_result, fb_err *err);
+/* One statement in a round trip of its own. */
+fb_status fb_pg_run(struct fb_session *session, const char *text, const struct fb_pg_params *params,
+                    PGresult **ret_result, fb_err *err);
 /* The answer to the sync. */
 fb_status fb_pg_receive_sync(struct fb_session *session, fb_err *err);
 /* Has the connection been lost, or given up? */

@@ -27,8 +27,8 @@ struct asked {
     const struct fb_binding *binding;
     struct wanted *wanted; /* sorted by key, duplicates next to each other */
     size_t n;
-    const char *text;
-    bool is_sent, prepares;
+    struct fb_pg_sent sent;
+    bool is_sent;
 };
 
 fb_status fb_pg_render(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *row,
@@ -133,8 +133,7 @@ static fb_status send_many(struct fb_session *session, struct asked *asked, fb_e
         params.formats[i] = 1;
     }
     params.n = (int)n;
-    asked->text = asked->binding->load_many;
-    return fb_pg_send(session, asked->text, &params, &asked->prepares) ? FB_OK : fb_pg_fail(session, NULL, err);
+    return fb_pg_send(session, asked->binding->load_many, &params, &asked->sent) ? FB_OK : fb_pg_fail(session, NULL, err);
 }
 
 static fb_status send_one(struct fb_session *session, struct asked *asked, fb_err *err) {
@@ -146,8 +145,7 @@ static fb_status send_one(struct fb_session *session, struct asked *asked, fb_er
     fb_status status = fb_pg_params_begin(session, &params, bytes, err);
     for (unsigned i = 0; i < load->nargs && status == FB_OK; i++)
         status = fb_pg_param(session, &params, &asked->wanted[0].key[load->args[i].index], err);
-    asked->text = load->text;
-    if (status == FB_OK && !fb_pg_send(session, asked->text, &params, &asked->prepares))
+    if (status == FB_OK && !fb_pg_send(session, load->text, &params, &asked->sent))
         status = fb_pg_fail(session, NULL, err);
     return status;
 }
@@ -242,7 +240,7 @@ static void round_trip(struct fb_session *session, struct asked *asked, size_t n
         fb_err sync;
         if (!asked[i].is_sent)
             continue;
-        fb_status status = fb_pg_receive(session, asked[i].text, asked[i].prepares, &result, &errs[i]);
+        fb_status status = fb_pg_receive(session, &asked[i].sent, &result, &errs[i]);
         if (session->db != NULL)
             (void)fb_pg_receive_sync(session, &sync);
         if (status == FB_OK)

@@ -167,9 +167,24 @@ static uint64_t hash_of(const char *text) {
     return fb_hash(&key, text, strlen(text));
 }
 
-/* A place for one more statement, with a name that this connection has not used yet. A statement that gives way is
- * closed on the server in the same round trip. */
-static struct fb_pg_cached *new_cached(struct fb_session *session, const char *text, uint64_t hash) {
+static void name_anew(struct fb_session *session, struct fb_pg_cached *cached) {
+    cached->is_prepared = false;
+    snprintf(cached->name, sizeof cached->name, "fb%llu", (unsigned long long)++session->names);
+}
+
+/* The server forgets the statement that gives way, in the same round trip. */
+static bool send_close(struct fb_session *session, const struct fb_pg_cached *cached, struct fb_pg_sent *sent) {
+    char text[sizeof cached->name + 16];
+    if (!cached->is_prepared)
+        return true;
+    snprintf(text, sizeof text, "DEALLOCATE %s", cached->name);
+    sent->nbefore++;
+    return PQsendQueryParams(session->db, text, 0, NULL, NULL, NULL, NULL, /* text */ 0);
+}
+
+/* A place for one more statement, with a name that this connection has not used yet. */
+static struct fb_pg_cached *new_cached(struct fb_session *session, const char *text, uint64_t hash,
+                                       struct fb_pg_sent *sent) {
     char *copy = fb_mem_strdup(text);
     if (copy == NULL)
         return NULL;
@@ -180,27 +195,36 @@ static struct fb_pg_cached *new_cached(struct fb_session *session, const char *t
         for (unsigned i = 1; i < session->ncached; i++)
             if (session->cached[i].used < place->used)
                 place = &session->cached[i];
+        bool is_sent = send_close(session, place, sent);
         fb_mem_free(place->text);
+        if (!is_sent) {
+            *place = (struct fb_pg_cached){.text = copy, .hash = hash};
+            return NULL;
+        }
     }
     *place = (struct fb_pg_cached){.text = copy, .hash = hash};
-    snprintf(place->name, sizeof place->name, "fb%llu", (unsigned long long)++session->names);
+    name_anew(session, place);
     return place;
 }
 
-bool fb_pg_send(struct fb_session *session, const char *text, const struct fb_pg_params *params, bool *ret_prepares) {
-    uint64_t hash = hash_of(text);
-    struct fb_pg_cached *cached = find_cached(session, text, hash);
-    *ret_prepares = false;
-    if (session->db == NULL || (cached == NULL && (cached = new_cached(session, text, hash)) == NULL))
+bool fb_pg_send(struct fb_session *session, const char *text, const struct fb_pg_params *params,
+                struct fb_pg_sent *ret_sent) {
+    static const struct fb_pg_params none = {.n = 0};
+    const struct fb_pg_params *p = params != NULL ? params : &none;
+    *ret_sent = (struct fb_pg_sent){.hash = hash_of(text)};
+    if (session->db == NULL)
+        return false;
+    struct fb_pg_cached *cached = find_cached(session, text, ret_sent->hash);
+    if (cached == NULL && (cached = new_cached(session, text, ret_sent->hash, ret_sent)) == NULL)
         return false;
     cached->used = ++session->uses;
     if (!cached->is_prepared) {
         if (!PQsendPrepare(session->db, cached->name, text, 0, NULL))
             return false;
-        cached->is_prepared = *ret_prepares = true;
+        cached->is_prepared = true;
+        ret_sent->nbefore++;
     }
-    return PQsendQueryPrepared(session->db, cached->name, params->n, params->values, params->lengths, params->formats,
-                               /* text */ 0);
+    return PQsendQueryPrepared(session->db, cached->name, p->n, p->values, p->lengths, p->formats, /* text */ 0);
 }
 
 bool fb_pg_sync(struct fb_session *session) {
@@ -240,23 +264,19 @@ static PGresult *next_result(struct fb_session *session, fb_err *err) {
 
 /* Behind the results of each statement stands a NULL. */
 static void pass_null(struct fb_session *session) {
-    fb_err err;
     while (session->db != NULL && PQisBusy(session->db))
         if (!wait_for(session->db, /* writes */ false, session->deadline) || !PQconsumeInput(session->db)) {
             fb_pg_hang_up(session);
             return;
         }
-    (void)err;
     if (session->db != NULL)
         PQclear(PQgetResult(session->db));
 }
 
-static void forget_prepared(struct fb_session *session, const char *text) {
-    struct fb_pg_cached *cached = find_cached(session, text, hash_of(text));
-    if (cached == NULL)
-        return;
-    cached->is_prepared = false; /* under another name: this one may exist after all */
-    snprintf(cached->name, sizeof cached->name, "fb%llu", (unsigned long long)++session->names);
+static void forget_prepared(struct fb_session *session, const struct fb_pg_sent *sent) {
+    for (unsigned i = 0; i < session->ncached; i++)
+        if (session->cached[i].hash == sent->hash)
+            name_anew(session, &session->cached[i]); /* another name: this one may exist after all */
 }
 
 /* The plan of a prepared statement may be out of date after DDL; both say so only when it is executed. */
@@ -265,7 +285,8 @@ static bool is_outdated(const PGresult *result) {
     return state != NULL && (strcmp(state, "0A000") == 0 || strcmp(state, "26000") == 0);
 }
 
-static fb_status receive_one(struct fb_session *session, const char *text, PGresult **ret_result, fb_err *err) {
+static fb_status receive_one(struct fb_session *session, const struct fb_pg_sent *sent, PGresult **ret_result,
+                             fb_err *err) {
     PGresult *result = next_result(session, err);
     *ret_result = NULL;
     if (result == NULL)
@@ -276,37 +297,37 @@ static fb_status receive_one(struct fb_session *session, const char *text, PGres
     case PGRES_COMMAND_OK:
         *ret_result = result;
         return FB_OK;
-    case PGRES_PIPELINE_ABORTED: {
+    case PGRES_PIPELINE_ABORTED:
         PQclear(result);
-        forget_prepared(session, text);
+        forget_prepared(session, sent);
         return fb_fail(err, FB_SOURCE, "not run: a statement before it failed");
-    }
     default:
         break;
     }
     fb_status status = fb_pg_fail(session, result, err);
     if (is_outdated(result))
-        forget_prepared(session, text);
+        forget_prepared(session, sent);
     PQclear(result);
     return status;
 }
 
-fb_status fb_pg_receive(struct fb_session *session, const char *text, bool prepared, PGresult **ret_result,
+fb_status fb_pg_receive(struct fb_session *session, const struct fb_pg_sent *sent, PGresult **ret_result,
                         fb_err *err) {
-    fb_status status = FB_OK;
+    fb_status first = FB_OK;
     *ret_result = NULL;
-    if (prepared) {
-        PGresult *result;
-        status = receive_one(session, text, &result, err);
-        PQclear(result);
-        if (status != FB_OK)
-            forget_prepared(session, text);
+    for (unsigned i = 0; i <= sent->nbefore; i++) {
+        fb_err own;
+        PGresult *result = NULL;
+        fb_status status = receive_one(session, sent, &result, first == FB_OK ? err : &own);
+        if (i == sent->nbefore && first == FB_OK)
+            *ret_result = result;
+        else
+            PQclear(result);
+        first = first == FB_OK ? status : first;
         if (session->db == NULL)
-            return status;
+            return first;
     }
-    fb_err own;
-    fb_status executed = receive_one(session, text, ret_result, status == FB_OK ? err : &own);
-    return status != FB_OK ? status : executed;
+    return first;
 }
 
 fb_status fb_pg_receive_sync(struct fb_session *session, fb_err *err) {
@@ -319,4 +340,23 @@ fb_status fb_pg_receive_sync(struct fb_session *session, fb_err *err) {
         return FB_OK;
     fb_pg_hang_up(session); /* we have lost count: nothing that follows could be trusted */
     return fb_fail(err, FB_SOURCE, "the server's answers are out of step");
+}
+
+fb_status fb_pg_run(struct fb_session *session, const char *text, const struct fb_pg_params *params,
+                    PGresult **ret_result, fb_err *err) {
+    struct fb_pg_sent sent;
+    fb_err own;
+    *ret_result = NULL;
+    if (!fb_pg_send(session, text, params, &sent) || !fb_pg_sync(session)) {
+        (void)fb_pg_fail(session, NULL, err);
+        fb_pg_hang_up(session);
+        return err->status;
+    }
+    fb_status status = fb_pg_receive(session, &sent, ret_result, err);
+    if (session->db != NULL && fb_pg_receive_sync(session, status == FB_OK ? err : &own) != FB_OK && status == FB_OK) {
+        PQclear(*ret_result);
+        *ret_result = NULL;
+        status = err->status;
+    }
+    return status;
 }

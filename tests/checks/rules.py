@@ -31,6 +31,8 @@ SEES_ONLY = {
 LIBRARIES = {
     "uv.h": {"server", "cli"},
     "sqlite3.h": {"source", "cli"},
+    "libpq-fe.h": {"source"},
+    "mysql.h": {"source"},
     "yaml.h": {"conf"},
     "microhttpd.h": {"admin"},
 }
@@ -161,11 +163,33 @@ def cycles(tree):
     return found
 
 
+# Headers of libraries that a build may go without, or that do not lie where the compiler looks, and their packages.
+OPTIONAL = {"libpq-fe.h": "libpq", "mysql.h": "libmariadb"}
+
+
+def flags_of_libraries():
+    """The compiler's flags for the optional libraries, and the headers of those that are not there."""
+    flags, absent = [], []
+    for header, package in OPTIONAL.items():
+        run = subprocess.run(["pkg-config", "--cflags", package], capture_output=True, text=True)
+        if run.returncode == 0:
+            flags += run.stdout.split()
+        else:
+            absent.append(header)
+    return flags, absent
+
+
 def headers_stand_alone(tree):
     """Each header compiles alone, and twice in a row; the public ones as strict C99 and as C++ too."""
     cc, cxx = os.environ.get("CC", "cc"), os.environ.get("CXX", "c++")
     warn = ["-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
     found = []
+    flags, absent = flags_of_libraries()
+
+    def needs_absent(path):
+        return any(name in absent or ("src/" + name in tree and "src/" + name != path and needs_absent("src/" + name))
+                   for _, _, name in includes(tree[path]))
+
     with tempfile.TemporaryDirectory() as top:
         for path, text in tree.items():
             if path.endswith(".h"):
@@ -173,9 +197,9 @@ def headers_stand_alone(tree):
                 with open(os.path.join(top, path), "w") as file:
                     file.write(text)
         for path in sorted(tree):
-            if not path.endswith(".h") or folder(path) is None:
+            if not path.endswith(".h") or folder(path) is None or needs_absent(path):
                 continue
-            ways = [("as C17", [cc, "-std=gnu17", "-D_GNU_SOURCE", "-Isrc", "-x", "c"])]
+            ways = [("as C17", [cc, "-std=gnu17", "-D_GNU_SOURCE", "-Isrc", *flags, "-x", "c"])]
             if folder(path) == "public":
                 ways += [("as C99", [cc, "-std=c99", "-pedantic-errors", "-x", "c"]),
                          ("as C++", [cxx, "-std=c++11", "-pedantic-errors", "-x", "c++"])]
