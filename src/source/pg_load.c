@@ -5,31 +5,12 @@
 #include "source/pg.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "source/group.h"
+#include "source/wanted.h"
 
 enum { OID_INT8 = 20, OID_TEXT = 25 };
-
-/* One key that is asked for; followed by those that are the same. */
-struct wanted {
-    struct fb_load_item *item;
-    struct fb_datum key[FB_PATTERN_PARAMS_MAX];
-    bool is_answered;
-};
-
-/* The keys of one binding. */
-struct asked {
-    const struct fb_binding *binding;
-    struct wanted *wanted; /* sorted by key, duplicates next to each other */
-    size_t n;
-    struct fb_pg_sent sent;
-    bool is_sent;
-};
 
 fb_status fb_pg_render(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *row,
                        struct fb_value **ret_value, fb_err *err) {
@@ -40,37 +21,6 @@ fb_status fb_pg_render(struct fb_session *session, const struct fb_binding *bind
     *ret_value = fb_value_new(fb_mapping_kind(&binding->mapping), session->rendered.data, session->rendered.len);
     return *ret_value != NULL ? FB_OK : fb_fail(err, FB_NOMEM, "out of memory");
 }
-
-static void answer(struct fb_load_item *item, fb_status status, struct fb_value *value, const fb_err *err) {
-    item->status = status;
-    item->value = status < 0 ? fb_error_value(err) : fb_value_ref(value);
-}
-
-/* ---- order ---- */
-
-static int compare_datums(const struct fb_datum *a, const struct fb_datum *b) {
-    if (a->kind == FB_DATUM_INT || b->kind == FB_DATUM_INT)
-        return a->kind != b->kind ? (int)a->kind - (int)b->kind : (a->i > b->i) - (a->i < b->i);
-    size_t n = a->bytes.len < b->bytes.len ? a->bytes.len : b->bytes.len;
-    int order = n > 0 ? memcmp(a->bytes.data, b->bytes.data, n) : 0;
-    return order != 0 ? order : (a->bytes.len > b->bytes.len) - (a->bytes.len < b->bytes.len);
-}
-
-static int compare_keys(const struct wanted *x, const struct wanted *y) {
-    int order = 0;
-    for (unsigned i = 0; i < x->item->binding->mapping.pattern.nparams && order == 0; i++)
-        order = compare_datums(&x->key[i], &y->key[i]);
-    return order;
-}
-
-static int by_binding_and_key(const void *a, const void *b) {
-    const struct wanted *x = a, *y = b;
-    if (x->item->binding != y->item->binding)
-        return x->item->binding < y->item->binding ? -1 : 1;
-    return compare_keys(x, y);
-}
-
-static bool is_same(const struct wanted *x, const struct wanted *y) { return compare_keys(x, y) == 0; }
 
 /* ---- arrays of keys, in the server's binary form ---- */
 
@@ -93,31 +43,27 @@ static fb_status put_element(fb_buf *out, const struct fb_datum *key, bool is_in
 }
 
 /* One dimension, no NULLs, lower bound 1 (the array_recv of PostgreSQL's sources reads exactly this). */
-static fb_status put_array(fb_buf *out, const struct asked *asked, unsigned param) {
+static fb_status put_array(fb_buf *out, const struct fb_asked *asked, unsigned param) {
     bool is_int = asked->binding->key_is_int[param];
-    size_t distinct = 0;
-    for (size_t i = 0; i < asked->n; i++)
-        distinct += i == 0 || !is_same(&asked->wanted[i - 1], &asked->wanted[i]);
     fb_status status = put_int(out, 1);
     if (status == FB_OK)
         status = put_int(out, 0);
     if (status == FB_OK)
         status = put_int(out, is_int ? OID_INT8 : OID_TEXT);
     if (status == FB_OK)
-        status = put_int(out, (uint32_t)distinct);
+        status = put_int(out, (uint32_t)asked->ndistinct);
     if (status == FB_OK)
         status = put_int(out, 1);
     for (size_t i = 0; i < asked->n && status == FB_OK; i++)
-        if (i == 0 || !is_same(&asked->wanted[i - 1], &asked->wanted[i]))
+        if (fb_asked_is_first(asked, i))
             status = put_element(out, &asked->wanted[i].key[param], is_int);
     return status;
 }
 
 /* ---- asking ---- */
 
-static bool has_nul(fb_bytes text) { return text.len > 0 && memchr(text.data, 0, text.len) != NULL; }
-
-static fb_status send_many(struct fb_session *session, struct asked *asked, fb_err *err) {
+static fb_status send_many(struct fb_session *session, const struct fb_asked *asked, struct fb_pg_sent *sent,
+                           fb_err *err) {
     struct fb_pg_params params = {.n = 0};
     unsigned n = asked->binding->mapping.pattern.nparams;
     size_t starts[FB_PATTERN_PARAMS_MAX + 1] = {0};
@@ -133,10 +79,11 @@ static fb_status send_many(struct fb_session *session, struct asked *asked, fb_e
         params.formats[i] = 1;
     }
     params.n = (int)n;
-    return fb_pg_send(session, asked->binding->load_many, &params, &asked->sent) ? FB_OK : fb_pg_fail(session, NULL, err);
+    return fb_pg_send(session, asked->binding->load_many, &params, sent) ? FB_OK : fb_pg_fail(session, NULL, err);
 }
 
-static fb_status send_one(struct fb_session *session, struct asked *asked, fb_err *err) {
+static fb_status send_one(struct fb_session *session, const struct fb_asked *asked, struct fb_pg_sent *sent,
+                          fb_err *err) {
     struct fb_pg_params params;
     const struct fb_pg_sql *load = &asked->binding->load;
     size_t bytes = 0;
@@ -145,179 +92,121 @@ static fb_status send_one(struct fb_session *session, struct asked *asked, fb_er
     fb_status status = fb_pg_params_begin(session, &params, bytes, err);
     for (unsigned i = 0; i < load->nargs && status == FB_OK; i++)
         status = fb_pg_param(session, &params, &asked->wanted[0].key[load->args[i].index], err);
-    if (status == FB_OK && !fb_pg_send(session, load->text, &params, &asked->sent))
+    if (status == FB_OK && !fb_pg_send(session, load->text, &params, sent))
         status = fb_pg_fail(session, NULL, err);
     return status;
 }
 
-static bool is_alone(const struct asked *asked) {
-    return !asked->binding->is_table || is_same(&asked->wanted[0], &asked->wanted[asked->n - 1]);
-}
-
 /* ---- answers ---- */
 
-static void answer_same(struct asked *asked, size_t first, fb_status status, struct fb_value *value,
-                        const fb_err *err) {
-    for (size_t i = first; i < asked->n && is_same(&asked->wanted[first], &asked->wanted[i]); i++) {
-        answer(asked->wanted[i].item, status, value, err);
-        asked->wanted[i].is_answered = true;
-    }
-}
-
-/* Which key does this row answer? The first place of those alike, or n: none of ours (the database compares more
- * loosely than we do). */
-static size_t place_of(const struct asked *asked, const struct fb_datum *row) {
-    const struct fb_binding *b = asked->binding;
-    struct wanted sought = {.item = asked->wanted[0].item};
-    size_t low = 0, high = asked->n;
-    if (!b->is_table)
-        return fb_mapping_row_is_key(&b->mapping, row, asked->wanted[0].key) ? 0 : asked->n;
-    for (unsigned i = 0; i < b->mapping.pattern.nparams; i++)
-        sought.key[i] = row[b->key_columns[i]];
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (compare_keys(&asked->wanted[middle], &sought) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < asked->n && is_same(&asked->wanted[low], &sought) ? low : asked->n;
-}
-
-static void take_rows(struct fb_session *session, struct asked *asked, const PGresult *result) {
+static void take_rows(struct fb_session *session, struct fb_asked *asked, const PGresult *result) {
     struct fb_datum row[FB_COLUMNS_MAX];
     fb_err err = {FB_OK, ""};
     if (!asked->binding->is_table && PQntuples(result) > 1) {
         (void)fb_mapping_fail(&asked->binding->mapping, &err, FB_SOURCE, "load found %d rows where one was wanted",
                               PQntuples(result));
-        answer_same(asked, 0, FB_SOURCE, NULL, &err);
+        fb_asked_answer(asked, 0, FB_SOURCE, NULL, &err);
         return;
     }
     for (int r = 0; r < PQntuples(result); r++) {
         struct fb_value *value = NULL;
         fb_status status = fb_pg_row(session, asked->binding, result, r, row, &err);
         if (status != FB_OK) {
-            for (size_t i = 0; i < asked->n; i++)
-                if (!asked->wanted[i].is_answered)
-                    answer_same(asked, i, status, NULL, &err);
+            fb_asked_answer_rest(asked, status, &err);
             return;
         }
-        size_t i = place_of(asked, row);
+        size_t i = fb_asked_place(asked, row);
         if (i == asked->n)
             continue;
         status = fb_pg_render(session, asked->binding, row, &value, &err);
-        answer_same(asked, i, status, value, &err);
+        fb_asked_answer(asked, i, status, value, &err);
         fb_value_unref(value);
     }
-    for (size_t i = 0; i < asked->n; i++)
-        if (!asked->wanted[i].is_answered)
-            answer_same(asked, i, FB_NOTFOUND, NULL, NULL);
-}
-
-static void fail_rest(struct asked *asked, const fb_err *err) {
-    for (size_t i = 0; i < asked->n; i++)
-        if (!asked->wanted[i].is_answered)
-            answer_same(asked, i, err->status, NULL, err);
+    fb_asked_answer_rest(asked, FB_NOTFOUND, NULL);
 }
 
 /* ---- one round trip ---- */
 
-/* Send, in one pipeline, one statement for each of `asked`, then take the answers. Those that failed keep their error in
- * errs[i] and stay unanswered. */
-static void round_trip(struct fb_session *session, struct asked *asked, size_t n, fb_err *errs) {
+/* Send, in one pipeline, one statement for each of `asked`, then take the answers. Those that failed keep their error
+ * and stay unanswered. */
+static void round_trip(struct fb_session *session, struct fb_asked *asked, struct fb_pg_sent *sent, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        errs[i].status = FB_OK;
-        fb_status status = is_alone(&asked[i]) ? send_one(session, &asked[i], &errs[i])
-                                               : send_many(session, &asked[i], &errs[i]);
-        asked[i].is_sent = status == FB_OK;
-        if (asked[i].is_sent && !fb_pg_sync(session)) {
-            (void)fb_pg_fail(session, NULL, &errs[i]);
+        struct fb_asked *a = &asked[i];
+        a->err.status = FB_OK;
+        fb_status status = a->ndistinct == 1 ? send_one(session, a, &sent[i], &a->err)
+                                             : send_many(session, a, &sent[i], &a->err);
+        a->is_sent = status == FB_OK;
+        if (a->is_sent && !fb_pg_sync(session)) {
+            (void)fb_pg_fail(session, NULL, &a->err);
             fb_pg_hang_up(session);
         }
     }
     for (size_t i = 0; i < n; i++) {
+        struct fb_asked *a = &asked[i];
         PGresult *result = NULL;
         fb_err sync;
-        if (!asked[i].is_sent)
+        if (!a->is_sent)
             continue;
-        fb_status status = fb_pg_receive(session, &asked[i].sent, &result, &errs[i]);
+        fb_status status = fb_pg_receive(session, &sent[i], &result, &a->err);
         if (session->db != NULL)
             (void)fb_pg_receive_sync(session, &sync);
         if (status == FB_OK)
-            take_rows(session, &asked[i], result);
+            take_rows(session, a, result);
         PQclear(result);
     }
 }
 
 /* A failed statement may have failed for one of its keys only. */
-static void retry_singly(struct fb_session *session, struct asked *asked) {
-    for (size_t i = 0; i < asked->n; i++) {
-        struct asked one = {.binding = asked->binding, .wanted = &asked->wanted[i], .n = 1};
-        fb_err err = {FB_OK, ""};
+static void retry_singly(struct fb_session *session, struct fb_asked *asked) {
+    for (size_t i = 0; i < asked->n; i = fb_asked_next(asked, i)) {
+        struct fb_asked one = fb_asked_one(asked, i);
         if (asked->wanted[i].is_answered)
             continue;
-        while (i + one.n < asked->n && is_same(&asked->wanted[i], &asked->wanted[i + one.n]))
-            one.n++;
-        round_trip(session, &one, 1, &err);
-        if (err.status != FB_OK)
-            fail_rest(&one, &err);
+        struct fb_pg_sent sent;
+        round_trip(session, &one, &sent, 1);
+        if (one.err.status != FB_OK)
+            fb_asked_answer_rest(&one, one.err.status, &one.err);
     }
 }
 
-static void ask(struct fb_session *session, struct asked *asked, size_t n, fb_err *errs) {
-    round_trip(session, asked, n, errs);
+static void ask(struct fb_session *session, struct fb_asked *asked, struct fb_pg_sent *sent, size_t n) {
+    round_trip(session, asked, sent, n);
     /* A connection that died while nobody used it is found out by the first who does. */
-    if (fb_pg_is_lost(session) && !session->is_fresh && fb_pg_begin_call(session, &errs[0]) == FB_OK)
+    fb_err err;
+    if (fb_pg_is_lost(session) && !session->is_fresh && fb_pg_begin_call(session, &err) == FB_OK)
         for (size_t i = 0; i < n; i++)
-            if (errs[i].status != FB_OK)
-                round_trip(session, &asked[i], 1, &errs[i]);
+            if (asked[i].err.status != FB_OK)
+                round_trip(session, &asked[i], &sent[i], 1);
     for (size_t i = 0; i < n; i++) {
-        if (errs[i].status == FB_OK)
+        fb_status status = asked[i].err.status;
+        if (status == FB_OK)
             continue;
-        bool may_be_one_key = errs[i].status == FB_SOURCE || errs[i].status == FB_BADVALUE;
+        bool may_be_one_key = status == FB_SOURCE || status == FB_BADVALUE;
         if (may_be_one_key && !fb_pg_is_lost(session))
             retry_singly(session, &asked[i]);
-        fail_rest(&asked[i], &errs[i]);
+        fb_asked_answer_rest(&asked[i], status, &asked[i].err);
     }
+}
+
+static struct fb_wanted_shape shape_of(const struct fb_binding *binding) {
+    return (struct fb_wanted_shape){&binding->mapping, binding->is_table ? binding->key_columns : NULL};
 }
 
 void fb_pg_load(struct fb_session *session, struct fb_load_item *items, size_t n) {
+    struct fb_asking asking;
     fb_err err = {FB_OK, ""};
-    struct wanted *wanted = fb_mem_calloc(n, sizeof *wanted);
-    struct asked *asked = fb_mem_calloc(n, sizeof *asked);
-    fb_err *errs = fb_mem_calloc(n, sizeof *errs);
-    size_t nwanted = 0, nasked = 0;
-    for (size_t i = 0; i < n; i++)
-        items[i].value = NULL;
-    fb_status status = wanted == NULL || asked == NULL || errs == NULL ? fb_fail(&err, FB_NOMEM, "out of memory")
-                                                                       : fb_pg_begin_call(session, &err);
-    for (size_t i = 0; i < n; i++) {
-        struct fb_load_item *item = &items[i];
-        if (status != FB_OK) {
-            answer(item, status, NULL, &err);
-            continue;
-        }
-        fb_status keyed = has_nul(item->key) ? FB_NOTFOUND
-                                             : fb_mapping_key(&item->binding->mapping, item->key, wanted[nwanted].key, &err);
-        if (keyed != FB_OK)
-            answer(item, keyed, NULL, &err);
-        else
-            wanted[nwanted++].item = item;
+    if (fb_pg_begin_call(session, &err) != FB_OK) {
+        fb_asking_refuse(items, n, &err);
+        return;
     }
-    if (nwanted > 0) {
-        qsort(wanted, nwanted, sizeof *wanted, by_binding_and_key);
-        for (size_t i = 0; i < nwanted; i++) {
-            struct asked *last = nasked > 0 ? &asked[nasked - 1] : NULL;
-            bool joins = last != NULL && last->binding == wanted[i].item->binding &&
-                         (last->binding->is_table || is_same(last->wanted, &wanted[i]));
-            if (joins)
-                last->n++;
-            else
-                asked[nasked++] = (struct asked){.binding = wanted[i].item->binding, .wanted = &wanted[i], .n = 1};
-        }
-        ask(session, asked, nasked, errs);
+    struct fb_pg_sent *sent = fb_mem_calloc(n, sizeof *sent);
+    if (sent == NULL) {
+        fb_fail(&err, FB_NOMEM, "out of memory");
+        fb_asking_refuse(items, n, &err);
+        return;
     }
-    fb_mem_free(wanted);
-    fb_mem_free(asked);
-    fb_mem_free(errs);
+    fb_asking_begin(&asking, items, n, shape_of);
+    ask(session, asking.asked, sent, asking.n);
+    fb_asking_end(&asking);
+    fb_mem_free(sent);
 }
