@@ -168,8 +168,10 @@ typedef struct fb_policy {
     int64_t ttl_ms;          /* life of an entry, counted from when its query was sent; 1 .. 10 years */
     double jitter;           /* 0..0.9: each entry lives ttl × (1 − jitter × random); only ever shorter */
     int64_t negative_ttl_ms; /* life of "known to be absent"; 0 switches negative caching off; no jitter */
+    int64_t grace_ms;        /* how long past its life a value may stand in while the source is slow or fails; 0: not */
+    int64_t grace_down_ms;   /* the same while its breaker is open, when that is longer */
 } fb_policy;
-#define FB_POLICY_INIT {3600000, 0.1, 60000}
+#define FB_POLICY_INIT {3600000, 0.1, 60000, 0, 0}
 
 /* How keys of one pattern are served. Strings are copied. */
 typedef struct fb_keyspace_options {

@@ -23,7 +23,8 @@ void fb_keyspace_put_policy(struct fb_cache *cache, unsigned keyspace, const fb_
 }
 
 static bool is_same(const fb_policy *a, const fb_policy *b) {
-    return a->ttl_ms == b->ttl_ms && a->jitter == b->jitter && a->negative_ttl_ms == b->negative_ttl_ms;
+    return a->ttl_ms == b->ttl_ms && a->jitter == b->jitter && a->negative_ttl_ms == b->negative_ttl_ms &&
+           a->grace_ms == b->grace_ms && a->grace_down_ms == b->grace_down_ms;
 }
 
 fb_status fb_policy_set(fb_cache *cache, unsigned keyspace, const fb_policy *policy, fb_err *reterr) {

@@ -14,5 +14,11 @@ fb_status fb_policy_check(const fb_policy *policy, fb_err *reterr) {
     if (policy->negative_ttl_ms < 0 || policy->negative_ttl_ms > FB_TTL_MS_MAX)
         return fb_fail(reterr, FB_INVALID, "negative_ttl must be between 0 (off) and 10 years, not %" PRId64 " ms",
                        policy->negative_ttl_ms);
+    if (policy->grace_ms < 0 || policy->grace_ms > FB_TTL_MS_MAX)
+        return fb_fail(reterr, FB_INVALID, "grace must be between 0 (off) and 10 years, not %" PRId64 " ms",
+                       policy->grace_ms);
+    if (policy->grace_down_ms < 0 || policy->grace_down_ms > FB_TTL_MS_MAX)
+        return fb_fail(reterr, FB_INVALID, "grace_down must be between 0 (as grace) and 10 years, not %" PRId64 " ms",
+                       policy->grace_down_ms);
     return FB_OK;
 }

@@ -6,6 +6,8 @@
 #ifndef FB_POLICY_POLICY_H
 #define FB_POLICY_POLICY_H
 
+#include <stdbool.h>
+
 #include <forebay/forebay.h>
 
 #include "base/time.h"
@@ -13,11 +15,13 @@
 /* The facts an entry keeps. */
 struct fb_stamp {
     fb_instant birth;    /* when the query (or the write) that produced it was sent */
-    uint32_t cap_ms;     /* life given by SET … EX or EXPIRE, counted from birth; 0 = none */
+    uint32_t cap_ms;     /* life given by SET … EX or EXPIRE, counted from birth; 0 = none. is_stale: the age at which its
+                            source may be asked for it again */
     uint32_t cost_us;    /* measured load time, saturating, at least 1; 0: it was written */
     uint16_t draw;       /* the entry's share of the jitter, 0 .. 65535 */
     uint16_t keyspace;
     uint8_t kind;        /* enum fb_kind; FB_KIND_NONE is a negative entry */
+    bool is_stale;       /* its end was told; it is kept for grace and never fresh again, whatever the ttl becomes */
 };
 
 #define FB_TTL_MS_MAX INT64_C(315360000000) /* 10 years: far below where an instant in nanoseconds overflows */
@@ -31,8 +35,19 @@ fb_span fb_policy_life(const fb_policy *policy, uint16_t draw);
  * when that is earlier. */
 fb_instant fb_policy_expiry(const struct fb_stamp *stamp, const fb_policy *policy);
 
-enum fb_verdict { FB_VERDICT_EXPIRED = 0, FB_VERDICT_FRESH = 1 };
+enum fb_verdict {
+    FB_VERDICT_EXPIRED = 0,
+    FB_VERDICT_FRESH = 1,
+    FB_VERDICT_STALE = 2,      /* may stand in for an answer that is late or has failed */
+    FB_VERDICT_STALE_DOWN = 3, /* only while the source is known to be down */
+};
+/* For hits: FRESH or EXPIRED. */
 enum fb_verdict fb_freshness(const struct fb_stamp *stamp, const fb_policy *policy, fb_instant now);
+/* All four. An entry ends when this says EXPIRED. */
+enum fb_verdict fb_grace(const struct fb_stamp *stamp, const fb_policy *policy, fb_instant now);
+/* Its life is over and it is kept for grace; its source is not asked again before `until`. */
+void fb_stamp_let_go(struct fb_stamp *stamp, fb_instant until);
+bool fb_stamp_may_retry(const struct fb_stamp *stamp, fb_instant now);
 
 /* Is the policy within its ranges? FB_OK or FB_INVALID with the reason. */
 fb_status fb_policy_check(const fb_policy *policy, fb_err *reterr);
@@ -45,5 +60,14 @@ const struct fb_ttl_class *fb_ttl_classes(void);
 
 /* Exponential back-off with full jitter downwards to half: attempt 0 waits about `first`, doubling up to `most`. */
 fb_span fb_backoff(unsigned attempt, fb_span first, fb_span most, uint16_t draw);
+
+/* What is tried again and again until it works: all zero at first. */
+struct fb_retry {
+    unsigned failures;     /* in a row */
+    fb_instant not_before;
+};
+bool fb_retry_may(const struct fb_retry *retry, fb_instant now);
+void fb_retry_failed(struct fb_retry *retry, fb_span first, fb_span most, fb_instant now, uint16_t draw);
+void fb_retry_worked(struct fb_retry *retry);
 
 #endif
