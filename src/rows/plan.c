@@ -8,6 +8,7 @@
  * once, with room for everything. */
 #include "rows/plan.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -19,6 +20,7 @@
 #include "base/utf8.h"
 
 enum { SHOWN_MAX = 40 }; /* bytes of a client's value in a refusal */
+static const double EXACT_REAL_MAX = 9007199254740992; /* 2^53: every whole number up to here is a double */
 
 static const char no_integer[] = "value is not an integer or out of range";
 static const char no_float[] = "value is not a valid float";
@@ -434,12 +436,15 @@ void fb_plan_free(struct fb_plan *plan) { fb_mem_free(plan); }
 
 /* ---- sums ---- */
 
-/* A value that was written without a type (SQLite) may be a number in disguise. */
+/* A value that was written without a type (SQLite) may be a number in disguise. So is a sum of fractions that happens to
+ * be whole: clients are shown "100", and it counts on. */
 static bool to_int(const struct fb_datum *d, int64_t *ret) {
     if (d->kind == FB_DATUM_NULL)
         *ret = 0;
     else if (d->kind == FB_DATUM_INT)
         *ret = d->i;
+    else if (d->kind == FB_DATUM_REAL && fabs(d->r) <= EXACT_REAL_MAX && floor(d->r) == d->r)
+        *ret = (int64_t)d->r;
     else
         return (d->kind == FB_DATUM_TEXT || d->kind == FB_DATUM_NUMBER) && fb_number_int(d->bytes, ret);
     return true;

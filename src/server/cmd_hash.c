@@ -207,7 +207,10 @@ void fb_cmd_hrandfield(struct fb_call *call) {
             return;
         }
         if (call->number[0] < -RANDOM_FIELDS_MAX || call->number[0] > INT64_MAX / 2) {
-            fb_call_error(call, RANGE);
+            if (call->number[0] == INT64_MIN)
+                fb_call_error(call, RANGE_BETWEEN);
+            else
+                fb_call_error(call, RANGE);
             return;
         }
         call->flags |= call->argc == 4 ? WITH_VALUES : 0;
@@ -302,6 +305,6 @@ void fb_cmd_hincrby(struct fb_call *call) {
 
 void fb_cmd_hincrbyfloat(struct fb_call *call) {
     call->flags = FB_ADD_FLOAT;
-    if (fb_call_decimal(call, call->argv[3]) && fb_call_maps(call, call->argv[1]))
+    if (fb_call_decimal(call, call->argv[3], FB_ERROR_INFINITE) && fb_call_maps(call, call->argv[1]))
         fb_call_run(call, 1, prepare_hadd, fb_finish_add);
 }

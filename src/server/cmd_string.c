@@ -403,6 +403,6 @@ void fb_cmd_decrby(struct fb_call *call) {
 
 void fb_cmd_incrbyfloat(struct fb_call *call) {
     call->flags = FB_ADD_FLOAT;
-    if (fb_call_decimal(call, call->argv[2]))
+    if (fb_call_decimal(call, call->argv[2], FB_ERROR_INFINITE_SUM))
         add(call, 0);
 }

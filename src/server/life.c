@@ -43,7 +43,17 @@ static size_t count_digits(fb_bytes text, size_t from) {
     return i - from;
 }
 
-bool fb_call_decimal(struct fb_call *call, fb_bytes text) {
+static bool is_infinity(fb_bytes text) {
+    if (text.len > 0 && (text.data[0] == '-' || text.data[0] == '+'))
+        text = fb_bytes_of(text.data + 1, text.len - 1);
+    return fb_is_word(text, "inf") || fb_is_word(text, "infinity");
+}
+
+bool fb_call_decimal(struct fb_call *call, fb_bytes text, enum fb_error infinite) {
+    if (is_infinity(text)) {
+        fb_call_refuse(call, infinite);
+        return false;
+    }
     size_t i = text.len > 0 && (text.data[0] == '-' || text.data[0] == '+');
     size_t whole = count_digits(text, i), fraction = 0;
     i += whole;

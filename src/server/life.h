@@ -16,8 +16,9 @@ const struct fb_life_unit *fb_life_unit(fb_bytes word);
 bool fb_call_life(struct fb_call *call, const struct fb_life_unit *unit, fb_bytes text, int64_t *ret_ms);
 /* A number of this unit in milliseconds from now; may be negative. False when it does not fit. */
 bool fb_life_ms(const struct fb_life_unit *unit, int64_t number, int64_t *ret_ms);
-/* Is it a finite decimal number (12, -0.5, 1e3)? If not, the error has been written. */
-bool fb_call_decimal(struct fb_call *call, fb_bytes text);
+/* Is it a finite decimal number (12, -0.5, 1e3)? If not, the error has been written: of an
+ * infinity, which Redis knows as a number, in the words of `infinite`. */
+bool fb_call_decimal(struct fb_call *call, fb_bytes text, enum fb_error infinite);
 
 /* The reply of every adding command; call->flags has FB_ADD_FLOAT or not. */
 void fb_finish_add(struct fb_call *call, struct fb_part *part, size_t n);

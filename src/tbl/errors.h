@@ -28,6 +28,12 @@
     X(RANGE, "ERR", "value is out of range", "a number is larger than can be meant", "send a smaller number")          \
     X(FLOAT, "ERR", "value is not a valid float", "an argument is not a decimal number",                               \
       "send digits, with a point or an exponent")                                                                      \
+    X(RANGE_BETWEEN, "ERR", "value is out of range, value must between -9223372036854775807 and 9223372036854775807",  \
+      "the one whole number that has no opposite", "send a smaller number")                                            \
+    X(INFINITE_SUM, "ERR", "increment would produce NaN or Infinity",                                                  \
+      "INCRBYFLOAT by an infinity", "send digits, with a point or an exponent")                                        \
+    X(INFINITE, "ERR", "value is NaN or Infinity",                                                                     \
+      "HINCRBYFLOAT by an infinity", "send digits, with a point or an exponent")                                       \
     X(CURSOR, "ERR", "invalid cursor", "what SCAN is to go on from did not come from SCAN",                            \
       "begin with 0, then send what the last answer began with")                                                       \
     X(DECREMENT, "ERR", "decrement would overflow", "the smallest whole number cannot be subtracted", "use INCRBY")    \

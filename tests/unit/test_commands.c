@@ -293,7 +293,8 @@ static void numbers_are_added_at_the_source(void **state) {
              {"INCRBY s:n 9223372036854775808", NOT_INTEGER},
              {"DECRBY s:n -9223372036854775808", "-ERR decrement would overflow\r\n"}, {"INCRBY s:n 01", NOT_INTEGER},
              {"INCRBYFLOAT s:n 0.5", "$4\r\n-4.5\r\n"}, {"INCRBYFLOAT s:n nan", NOT_FLOAT},
-             {"INCRBYFLOAT s:n inf", NOT_FLOAT}, {"INCRBYFLOAT s:n 1e9999", NOT_FLOAT},
+             {"INCRBYFLOAT s:n -Inf", "-ERR increment would produce NaN or Infinity\r\n"},
+             {"INCRBYFLOAT s:n 1e9999", NOT_FLOAT}, {"HINCRBYFLOAT h:n f infinity", "-ERR value is NaN or Infinity\r\n"},
              {"INCRBYFLOAT s:n \"\"", NOT_FLOAT}, {"INCRBYFLOAT s:n .", NOT_FLOAT},
              {"INCRBYFLOAT s:n 1.5e1", "$4\r\n10.5\r\n"}, {"HINCRBY h:n f 5", ":5\r\n"},
              {"HINCRBY h:n f -7", ":-2\r\n"}, {"HINCRBY h:n f x", NOT_INTEGER},
@@ -326,7 +327,9 @@ static void hashes_are_read(void **state) {
                  {"HSCAN h:1 0 COUNT 0", SYNTAX}, {"HSCAN h:1 0 COUNT x", NOT_INTEGER}, {"HSCAN h:1 0 MATCH", SYNTAX},
                  {"HSCAN s:1 0", WRONGTYPE}, {"HRANDFIELD h:none", NIL}, {"HRANDFIELD h:none 5", "*0\r\n"},
                  {"HRANDFIELD h:1 0", "*0\r\n"}, {"HRANDFIELD h:1 x", NOT_INTEGER}, {"HRANDFIELD h:1 1 x", SYNTAX},
-                 {"HRANDFIELD h:1 -9223372036854775808", "-ERR value is out of range\r\n"},
+                 {"HRANDFIELD h:1 -9223372036854775808",
+                  "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807\r\n"},
+                 {"HRANDFIELD h:1 -9223372036854775807", "-ERR value is out of range\r\n"},
                  {"HRANDFIELD s:1", WRONGTYPE});
     assert_int_equal(ask("HRANDFIELD h:1 10\r\n")->children, 3);
     assert_int_equal(ask("HRANDFIELD h:1 -10\r\n")->children, 10);

@@ -1,21 +1,14 @@
 """Shows what each command of the reference page answers over a real database.
 
-First by comparison: seeded sequences of commands go to Forebay and to a real redis-server, and every reply must be the
-same, because a keyspace over a table of keys and values with `on_del: delete-row` behaves as Redis does. Then what Redis
-has no counterpart for: rows, columns, constraints, read-only keyspaces; here the database itself is asked afterwards."""
+It is what Redis has no counterpart for: rows, columns, constraints, read-only keyspaces, and the database itself is asked
+afterwards. Where Redis has one, test_differential.py compares the two."""
 
 import json
-import random
 
 import pytest
 
-from conftest import IS_FULL, query
+from conftest import query
 from resp import ReplyError, encode
-
-KV = """
-CREATE TABLE kv(k TEXT PRIMARY KEY, v TEXT NOT NULL);
-CREATE TABLE hash(k TEXT PRIMARY KEY, a TEXT, b TEXT, n INTEGER, x REAL);
-"""
 
 SHOP = """
 CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT UNIQUE, age INTEGER, note TEXT DEFAULT 'new');
@@ -29,138 +22,6 @@ INSERT INTO old VALUES (1, 'kept');
 CREATE TABLE legacy(id INTEGER PRIMARY KEY, name TEXT);
 INSERT INTO legacy VALUES (1, 'kept');
 """
-
-
-# ---- as Redis does
-
-@pytest.fixture
-def both(forebay, redis_server, database):
-    """A connection to each of Forebay and Redis."""
-    path = database(KV)
-    server = forebay({
-        "sources": {"shop": {"url": f"sqlite:{path}"}},
-        "keyspaces": {
-            "s:{k:rest}": {"table": "kv", "as": "column:v", "write": "write-through", "on_del": "delete-row"},
-            "h:{k:rest}": {"table": "hash", "as": "hash", "write": "write-through", "on_del": "delete-row",
-                           "hide_columns": "[k]"},
-        },
-    })
-    with server.wire() as ours, redis_server().wire() as theirs:
-        yield ours, theirs
-
-
-def value(draw):
-    return draw.choice(["", "x", "hello", "10", "-3", "007", "1.5", "ä€", "a" * 300, 'quo"te', "two\r\nlines", "0"])
-
-
-def number(draw):
-    return draw.choice(["0", "1", "-1", "5", "-7", "100", "9223372036854775807", "x", "", "01", " 1"])
-
-
-def string_command(draw):
-    key, other = (f"s:{draw.randrange(6)}" for _ in range(2))
-    return draw.choice([
-        lambda: ["GET", key],
-        lambda: ["GET", key],
-        lambda: ["SET", key, value(draw)],
-        lambda: ["SET", key, value(draw), draw.choice(["NX", "XX", "nx", "xx"])],
-        lambda: ["SET", key, value(draw), "GET"],
-        lambda: ["SET", key, value(draw), draw.choice(["NX", "XX"]), "GET"],
-        lambda: ["SET", key, value(draw), "EX", "1000"],
-        lambda: ["SET", key, value(draw), "EX", draw.choice(["0", "-5", "x"])],
-        lambda: ["SET", key, value(draw), draw.choice(["NONSENSE", "EX"])],
-        lambda: ["SETNX", key, value(draw)],
-        lambda: ["SETEX", key, draw.choice(["100", "0", "x"]), value(draw)],
-        lambda: ["PSETEX", key, "100000", value(draw)],
-        lambda: ["GETSET", key, value(draw)],
-        lambda: ["GETDEL", key],
-        lambda: ["GETEX", key, "EX", "1000"],
-        lambda: ["GETEX", key],
-        lambda: ["MGET", key, other, key],
-        lambda: ["MSET", key, value(draw), other, value(draw)],
-        lambda: ["MSETNX", key, value(draw), other, value(draw)],
-        lambda: ["STRLEN", key],
-        lambda: ["GETRANGE", key, number(draw), number(draw)],
-        lambda: ["SUBSTR", key, "0", "1"],
-        lambda: ["DEL", key],
-        lambda: ["UNLINK", key, other],
-        lambda: ["EXISTS", key, other, key],
-        lambda: ["TOUCH", key, other],
-        lambda: ["TYPE", key],
-        lambda: ["HGET", key, "a"],
-        lambda: ["GET"],
-        lambda: ["SET", key],
-        lambda: ["MSET", key],
-        lambda: ["ECHO", value(draw)],
-        lambda: ["PING"],
-        lambda: ["NOSUCH", key, "b"],
-    ])()
-
-
-def hash_command(draw):
-    key, field = f"h:{draw.randrange(4)}", draw.choice(["a", "b", "n"])
-    text = draw.choice(["", "x", "hello", "ä€", "two\r\nlines"])
-    return draw.choice([
-        lambda: ["HGET", key, field],
-        lambda: ["HGET", key, "nope"],
-        lambda: ["HMGET", key, "a", "nope", "n"],
-        lambda: ["HSET", key, "a", text],
-        lambda: ["HSET", key, "a", text, "b", text],
-        lambda: ["HSET", key, "n", draw.choice(["0", "5", "-17"])],
-        lambda: ["HMSET", key, "b", text, "n", "3"],
-        lambda: ["HSETNX", key, draw.choice(["a", "b"]), text],
-        lambda: ["HINCRBY", key, "n", draw.choice(["1", "-4", "x"])],
-        lambda: ["HEXISTS", key, field],
-        lambda: ["HLEN", key],
-        lambda: ["HSTRLEN", key, field],
-        lambda: ["DEL", key],
-        lambda: ["EXISTS", key],
-        lambda: ["TYPE", key],
-        lambda: ["GET", key],
-        lambda: ["HSET", key, "a"],
-        lambda: ["HSCAN", key, "x"],
-    ])()
-
-
-def compare(both, command, seed, steps):
-    """The same commands to both; now and then Forebay forgets its copies, which nobody may notice."""
-    ours, theirs = both
-    draw = random.Random(seed)
-    done = []
-    for _ in range(steps):
-        words = command(draw)
-        done.append(words)
-        got, expected = ours.ask(*words), theirs.ask(*words)
-        assert got == expected, f"seed {seed}, step {len(done)}: {words!r}\nbefore: {done[-6:-1]!r}"
-        if draw.random() < 0.05:
-            assert ours.ask("FLUSHDB") == "OK"
-
-
-SEEDS = range(1, 21 if IS_FULL else 5)
-
-
-@pytest.mark.short
-@pytest.mark.parametrize("seed", SEEDS)
-def test_strings_answer_as_redis_does(both, seed):
-    compare(both, string_command, seed, 400)
-
-
-@pytest.mark.short
-@pytest.mark.parametrize("seed", SEEDS)
-def test_hashes_answer_as_redis_does(both, seed):
-    compare(both, hash_command, seed, 400)
-
-
-def test_a_pipeline_answers_as_redis_does(both):
-    """400 commands in one write: reads under way together must not change what comes back."""
-    draw = random.Random(99)
-    commands = [string_command(draw) for _ in range(400)]
-    replies = []
-    for wire in both:
-        wire.send(b"".join(encode(*words) for words in commands))
-        replies.append([wire.read() for _ in commands])
-    for words, got, expected in zip(commands, *replies):
-        assert got == expected, words
 
 
 # ---- rows
