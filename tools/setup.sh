@@ -8,9 +8,14 @@ cd "$(dirname "$0")/.."
 # program too; the package redis-server would only start a daemon nobody asked for.
 build="gcc:gcc libc6-dev meson:meson ninja-build:ninja pkg-config:pkg-config libuv1-dev libssl-dev libsqlite3-dev libyaml-dev libmicrohttpd-dev libpq-dev"
 test="libcmocka-dev libzstd-dev libjansson-dev libhiredis-dev g++:g++ patch:patch locales
-      python3 python3-pytest python3-hypothesis python3-redis redis-tools:redis-cli nodejs:node npm:npm tcl:tclsh libsqlite3-tcl"
+      python3 python3-pytest python3-hypothesis python3-redis python3-psycopg2 python3-pymysql redis-tools:redis-cli
+      nodejs:node npm:npm tcl:tclsh libsqlite3-tcl
+      mariadb-server-core:mariadbd mariadb-client-core:my_print_defaults libxml2 tzdata"
 # Programs of packages that would start a daemon nobody asked for: only unpacked, into build/tools. package:program
 unpacked="prometheus:promtool prometheus-redis-exporter:prometheus-redis-exporter"
+# PostgreSQL's package would make a cluster and start it: it is unpacked as a whole (postgres finds its files from where
+# it stands; what it links to comes with libpq-dev and libxml2). MariaDB's programs have a package without a daemon.
+postgresql=postgresql-15
 fuzz="clang libclang-rt-14-dev libcmocka-dev"
 bench="redis-tools:redis-benchmark memcached:memcached util-linux:taskset"
 
@@ -79,6 +84,27 @@ unpack_tools() {
     done
 }
 
+unpack_postgresql() {
+    to=$PWD/build/tools/$postgresql
+    if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ||
+        ls "$to"/usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+        return 0
+    fi
+    say "unpacking $postgresql into build/tools"
+    scratch=$(mktemp -d)
+    mkdir -p build/tools
+    # Compiled a second time for its JIT, it is half as large again; the tests run without.
+    if (cd "$scratch" && chmod 755 . && apt-get download -qq "$postgresql" && dpkg -x ./*.deb tree &&
+        rm -rf tree/usr/lib/postgresql/*/lib/bitcode tree/usr/share/doc tree/usr/share/man tree/usr/share/locale &&
+        rm -rf "$to" && cp -R tree "$to") </dev/null >"$scratch/log" 2>&1; then
+        :
+    else
+        tail -n 3 "$scratch/log" >&2
+        say "$postgresql could not be fetched; its tests will be skipped"
+    fi
+    rm -rf "$scratch"
+}
+
 # The clients of the wire tests that Debian does not carry. They live with what is built; the lock file pins them.
 install_npm_clients() {
     to=build/npm
@@ -101,7 +127,7 @@ install_npm_clients() {
 for part in "$@"; do
     case $part in
     build) install_packages $build ;;
-    test) install_packages $test && unpack_tools && install_npm_clients && tools/redis-tests ;;
+    test) install_packages $test && unpack_tools && unpack_postgresql && install_npm_clients && tools/redis-tests ;;
     bench) install_packages $bench ;;
     fuzz) install_packages $fuzz ;;
     *)

@@ -11,6 +11,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 
 import pytest
@@ -18,6 +19,10 @@ import pytest
 from resp import Wire
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests", "db"))
+
+import databases  # noqa: E402  (from tests/db)
+import servers  # noqa: E402
 BUILD = os.environ.get("FOREBAY_BUILD", os.path.join(TOP, "build"))
 FOREBAY = os.path.join(BUILD, "forebay")
 DATA = os.environ.get("FOREBAY_TEST_DATA", os.path.join(os.path.dirname(TOP), "shared", "data"))
@@ -257,6 +262,80 @@ def chinook(tmp_path):
     if not os.path.exists(origin):
         pytest.skip(f"no Chinook database at {origin}; set FOREBAY_TEST_DATA")
     return shutil.copyfile(origin, str(tmp_path / "chinook.db"))
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """The throw-away PostgreSQL and MariaDB of this run; nothing of them is left at its end."""
+    made = databases.Cluster()
+    yield made
+    folders = [server.folder for server in made.servers.values()]
+    made.remove()
+    for folder in folders:
+        assert servers.processes_of(folder) == [] and not os.path.exists(folder), folder
+
+
+def server_or_skip(cluster, kind):
+    try:
+        return cluster.server(kind)
+    except servers.Unavailable as error:
+        return pytest.skip(str(error))
+
+
+@pytest.fixture
+def postgres(cluster):
+    """The running PostgreSQL server (servers.PostgreSQL); it runs again for the next test, whatever this one does."""
+    return server_or_skip(cluster, "postgresql")
+
+
+@pytest.fixture
+def mariadb(cluster):
+    """The running MariaDB server (servers.MariaDB)."""
+    return server_or_skip(cluster, "mariadb")
+
+
+@pytest.fixture
+def make_database(cluster, tmp_path):
+    """make_database(kind) makes an empty database that lives as long as the test."""
+    made = []
+
+    def make(kind):
+        if not databases.is_built_in(FOREBAY, databases.SCHEMES[kind]):
+            pytest.skip(f"this build of Forebay has no driver for {databases.SCHEMES[kind]}: URLs")
+        if kind != "sqlite":
+            server_or_skip(cluster, kind)
+        made.append(databases.Database(kind, cluster, str(tmp_path)))
+        return made[-1]
+    yield make
+    for database in made:
+        database.drop()
+
+
+@pytest.fixture(params=databases.KINDS)
+def world(request, make_database):
+    """world(schema) makes a database; the test runs once for each kind of database. world.kind says which it is."""
+    def make(schema=""):
+        return make_database(request.param).make(schema)
+    make.kind = request.param
+    return make
+
+
+@pytest.fixture
+def writing(world):
+    """For tests that write through the driver."""
+    if world.kind not in databases.WRITERS:
+        pytest.skip(f"the driver of {world.kind} does not write yet")
+
+
+@pytest.fixture
+def chinook_world(world):
+    """chinook_world() makes a Chinook, once for each kind of database."""
+    def make():
+        if not os.path.exists(os.path.join(DATA, "chinook", databases.CHINOOK[world.kind])):
+            pytest.skip(f"no Chinook database in {DATA}; set FOREBAY_TEST_DATA")
+        return databases.make_chinook(world(), DATA)
+    make.kind = world.kind
+    return make
 
 
 def query(path, sql, *parameters):
