@@ -38,6 +38,11 @@ struct fb_column {
     int param;         /* the parameter of the pattern that holds it, or −1 */
 };
 
+/* Does SET with `set: replace` bring the column back to its default when it does not name it? */
+static inline bool fb_column_is_reset(const struct fb_column *c) {
+    return c->param < 0 && !c->is_hidden && !c->is_readonly;
+}
+
 enum fb_datum_kind { FB_DATUM_NULL, FB_DATUM_INT, FB_DATUM_REAL, FB_DATUM_NUMBER, FB_DATUM_TEXT, FB_DATUM_BLOB };
 
 /* One value of one column. */

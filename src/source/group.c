@@ -69,10 +69,13 @@ bool fb_group_is_met(const struct fb_mapping *m, const struct fb_plan *plan, boo
     return true;
 }
 
-bool fb_group_is_idle(const struct fb_plan *plan, bool exists) {
+bool fb_group_is_idle(const struct fb_mapping *m, const struct fb_plan *plan, bool exists) {
     if (plan->op == FB_OP_HDEL)
         return !exists || plan->nassigns == 0;
-    return exists && plan->nassigns == 0 && !plan->replaces;
+    bool resets = false;
+    for (unsigned i = 0; i < m->ncolumns && plan->replaces; i++)
+        resets |= fb_column_is_reset(&m->columns[i]);
+    return exists && plan->nassigns == 0 && !resets;
 }
 
 int64_t fb_group_count_fields(const struct fb_plan *plan, bool exists, const struct fb_datum *row) {
@@ -133,7 +136,7 @@ static fb_status write_item(const struct fb_group_ops *ops, struct fb_session *s
         return exists ? ops->remove(session, item, err) : FB_NOTFOUND;
     if (plan->op == FB_OP_ADD)
         return ops->add(session, item, exists, row, err);
-    return fb_group_is_idle(plan, exists) ? FB_OK : ops->write(session, item, exists, row, err);
+    return fb_group_is_idle(ops->mapping(item->binding), plan, exists) ? FB_OK : ops->write(session, item, exists, row, err);
 }
 
 fb_status fb_group_take_after(const struct fb_group_ops *ops, struct fb_session *session, struct fb_store_item *item,

@@ -47,7 +47,7 @@ static inline bool fb_group_item_writes(const struct fb_store_item *item) {
 /* Do the item's conditions hold for this row? `row` is read only when it exists. */
 bool fb_group_is_met(const struct fb_mapping *m, const struct fb_plan *plan, bool exists, const struct fb_datum *row);
 /* Does this write change nothing, because there is nothing to assign? */
-bool fb_group_is_idle(const struct fb_plan *plan, bool exists);
+bool fb_group_is_idle(const struct fb_mapping *m, const struct fb_plan *plan, bool exists);
 /* HSET: fields that were NULL or in no row; HDEL: fields that were set; 0 for the others. */
 int64_t fb_group_count_fields(const struct fb_plan *plan, bool exists, const struct fb_datum *row);
 /* Fill `after` from the row found again, or from none. A row that cannot be shown is no reason to take a write back; the

@@ -109,7 +109,6 @@ static const struct { const char *prefix; fb_status status; } states[] = {
 fb_status fb_pg_fail(const struct fb_session *session, const PGresult *result, fb_err *err) {
     const char *state = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     const char *message = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-    const char *detail = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) : NULL;
     if (state == NULL) {
         const char *text = session->db != NULL ? PQerrorMessage(session->db) : "";
         return fb_fail(err, FB_DOWN, "%s", text[0] != '\0' ? text : "the connection was lost");
@@ -118,18 +117,33 @@ fb_status fb_pg_fail(const struct fb_session *session, const PGresult *result, f
     for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
         if (strncmp(state, states[i].prefix, strlen(states[i].prefix)) == 0)
             status = states[i].status;
-    return fb_fail(err, status, "%s %s%s%s", state, message != NULL ? message : "", detail != NULL ? ": " : "",
-                   detail != NULL ? detail : "");
+    /* Not the detail: it may show whole rows, with columns that are hidden. */
+    return fb_fail(err, status, "%s %s", state, message != NULL ? message : "");
 }
 
 /* ---- plans ---- */
+
+/* No text of PostgreSQL holds NUL. (Texts for columns have been checked for it.) */
+static fb_status refuse_nul(const struct fb_binding *binding, const struct fb_plan *plan, fb_err *reterr) {
+    for (unsigned i = 0; i < binding->mapping.pattern.nparams; i++) {
+        const struct fb_datum *key = &plan->key[i];
+        if (key->kind == FB_DATUM_TEXT && key->bytes.len > 0 && memchr(key->bytes.data, 0, key->bytes.len) != NULL)
+            return fb_mapping_fail(&binding->mapping, reterr, FB_BADVALUE, "the key holds NUL, which no text here can");
+    }
+    return FB_OK;
+}
 
 static fb_status plan(const struct fb_binding *binding, const fb_op *op, struct fb_plan **ret_plan, fb_err *reterr) {
     bool is_delete = op->kind == FB_OP_DELETE;
     if (!binding->is_table && (is_delete ? binding->del.text : binding->store.text) == NULL)
         return fb_mapping_fail(&binding->mapping, reterr, FB_READONLY, "there is no %s statement",
                                is_delete ? "delete" : "store");
-    return fb_plan_make(&binding->mapping, op, ret_plan, reterr);
+    fb_status status = fb_plan_make(&binding->mapping, op, ret_plan, reterr);
+    if (status == FB_OK && (status = refuse_nul(binding, *ret_plan, reterr)) != FB_OK) {
+        fb_plan_free(*ret_plan);
+        *ret_plan = NULL;
+    }
+    return status;
 }
 
 const struct fb_driver_ops fb_driver_postgresql = {

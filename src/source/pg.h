@@ -6,7 +6,8 @@
  *     pg_types.c      columns and their values
  *     pg_sql.c        the text of statements
  *     pg_load.c       reading rows, many keys in one round trip
- *     pg_store.c      writing rows, many writes in one transaction
+ *     pg_row.c        one row inside a transaction: finding, locking, writing
+ *     pg_store.c      transactions: many writes of one row each in one of them
  *
  * SQL injection is impossible by construction: statement text is made from names that the catalogue has quoted
  * (quote_ident) and from the configuration's own SQL; keys and values travel as parameters of prepared statements. */
@@ -17,6 +18,7 @@
 
 #include "rows/mapping.h"
 #include "rows/plan.h"
+#include "source/group.h"
 #include "source/source.h"
 
 enum {
@@ -60,7 +62,8 @@ struct fb_binding {
     bool *is_composed;           /* arrays and rows: read as JSON */
     bool key_is_int[FB_PATTERN_PARAMS_MAX]; /* of the parameters: goes into int8[], else into text[] */
     int key_columns[FB_PATTERN_PARAMS_MAX]; /* of the parameters, in their order */
-    struct fb_pg_sql load, lock, del, store; /* one key: reading, reading for update; store: explicit SQL only */
+    struct fb_pg_sql load, del, store; /* one key; store: explicit SQL only */
+    char *lock, *try_lock;       /* load, with the row locked; or left out where somebody else has locked it */
     char *load_many;             /* tables only: arrays of keys */
     char *tables[FB_PG_TABLES_MAX]; /* it reads or writes, by their oid as text */
     unsigned ntables;
@@ -83,6 +86,7 @@ struct fb_session {
     struct fb_pg_cached cached[FB_PG_STATEMENTS_MAX];
     unsigned ncached;
     uint64_t uses, names;
+    PGresult *held;          /* what the row found last borrows from */
     fb_buf text;             /* statement text under construction */
     fb_buf keys;             /* arrays of keys under construction */
     fb_buf decoded;          /* the bytes of a row that are not in the result as they are */
@@ -110,6 +114,8 @@ void fb_pg_session_close(struct fb_session *session);
 fb_status fb_pg_connect(const struct fb_driver *driver, fb_instant deadline, PGconn **ret_db, fb_err *err);
 /* Begin a call: its deadline, and a connection. FB_OK or FB_DOWN. */
 fb_status fb_pg_begin_call(struct fb_session *session, fb_err *err);
+/* A connection again, within the same call. */
+fb_status fb_pg_reconnect(struct fb_session *session, fb_err *err);
 /* Give the connection up; the next call makes a new one. */
 void fb_pg_hang_up(struct fb_session *session);
 
@@ -141,6 +147,8 @@ bool fb_pg_is_lost(const struct fb_session *session);
 enum fb_class fb_pg_class(Oid type, char category, enum fb_pg_form *ret_form, bool *ret_composed);
 /* May a column of this type hold (part of) a key? *ret_param is the type of the pattern's parameter that it demands. */
 bool fb_pg_is_key_type(Oid type, enum fb_param_type *ret_param);
+/* One value of a column in this form; decoded bytes go to session->decoded, which has room. False: not in this form. */
+bool fb_pg_decode(struct fb_session *session, enum fb_pg_form form, fb_bytes text, struct fb_datum *ret_datum);
 /* One row of a result. Borrows from the result and the session; FB_NOMEM, FB_SOURCE. */
 fb_status fb_pg_row(struct fb_session *session, const struct fb_binding *binding, const PGresult *result, int row,
                     struct fb_datum *ret_row, fb_err *err);
@@ -161,19 +169,44 @@ const char *fb_pg_shared_table(const struct fb_binding *a, const struct fb_bindi
 
 /* ---- pg_sql.c: text is appended to `out`, which ends with NUL when FB_OK is returned ---- */
 
-fb_status fb_pg_load_text(const struct fb_binding *binding, bool for_update, fb_buf *out);
+/* `locking` ends the text: "", " FOR UPDATE", … */
+fb_status fb_pg_load_text(const struct fb_binding *binding, const char *locking, fb_buf *out);
 fb_status fb_pg_load_many_text(const struct fb_binding *binding, fb_buf *out);
+/* Parameter: how many. */
+fb_status fb_pg_list_text(const struct fb_binding *binding, fb_buf *out);
 fb_status fb_pg_delete_text(const struct fb_binding *binding, fb_buf *out);
-/* Parameters: the assigned values in their order, then the key's. */
+/* Parameters: the assigned values in their order, then the key's. ADD returns the column. */
 fb_status fb_pg_update_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out);
 /* Parameters: the key's values, then the assigned ones. */
 fb_status fb_pg_insert_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out);
 
-/* ---- pg_load.c, pg_store.c ---- */
+/* ---- pg_load.c ---- */
 
 fb_status fb_pg_render(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *row,
                        struct fb_value **ret_value, fb_err *err);
 void fb_pg_load(struct fb_session *session, struct fb_load_item *items, size_t n);
+fb_status fb_pg_list(struct fb_session *session, const struct fb_binding *binding, size_t limit, fb_buf *ret_keys,
+                     fb_err *err);
+
+/* ---- pg_row.c: one row inside a transaction; what is sent can travel with more of its kind ---- */
+
+enum fb_pg_find { FB_PG_READ, FB_PG_LOCK, FB_PG_TRY_LOCK };
+
+fb_status fb_pg_send_find(struct fb_session *session, const struct fb_store_item *item, enum fb_pg_find how,
+                          struct fb_pg_sent *ret_sent, fb_err *err);
+/* FB_OK: the row is valid until the next one is taken. FB_NOTFOUND. */
+fb_status fb_pg_take_find(struct fb_session *session, const struct fb_store_item *item, const struct fb_pg_sent *sent,
+                          struct fb_datum *ret_row, fb_err *err);
+/* The write of an item whose row is known: what the plan's operation makes of it. */
+fb_status fb_pg_send_write(struct fb_session *session, struct fb_store_item *item, bool exists, struct fb_datum *row,
+                           struct fb_pg_sent *ret_sent, fb_err *err);
+/* FB_OK, and the new number of an ADD in the item. */
+fb_status fb_pg_take_write(struct fb_session *session, struct fb_store_item *item, const struct fb_pg_sent *sent,
+                           fb_err *err);
+extern const struct fb_group_ops fb_pg_group_ops;
+
+/* ---- pg_store.c ---- */
+
 void fb_pg_store(struct fb_session *session, struct fb_store_group *const *groups, size_t n);
 
 #endif

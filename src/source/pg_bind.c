@@ -294,8 +294,11 @@ static fb_status check_key_columns(struct fb_pg_bind *bind) {
 
 typedef fb_status make_text(const struct fb_binding *binding, fb_buf *out);
 
-static fb_status load_text(const struct fb_binding *b, fb_buf *out) { return fb_pg_load_text(b, false, out); }
-static fb_status lock_text(const struct fb_binding *b, fb_buf *out) { return fb_pg_load_text(b, true, out); }
+static fb_status load_text(const struct fb_binding *b, fb_buf *out) { return fb_pg_load_text(b, "", out); }
+static fb_status lock_text(const struct fb_binding *b, fb_buf *out) { return fb_pg_load_text(b, " FOR UPDATE", out); }
+static fb_status try_text(const struct fb_binding *b, fb_buf *out) {
+    return fb_pg_load_text(b, " FOR UPDATE SKIP LOCKED", out);
+}
 
 static char *text_of(const struct fb_binding *b, make_text *make) {
     fb_buf text = FB_BUF_INIT;
@@ -328,9 +331,10 @@ fb_status fb_pg_bind_table(struct fb_pg_bind *bind) {
     if (status == FB_OK)
         status = check_key_columns(bind);
     b->is_table = true;
-    if (status == FB_OK && (!set_key_statement(b, &b->load, load_text) || !set_key_statement(b, &b->lock, lock_text) ||
-                            !set_key_statement(b, &b->del, fb_pg_delete_text) ||
-                            (b->load_many = text_of(b, fb_pg_load_many_text)) == NULL))
+    if (status == FB_OK &&
+        (!set_key_statement(b, &b->load, load_text) || !set_key_statement(b, &b->del, fb_pg_delete_text) ||
+         (b->lock = text_of(b, lock_text)) == NULL || (b->try_lock = text_of(b, try_text)) == NULL ||
+         (b->load_many = text_of(b, fb_pg_load_many_text)) == NULL))
         status = fb_pg_no_memory(bind);
     return status;
 }
@@ -378,8 +382,9 @@ void fb_pg_unbind(struct fb_binding *b) {
     fb_mem_free(b->is_composed);
     fb_mem_free(b->table);
     fb_mem_free(b->load_many);
+    fb_mem_free(b->lock);
+    fb_mem_free(b->try_lock);
     free_sql(&b->load);
-    free_sql(&b->lock);
     free_sql(&b->del);
     free_sql(&b->store);
     fb_mapping_finish(&b->mapping);

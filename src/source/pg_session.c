@@ -117,6 +117,10 @@ fb_status fb_pg_begin_call(struct fb_session *session, fb_err *err) {
     start_clock(session);
     fb_clock_sleep(session->driver->added_latency);
     session->is_fresh = false;
+    return fb_pg_reconnect(session, err);
+}
+
+fb_status fb_pg_reconnect(struct fb_session *session, fb_err *err) {
     if (fb_pg_is_lost(session))
         fb_pg_hang_up(session);
     return session->db != NULL ? FB_OK : connect_session(session, err);
@@ -142,6 +146,7 @@ fb_status fb_pg_session_open(struct fb_driver *driver, bool is_writer, struct fb
 void fb_pg_session_close(struct fb_session *session) {
     if (session == NULL)
         return;
+    PQclear(session->held);
     PQfinish(session->db);
     for (unsigned i = 0; i < session->ncached; i++)
         fb_mem_free(session->cached[i].text);

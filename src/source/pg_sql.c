@@ -18,7 +18,8 @@ static void put(struct text *t, const char *s) {
 
 static void put_number(struct text *t, const char *before, unsigned n) {
     char text[16];
-    snprintf(text, sizeof text, "%s%u", before, n);
+    snprintf(text, sizeof text, "%u", n);
+    put(t, before);
     put(t, text);
 }
 
@@ -51,12 +52,12 @@ static void put_where_key(struct text *t, const struct fb_binding *b, const char
     }
 }
 
-fb_status fb_pg_load_text(const struct fb_binding *binding, bool for_update, fb_buf *out) {
+fb_status fb_pg_load_text(const struct fb_binding *binding, const char *locking, fb_buf *out) {
     struct text t = {out, FB_OK};
     put(&t, "SELECT ");
     put_columns(&t, binding);
     put_where_key(&t, binding, "t.", 1);
-    put(&t, for_update ? " FOR UPDATE" : "");
+    put(&t, locking);
     return end(&t);
 }
 
@@ -100,6 +101,22 @@ fb_status fb_pg_load_many_text(const struct fb_binding *binding, fb_buf *out) {
     return end(&t);
 }
 
+fb_status fb_pg_list_text(const struct fb_binding *binding, fb_buf *out) {
+    struct text t = {out, FB_OK};
+    for (unsigned i = 0; i < binding->mapping.pattern.nparams; i++) {
+        put(&t, i == 0 ? "SELECT " : ", ");
+        put(&t, binding->quoted[binding->key_columns[i]]);
+    }
+    put(&t, " FROM ");
+    put(&t, binding->table);
+    for (unsigned i = 0; i < binding->mapping.pattern.nparams; i++) {
+        put(&t, i == 0 ? " ORDER BY " : ", ");
+        put(&t, binding->quoted[binding->key_columns[i]]);
+    }
+    put(&t, " LIMIT $1");
+    return end(&t);
+}
+
 fb_status fb_pg_delete_text(const struct fb_binding *binding, fb_buf *out) {
     struct text t = {out, FB_OK};
     put(&t, "DELETE FROM ");
@@ -108,8 +125,25 @@ fb_status fb_pg_delete_text(const struct fb_binding *binding, fb_buf *out) {
     return end(&t);
 }
 
-/* Is this a column that "replace" resets? */
-static bool is_reset(const struct fb_column *c) { return c->param < 0 && !c->is_hidden && !c->is_readonly; }
+/* A value for a column. Arrays and rows come as JSON, which the server turns into what the column wants. */
+static void put_value(struct text *t, const struct fb_binding *b, unsigned column, unsigned number) {
+    if (!b->is_composed[column]) {
+        put_number(t, "$", number);
+        return;
+    }
+    put(t, "(SELECT x FROM json_to_record(json_build_object('x', ");
+    put_number(t, "$", number);
+    put(t, "::json)) AS r(x ");
+    put(t, b->types[column]);
+    put(t, "))");
+}
+
+static void put_returning(struct text *t, const struct fb_binding *b, const struct fb_plan *plan) {
+    if (plan->op != FB_OP_ADD)
+        return;
+    put(t, " RETURNING ");
+    put(t, b->quoted[plan->assigns[0].column]);
+}
 
 fb_status fb_pg_update_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out) {
     struct text t = {out, FB_OK};
@@ -124,19 +158,18 @@ fb_status fb_pg_update_text(const struct fb_binding *binding, const struct fb_pl
         if (plan->op == FB_OP_ADD) { /* the database adds, in its own arithmetic */
             put(&t, "coalesce(");
             put(&t, column);
-            put(&t, ", 0) + ");
-        }
-        put_number(&t, "$", i + 1);
-        if (plan->op == FB_OP_ADD) {
+            put_number(&t, ", 0) + $", i + 1);
             put(&t, "::");
             put(&t, binding->types[plan->assigns[i].column]);
+        } else {
+            put_value(&t, binding, plan->assigns[i].column, i + 1);
         }
         between = ", ";
     }
     for (unsigned c = 0, next = 0; plan->replaces && c < binding->mapping.ncolumns; c++) {
         if (next < plan->nassigns && plan->assigns[next].column == c) {
             next++;
-        } else if (is_reset(&binding->mapping.columns[c])) {
+        } else if (fb_column_is_reset(&binding->mapping.columns[c])) {
             put(&t, between);
             put(&t, binding->quoted[c]);
             put(&t, " = DEFAULT");
@@ -144,6 +177,7 @@ fb_status fb_pg_update_text(const struct fb_binding *binding, const struct fb_pl
         }
     }
     put_where_key(&t, binding, "", plan->nassigns + 1);
+    put_returning(&t, binding, plan);
     return end(&t);
 }
 
@@ -157,8 +191,11 @@ fb_status fb_pg_insert_text(const struct fb_binding *binding, const struct fb_pl
         put(&t, binding->quoted[i < nkeys ? (unsigned)binding->key_columns[i] : plan->assigns[i - nkeys].column]);
     }
     put(&t, ") VALUES (");
-    for (unsigned i = 0; i < nkeys + plan->nassigns; i++)
-        put_number(&t, i == 0 ? "$" : ", $", i + 1);
+    for (unsigned i = 0; i < nkeys + plan->nassigns; i++) {
+        put(&t, i == 0 ? "" : ", ");
+        put_value(&t, binding, i < nkeys ? (unsigned)binding->key_columns[i] : plan->assigns[i - nkeys].column, i + 1);
+    }
     put(&t, ")");
+    put_returning(&t, binding, plan);
     return end(&t);
 }

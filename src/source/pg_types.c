@@ -108,7 +108,7 @@ static struct fb_datum decode_timestamp(fb_buf *out, fb_bytes text) {
     return fb_datum_bytes(FB_DATUM_TEXT, fb_bytes_of(to, n));
 }
 
-static bool decode(struct fb_session *session, enum fb_pg_form form, fb_bytes text, struct fb_datum *out) {
+bool fb_pg_decode(struct fb_session *session, enum fb_pg_form form, fb_bytes text, struct fb_datum *out) {
     int64_t integer;
     double real;
     switch (form) {
@@ -160,7 +160,7 @@ fb_status fb_pg_row(struct fb_session *session, const struct fb_binding *binding
         fb_bytes text = fb_bytes_of(PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column));
         if (PQgetisnull(result, row, column))
             ret_row[i] = fb_datum_null();
-        else if (!decode(session, binding->forms[i], text, &ret_row[i]))
+        else if (!fb_pg_decode(session, binding->forms[i], text, &ret_row[i]))
             return fb_mapping_fail(m, err, FB_SOURCE, "column '%s' is not of the type it had when the keyspace was added",
                                    m->columns[i].name);
     }

@@ -91,9 +91,6 @@ fb_status fb_sqlite_delete_text(const struct fb_binding *binding, fb_buf *out) {
     return end(&t);
 }
 
-/* Is this a column that "replace" resets? */
-static bool is_reset(const struct fb_column *c) { return c->param < 0 && !c->is_hidden && !c->is_readonly; }
-
 fb_status fb_sqlite_update_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out) {
     struct text t = {out, FB_OK};
     const char *between = " SET ";
@@ -108,7 +105,7 @@ fb_status fb_sqlite_update_text(const struct fb_binding *binding, const struct f
     for (unsigned c = 0, next = 0; plan->replaces && c < binding->mapping.ncolumns; c++) {
         if (next < plan->nassigns && plan->assigns[next].column == c) {
             next++;
-        } else if (is_reset(&binding->mapping.columns[c])) {
+        } else if (fb_column_is_reset(&binding->mapping.columns[c])) {
             put(&t, between);
             put(&t, binding->quoted[c]);
             put(&t, " = (");
