@@ -162,6 +162,11 @@ typedef enum fb_write_mode { FB_WRITE_OFF = 0, FB_WRITE_THROUGH = 1, FB_WRITE_AR
 typedef enum fb_on_set { FB_ON_SET_DEFAULT = 0, FB_ON_SET_WRITE = 1, FB_ON_SET_IGNORE = 2, FB_ON_SET_ERROR = 3 } fb_on_set;
 typedef enum fb_on_del { FB_ON_DEL_INVALIDATE = 0, FB_ON_DEL_DELETE_ROW = 1, FB_ON_DEL_ERROR = 2 } fb_on_del;
 typedef enum fb_set_mode { FB_SET_MERGE = 0, FB_SET_REPLACE = 1 } fb_set_mode;
+typedef enum fb_rows { FB_ROWS_ONE = 0, FB_ROWS_MANY = 1 } fb_rows;
+
+/* Bounds of a list (FB_ROWS_MANY): one that is longer is an error that says so, never a part of it. */
+#define FB_MANY_ROWS_MAX 10000
+#define FB_MANY_BYTES_MAX (8u << 20)
 
 /* The numbers of a strategy. They are applied when an entry is read, so a change counts at once for every entry. */
 typedef struct fb_policy {
@@ -178,7 +183,7 @@ typedef struct fb_keyspace_options {
     const char *pattern;     /* "user:{id:int}"; types int, uuid, hex, date, rest */
     fb_source *source;
     const char *table;       /* columns, types and primary key come from the catalogue; or: */
-    const char *load;        /* SQL with :named parameters of the pattern, at most one row */
+    const char *load;        /* SQL with :named parameters of the pattern; at most one row, unless rows = FB_ROWS_MANY */
     const char *store;       /* SQL; parameters are the pattern's and the value's fields */
     const char *del;         /* SQL */
     const char *as;          /* "json" (default), "hash", "text" (explicit SQL, one column), "column:NAME" */
@@ -189,10 +194,16 @@ typedef struct fb_keyspace_options {
     fb_on_set on_set;        /* default: write where `write` is on, else error */
     fb_on_del on_del;
     fb_set_mode set_mode;    /* SET of JSON changes the named columns, or resets the others to their defaults */
+    fb_rows rows;            /* FB_ROWS_MANY makes a list: the value is a JSON array of all rows that are found, [] when
+                                there are none. Read-only. `as` is "json", or "column:NAME" for an array of one column's
+                                values. Of a table: the rows whose columns equal the pattern's parameters */
+    const char *const *order; /* lists of a table: "COLUMN" or "COLUMN desc", NULL-terminated; rows that are alike in
+                                these come in the order of the primary key. NULL: of the primary key alone */
+    unsigned limit;          /* lists of a table: the first so many rows; 0: all of them */
 } fb_keyspace_options;
 #define FB_KEYSPACE_OPTIONS_INIT                                                                                      \
     {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, FB_POLICY_INIT, FB_READ_THROUGH, FB_WRITE_OFF,                   \
-     FB_ON_SET_DEFAULT, FB_ON_DEL_INVALIDATE, FB_SET_MERGE}
+     FB_ON_SET_DEFAULT, FB_ON_DEL_INVALIDATE, FB_SET_MERGE, FB_ROWS_ONE, NULL, 0}
 
 /* Add a keyspace and check it against the source's catalogue: FB_CONFIG says what does not fit (a pattern that is
  * ambiguous with another, a missing table or column, a key that is not the primary key, …). */

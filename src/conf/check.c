@@ -201,11 +201,16 @@ static void check_class_reference(struct fb_conf_details *d, const struct fb_obj
         fb_help(d, "describe it in the section 'classes', or give the keyspace a ttl of its own");
 }
 
+static bool is_shape(const char *as, const char *one, const char *other) {
+    return as != NULL && (strcmp(as, one) == 0 || strcmp(as, other) == 0);
+}
+
 /* Settings of a keyspace that need or exclude each other. */
 static void check_combinations(struct fb_conf_details *d, const struct fb_object *object) {
     const fb_keyspace_options *o = &((const struct fb_conf_keyspace *)object->data)->options;
     bool writes = o->write != FB_WRITE_OFF;
     bool table = fb_object_has(object, "table"), load = fb_object_has(object, "load");
+    bool many = o->rows == FB_ROWS_MANY;
     bool store = fb_object_has(object, "store"), del = fb_object_has(object, "delete");
     const struct rule { bool is_broken; const char *setting, *other, *code, *text, *help; } rules[] = {
         {!table && !load, "table", "load", "missing", "the keyspace has neither table nor load",
@@ -228,7 +233,21 @@ static void check_combinations(struct fb_conf_details *d, const struct fb_object
          "on_del: delete-row, but write is off", "add 'write: write-through'"},
         {o->on_del == FB_ON_DEL_DELETE_ROW && writes && load && !del, "on_del", "delete", "missing",
          "delete-row beside a load query needs a delete statement", "add 'delete: DELETE FROM …'"},
-        {table && !load && o->as != NULL && strcmp(o->as, "text") == 0, "as", "table", "conflict",
+        {many && writes, "write", "rows", "conflict", "a list is read-only",
+         "remove it: rows are written by keys of their own, of a keyspace with rows: one"},
+        {many && o->read == FB_READ_ASIDE, "read", "rows", "conflict", "a list is loaded by Forebay",
+         "remove it, or load the list in the application under a keyspace with rows: one"},
+        {many && is_shape(o->as, "hash", "text"), "as", "rows", "conflict", "a list is a JSON array",
+         "write json for an array of rows, or column:NAME for an array of one column's values"},
+        {!many && fb_object_has(object, "order"), "order", "rows", "conflict", "order belongs to a list",
+         "add 'rows: many', or remove it"},
+        {!many && o->limit > 0, "limit", "rows", "conflict", "limit belongs to a list",
+         "add 'rows: many', or remove it"},
+        {many && load && !table && fb_object_has(object, "order"), "order", "load", "conflict",
+         "order belongs to a list of a table", "write ORDER BY into the load query"},
+        {many && load && !table && o->limit > 0, "limit", "load", "conflict", "limit belongs to a list of a table",
+         "write LIMIT into the load query"},
+        {!many && table && !load && o->as != NULL && strcmp(o->as, "text") == 0, "as", "table", "conflict",
          "text is the only column of a load query; a table has several", "write column:NAME"},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
@@ -246,7 +265,8 @@ static void check_combinations(struct fb_conf_details *d, const struct fb_object
 static void check_table(struct fb_conf *conf, const struct fb_object *object) {
     const struct fb_conf_keyspace *k = object->data;
     for (const struct fb_conf_keyspace *other = conf->keyspaces; other != k; other++) {
-        if (k->options.table == NULL || other->options.table == NULL || k->source_name == NULL ||
+        bool is_list = k->options.rows == FB_ROWS_MANY || other->options.rows == FB_ROWS_MANY;
+        if (is_list || k->options.table == NULL || other->options.table == NULL || k->source_name == NULL ||
             other->source_name == NULL || strcmp(k->source_name, other->source_name) != 0 ||
             strcasecmp(k->options.table, other->options.table) != 0)
             continue;

@@ -13,14 +13,19 @@ enum { NEAR_PATTERNS_MAX = 128 }; /* looked at for a hint: a client that asks fo
 /* The members of fb_keyspace_options that are strings. */
 #define STRINGS(X) X(pattern) X(table) X(load) X(store) X(del) X(as)
 
-static char **copy_list(const char *const *list) {
+/* And those that are lists of strings. */
+#define LISTS(X) X(hide) X(order)
+
+static bool copy_list(const char *const *list, const char *const **ret_copy) {
     size_t n = 0;
-    while (list[n] != NULL)
+    while (list != NULL && list[n] != NULL)
         n++;
-    char **copy = fb_mem_calloc(n + 1, sizeof *copy);
+    char **copy = list != NULL ? fb_mem_calloc(n + 1, sizeof *copy) : NULL;
+    *ret_copy = (const char *const *)copy;
     for (size_t i = 0; copy != NULL && i < n; i++)
-        copy[i] = fb_mem_strdup(list[i]);
-    return copy;
+        if ((copy[i] = fb_mem_strdup(list[i])) == NULL)
+            return false;
+    return list == NULL || copy != NULL;
 }
 
 static void free_list(const char *const *list) {
@@ -38,7 +43,9 @@ void fb_keyspace_free(struct fb_keyspace *keyspace) {
 #define FREE(member) fb_mem_free((char *)keyspace->options.member);
     STRINGS(FREE)
 #undef FREE
-    free_list(keyspace->options.hide);
+#define FREE(member) free_list(keyspace->options.member);
+    LISTS(FREE)
+#undef FREE
     for (struct fb_shown_options *shown = atomic_load(&keyspace->shown), *older; shown != NULL; shown = older) {
         older = shown->older;
         fb_mem_free(shown);
@@ -51,20 +58,37 @@ static fb_status copy_options(struct fb_keyspace *keyspace, const fb_keyspace_op
     keyspace->options = *options;
 #define CLEAR(member) keyspace->options.member = NULL;
     STRINGS(CLEAR)
+    LISTS(CLEAR)
 #undef CLEAR
-    keyspace->options.hide = NULL;
 #define COPY(member)                                                                                                  \
     keyspace->options.member = fb_mem_strdup(options->member);                                                        \
     is_complete &= options->member == NULL || keyspace->options.member != NULL;
     STRINGS(COPY)
 #undef COPY
-    if (options->hide != NULL) {
-        keyspace->options.hide = (const char *const *)copy_list(options->hide);
-        is_complete &= keyspace->options.hide != NULL;
-        for (size_t i = 0; is_complete && options->hide[i] != NULL; i++)
-            is_complete &= keyspace->options.hide[i] != NULL;
-    }
+#define COPY(member) is_complete &= copy_list(options->member, &keyspace->options.member);
+    LISTS(COPY)
+#undef COPY
     return is_complete ? FB_OK : FB_NOMEM;
+}
+
+/* A list is what a query finds, and there is no row behind it that could be written. */
+static fb_status check_list(const fb_keyspace_options *o, fb_err *reterr) {
+    bool is_many = o->rows == FB_ROWS_MANY, is_of_table = is_many && o->table != NULL;
+    if (o->rows != FB_ROWS_ONE && !is_many)
+        return fb_fail(reterr, FB_CONFIG, "unknown number of rows");
+    if (is_many && !o->source->ops->has_lists)
+        return fb_fail(reterr, FB_CONFIG, "source '%s' has no lists (rows: many)", o->source->name);
+    if (is_many && o->write != FB_WRITE_OFF)
+        return fb_fail(reterr, FB_CONFIG, "rows: many is read-only; write the rows by keys of their own");
+    if (is_many && o->read == FB_READ_ASIDE)
+        return fb_fail(reterr, FB_CONFIG, "rows: many is loaded by Forebay: read: read-through");
+    if (is_many && o->as != NULL && (strcmp(o->as, "hash") == 0 || strcmp(o->as, "text") == 0))
+        return fb_fail(reterr, FB_CONFIG, "rows: many is a JSON array: as: json or column:NAME");
+    if (!is_of_table && (o->order != NULL || o->limit > 0))
+        return fb_fail(reterr, FB_CONFIG, "order and limit belong to rows: many of a table");
+    if (o->limit > FB_MANY_ROWS_MAX)
+        return fb_fail(reterr, FB_CONFIG, "limit: at most %d rows", FB_MANY_ROWS_MAX);
+    return FB_OK;
 }
 
 static fb_status check_modes(const fb_keyspace_options *o, fb_err *reterr) {
@@ -80,9 +104,10 @@ static fb_status check_modes(const fb_keyspace_options *o, fb_err *reterr) {
     return fb_policy_check(&o->policy, reterr);
 }
 
-/* A statement of one's own that only reads: a sum, a join. What it shows is derived, and lives its TTL whoever writes. */
+/* A list, or a statement of one's own that only reads: a sum, a join. What it shows is derived. */
 static bool is_view(const struct fb_keyspace *keyspace) {
-    return keyspace->options.table == NULL && keyspace->options.write == FB_WRITE_OFF;
+    const fb_keyspace_options *o = &keyspace->options;
+    return o->rows == FB_ROWS_MANY || (o->table == NULL && o->write == FB_WRITE_OFF);
 }
 
 /* Two keyspaces that can hold the same row would need each other's fences. */
@@ -125,6 +150,8 @@ fb_status fb_keyspace_add(fb_cache *cache, const fb_keyspace_options *options, f
     if (cache->nkeyspaces == FB_ROUTER_KEYSPACES_MAX)
         return fb_fail(reterr, FB_CONFIG, "at most %d keyspaces", FB_ROUTER_KEYSPACES_MAX);
     fb_status status = check_modes(options, reterr);
+    if (status == FB_OK)
+        status = check_list(options, reterr);
     if (status == FB_OK)
         status = fb_pattern_parse(options->pattern, &parsed, reterr);
     if (status != FB_OK)

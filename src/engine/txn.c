@@ -156,6 +156,9 @@ static fb_status may_run(const struct fb_keyspace *keyspace, const fb_op *op, fb
         return fb_fail(reterr, FB_READONLY,
                        "keyspace '%s' ignores writes (on_set: ignore), and this one asks for an answer",
                        keyspace->options.pattern);
+    if (keyspace->options.rows == FB_ROWS_MANY)
+        return fb_fail(reterr, FB_READONLY, "keyspace '%s' is a list of rows, which is read-only; write the rows by "
+                       "keys of their own", keyspace->options.pattern);
     if (keyspace->options.write == FB_WRITE_OFF)
         return fb_fail(reterr, FB_READONLY,
                        "keyspace '%s' is read-only (write: off); set write: write-through to write rows",

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -117,6 +118,41 @@ fb_status fb_mapping_hide(struct fb_mapping *mapping, const char *const *names, 
             return no_such_column(mapping, "hide_columns", *names, reterr);
     }
     return FB_OK;
+}
+
+/* The column of this name, hidden or not; −1. */
+static int any_column(const struct fb_mapping *mapping, const char *name, size_t len) {
+    for (unsigned i = 0; i < mapping->ncolumns; i++)
+        if (mapping->columns[i].name_len == len && memcmp(mapping->columns[i].name, name, len) == 0)
+            return (int)i;
+    return -1;
+}
+
+fb_status fb_mapping_order(struct fb_mapping *mapping, const char *item, fb_err *reterr) {
+    char name[FB_NAME_LEN_MAX + 1];
+    size_t len = strlen(item), space = strcspn(item, " ");
+    const char *direction = item + space + strspn(item + space, " ");
+    bool is_descending = strcasecmp(direction, "desc") == 0;
+    if (space < len && !is_descending && strcasecmp(direction, "asc") != 0)
+        return fb_mapping_fail(mapping, reterr, FB_CONFIG, "order: '%s' is neither NAME, NAME asc nor NAME desc", item);
+    if (mapping->norder == FB_ORDER_MAX)
+        return fb_mapping_fail(mapping, reterr, FB_CONFIG, "order: more than %d columns", FB_ORDER_MAX);
+    int column = any_column(mapping, item, space);
+    if (column < 0) {
+        (void)snprintf(name, sizeof name, "%.*s", (int)space, item);
+        return no_such_column(mapping, "order", name, reterr);
+    }
+    mapping->order[mapping->norder++] = (struct fb_order){(unsigned)column, is_descending};
+    return FB_OK;
+}
+
+void fb_mapping_order_key(struct fb_mapping *mapping, unsigned column) {
+    unsigned n = mapping->norder;
+    for (unsigned i = 0; i < n; i++)
+        if (mapping->order[i].column == column)
+            return;
+    if (n < FB_ORDER_MAX && mapping->columns[column].param < 0)
+        mapping->order[mapping->norder++] = (struct fb_order){column, n > 0 && mapping->order[n - 1].is_descending};
 }
 
 fb_status fb_mapping_set_as(struct fb_mapping *mapping, const char *as, bool is_explicit_sql, fb_err *reterr) {

@@ -69,6 +69,12 @@ fb_bytes fb_datum_text(const struct fb_datum *datum, char space[FB_DATUM_TEXT_MA
 
 enum fb_as { FB_AS_JSON, FB_AS_HASH, FB_AS_COLUMN };
 
+enum { FB_ORDER_MAX = 16 }; /* columns that the rows of a list are ordered by */
+struct fb_order {
+    unsigned column;
+    bool is_descending;
+};
+
 struct fb_mapping {
     char *name; /* the pattern as text, for messages */
     struct fb_pattern pattern;
@@ -78,6 +84,10 @@ struct fb_mapping {
     enum fb_as as;
     unsigned as_column;     /* FB_AS_COLUMN */
     bool set_replaces;      /* SET resets the columns it does not name */
+    bool is_list;           /* many rows, as a JSON array */
+    struct fb_order order[FB_ORDER_MAX]; /* lists of a table */
+    unsigned norder;
+    unsigned limit;         /* lists of a table: rows at most; 0: FB_MANY_ROWS_MAX, and more are an error */
     bool reals_only;        /* exact decimals are kept as doubles here (SQLite): what does not fit one is refused */
 };
 
@@ -90,6 +100,11 @@ static inline fb_kind fb_mapping_kind(const struct fb_mapping *m) {
 int fb_mapping_find_column(const struct fb_mapping *mapping, fb_bytes name);
 /* "as" of a keyspace: json (also NULL), hash, text, column:NAME. FB_CONFIG. The columns are there already. */
 fb_status fb_mapping_set_as(struct fb_mapping *mapping, const char *as, bool is_explicit_sql, fb_err *reterr);
+/* One more column that the rows of a list are ordered by: "name", "name asc", "name desc". FB_CONFIG. */
+fb_status fb_mapping_order(struct fb_mapping *mapping, const char *item, fb_err *reterr);
+/* The primary key, after what was asked for, in the direction of the last of it: rows that are alike otherwise always come
+ * in the same order, and an index over the columns before serves for all of it. */
+void fb_mapping_order_key(struct fb_mapping *mapping, unsigned column);
 /* Mark the hidden columns. FB_CONFIG with the nearest name; key columns may be hidden. */
 fb_status fb_mapping_hide(struct fb_mapping *mapping, const char *const *names, fb_err *reterr);
 
@@ -109,6 +124,8 @@ fb_status fb_mapping_fail(const struct fb_mapping *mapping, fb_err *err, fb_stat
 /* Append the value of a row (one datum per column of the mapping). FB_NOTFOUND: the one column shown is NULL, so there
  * is no value. FB_SOURCE: a column holds what its type and the format cannot show. */
 fb_status fb_render_row(const struct fb_mapping *mapping, const struct fb_datum *row, fb_buf *out, fb_err *reterr);
+/* Append the row as an element of a list: a JSON object, or the JSON value of the one column shown. */
+fb_status fb_render_element(const struct fb_mapping *mapping, const struct fb_datum *row, fb_buf *out, fb_err *reterr);
 /* A JSON string with quotes. FB_BADVALUE when the text is not valid UTF-8. */
 fb_status fb_render_json_string(fb_buf *out, fb_bytes text);
 

@@ -166,6 +166,20 @@ static fb_status render_column(const struct fb_mapping *m, const struct fb_datum
     return fb_buf_append(out, text.data, text.len);
 }
 
+fb_status fb_render_element(const struct fb_mapping *mapping, const struct fb_datum *row, fb_buf *out, fb_err *reterr) {
+    const struct fb_column *column = &mapping->columns[mapping->as_column];
+    size_t begin = out->len;
+    fb_status status = mapping->as == FB_AS_JSON ? render_json(mapping, row, out, reterr)
+                                                 : append_json(out, column, &row[mapping->as_column]);
+    if (status == FB_BADVALUE)
+        status = cannot_show(mapping, column, &row[mapping->as_column], reterr);
+    if (status == FB_NOMEM)
+        (void)fb_fail(reterr, FB_NOMEM, "out of memory");
+    if (status < 0)
+        out->len = begin;
+    return status;
+}
+
 fb_status fb_render_row(const struct fb_mapping *mapping, const struct fb_datum *row, fb_buf *out, fb_err *reterr) {
     size_t begin = out->len;
     fb_status status = mapping->as == FB_AS_JSON   ? render_json(mapping, row, out, reterr)

@@ -104,8 +104,9 @@ static fb_status find(const struct fb_group_ops *ops, struct fb_session *session
 static fb_status read_item(const struct fb_group_ops *ops, struct fb_session *session, struct fb_store_item *item,
                            const struct fb_hash_key *hash_key, fb_err *err) {
     struct fb_datum row[FB_COLUMNS_MAX];
-    fb_status status = find(ops, session, item, row, err);
-    if (status == FB_OK)
+    bool is_list = ops->mapping(item->binding)->is_list;
+    fb_status status = is_list ? ops->read_list(session, item, &item->before, err) : find(ops, session, item, row, err);
+    if (status == FB_OK && !is_list)
         status = ops->render(session, item->binding, row, &item->before, err);
     if (status < 0 || item->plan->op == FB_OP_READ)
         return status;

@@ -25,6 +25,9 @@ struct fb_group_ops {
     fb_status (*add)(struct fb_session *session, struct fb_store_item *item, bool exists, struct fb_datum *row,
                      fb_err *err);
     fb_status (*remove)(struct fb_session *session, const struct fb_store_item *item, fb_err *err);
+    /* The list of the item's key as the transaction sees it: a new reference. NULL where the adapter has no lists. */
+    fb_status (*read_list)(struct fb_session *session, const struct fb_store_item *item, struct fb_value **ret_value,
+                           fb_err *err);
     /* As fb_render_row, into a value: a new reference. */
     fb_status (*render)(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *row,
                         struct fb_value **ret_value, fb_err *err);

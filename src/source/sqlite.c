@@ -309,6 +309,7 @@ static fb_status plan(const struct fb_binding *binding, const fb_op *op, struct 
 
 const struct fb_driver_ops fb_driver_sqlite = {
     .scheme = "sqlite",
+    .has_lists = true,
     .open = open_driver,
     .close = close_driver,
     .bind = fb_sqlite_bind_keyspace,

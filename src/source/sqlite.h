@@ -130,6 +130,9 @@ fb_status fb_sqlite_insert_text(const struct fb_binding *binding, const struct f
  * leave nothing to release. */
 fb_status fb_sqlite_find_row(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *key,
                              struct fb_datum ret_row[FB_COLUMNS_MAX], sqlite3_stmt **ret_stmt, fb_err *err);
+/* What a key shows, a list or one row, rendered: a new reference. FB_NOTFOUND, or an error. */
+fb_status fb_sqlite_find_value(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *key,
+                               struct fb_value **ret_value, fb_err *err);
 /* Explicit SQL may find several rows, and nobody could say which one is meant: FB_SOURCE. Moves the statement on. */
 fb_status fb_sqlite_check_single(struct fb_session *session, const struct fb_binding *binding, sqlite3_stmt *stmt,
                                  fb_err *err);

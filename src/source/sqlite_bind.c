@@ -128,7 +128,7 @@ const char *fb_sqlite_statement_text(const struct fb_binding *binding, fb_op_kin
     case FB_OP_ADD:
         return binding->is_table ? binding->update : binding->store.text;
     case FB_OP_DELETE:
-        return binding->del.text;
+        return binding->mapping.is_list ? NULL : binding->del.text;
     case FB_OP_DROP:
     case FB_OP_INVALIDATE:
     case FB_OP_EXPIRE:
@@ -176,6 +176,8 @@ static fb_status prepare_binding(struct fb_sqlite_bind *bind) {
     b->quoted = fb_mem_calloc(FB_COLUMNS_MAX, sizeof *b->quoted);
     b->defaults = fb_mem_calloc(FB_COLUMNS_MAX, sizeof *b->defaults);
     bind->m->reals_only = true;
+    bind->m->is_list = bind->options->rows == FB_ROWS_MANY;
+    bind->m->limit = bind->options->limit;
     bind->m->set_replaces = bind->options->set_mode == FB_SET_REPLACE;
     if (bind->m->name == NULL || bind->m->columns == NULL || b->quoted == NULL || b->defaults == NULL)
         return fb_sqlite_no_memory(bind);
@@ -228,7 +230,7 @@ fb_status fb_sqlite_bind_all(struct fb_sqlite_bind *bind) {
         status = FB_CONFIG; /* said already */
     else if (status == FB_CONFIG)
         (void)fb_sqlite_go_on(bind, status);
-    if (status == FB_OK && b->is_table)
+    if (status == FB_OK && b->is_table && !b->mapping.is_list)
         status = make_update(bind);
     if (status != FB_OK)
         fb_sqlite_unbind(b);

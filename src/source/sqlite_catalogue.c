@@ -195,7 +195,7 @@ static fb_status find_key_column(struct fb_sqlite_bind *bind, const char *table,
     struct fb_mapping *m = bind->m;
     const char *name = fb_sqlite_param(m, param)->text;
     int column = column_by_name(m, name);
-    if (column < 0 && m->pattern.nparams == 1) {
+    if (column < 0 && m->pattern.nparams == 1 && !m->is_list) {
         fb_status status = find_single_key(bind, table, &column);
         if (status != FB_OK)
             return status;
@@ -220,7 +220,7 @@ static fb_status find_key_columns(struct fb_sqlite_bind *bind, const char *table
     fb_status status = FB_OK;
     for (unsigned i = 0; status == FB_OK && i < m->pattern.nparams; i++)
         status = fb_sqlite_go_on(bind, find_key_column(bind, table, i));
-    if (status != FB_OK || bind->nfaults > 0) /* of unknown columns nothing more can be said */
+    if (status != FB_OK || bind->nfaults > 0 || m->is_list) /* of unknown columns nothing more can be said */
         return status;
     bool unique = false;
     status = m->pattern.nparams > 0 ? is_unique(bind, table, &unique) : FB_OK;
@@ -289,6 +289,29 @@ static fb_status set_key_statement(struct fb_sqlite_bind *bind, struct fb_sql *s
     return FB_OK;
 }
 
+/* What the rows of a list are ordered by: what was asked for, then the primary key. */
+static fb_status order_list(struct fb_sqlite_bind *bind, const char *table) {
+    fb_status status = FB_OK;
+    sqlite3_stmt *stmt;
+    for (const char *const *item = bind->options->order; status == FB_OK && item != NULL && *item != NULL; item++)
+        status = fb_sqlite_go_on(bind, fb_mapping_order(bind->m, *item, bind->err));
+    if (status != FB_OK)
+        return status;
+    if (sqlite3_prepare_v2(bind->driver->catalogue, "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk",
+                           -1, &stmt, NULL) != SQLITE_OK)
+        return fb_sqlite_db_error(bind);
+    sqlite3_bind_text(stmt, 1, table, -1, SQLITE_STATIC);
+    int rc;
+    while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(stmt, 0);
+        int column = name != NULL ? column_by_name(bind->m, name) : -1;
+        if (column >= 0)
+            fb_mapping_order_key(bind->m, (unsigned)column);
+    }
+    sqlite3_finalize(stmt);
+    return rc == SQLITE_DONE ? FB_OK : fb_sqlite_db_error(bind);
+}
+
 fb_status fb_sqlite_bind_table(struct fb_sqlite_bind *bind) {
     const fb_keyspace_options *o = bind->options;
     char *table = NULL;
@@ -300,6 +323,8 @@ fb_status fb_sqlite_bind_table(struct fb_sqlite_bind *bind) {
     if (status == FB_OK)
         status = fb_sqlite_go_on(bind, find_key_columns(bind, table));
     bool has_key = bind->nfaults == 0;
+    if (status == FB_OK && bind->m->is_list)
+        status = order_list(bind, table);
     for (unsigned i = 0; status == FB_OK && has_key && i < bind->m->pattern.nparams; i++)
         status = fb_sqlite_go_on(bind, check_key_column(bind, table, i));
     if (status == FB_OK)

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/value.h"
+#include "rows/list.h"
 #include "source/group.h"
 
 /* FB_NOMEM when SQLite had no memory to convert a text. */
@@ -43,33 +44,70 @@ static fb_status read_row(sqlite3_stmt *stmt, unsigned ncolumns, struct fb_datum
     return status;
 }
 
-fb_status fb_sqlite_find_row(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *key,
-                             struct fb_datum ret_row[FB_COLUMNS_MAX], sqlite3_stmt **ret_stmt, fb_err *err) {
-    const struct fb_mapping *m = &binding->mapping;
-    sqlite3_stmt *stmt;
-    int rc = fb_sqlite_statement(session, binding->load.text, &stmt);
+/* The load statement with a key's values: FB_OK, to be stepped and released. */
+static fb_status start(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *key,
+                       sqlite3_stmt **ret_stmt, fb_err *err) {
+    int rc = fb_sqlite_statement(session, binding->load.text, ret_stmt);
     if (rc != SQLITE_OK)
         return fb_sqlite_fail(session, rc, err);
     for (unsigned i = 0; i < binding->load.nargs && rc == SQLITE_OK; i++)
-        rc = fb_sqlite_bind(stmt, (int)i + 1, &key[binding->load.args[i].index]);
+        rc = fb_sqlite_bind(*ret_stmt, (int)i + 1, &key[binding->load.args[i].index]);
     if (rc == SQLITE_OK)
-        rc = sqlite3_step(stmt);
-    fb_status status = FB_OK;
+        return FB_OK;
+    fb_sqlite_release(*ret_stmt);
+    return fb_sqlite_fail(session, rc, err);
+}
+
+/* The next row that is this key's. FB_NOTFOUND: there are no more. */
+static fb_status next_row(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *key,
+                          sqlite3_stmt *stmt, struct fb_datum *row, fb_err *err) {
+    const struct fb_mapping *m = &binding->mapping;
+    int rc = sqlite3_step(stmt);
     if (rc == SQLITE_DONE)
-        status = FB_NOTFOUND;
-    else if (rc != SQLITE_ROW)
-        status = fb_sqlite_fail(session, rc, err);
-    else if (sqlite3_column_count(stmt) != (int)m->ncolumns)
-        status = fb_mapping_fail(m, err, FB_SOURCE, "the columns have changed since the keyspace was added");
-    else if (read_row(stmt, m->ncolumns, ret_row) != FB_OK)
-        status = fb_fail(err, FB_NOMEM, "out of memory");
-    else if (!fb_mapping_row_is_key(m, ret_row, key))
-        status = FB_NOTFOUND; /* alike in SQLite's eyes only: another key */
+        return FB_NOTFOUND;
+    if (rc != SQLITE_ROW)
+        return fb_sqlite_fail(session, rc, err);
+    if (sqlite3_column_count(stmt) != (int)m->ncolumns)
+        return fb_mapping_fail(m, err, FB_SOURCE, "the columns have changed since the keyspace was added");
+    if (read_row(stmt, m->ncolumns, row) != FB_OK)
+        return fb_fail(err, FB_NOMEM, "out of memory");
+    return fb_mapping_row_is_key(m, row, key) ? FB_OK : FB_MISS; /* alike in SQLite's eyes only: another key's */
+}
+
+fb_status fb_sqlite_find_row(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *key,
+                             struct fb_datum ret_row[FB_COLUMNS_MAX], sqlite3_stmt **ret_stmt, fb_err *err) {
+    sqlite3_stmt *stmt;
+    fb_status status = start(session, binding, key, &stmt, err);
     if (status != FB_OK)
-        fb_sqlite_release(stmt);
-    else
+        return status;
+    status = next_row(session, binding, key, stmt, ret_row, err);
+    if (status == FB_OK)
         *ret_stmt = stmt;
-    return status;
+    else
+        fb_sqlite_release(stmt);
+    return status == FB_MISS ? FB_NOTFOUND : status;
+}
+
+static fb_status find_list(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *key,
+                           struct fb_value **ret_value, fb_err *err) {
+    struct fb_datum row[FB_COLUMNS_MAX];
+    struct fb_list list;
+    sqlite3_stmt *stmt;
+    fb_status status = start(session, binding, key, &stmt, err);
+    if (status != FB_OK)
+        return status;
+    session->rendered.len = 0;
+    status = fb_list_begin(&list, &binding->mapping, &session->rendered);
+    while (status == FB_OK && (status = next_row(session, binding, key, stmt, row, err)) != FB_NOTFOUND)
+        status = status == FB_OK ? fb_list_add(&list, row, err) : status == FB_MISS ? FB_OK : status;
+    fb_sqlite_release(stmt);
+    if (status != FB_NOTFOUND)
+        return status == FB_NOMEM ? fb_fail(err, status, "out of memory") : status;
+    status = fb_list_end(&list, err);
+    if (status != FB_OK)
+        return status;
+    *ret_value = fb_value_new(FB_KIND_STRING, session->rendered.data, session->rendered.len);
+    return *ret_value != NULL ? FB_OK : fb_fail(err, FB_NOMEM, "out of memory");
 }
 
 fb_status fb_sqlite_render(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *row,
@@ -96,28 +134,39 @@ fb_status fb_sqlite_check_single(struct fb_session *session, const struct fb_bin
     return fb_sqlite_fail(session, rc, err);
 }
 
-static fb_status load_one(struct fb_session *session, struct fb_load_item *item, fb_err *err) {
-    struct fb_datum key[FB_PATTERN_PARAMS_MAX], row[FB_COLUMNS_MAX];
+static fb_status find_value(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *key,
+                            struct fb_value **ret_value, fb_err *err) {
+    struct fb_datum row[FB_COLUMNS_MAX];
     sqlite3_stmt *stmt;
-    if (fb_reached(fb_clock_now(), session->deadline))
-        return fb_sqlite_fail(session, SQLITE_INTERRUPT, err);
-    fb_status status = fb_mapping_key(&item->binding->mapping, item->key, key, err);
-    if (status == FB_OK)
-        status = fb_sqlite_find_row(session, item->binding, key, row, &stmt, err);
+    fb_status status = fb_sqlite_find_row(session, binding, key, row, &stmt, err);
     if (status != FB_OK)
         return status;
     struct fb_value *value = NULL;
-    status = fb_sqlite_render(session, item->binding, row, &value, err);
-    if (status >= 0 && !item->binding->is_table) {
-        fb_status single = fb_sqlite_check_single(session, item->binding, stmt, err);
+    status = fb_sqlite_render(session, binding, row, &value, err);
+    if (status >= 0 && !binding->is_table) {
+        fb_status single = fb_sqlite_check_single(session, binding, stmt, err);
         status = single != FB_OK ? single : status;
     }
     fb_sqlite_release(stmt);
     if (status == FB_OK)
-        item->value = value;
+        *ret_value = value;
     else
         fb_value_unref(value);
     return status;
+}
+
+fb_status fb_sqlite_find_value(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *key,
+                               struct fb_value **ret_value, fb_err *err) {
+    return binding->mapping.is_list ? find_list(session, binding, key, ret_value, err)
+                                    : find_value(session, binding, key, ret_value, err);
+}
+
+static fb_status load_one(struct fb_session *session, struct fb_load_item *item, fb_err *err) {
+    struct fb_datum key[FB_PATTERN_PARAMS_MAX];
+    if (fb_reached(fb_clock_now(), session->deadline))
+        return fb_sqlite_fail(session, SQLITE_INTERRUPT, err);
+    fb_status status = fb_mapping_key(&item->binding->mapping, item->key, key, err);
+    return status == FB_OK ? fb_sqlite_find_value(session, item->binding, key, &item->value, err) : status;
 }
 
 static void answer(struct fb_load_item *item, fb_status status, const fb_err *err) {

@@ -178,7 +178,9 @@ fb_status fb_sqlite_review(struct fb_driver *driver, const fb_keyspace_options *
         return status == FB_CONFIG ? FB_OK : fb_fail(reterr, status, "%s", err.text);
     struct review r = {&bind, others, nothers};
     bool writes = options->write != FB_WRITE_OFF;
-    if (!b->is_table) {
+    if (b->mapping.is_list) {
+        review_plan(&r, b->is_table ? "table" : "load", &b->load);
+    } else if (!b->is_table) {
         review_plan(&r, "load", &b->load);
         review_plan(&r, "store", &b->store);
         review_plan(&r, "delete", &b->del);

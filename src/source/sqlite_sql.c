@@ -1,9 +1,11 @@
 /* The text of SQL statements, made from the catalogue's names only: no key and no value ever comes here. */
 #include "source/sqlite.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "rows/list.h"
 
 /* Appending with one check at the end. */
 struct text {
@@ -55,6 +57,19 @@ static void put_where_key(struct text *t, const struct fb_binding *b) {
     }
 }
 
+/* The rest of a list's query. */
+static void put_order(struct text *t, const struct fb_binding *b) {
+    const struct fb_mapping *m = &b->mapping;
+    char limit[32];
+    for (unsigned i = 0; i < m->norder; i++) {
+        put(t, i == 0 ? " ORDER BY " : ", ");
+        put_column(t, b, m->order[i].column);
+        put(t, m->order[i].is_descending ? " DESC" : "");
+    }
+    snprintf(limit, sizeof limit, " LIMIT %u", fb_list_wanted(m));
+    put(t, limit);
+}
+
 fb_status fb_sqlite_load_text(const struct fb_binding *binding, fb_buf *out) {
     struct text t = {out, FB_OK};
     for (unsigned i = 0; i < binding->mapping.ncolumns; i++) {
@@ -64,13 +79,15 @@ fb_status fb_sqlite_load_text(const struct fb_binding *binding, fb_buf *out) {
     put(&t, " FROM ");
     put(&t, binding->table);
     put_where_key(&t, binding);
+    if (binding->mapping.is_list)
+        put_order(&t, binding);
     return end(&t);
 }
 
 fb_status fb_sqlite_list_text(const struct fb_binding *binding, fb_buf *out) {
     struct text t = {out, FB_OK};
     for (unsigned i = 0; i < binding->mapping.pattern.nparams; i++) {
-        put(&t, i == 0 ? "SELECT " : ", ");
+        put(&t, i > 0 ? ", " : binding->mapping.is_list ? "SELECT DISTINCT " : "SELECT ");
         put_column(&t, binding, (unsigned)binding->key_columns[i]);
     }
     put(&t, " FROM ");

@@ -135,6 +135,11 @@ static fb_status write_sum(struct fb_session *session, struct fb_store_item *ite
                                    : write_explicit(session, item->binding, &with_sum, row, err);
 }
 
+static fb_status read_list(struct fb_session *session, const struct fb_store_item *item, struct fb_value **ret_value,
+                           fb_err *err) {
+    return fb_sqlite_find_value(session, item->binding, item->plan->key, ret_value, err);
+}
+
 static const struct fb_mapping *mapping_of(const struct fb_binding *binding) { return &binding->mapping; }
 
 static const struct fb_group_ops ops = {
@@ -144,6 +149,7 @@ static const struct fb_group_ops ops = {
     .add = write_sum,
     .remove = remove_row,
     .render = fb_sqlite_render,
+    .read_list = read_list,
 };
 
 /* ---- transactions ---- */

@@ -223,13 +223,25 @@
       "that make up a unique key. Either this or load.")                                                               \
     X(KEYSPACE, load, SQL, NULL, NULL, NULL, NULL, options.load, RESTART, NULL,                                        \
       "the query that gives the value",                                                                                \
-      "At most one row; the pattern's parameters are :named. Either this or table.")                                   \
+      "At most one row, unless rows is many; the pattern's parameters are :named. Either this or table.")                                 \
     X(KEYSPACE, store, SQL, NULL, NULL, NULL, NULL, options.store, RESTART, NULL,                                      \
       "the statement that writes the value",                                                                           \
       "Only beside load. Its parameters are the pattern's and the value's fields.")                                    \
     X(KEYSPACE, delete, SQL, NULL, NULL, NULL, NULL, options.del, RESTART, NULL,                                       \
       "the statement that deletes the row",                                                                            \
       "Only beside load. Its parameters are the pattern's.")                                                           \
+    X(KEYSPACE, rows, CHOICE, "one", "one|many", NULL, NULL, options.rows, RESTART, NULL,                              \
+      "whether a key shows one row, or a list of rows",                                                                \
+      "'many' makes the value a JSON array of all rows found, [] when there are none: with table those whose columns " \
+      "equal the pattern's parameters, with load whatever the query finds. At most 10000 rows and 8mb. A list is "     \
+      "read-only.")                                                                                                    \
+    X(KEYSPACE, order, NAMES, NULL, NULL, NULL, NULL, options.order, RESTART, NULL,                                    \
+      "the columns by which a list of a table is ordered",                                                             \
+      "Each NAME or NAME desc; rows that are alike in these come in the order of the primary key. A load query has an "\
+      "ORDER BY of its own.")                                                                                          \
+    X(KEYSPACE, limit, COUNT, "none", "none", "1", "10000", options.limit, RESTART, NULL,                              \
+      "the first so many rows of a list of a table",                                                                   \
+      "'none': all of them. A load query has a LIMIT of its own.")                                                     \
     X(KEYSPACE, as, SHAPE, "json", NULL, NULL, NULL, options.as, RESTART, NULL,                                        \
       "how a row looks to clients",                                                                                    \
       "'json': one JSON object, read with GET. 'hash': a Redis hash of the columns, read with HGETALL and HGET. "      \
@@ -285,7 +297,6 @@
     X(KEYSPACE, early_refresh)                                                                                         \
     X(KEYSPACE, grace)                                                                                                 \
     X(KEYSPACE, version)                                                                                               \
-    X(KEYSPACE, rows)                                                                                                  \
     X(KEYSPACE, depends)                                                                                               \
     X(KEYSPACE, flush_interval)                                                                                        \
     X(KEYSPACE, flush_batch)                                                                                           \
