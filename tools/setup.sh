@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 build="gcc:gcc libc6-dev meson:meson ninja-build:ninja pkg-config:pkg-config libuv1-dev libssl-dev libsqlite3-dev libyaml-dev libmicrohttpd-dev libpq-dev"
 test="libcmocka-dev libzstd-dev libjansson-dev libhiredis-dev g++:g++ patch:patch locales
       python3 python3-pytest python3-hypothesis python3-redis python3-psycopg2 python3-pymysql redis-tools:redis-cli
+      php-cli:php php-redis php-predis ruby:ruby ruby-redis perl:perl libredis-perl
       nodejs:node npm:npm tcl:tclsh libsqlite3-tcl
       mariadb-server-core:mariadbd mariadb-client-core:my_print_defaults libxml2 tzdata"
 # Programs of packages that would start a daemon nobody asked for: only unpacked, into build/tools. package:program

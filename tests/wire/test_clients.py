@@ -31,12 +31,14 @@ EXPECTED = {
     "set": "OK",
     "written": {"id": 2, "name": "sea salt", "stock": 7},
     "ttl": 60,
+    "expire": [1, 30],
     "many": ["tea", None, "sea salt"],
     "user": {"id": "1", "name": "Ada", "visits": "0"},
     "hset": 1,
     "hincrby": 2,
     "incr": 42,
     "pipeline": ["OK", '{"id":3,"name":"oil","stock":0}', 0],
+    "transaction": [44, "2"],
     "del": 1,
     "error": "NOMAP",
 }
@@ -59,12 +61,12 @@ def shop(forebay, database):
 
 
 def check(got, server):
-    assert 55 <= got["ttl"] <= 60
-    assert {**got, "ttl": 60} == EXPECTED
+    assert 55 <= got["ttl"] <= 60 and 25 <= got["expire"][1] <= 30
+    assert {**got, "ttl": 60, "expire": [got["expire"][0], 30]} == EXPECTED
     assert [tuple(row) for row in query(server.database, "SELECT * FROM product ORDER BY id")] == \
         [(1, "tea", 3), (2, "sea salt", 7), (3, "oil", 0)]
     assert [tuple(row) for row in query(server.database, "SELECT city, visits FROM user")] == [("Paris", 2)]
-    assert query(server.database, "SELECT n FROM counter")[0][0] == 42
+    assert query(server.database, "SELECT n FROM counter")[0][0] == 44
 
 
 def run(command, **more):
@@ -83,6 +85,7 @@ def test_python_redis(shop):
     got["set"] = "OK" if client.set("product:2", json.dumps({"name": "sea salt", "stock": 7}), ex=60) else None
     got["written"] = json.loads(client.get("product:2"))
     got["ttl"] = client.ttl("product:2")
+    got["expire"] = [int(client.expire("product:2", 30)), client.ttl("product:2")]
     got["many"] = [text and json.loads(text)["name"] for text in client.mget("product:1", "product:999", "product:2")]
     got["user"] = client.hgetall("user:1")
     got["hset"] = client.hset("user:1", "city", "Paris")
@@ -91,6 +94,8 @@ def test_python_redis(shop):
     pipeline = client.pipeline(transaction=False)
     done, *rest = pipeline.set("product:3", '{"name": "oil"}').get("product:3").exists("product:999").execute()
     got["pipeline"] = ["OK" if done else None, *rest]
+    got["transaction"] = client.transaction(
+        lambda pipe: (pipe.multi(), pipe.incrby("counter:pages", 2), pipe.hget("user:1", "visits")), "counter:pages")
     got["del"] = client.delete("product:1")
     with pytest.raises(redis.ResponseError) as error:
         client.set("nobody:1", "x")
@@ -99,19 +104,47 @@ def test_python_redis(shop):
     client.close()
 
 
-@pytest.mark.parametrize("client, module", [
-    ("client_ioredis.js", "ioredis4"), ("client_ioredis.js", "ioredis5"), ("client_ioredis.js", "ioredis6"),
-    ("client_redis.js", "redis4"), ("client_redis.js", "redis5"), ("client_redis.js", "redis6"),
-])
-def test_node_client(shop, client, module):
+def run_node(client, module, *words, node_min=18):
+    """The JSON that a script prints which uses a module; skips where the module or a Node for it is missing."""
     node = shutil.which("node")
     if node is None or not os.path.isdir(os.path.join(NODE_MODULES, module)):
         pytest.skip(f"{module} is not installed; run tools/setup.sh test")
     major = int(run([node, "--version"]).lstrip("v").split(".")[0])
-    if module.endswith("6") and major < 20:
-        pytest.skip(f"{module} needs Node 20, this is {major}")
-    out = run([node, os.path.join(HERE, client), os.path.join(NODE_MODULES, module), str(shop.port)])
-    check(json.loads(out), shop)
+    if major < node_min:
+        pytest.skip(f"{module} needs Node {node_min}, this is {major}")
+    return json.loads(run([node, os.path.join(HERE, client), os.path.join(NODE_MODULES, module), *words]))
+
+
+@pytest.mark.parametrize("client, module, node_min", [
+    ("client_ioredis.js", "ioredis4", 18), ("client_ioredis.js", "ioredis", 18), ("client_ioredis.js", "ioredis6", 20),
+    ("client_redis.js", "redis4", 18), ("client_redis.js", "redis5", 18), ("client_redis.js", "redis6", 20),
+    ("client_ioredis.js", "iovalkey", 18),
+])
+def test_node_client(shop, client, module, node_min):
+    check(run_node(client, module, str(shop.port), node_min=node_min), shop)
+
+
+# package: the program and its script, and the words with which the program ends well only if the package is there
+DEBIAN = {
+    "php-redis": ("php", "client_phpredis.php", ["-r", "exit(class_exists('Redis') ? 0 : 1);"]),
+    "php-predis": ("php", "client_predis.php", ["-r", "exit((@include 'Predis/autoload.php') ? 0 : 1);"]),
+    "ruby-redis": ("ruby", "client_redis.rb", ["-e", "require 'redis'"]),
+    "libredis-perl": ("perl", "client_redis.pl", ["-MRedis", "-e", "1"]),
+}
+
+
+def needs(package):
+    """Skips where a package of Debian is not installed; else its program and script."""
+    program, script, probe = DEBIAN[package]
+    if shutil.which(program) is None or subprocess.run([program, *probe], capture_output=True).returncode != 0:
+        pytest.skip(f"{package} is not installed; run tools/setup.sh test")
+    return program, script
+
+
+@pytest.mark.parametrize("package", DEBIAN)
+def test_client_of_debian(shop, package):
+    program, script = needs(package)
+    check(json.loads(run([program, os.path.join(HERE, script), str(shop.port)])), shop)
 
 
 def test_hiredis(shop, tmp_path):
@@ -148,3 +181,49 @@ def test_redis_benchmark(shop, pipeline):
     with shop.wire() as wire:
         for row in rows:
             assert wire.ask("GET", "key:" + row["k"]) == row["v"].encode()
+
+
+@pytest.fixture
+def values(forebay, database):
+    """values(prefix): a server for a framework's keys, a table of any bytes where DEL deletes the row."""
+    def start(prefix):
+        path = database("CREATE TABLE kv(k TEXT PRIMARY KEY, v BLOB);")
+        server = forebay({
+            "sources": {"shop": {"url": f"sqlite:{path}"}},
+            "keyspaces": {f'"{prefix}{{k:rest}}"': {"table": "kv", "as": "column:v", "write": "write-through",
+                                                    "on_del": "delete-row"}},
+        })
+        server.rows = lambda: [row["k"] for row in query(path, "SELECT k FROM kv ORDER BY k")]
+        return server
+    return start
+
+
+def test_keyv(values):
+    server = values("keyv::")
+    got = run_node("client_keyv.js", "keyv", str(server.port))
+    assert got == {
+        "absent": None, "set": True, "get": {"name": "Paris"}, "has": [True, False],
+        "getMany": [{"name": "Paris"}, "Rome", None], "expired": None, "deleted": [True, None, False], "cleared": None,
+        "error": "NOMAP",
+    }
+    assert server.rows() == ["keyv:city:4"]
+
+
+def test_bentocache(values):
+    server = values("bentocache:")
+    got = run_node("client_bentocache.js", "bentocache", str(server.port), node_min=20)
+    assert got == {
+        "loads": 1, "absent": None, "first": {"name": "Paris"}, "second": {"name": "Paris"},
+        "seen": {"name": "Lutetia"}, "has": [True, False], "deleted": [True, None], "tagged": None,
+        "cleared": None, "namespace": "Rome",
+    }
+    assert server.rows() == ["town:5"]
+
+
+def test_php_sessions(values):
+    needs("php-redis")
+    server = values("PHPREDIS_SESSION:")
+    got = json.loads(run(["php", "-d", "session.save_handler=redis",
+                          "-d", f"session.save_path=tcp://127.0.0.1:{server.port}",
+                          os.path.join(HERE, "client_sessions.php")]))
+    assert got == {"new": [], "seen": True, "changed": 2, "destroyed": []}

@@ -169,7 +169,7 @@ def test_python_redis_subscribes(shop):
         wait_until(lambda: client.publish("news", "x") == 0, "nobody to listen")
 
 
-@pytest.mark.parametrize("module", ["ioredis4", "ioredis5", "ioredis6", "redis4", "redis5", "redis6"])
+@pytest.mark.parametrize("module", ["ioredis4", "ioredis", "ioredis6", "redis4", "redis5", "redis6"])
 def test_node_subscribes(shop, module):
     node, path = node_module(module)
     result = json.loads(run([node, os.path.join(HERE, "client_pubsub.js"), path, str(shop().port)]))
