@@ -52,17 +52,6 @@ static const struct { const char *name; uint32_t adds, takes; } exceptions[] = {
     {"watch", CAT(FAST), CAT(READ) | CAT(SLOW)},
 };
 
-/* What a command needs of its keys where that is not what its flags say. */
-static const struct { const char *name; unsigned modes; } key_modes[] = {
-    {"exists", 0}, {"touch", 0}, {"type", 0}, {"strlen", 0}, {"hlen", 0}, {"hstrlen", 0}, {"hexists", 0},
-    {"watch", 0}, {"object", 0}, {"memory", 0},
-    {"incr", FB_ACL_READ | FB_ACL_WRITE}, {"incrby", FB_ACL_READ | FB_ACL_WRITE},
-    {"incrbyfloat", FB_ACL_READ | FB_ACL_WRITE}, {"decr", FB_ACL_READ | FB_ACL_WRITE},
-    {"decrby", FB_ACL_READ | FB_ACL_WRITE}, {"getset", FB_ACL_READ | FB_ACL_WRITE},
-    {"getdel", FB_ACL_READ | FB_ACL_WRITE}, {"getex", FB_ACL_READ | FB_ACL_WRITE},
-    {"hincrby", FB_ACL_READ | FB_ACL_WRITE}, {"hincrbyfloat", FB_ACL_READ | FB_ACL_WRITE},
-};
-
 /* Commands whose arguments are channels. Who may subscribe to a pattern must have been given that very pattern. */
 static const struct channel_args { const char *name; bool to_the_end, are_patterns; } channel_args[] = {
     {"subscribe", true, false}, {"ssubscribe", true, false}, {"psubscribe", true, true},
@@ -100,11 +89,11 @@ static void derive(const struct fb_command *command, const char *group) {
     struct fact *fact = &facts[fb_command_number(command)];
     const char *name = command->parent != NULL ? command->parent : command->name;
     fact->categories = derive_categories(command, group);
-    fact->modes = command->flags & FB_CMD_WRITE ? FB_ACL_WRITE : FB_ACL_READ;
-    for (size_t i = 0; i < sizeof key_modes / sizeof key_modes[0]; i++)
-        if (strcmp(key_modes[i].name, name) == 0)
-            fact->modes = (unsigned char)key_modes[i].modes;
-    fact->may_read_too = strcmp(name, "set") == 0;
+    if (!(command->flags & FB_KEY_META))
+        fact->modes = command->flags & FB_CMD_WRITE ? FB_ACL_WRITE : FB_ACL_READ;
+    if (command->flags & FB_KEY_ACCESS)
+        fact->modes |= FB_ACL_READ;
+    fact->may_read_too = (command->flags & FB_KEY_SET) != 0;
     for (size_t i = 0; i < sizeof channel_args / sizeof channel_args[0]; i++)
         if (strcmp(channel_args[i].name, name) == 0)
             fact->channels = &channel_args[i];
@@ -134,7 +123,7 @@ bool fb_command_keys(const struct fb_command *command, size_t argc, struct fb_ke
     return ret_range->first <= ret_range->last;
 }
 
-static bool has_get(const fb_bytes *argv, size_t argc) {
+bool fb_command_has_get(const fb_bytes *argv, size_t argc) {
     for (size_t i = 3; i < argc; i++)
         if (fb_is_word(argv[i], "get"))
             return true;
@@ -177,7 +166,7 @@ static enum fb_acl_verdict judge(const struct fb_grant *grant, const struct fb_c
     if (!(grant->commands[id / 64] >> id % 64 & 1) && !(command->flags & FB_CMD_NO_AUTH))
         return FB_ACL_NO_COMMAND;
     if (!grant->has_all_keys && fb_command_keys(command, argc, &keys)) {
-        unsigned modes = fact->modes | (fact->may_read_too && has_get(argv, argc) ? FB_ACL_READ : 0u);
+        unsigned modes = fact->modes | (fact->may_read_too && fb_command_has_get(argv, argc) ? FB_ACL_READ : 0u);
         for (size_t i = keys.first; i <= keys.last; i += keys.step)
             if (*ret_which = i, !may_use_key(grant, argv[i], modes))
                 return FB_ACL_NO_KEY;

@@ -48,6 +48,8 @@ enum fb_acl_category fb_acl_category(fb_bytes name);
 /* The keys of a request; false: it has none. */
 struct fb_key_range { size_t first, last, step; };
 bool fb_command_keys(const struct fb_command *command, size_t argc, struct fb_key_range *ret_range);
+/* Does this SET hand out the old value? */
+bool fb_command_has_get(const fb_bytes *argv, size_t argc);
 
 struct fb_grant {
     uint64_t commands[FB_COMMAND_IDS_MAX / 64]; /* by fb_command_number */

@@ -10,8 +10,13 @@
 #include "base/mem.h"
 #include "server/acl.h"
 #include "server/pause.h"
+#include "server/users.h"
 
 enum { LINE_MAX_ = 1024, FLAGS_MAX = 8 };
+
+static void refuse_arity(struct fb_call *call) {
+    fb_call_error(call, SUBCOMMAND_ARITY, (int)call->argv[1].len, call->argv[1].data, "CLIENT");
+}
 
 /* ---- texts about oneself ---------------------------------------------------------------------------------------- */
 
@@ -74,7 +79,7 @@ void fb_cmd_client_switch(struct fb_call *call) {
 void fb_cmd_client_unblock(struct fb_call *call) {
     int64_t id;
     if (call->argc > 4) {
-        fb_call_syntax_error(call);
+        refuse_arity(call);
     } else if (call->argc == 4 && !fb_is_word(call->argv[3], "timeout") && !fb_is_word(call->argv[3], "error")) {
         fb_call_error(call, CLIENT_UNBLOCK);
     } else if (fb_call_integer(call, call->argv[2], &id)) {
@@ -214,7 +219,7 @@ void fb_cmd_client_list(struct fb_call *call) {
         call->number[0] = 3;
         for (size_t i = 3; i < call->argc; i++) {
             int64_t id;
-            if (!fb_parse_integer(call->argv[i], &id) || id < 1) {
+            if (!fb_parse_integer(call->argv[i], &id)) {
                 fb_call_error(call, CLIENT_ID);
                 return;
             }
@@ -253,6 +258,14 @@ static bool is_text(const fb_bytes *wanted, const char *text) {
     return wanted == NULL || (wanted->len == strlen(text) && memcmp(wanted->data, text, wanted->len) == 0);
 }
 
+static bool knows_user(struct fb_call *call, fb_bytes name) {
+    struct fb_user *user = fb_users_find(fb_call_server(call)->users, name);
+    if (user == NULL)
+        fb_call_error(call, NO_USER_NAMED, (int)(name.len < 64 ? name.len : 64), name.data);
+    fb_user_unref(user);
+    return user != NULL;
+}
+
 /* The arguments come in pairs; false when the error has been written. */
 static bool read_filter(struct fb_call *call, struct filter *filter) {
     if (call->argc % 2 != 0) {
@@ -272,6 +285,8 @@ static bool read_filter(struct fb_call *call, struct filter *filter) {
             filter->local_address = value;
         } else if (fb_is_word(call->argv[i], "user")) {
             filter->user = value;
+            if (!knows_user(call, *value))
+                return false;
         } else if (fb_is_word(call->argv[i], "type")) {
             if (!read_type(call, *value, &filter->types))
                 return false;
@@ -344,7 +359,7 @@ void fb_cmd_client_pause(struct fb_call *call) {
     int64_t ms;
     bool only_writes = call->argc == 4 && fb_is_word(call->argv[3], "write");
     if (call->argc > 4) {
-        fb_call_syntax_error(call);
+        refuse_arity(call);
     } else if (call->argc == 4 && !only_writes && !fb_is_word(call->argv[3], "all")) {
         fb_call_error(call, CLIENT_PAUSE);
     } else if (!fb_parse_integer(call->argv[2], &ms)) {

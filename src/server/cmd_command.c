@@ -66,7 +66,7 @@ static size_t count_children(const struct fb_command *parent) {
     return count;
 }
 
-/* Ten elements, as Redis 7. Tips and key specifications are left empty: clients use the positions. */
+/* Ten elements, as Redis 7. Tips are left empty. */
 static void write_info(struct fb_resp_out *out, const struct fb_command *command) {
     size_t n;
     const struct fb_command *rows = fb_subcommands(&n);
@@ -79,7 +79,7 @@ static void write_info(struct fb_resp_out *out, const struct fb_command *command
     fb_resp_write_integer(out, command->step);
     write_categories(out, command);
     fb_resp_write_array(out, 0);
-    fb_resp_write_array(out, 0);
+    fb_write_key_specs(out, command);
     if (command->parent != NULL) {
         fb_resp_write_array(out, 0);
         return;
@@ -150,7 +150,7 @@ void fb_cmd_command_info(struct fb_call *call) {
         if (command != NULL)
             write_info(call->out, command);
         else
-            fb_resp_write_null_array(call->out);
+            fb_resp_write_null(call->out);
     }
 }
 
@@ -201,25 +201,6 @@ void fb_cmd_command_list(struct fb_call *call) {
     for (size_t i = 0; i < n; i++)
         if (is_listed(call, &rows[i]))
             fb_resp_write_bulk(call->out, FB_STR(rows[i].name));
-}
-
-void fb_cmd_command_getkeys(struct fb_call *call) {
-    const fb_bytes *argv = call->argv + 2;
-    size_t argc = call->argc - 2;
-    const struct fb_command *command = fb_verb_find(argv, argc).command;
-    if (command == NULL) {
-        fb_call_error(call, GETKEYS_COMMAND);
-    } else if (command->first == 0) {
-        fb_call_error(call, GETKEYS_NONE);
-    } else if (!fb_arity_fits(command, argc)) {
-        fb_call_error(call, GETKEYS_ARITY);
-    } else {
-        size_t first = (size_t)command->first, step = (size_t)command->step;
-        size_t last = command->last < 0 ? argc - (size_t)-command->last : (size_t)command->last;
-        fb_resp_write_array(call->out, (last - first) / step + 1);
-        for (size_t i = first; i <= last; i += step)
-            fb_resp_write_bulk(call->out, argv[i]);
-    }
 }
 
 /* ---- HELP of every parent --------------------------------------------------------------------------------------- */

@@ -13,8 +13,16 @@ static const struct fixed { const char *name, *value; } fixed[] = {
     {"slave-read-only", "yes"},
 };
 
-/* Settings of Redis whose meaning here is part of another one that needs a restart; port is listen's. */
-static const char *const immutable[] = {"port", "bind", "unixsocket", "cluster-enabled", "tls-port"};
+/* Settings of Redis that cannot be set: the first ones since their meaning here is part of another that needs a restart
+ * (port is listen's), the rest as in Redis. */
+static const char *const immutable[] = {
+    "port", "bind", "tls-port",
+    "always-show-logo", "aof_rewrite_cpulist", "appenddirname", "appendfilename", "bgsave_cpulist", "bio_cpulist",
+    "cluster-config-file", "cluster-enabled", "cluster-port", "daemonize", "disable-thp", "enable-debug-command",
+    "enable-module-command", "enable-protected-configs", "io-threads-do-reads", "logfile", "pidfile", "rdbchecksum",
+    "replicaof", "server_cpulist", "set-proc-title", "slaveof", "socket-mark-id", "supervised", "syslog-enabled",
+    "syslog-facility", "syslog-ident", "tcp-backlog", "unixsocket",
+};
 
 struct found {
     struct fb_resp_out pairs;
@@ -75,6 +83,10 @@ static void refuse(struct fb_call *call, fb_bytes name, const char *why) {
     fb_call_error(call, CONFIG_SET, shown, name.data, why);
 }
 
+static void refuse_unknown(struct fb_call *call, fb_bytes name) {
+    fb_call_error(call, CONFIG_UNKNOWN, (int)(name.len < SHOWN_MAX ? name.len : SHOWN_MAX), name.data);
+}
+
 /* One of Redis' settings that is not ours: answered here. */
 static bool is_answered(struct fb_call *call, const fb_field *pair, bool *ret_ok) {
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
@@ -123,9 +135,7 @@ void fb_cmd_config_set(struct fb_call *call) {
     else if (status == FB_NOMEM)
         fb_call_out_of_memory(call);
     else if (status == FB_NOTFOUND)
-        fb_call_error(call, CONFIG_UNKNOWN,
-                      (int)(pairs[which].name.len < SHOWN_MAX ? pairs[which].name.len : SHOWN_MAX),
-                      pairs[which].name.data);
+        refuse_unknown(call, pairs[which].name);
     else
         refuse(call, pairs[which].name, err.text);
 }

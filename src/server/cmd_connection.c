@@ -109,6 +109,10 @@ void fb_cmd_select(struct fb_call *call) {
     int64_t db;
     if (!fb_call_integer(call, call->argv[1], &db))
         return;
+    if (db < INT32_MIN || db > INT32_MAX) {
+        fb_call_error(call, RANGE_BETWEEN, (long long)INT32_MIN, (long long)INT32_MAX);
+        return;
+    }
     if (db < 0 || db >= FB_DATABASES) {
         fb_call_error(call, DATABASE);
         return;

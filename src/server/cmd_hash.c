@@ -208,7 +208,7 @@ void fb_cmd_hrandfield(struct fb_call *call) {
         }
         if (call->number[0] < -RANDOM_FIELDS_MAX || call->number[0] > INT64_MAX / 2) {
             if (call->number[0] == INT64_MIN)
-                fb_call_error(call, RANGE_BETWEEN);
+                fb_call_error(call, RANGE_BETWEEN, (long long)-INT64_MAX, (long long)INT64_MAX);
             else
                 fb_call_error(call, RANGE);
             return;

@@ -1,6 +1,7 @@
 /* LATENCY: samples of slow events, and how the times of commands are spread. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "server/measure.h"
 #include "server/slowlog.h"
@@ -27,6 +28,22 @@ void fb_cmd_latency_latest(struct fb_call *call) {
         fb_resp_write_integer(call->out, (int64_t)ring->max_ms);
     }
     fb_lock_release(&log->lock);
+}
+
+void fb_cmd_latency_graph(struct fb_call *call) {
+    struct fb_slowlog *log = fb_call_server(call)->slowlog;
+    fb_bytes word = call->argv[2];
+    enum fb_latency_event event = fb_latency_named(word);
+    fb_buf text = FB_BUF_INIT;
+    fb_lock_acquire(&log->lock);
+    if (event != FB_LATENCY_COUNT_ && log->latency.rings[event].n > 0)
+        fb_latency_draw(&log->latency.rings[event], event, fb_clock_wall_us() / 1000000, &text);
+    fb_lock_release(&log->lock);
+    if (text.len > 0)
+        fb_resp_write_verbatim(call->out, "txt", fb_bytes_of(text.data, text.len));
+    else
+        fb_call_error(call, NO_SAMPLES, (int)(word.len < 64 ? word.len : 64), word.data);
+    fb_buf_free(&text);
 }
 
 void fb_cmd_latency_history(struct fb_call *call) {

@@ -164,10 +164,12 @@ static void set(struct fb_call *call, unsigned flags, int64_t life_ms, int value
     fb_call_run(call, 1, prepare_set, finish_set);
 }
 
+/* The same unit may come twice, as in Redis; the last one counts. Numbers are judged when all words are known. */
 void fb_cmd_set(struct fb_call *call) {
     unsigned flags = 0;
     int64_t life_ms = 0;
-    bool has_life = false;
+    size_t life_at = 0;
+    const struct fb_life_unit *life_unit = NULL;
     for (size_t i = 3; i < call->argc; i++) {
         fb_bytes word = call->argv[i];
         const struct fb_life_unit *unit = fb_life_unit(word);
@@ -175,17 +177,20 @@ void fb_cmd_set(struct fb_call *call) {
         unsigned flag = fb_is_word(word, "nx") ? FB_COND_ABSENT : fb_is_word(word, "xx") ? FB_COND_PRESENT
                         : fb_is_word(word, "get") ? FB_WANT_OLD : keeps_life ? FB_KEEP_LIFE : 0;
         flags |= flag;
-        if ((flag == 0 && unit == NULL) || ((unit != NULL || keeps_life) && has_life) ||
+        if ((flag == 0 && unit == NULL) || (keeps_life && life_unit != NULL) ||
+            (unit != NULL && ((life_unit != NULL && life_unit != unit) || (flags & FB_KEEP_LIFE))) ||
             (unit != NULL && i + 1 == call->argc) ||
             (flags & (FB_COND_ABSENT | FB_COND_PRESENT)) == (FB_COND_ABSENT | FB_COND_PRESENT)) {
             fb_call_syntax_error(call);
             return;
         }
-        has_life |= unit != NULL || keeps_life;
-        if (unit != NULL && !fb_call_life(call, unit, call->argv[++i], &life_ms))
-            return;
+        if (unit != NULL) {
+            life_unit = unit;
+            life_at = ++i;
+        }
     }
-    set(call, flags, life_ms, 2);
+    if (life_unit == NULL || fb_call_life(call, life_unit, call->argv[life_at], &life_ms))
+        set(call, flags, life_ms, 2);
 }
 
 void fb_cmd_setnx(struct fb_call *call) { set(call, FB_COND_ABSENT | SET_AS_NUMBER, 0, 2); }

@@ -169,7 +169,7 @@ void fb_cmd_client_caching(struct fb_call *call) {
     unsigned options = options_of(call->session);
     bool is_yes = fb_is_word(call->argv[2], "yes");
     enum fb_error error = FB_ERROR_COUNT_;
-    if (!(options & (FB_TRACK_OPTIN | FB_TRACK_OPTOUT)))
+    if (call->session->tracker == NULL)
         error = FB_ERROR_CACHING;
     else if (!is_yes && !fb_is_word(call->argv[2], "no"))
         error = FB_ERROR_SYNTAX;

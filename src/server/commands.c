@@ -227,7 +227,7 @@ static void refuse_subcommand(struct fb_call *call, const struct fb_command *par
 }
 
 static void refuse_arity(struct fb_call *call, const struct fb_command *command) {
-    if (command->handler == fb_cmd_exec && fb_multi_is_open(call->session)) {
+    if (command->handler == fb_cmd_exec) {
         fb_multi_reset(call->session);
         fb_call_error(call, DISCARDED_EXEC);
         return;

@@ -53,6 +53,8 @@ FB_SUBCOMMAND_MAP(FB_DECLARE_SUBCOMMAND_)
 #define FB_REDIS_VERSION "7.4.0"
 /* Copy a text a client says about itself (`what`, for the error) under the loop's lock; false: the error is written. */
 bool fb_set_client_text(struct fb_call *call, char target[FB_NAME_MAX], fb_bytes text, const char *what);
+/* Where the keys of a command stand and what it does with them, as the ninth element of COMMAND INFO. */
+void fb_write_key_specs(struct fb_resp_out *out, const struct fb_command *command);
 /* The part of the reference page about commands that are refused. */
 void fb_print_refused(FILE *out);
 

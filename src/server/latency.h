@@ -45,6 +45,8 @@ enum fb_latency_event fb_latency_named(fb_bytes word);
 void fb_latency_add(struct fb_latency_ring *ring, int64_t wall_s, uint64_t ms);
 /* Sample i of a ring, oldest first. */
 struct fb_latency_sample fb_latency_at(const struct fb_latency_ring *ring, size_t i);
+/* The samples of a ring as a drawing of characters, oldest first, with how long ago each was; as Redis draws it. */
+void fb_latency_draw(const struct fb_latency_ring *ring, enum fb_latency_event event, int64_t now_s, fb_buf *out);
 /* What can be said of all rings, as text. */
 void fb_latency_explain(const struct fb_latency *latency, int64_t threshold_ms, fb_buf *out);
 

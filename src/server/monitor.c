@@ -84,6 +84,10 @@ enum fb_passage fb_gate_monitor(struct fb_call *call) {
 }
 
 void fb_cmd_monitor(struct fb_call *call) {
+    if (call->is_inner) { /* its lines would stand inside EXEC's array */
+        fb_call_error(call, MONITOR_IN_MULTI);
+        return;
+    }
     fb_status status = fb_pubsub_join(call->session, FB_TOPIC_MONITOR, fb_bytes_of(NULL, 0));
     if (status == FB_OK)
         fb_resp_write_simple(call->out, "OK");

@@ -19,6 +19,7 @@
 #include "server/measure.h"
 #include "server/multi.h"
 #include "server/tracking.h"
+#include "tbl/errors.h"
 
 enum {
     KEEPALIVE_SECONDS = 60,
@@ -313,7 +314,7 @@ static void check_input(struct fb_session *s) {
     size_t max = s->is_authenticated ? FB_LIVE(s->loop->server, query_buffer_max) : FB_STRANGER_QUERY;
     if (unread(s) <= max || !may_begin(s))
         return;
-    refuse(s, "Protocol error: too big request");
+    refuse(s, FB_TEXT_REQUEST_TOO_BIG);
     fb_count(&s->loop->counters.over_query, 1);
     s->in.len = s->in_start = 0;
 }

@@ -19,6 +19,15 @@ enum fb_command_flags {
     FB_CMD_NO_MULTI = 1 << 21, /* between MULTI and EXEC it is refused */
     FB_CMD_SECRET = 1 << 12, /* may carry a password: not shown in the slow log nor to MONITOR */
     FB_CMD_PARENT = 1 << 6,  /* its second word is a row of FB_SUBCOMMAND_MAP */
+
+    /* What COMMAND says it does with its keys. Without any of these a reading command hands out what a key holds (RO,
+     * access), and a writing one changes something of it (RW, update). */
+    FB_KEY_META = 1 << 24,   /* RO without access: says something about the key */
+    FB_KEY_ACCESS = 1 << 25, /* hands out what was there, too */
+    FB_KEY_OVER = 1 << 26,   /* does not look at what was there: OW, or RM with DELETE */
+    FB_KEY_INSERT = 1 << 27, /* insert instead of update: only adds */
+    FB_KEY_DELETE = 1 << 28, /* delete instead of update: only takes away */
+    FB_KEY_SET = 1 << 29,    /* SET's own: like OVER, unless an argument GET says otherwise */
 };
 
 /* X(name, handler, arity, flags, first, last, step, group, since, syntax, summary); sorted by group, then name */
@@ -59,10 +68,10 @@ enum fb_command_flags {
       "[pattern]", "Counters of one keyspace, or of all together")                                                    \
     X("fb.warm", fb_warm, -2, FB_CMD_ADMIN, 0, 0, 0, "forebay", "7.0.0",                                              \
       "pattern [limit]", "Load the rows of a keyspace that are not cached, in the order of the primary key")          \
-    X("del", del, -2, FB_CMD_WRITE, 1, -1, 1, "generic", "1.0.0",                                                     \
-      "key [key ...]", "Forget cached copies (on_del: invalidate), or delete the rows (on_del: delete-row)")          \
-    X("exists", exists, -2, FB_CMD_READ | FB_CMD_FAST, 1, -1, 1, "generic", "3.0.3",                                  \
-      "key [key ...]", "Count the keys that have a row")                                                              \
+    X("del", del, -2, FB_CMD_WRITE | FB_KEY_OVER | FB_KEY_DELETE, 1, -1, 1, "generic", "1.0.0", "key [key ...]",      \
+      "Forget cached copies (on_del: invalidate), or delete the rows (on_del: delete-row)")                           \
+    X("exists", exists, -2, FB_CMD_READ | FB_CMD_FAST | FB_KEY_META, 1, -1, 1, "generic", "3.0.3", "key [key ...]",   \
+      "Count the keys that have a row")                                                                               \
     X("expire", expire, -3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "generic", "7.0.0",                                  \
       "key seconds [NX|XX|GT|LT]", "Shorten the life of a cached copy; the row is untouched")                         \
     X("expireat", expireat, -3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "generic", "7.0.0",                              \
@@ -87,34 +96,34 @@ enum fb_command_flags {
       "", "A cached key chosen at random")                                                                            \
     X("scan", scan, -2, FB_CMD_READ, 0, 0, 0, "generic", "6.0.0",                                                     \
       "cursor [MATCH pattern] [COUNT count] [TYPE type]", "Some of the cached keys, and where to go on")              \
-    X("touch", exists, -2, FB_CMD_READ | FB_CMD_FAST, 1, -1, 1, "generic", "3.2.1",                                   \
-      "key [key ...]", "Count the keys that have a row, and load those that are not cached")                          \
+    X("touch", exists, -2, FB_CMD_READ | FB_CMD_FAST | FB_KEY_META, 1, -1, 1, "generic", "3.2.1", "key [key ...]",    \
+      "Count the keys that have a row, and load those that are not cached")                                           \
     X("ttl", ttl, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "generic", "2.8.0",                                          \
       "key", "Seconds the cached copy has left; -2 when there is none")                                               \
-    X("type", type, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "generic", "1.0.0",                                        \
-      "key", "string, hash, or none when there is no row")                                                            \
-    X("unlink", del, -2, FB_CMD_WRITE | FB_CMD_FAST, 1, -1, 1, "generic", "4.0.0",                                    \
+    X("type", type, 2, FB_CMD_READ | FB_CMD_FAST | FB_KEY_META, 1, 1, 1, "generic", "1.0.0", "key",                   \
+      "string, hash, or none when there is no row")                                                                   \
+    X("unlink", del, -2, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_OVER | FB_KEY_DELETE, 1, -1, 1, "generic", "4.0.0",      \
       "key [key ...]", "The same as DEL")                                                                             \
     X("wait", wait, 3, 0, 0, 0, 0, "generic", "3.0.0",                                                                \
       "numreplicas timeout", "0 at once: there are no replicas")                                                      \
     X("waitaof", waitaof, 4, 0, 0, 0, 0, "generic", "7.2.0",                                                          \
       "numlocal numreplicas timeout", "0 and 0 at once: there is no append-only file")                                \
-    X("hdel", hdel, -3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "2.4.0",                                         \
+    X("hdel", hdel, -3, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_DELETE, 1, 1, 1, "hash", "2.4.0",                         \
       "key field [field ...]", "Set columns to NULL")                                                                 \
-    X("hexists", hexists, 3, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                     \
-      "key field", "Is the column there and not NULL?")                                                               \
+    X("hexists", hexists, 3, FB_CMD_READ | FB_CMD_FAST | FB_KEY_META, 1, 1, 1, "hash", "2.0.0", "key field",          \
+      "Is the column there and not NULL?")                                                                            \
     X("hget", hget, 3, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                           \
       "key field", "One column of the row")                                                                           \
     X("hgetall", hgetall, 2, FB_CMD_READ, 1, 1, 1, "hash", "2.0.0",                                                   \
       "key", "All columns of the row that are not NULL")                                                              \
-    X("hincrby", hincrby, 4, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                    \
+    X("hincrby", hincrby, 4, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "hash", "2.0.0",                    \
       "key field increment", "Add a whole number to a column, at the source")                                         \
-    X("hincrbyfloat", hincrbyfloat, 4, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "2.6.0",                          \
+    X("hincrbyfloat", hincrbyfloat, 4, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "hash", "2.6.0",          \
       "key field increment", "Add a decimal number to a column, at the source")                                       \
     X("hkeys", hkeys, 2, FB_CMD_READ, 1, 1, 1, "hash", "2.0.0",                                                       \
       "key", "Names of the columns that are not NULL")                                                                \
-    X("hlen", hlen, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                           \
-      "key", "Number of columns that are not NULL")                                                                   \
+    X("hlen", hlen, 2, FB_CMD_READ | FB_CMD_FAST | FB_KEY_META, 1, 1, 1, "hash", "2.0.0", "key",                      \
+      "Number of columns that are not NULL")                                                                          \
     X("hmget", hmget, -3, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                        \
       "key field [field ...]", "Several columns of the row")                                                          \
     X("hmset", hmset, -4, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                       \
@@ -125,10 +134,10 @@ enum fb_command_flags {
       "key cursor [MATCH pattern] [COUNT count]", "All columns in one step, filtered by name")                        \
     X("hset", hset, -4, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "4.0.0",                                         \
       "key field value [field value ...]", "Change columns of the row, or insert it")                                 \
-    X("hsetnx", hsetnx, 4, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                      \
-      "key field value", "Set a column only if it is NULL or the row is absent")                                      \
-    X("hstrlen", hstrlen, 3, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "hash", "3.2.0",                                     \
-      "key field", "Length of one column's text")                                                                     \
+    X("hsetnx", hsetnx, 4, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_INSERT, 1, 1, 1, "hash", "2.0.0", "key field value",   \
+      "Set a column only if it is NULL or the row is absent")                                                         \
+    X("hstrlen", hstrlen, 3, FB_CMD_READ | FB_CMD_FAST | FB_KEY_META, 1, 1, 1, "hash", "3.2.0", "key field",          \
+      "Length of one column's text")                                                                                  \
     X("hvals", hvals, 2, FB_CMD_READ, 1, 1, 1, "hash", "2.0.0",                                                       \
       "key", "Values of the columns that are not NULL")                                                               \
     X("psubscribe", psubscribe, -2, 0, 0, 0, 0, "pubsub", "2.0.0",                                                    \
@@ -188,45 +197,45 @@ enum fb_command_flags {
       "subcommand [argument ...]", "The latest requests that took long")                                              \
     X("time", time, 1, FB_CMD_FAST, 0, 0, 0, "server", "2.6.0",                                                       \
       "", "The server's clock: seconds and microseconds since 1970")                                                  \
-    X("decr", decr, 2, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                        \
-      "key", "Subtract 1 from a column, at the source (as: column)")                                                  \
-    X("decrby", decrby, 3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                    \
-      "key decrement", "Subtract a whole number from a column, at the source (as: column)")                           \
+    X("decr", decr, 2, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key",                 \
+      "Subtract 1 from a column, at the source (as: column)")                                                         \
+    X("decrby", decrby, 3, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key decrement",   \
+      "Subtract a whole number from a column, at the source (as: column)")                                            \
     X("get", get, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                           \
       "key", "The value: from the cache, or loaded")                                                                  \
-    X("getdel", getdel, 2, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "6.2.0",                                    \
+    X("getdel", getdel, 2, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS | FB_KEY_DELETE, 1, 1, 1, "string", "6.2.0",    \
       "key", "The value, then DEL")                                                                                   \
-    X("getex", getex, -2, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "6.2.0",                                     \
+    X("getex", getex, -2, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "6.2.0",                     \
       "key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST]",                  \
       "The value, and a new life for its cached copy")                                                                \
     X("getrange", getrange, 4, FB_CMD_READ, 1, 1, 1, "string", "2.4.0",                                               \
       "key start end", "A part of the value")                                                                         \
-    X("getset", getset, 3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                    \
-      "key value", "Write the row, answering with the value from before")                                             \
-    X("incr", incr, 2, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                        \
-      "key", "Add 1 to a column, at the source (as: column)")                                                         \
-    X("incrby", incrby, 3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                    \
-      "key increment", "Add a whole number to a column, at the source (as: column)")                                  \
-    X("incrbyfloat", incrbyfloat, 3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "2.6.0",                          \
+    X("getset", getset, 3, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key value",       \
+      "Write the row, answering with the value from before")                                                          \
+    X("incr", incr, 2, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key",                 \
+      "Add 1 to a column, at the source (as: column)")                                                                \
+    X("incrby", incrby, 3, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key increment",   \
+      "Add a whole number to a column, at the source (as: column)")                                                   \
+    X("incrbyfloat", incrbyfloat, 3, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "2.6.0",          \
       "key increment", "Add a decimal number to a column, at the source (as: column)")                                \
     X("mget", mget, -2, FB_CMD_READ | FB_CMD_FAST, 1, -1, 1, "string", "1.0.0",                                       \
       "key [key ...]", "Several values; the misses travel to the source together")                                    \
-    X("mset", mset, -3, FB_CMD_WRITE, 1, -1, 2, "string", "1.0.1",                                                    \
-      "key value [key value ...]", "Write several rows of one source in one transaction")                             \
-    X("msetnx", msetnx, -3, FB_CMD_WRITE, 1, -1, 2, "string", "1.0.1",                                                \
+    X("mset", mset, -3, FB_CMD_WRITE | FB_KEY_OVER, 1, -1, 2, "string", "1.0.1", "key value [key value ...]",         \
+      "Write several rows of one source in one transaction")                                                          \
+    X("msetnx", msetnx, -3, FB_CMD_WRITE | FB_KEY_OVER | FB_KEY_INSERT, 1, -1, 2, "string", "1.0.1",                  \
       "key value [key value ...]", "Like MSET, only if none of the rows exists")                                      \
-    X("psetex", psetex, 4, FB_CMD_WRITE, 1, 1, 1, "string", "2.6.0",                                                  \
-      "key milliseconds value", "SET with a life for the cached copy, in milliseconds")                               \
-    X("set", set, -3, FB_CMD_WRITE, 1, 1, 1, "string", "7.0.0",                                                       \
+    X("psetex", psetex, 4, FB_CMD_WRITE | FB_KEY_OVER, 1, 1, 1, "string", "2.6.0", "key milliseconds value",          \
+      "SET with a life for the cached copy, in milliseconds")                                                         \
+    X("set", set, -3, FB_CMD_WRITE | FB_KEY_SET, 1, 1, 1, "string", "7.0.0",                                          \
       "key value [NX|XX] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|"       \
       "KEEPTTL]",                                                                                                     \
       "Write the row as the keyspace says (write, on_set)")                                                           \
-    X("setex", setex, 4, FB_CMD_WRITE, 1, 1, 1, "string", "2.0.0",                                                    \
-      "key seconds value", "SET with a life for the cached copy, in seconds")                                         \
-    X("setnx", setnx, 3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "string", "1.0.0",                                      \
+    X("setex", setex, 4, FB_CMD_WRITE | FB_KEY_OVER, 1, 1, 1, "string", "2.0.0", "key seconds value",                 \
+      "SET with a life for the cached copy, in seconds")                                                              \
+    X("setnx", setnx, 3, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_OVER | FB_KEY_INSERT, 1, 1, 1, "string", "1.0.0",        \
       "key value", "Write the row only if there is none")                                                             \
-    X("strlen", strlen, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "string", "2.2.0",                                     \
-      "key", "Length of the value in bytes")                                                                          \
+    X("strlen", strlen, 2, FB_CMD_READ | FB_CMD_FAST | FB_KEY_META, 1, 1, 1, "string", "2.2.0", "key",                \
+      "Length of the value in bytes")                                                                                 \
     X("substr", getrange, 4, FB_CMD_READ, 1, 1, 1, "string", "1.0.0",                                                 \
       "key start end", "The old name of GETRANGE")                                                                    \
     X("discard", discard, 1, FB_CMD_FAST | FB_CMD_ALONE | FB_CMD_UNQUEUED, 0, 0, 0, "transactions", "2.0.0",          \
@@ -237,8 +246,8 @@ enum fb_command_flags {
       "", "Keep the requests from here on until EXEC")                                                                \
     X("unwatch", unwatch, 1, FB_CMD_FAST | FB_CMD_ALONE, 0, 0, 0, "transactions", "2.2.0",                            \
       "", "Forget all watches")                                                                                       \
-    X("watch", watch, -2, FB_CMD_FAST | FB_CMD_ALONE | FB_CMD_UNQUEUED, 1, -1, 1, "transactions", "2.2.0",            \
-      "key [key ...]", "EXEC will be refused when one of these rows has changed")
+    X("watch", watch, -2, FB_CMD_FAST | FB_CMD_ALONE | FB_CMD_UNQUEUED | FB_KEY_META, 1, -1, 1, "transactions",       \
+      "2.2.0", "key [key ...]", "EXEC will be refused when one of these rows has changed")                            \
 
 /* X(parent, name, handler, arity, flags, since, syntax, summary); arity counts the parent's word too.
  * One that reads a key (FB_CMD_READ) has it behind both words */
@@ -288,7 +297,9 @@ enum fb_command_flags {
     X("client", "unpause", client_unpause, 2, FB_CMD_ADMIN, "6.2.0", "", "End CLIENT PAUSE")                          \
     X("command", "count", command_count, 2, 0, "2.8.13", "", "How many commands there are")                           \
     X("command", "docs", command_docs, -2, 0, "7.0.0", "[command ...]", "What commands are for")                      \
-    X("command", "getkeys", command_getkeys, -3, 0, "2.8.13", "command [argument ...]", "The keys of a command line") \
+    X("command", "getkeys", command_getkeys, -4, 0, "2.8.13", "command [argument ...]", "The keys of a command line") \
+    X("command", "getkeysandflags", command_getkeysandflags, -4, 0, "7.0.0", "command [argument ...]",                \
+      "The keys of a command line, each with what is done with it")                                                   \
     X("command", "help", help, 2, 0, "5.0.0", "", "This text")                                                        \
     X("command", "info", command_info, -2, 0, "2.8.13", "[command ...]", "Arity, flags and key positions")            \
     X("command", "list", command_list, -2, 0, "7.0.0", "[FILTERBY MODULE name|ACLCAT category|PATTERN pattern]",      \
@@ -305,6 +316,7 @@ enum fb_command_flags {
     X("function", "help", help, 2, 0, "7.0.0", "", "This text")                                                       \
     X("function", "list", empty_list, -2, 0, "7.0.0", "[LIBRARYNAME library-name-pattern] [WITHCODE]", "Empty")       \
     X("latency", "doctor", latency_doctor, 2, FB_CMD_ADMIN, "2.8.13", "", "What the samples say, and what may help")  \
+    X("latency", "graph", latency_graph, 3, FB_CMD_ADMIN, "2.8.13", "event", "The samples of an event, drawn")          \
     X("latency", "help", help, 2, 0, "2.8.13", "", "This text")                                                       \
     X("latency", "histogram", latency_histogram, -2, FB_CMD_ADMIN, "7.0.0", "[command ...]",                          \
       "How the times of commands are spread")                                                                         \
@@ -314,18 +326,18 @@ enum fb_command_flags {
     X("memory", "doctor", memory_doctor, 2, 0, "4.0.0", "", "How full the cache is, in words")                        \
     X("memory", "help", help, 2, 0, "4.0.0", "", "This text")                                                         \
     X("memory", "stats", memory_stats, 2, 0, "4.0.0", "", "Memory of the process and of the cache")                   \
-    X("memory", "usage", memory_usage, -3, FB_CMD_READ, "4.0.0",                                                      \
-      "key [SAMPLES count]", "Bytes of a cached copy with its bookkeeping")                                           \
+    X("memory", "usage", memory_usage, -3, FB_CMD_READ | FB_KEY_META, "4.0.0", "key [SAMPLES count]",                 \
+      "Bytes of a cached copy with its bookkeeping")                                                                  \
     X("module", "help", help, 2, 0, "5.0.0", "", "This text")                                                         \
     X("module", "list", empty_list, 2, FB_CMD_ADMIN, "4.0.0", "", "Empty")                                            \
-    X("object", "encoding", object_encoding, 3, FB_CMD_READ, "2.2.3",                                                 \
-      "key", "How Redis would keep a value like this copy")                                                           \
-    X("object", "freq", object_freq, 3, FB_CMD_READ, "4.0.0",                                                         \
-      "key", "How often the copy was asked for, as far as the eviction counts")                                       \
+    X("object", "encoding", object_encoding, 3, FB_CMD_READ | FB_KEY_META, "2.2.3", "key",                            \
+      "How Redis would keep a value like this copy")                                                                  \
+    X("object", "freq", object_freq, 3, FB_CMD_READ | FB_KEY_META, "4.0.0", "key",                                    \
+      "How often the copy was asked for, as far as the eviction counts")                                              \
     X("object", "help", help, 2, 0, "6.2.0", "", "This text")                                                         \
-    X("object", "idletime", object_idletime, 3, FB_CMD_READ, "2.2.3",                                                 \
-      "key", "Age of the copy in seconds, with the LRU eviction")                                                     \
-    X("object", "refcount", object_refcount, 3, FB_CMD_READ, "2.2.3", "key", "1 for a cached copy")                   \
+    X("object", "idletime", object_idletime, 3, FB_CMD_READ | FB_KEY_META, "2.2.3", "key",                            \
+      "Age of the copy in seconds, with the LRU eviction")                                                            \
+    X("object", "refcount", object_refcount, 3, FB_CMD_READ | FB_KEY_META, "2.2.3", "key", "1 for a cached copy")     \
     X("pubsub", "channels", pubsub_channels, -2, 0, "2.8.0", "[pattern]", "Channels that somebody listens to")        \
     X("pubsub", "help", help, 2, 0, "6.2.0", "", "This text")                                                         \
     X("pubsub", "numpat", pubsub_numpat, 2, 0, "2.8.0", "", "Number of patterns that somebody listens to")            \

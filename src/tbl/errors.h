@@ -26,10 +26,10 @@
       "an argument is not a whole number of 64 bits in its usual form",                                                \
       "send digits, without blanks, a plus sign or leading zeros")                                                     \
     X(RANGE, "ERR", "value is out of range", "a number is larger than can be meant", "send a smaller number")          \
+    X(RANGE_BETWEEN, "ERR", "value is out of range, value must between %lld and %lld",                                 \
+      "a number is outside of what can be meant", "send a number between the two")                                     \
     X(FLOAT, "ERR", "value is not a valid float", "an argument is not a decimal number",                               \
       "send digits, with a point or an exponent")                                                                      \
-    X(RANGE_BETWEEN, "ERR", "value is out of range, value must between -9223372036854775807 and 9223372036854775807",  \
-      "the one whole number that has no opposite", "send a smaller number")                                            \
     X(INFINITE_SUM, "ERR", "increment would produce NaN or Infinity",                                                  \
       "INCRBYFLOAT by an infinity", "send digits, with a point or an exponent")                                        \
     X(INFINITE, "ERR", "value is NaN or Infinity",                                                                     \
@@ -154,6 +154,8 @@
       "CLIENT KILL ID with something that is no number of a client", "use the numbers that CLIENT LIST shows")         \
     X(NO_CLIENT, "ERR", "No such client", "CLIENT KILL of an address nobody is connected from",                        \
       "it has gone already; CLIENT LIST shows who is there")                                                           \
+    X(NO_USER_NAMED, "ERR", "No such user '%.*s'", "CLIENT KILL USER of a user that is not there",                     \
+      "ACL USERS lists them")                                                                                          \
     X(CLIENT_PAUSE, "ERR", "CLIENT PAUSE mode must be WRITE or ALL", "another word behind the time",                   \
       "use one of them")                                                                                               \
     X(SUBSCRIBED, "ERR",                                                                                               \
@@ -197,6 +199,8 @@
       "what is read inside MULTI comes too late to be watched", "WATCH before MULTI")                                  \
     X(NOT_IN_MULTI, "ERR", "Command not allowed inside a transaction",                                                 \
       "the command answers with more or less than one reply, or waits", "send it outside of MULTI")                    \
+    X(MONITOR_IN_MULTI, "ERR", "MONITOR isn't allowed for DENY BLOCKING client", "MONITOR between MULTI and EXEC",     \
+      "send it outside of MULTI")                                                                                      \
     X(DISCARDED, "EXECABORT", "Transaction discarded because of previous errors.",                                     \
       "a request behind MULTI was refused; nothing was carried out", "see the error of that request")                  \
     X(DISCARDED_EXEC, "EXECABORT", "Transaction discarded because of: wrong number of arguments for 'exec' command",   \
@@ -225,6 +229,9 @@
       "no setting has this name; nothing changed", "CONFIG GET * lists them")                                          \
     X(SLOWLOG_COUNT, "ERR", "count should be greater than or equal to -1",                                             \
       "SLOWLOG GET with something else than a count", "send a count, or -1 for all")                                   \
+    X(NO_SAMPLES, "ERR", "No samples available for event '%.*s'",                                                      \
+      "LATENCY GRAPH of an event that has not been slow, or is not known",                                             \
+      "LATENCY LATEST lists the events that have samples")                                                             \
     /* no request at all: the connection is closed behind these */                                                     \
     X(MULTIBULK_LENGTH, "ERR", "Protocol error: invalid multibulk length",                                             \
       "behind `*` stands no number, or more arguments than one request may have",                                      \
@@ -243,7 +250,9 @@
     X(LINE_TOO_BIG, "ERR", "Protocol error: too big inline request", "a request typed as a line has no end",           \
       "use the protocol's own form for long requests")                                                                 \
     X(QUOTES, "ERR", "Protocol error: unbalanced quotes in request",                                                   \
-      "a request typed as a line has a quote that does not end, or goes on behind one", "close it")
+      "a request typed as a line has a quote that does not end, or goes on behind one", "close it")                    \
+    X(REQUEST_TOO_BIG, "ERR", "Protocol error: too big request",                                                       \
+      "a request does not fit into `server.query_buffer_max`", "send less at a time; or raise the setting")
 
 enum fb_error {
 #define FB_ERROR_ENUM_(id, ...) FB_ERROR_##id,

@@ -98,7 +98,8 @@ static void wrong_number_of_arguments_is_refused_for_every_row(void **state) {
             const struct fb_command *row = &tables[t][i];
             size_t least = (size_t)abs(row->arity), own = row->parent != NULL ? 2 : 1;
             size_t counts[] = {least - 1, row->arity > 0 ? least + 1 : 0};
-            snprintf(expected, sizeof expected, "-ERR wrong number of arguments for '%s%s%s' command\r\n",
+            const char *head = row->handler == fb_cmd_exec ? "EXECABORT Transaction discarded because of:" : "ERR";
+            snprintf(expected, sizeof expected, "-%s wrong number of arguments for '%s%s%s' command\r\n", head,
                      row->parent != NULL ? row->parent : "", row->parent != NULL ? "|" : "", row->name);
             for (int k = 0; k < 2; k++) {
                 fb_bytes words[8] = {FB_STR(own == 2 ? row->parent : row->name), FB_STR(row->name)};
@@ -160,7 +161,7 @@ static void command_tells_what_the_table_says(void **state) {
         assert_int_equal(first[1].number, rows[i].last);
         assert_int_equal(first[2].number, rows[i].step);
     }
-    exchange(fd, "COMMAND INFO nosuch\r\n", "*1\r\n*-1\r\n");
+    exchange(fd, "COMMAND INFO nosuch\r\n", "*1\r\n$-1\r\n");
     assert_true(is_text(ask("COMMAND INFO client|id\r\n") + 2, "client|id"));
     exchange(fd, "COMMAND LIST FILTERBY PATTERN ge?\r\n", "*1\r\n$3\r\nget\r\n");
     exchange(fd, "COMMAND LIST FILTERBY ACLCAT nosuch\r\n", "*0\r\n");
@@ -169,9 +170,9 @@ static void command_tells_what_the_table_says(void **state) {
     exchange(fd, "COMMAND GETKEYS GET a\r\n", "*1\r\n$1\r\na\r\n");
     exchange(fd, "COMMAND GETKEYS MSET a 1 b 2\r\n", "*2\r\n$1\r\na\r\n$1\r\nb\r\n");
     exchange(fd, "COMMAND GETKEYS DEL a b c\r\n", "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n");
-    exchange(fd, "COMMAND GETKEYS PING\r\n", "-ERR The command has no key arguments\r\n");
-    exchange(fd, "COMMAND GETKEYS GET\r\n", "-ERR Invalid number of arguments specified for command\r\n");
-    exchange(fd, "COMMAND GETKEYS nosuch\r\n", "-ERR Invalid command specified\r\n");
+    exchange(fd, "COMMAND GETKEYS PING a\r\n", "-ERR The command has no key arguments\r\n");
+    exchange(fd, "COMMAND GETKEYS GET a b\r\n", "-ERR Invalid number of arguments specified for command\r\n");
+    exchange(fd, "COMMAND GETKEYS nosuch a\r\n", "-ERR Invalid command specified\r\n");
 }
 
 static void help_names_every_subcommand(void **state) {

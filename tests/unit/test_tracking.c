@@ -457,7 +457,7 @@ static void tracking_is_seen_in_client_list(void **state) {
     skip_to(c, "\n\r\n-ERR Unknown client type 'x'\r\n"); /* the one line was all */
     exchange(c, "CLIENT KILL TYPE pubsub\r\n", ":1\r\n");
     assert_ends(s);
-    exchange(c, "CLIENT KILL USER nobody\r\n", ":0\r\n");
+    exchange(c, "CLIENT KILL USER nobody\r\n", "-ERR No such user 'nobody'\r\n");
     say(c, "INFO clients\r\n");
     skip_to(c, "tracking_clients:1\r\npubsub_clients:0\r\n");
     close(a);
