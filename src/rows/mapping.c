@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <math.h>
 #include <string.h>
 #include <strings.h>
 
@@ -29,7 +30,7 @@ bool fb_datum_equal(const struct fb_datum *a, const struct fb_datum *b) {
     case FB_DATUM_INT:
         return a->i == b->i;
     case FB_DATUM_REAL:
-        return a->r == b->r;
+        return a->r == b->r || (isnan(a->r) && isnan(b->r));
     default:
         return a->bytes.len == b->bytes.len &&
                (a->bytes.len == 0 || memcmp(a->bytes.data, b->bytes.data, a->bytes.len) == 0);

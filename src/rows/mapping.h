@@ -89,6 +89,7 @@ struct fb_mapping {
     unsigned norder;
     unsigned limit;         /* lists of a table: rows at most; 0: FB_MANY_ROWS_MAX, and more are an error */
     bool reals_only;        /* exact decimals are kept as doubles here (SQLite): what does not fit one is refused */
+    bool has_nan;           /* numbers and reals may be NaN here (PostgreSQL) */
 };
 
 /* Frees what is inside; accepts a zeroed mapping. */

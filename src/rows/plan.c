@@ -60,8 +60,12 @@ static bool is_word(fb_bytes text, const char *word) {
 }
 
 /* What a row shows must be accepted again. */
-static bool as_infinity(fb_bytes text, struct fb_datum *out) {
+static bool as_special(const struct draft *d, fb_bytes text, struct fb_datum *out) {
     bool is_negative = is_word(text, "-Infinity");
+    if (d->mapping->has_nan && is_word(text, "NaN")) {
+        *out = fb_datum_real(__builtin_nan(""));
+        return true;
+    }
     if (!is_negative && !is_word(text, "Infinity"))
         return false;
     *out = fb_datum_real(is_negative ? -__builtin_inf() : __builtin_inf());
@@ -80,9 +84,9 @@ static bool as_decimal(struct draft *d, fb_bytes text, struct fb_datum *out) {
     return true;
 }
 
-static bool as_real(fb_bytes text, struct fb_datum *out) {
+static bool as_real(const struct draft *d, fb_bytes text, struct fb_datum *out) {
     double r;
-    if (as_infinity(text, out))
+    if (as_special(d, text, out))
         return true;
     if (!fb_number_real(text, &r))
         return false;
@@ -112,10 +116,10 @@ static fb_status from_text(struct draft *d, const struct fb_column *c, fb_bytes 
         *out = fb_datum_int(fits ? i : 0);
         break;
     case FB_CLASS_NUMERIC:
-        fits = as_decimal(d, text, out) || as_infinity(text, out);
+        fits = as_decimal(d, text, out) || as_special(d, text, out);
         break;
     case FB_CLASS_REAL:
-        fits = as_real(text, out);
+        fits = as_real(d, text, out);
         break;
     case FB_CLASS_BOOLEAN:
         fits = as_boolean(text, out);

@@ -411,6 +411,7 @@ fb_status fb_pg_bind_keyspace(struct fb_driver *driver, const fb_keyspace_option
     b->driver = driver;
     bind.m->name = fb_mem_strdup(options->pattern);
     bind.m->set_replaces = options->set_mode == FB_SET_REPLACE;
+    bind.m->has_nan = true;
     fb_status status = bind.m->name == NULL ? fb_pg_no_memory(&bind)
                                             : fb_pattern_parse(options->pattern, &bind.m->pattern, reterr);
     if (status == FB_OK && options->table == NULL && options->load == NULL)

@@ -28,7 +28,7 @@ TYPES = {
     "mariadb": {"text": "LONGTEXT", "key": "VARCHAR(700) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "int": "BIGINT",
                 "real": "DOUBLE", "numeric": "DECIMAL(38,10)", "bytes": "LONGBLOB"},
 }
-WRITERS = {"sqlite"}  # the drivers that can write already
+WRITERS = {"sqlite", "postgresql"}  # the drivers that can write already
 numbers = itertools.count(1)
 sqlite3.register_adapter(decimal.Decimal, float)  # what SQLite keeps of them
 
