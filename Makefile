@@ -38,7 +38,7 @@ test-tsan: ## all C and wire tests under ThreadSanitizer, in full
 test-clean-root: ## the README's commands in a fresh Debian 12 (debootstrap, needs root, some minutes)
 	@tools/fresh-root $(ARGS)
 
-test-redis: ## Redis' own tests (tests/redis-tcl), from Debian's source package: about four minutes
+test-redis: ## all of Redis' own tests that we keep (tests/redis-tcl), also the slow ones: about two minutes
 	@tools/setup.sh build test
 	@tools/build $(BUILD) -Dtests=enabled
 	@tools/redis-tests

@@ -33,9 +33,9 @@ tcl_proc send_data_packet {channel status data {elapsed 0}} {
         puts "$status\t$name\t[join [lrange $lines 1 end] { | }]"
         flush stdout
     }
-    # A test that broke off inside a transaction, or with replies unread, would take the next ones with it.
+    # A test that broke off inside a transaction, with replies unread or in a pause would take the next ones with it.
     if {$status eq "err"} {
-        catch {reconnect}
+        catch {reconnect; r client unpause}
     }
 }
 
@@ -79,6 +79,6 @@ tcl_proc forebay_change_client {} {
 }
 
 set argv [list --host 127.0.0.1 --port $forebay_port --single $forebay_unit --singledb --ignore-encoding \
-    --ignore-digest --durable --tags "-needs:debug -needs:repl -slow -large-memory" --client 0 \
+    --ignore-digest --durable --tags "-needs:debug -needs:repl -large-memory" --client 0 \
     --skipfile $forebay_skipped]
 source tests/test_helper.tcl

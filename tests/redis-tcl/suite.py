@@ -1,22 +1,25 @@
 """Runs units of Redis' own tests against a Forebay in front of a table, and reads the lists of this folder.
 
     suite.py [UNIT@WORLD ...]      all tests of these units (default: all units), with what goes wrong
-    suite.py --write               the same, and writes allowed.txt and excluded.txt anew
+    suite.py --write [UNIT@WORLD]  the same, and writes their parts of allowed.txt and excluded.txt anew
 
-A world is the table and the keyspace that a unit runs in."""
+A world is the table, the keyspace and the settings that a unit runs with."""
 
+import concurrent.futures
 import os
 import re
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 REDIS = os.path.join(TOP, "build", "redis-tests", "redis")
 MISSING = os.path.join(TOP, "build", "redis-tests", ".missing")
-UNIT_TIMEOUT_S = 60
+UNIT_TIMEOUT_S = 240
+UNITS_AT_ONCE = 6  # most of their time is waiting
 
 # The columns of the unit of hashes: those it names, and "f1", "f2" … for those it draws (500 columns are the limit).
 FIELDS = ("a b c d e x y z float foo foo1 foo2 bar tmp str field field1 field2 field3 key1 key2 key3 n f new_field "
@@ -25,18 +28,19 @@ DRAWN = [f"f{i}" for i in range(1, 200)] + [f"__avoid_collisions__f{i}" for i in
 
 TEXT = {"table": "kv", "as": "column:v", "write": "write-through", "on_del": "delete-row", "jitter": "0%"}
 WORLDS = {
-    # name: (columns besides the key, what the keyspace says)
-    "any": ("v", TEXT),            # no type: text and numbers
-    "bytes": ("v BLOB", TEXT),     # any bytes
+    # name: (columns besides the key, what the keyspace says, settings of the server)
+    "any": ("v", TEXT, {"monitor_values": "true"}),  # no type: text and numbers
+    "bytes": ("v BLOB", TEXT, {}),     # any bytes
+    "lru": ("v", TEXT, {"eviction": "lru"}),
     "hash": (", ".join(f'"{name}"' for name in FIELDS + DRAWN),
-             {**TEXT, "as": "hash", "hide_columns": "[redis_key]"}),
+             {**TEXT, "as": "hash", "hide_columns": "[redis_key]"}, {}),
 }
 UNITS = [
     ("unit/protocol", "any"), ("unit/type/string", "bytes"), ("unit/type/incr", "any"), ("unit/type/hash", "hash"),
     ("unit/keyspace", "any"), ("unit/scan", "any"), ("unit/expire", "any"), ("unit/multi", "any"),
     ("unit/pubsub", "any"), ("unit/tracking", "any"), ("unit/info", "any"), ("unit/info-command", "any"),
     ("unit/slowlog", "any"), ("unit/latency-monitor", "any"), ("unit/introspection", "any"),
-    ("unit/introspection-2", "any"), ("unit/pause", "any"), ("unit/other", "any"), ("unit/quit", "any"),
+    ("unit/introspection-2", "lru"), ("unit/pause", "any"), ("unit/other", "any"), ("unit/quit", "any"),
 ]
 
 
@@ -55,20 +59,23 @@ def why_missing():
 
 
 def make_database(world, path):
-    """The table of a world, and the configuration of a server in front of it."""
-    columns, keyspace = WORLDS[world]
+    """The table of a world, and the configuration of a server in front of it. As Redis it has one thread for all
+    clients: the tests rely on what one connection sent being done before what another sends next."""
+    columns, keyspace, settings = WORLDS[world]
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"CREATE TABLE kv(redis_key TEXT PRIMARY KEY, {columns})")
     connection.close()
-    return {"sources": {"kv": {"url": f"sqlite:{path}"}}, "keyspaces": {'"{redis_key:rest}"': keyspace}}
+    return {"sources": {"kv": {"url": f"sqlite:{path}"}}, "keyspaces": {'"{redis_key:rest}"': keyspace},
+            "server": {"threads": 1, **settings}}
 
 
-def run_unit(port, path, world, unit):
+def run_unit(port, path, world, unit, passed_over=()):
     """The result of each test: name → (word, what went wrong). All of a unit runs, since its tests build on what others
-    left behind; those of skipped.txt are passed over."""
+    left behind; those of skipped.txt are passed over, and more if asked for."""
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
-        file.write("".join(f"{name}\n" for name in read_list("skipped.txt").get((unit, world), [])))
+        names = [*read_list("skipped.txt").get((unit, world), []), *passed_over]
+        file.write("".join(f"{name}\n" for name in names))
         file.flush()
         command = ["tclsh", os.path.join(HERE, "prelude.tcl"), str(port), path, world, unit, file.name]
         with subprocess.Popen(command, cwd=REDIS, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -77,19 +84,29 @@ def run_unit(port, path, world, unit):
                 out = process.communicate(timeout=UNIT_TIMEOUT_S)[0]
             except subprocess.TimeoutExpired:
                 process.kill()
-                out = process.communicate()[0] + b"\nerr\t(the unit)\tdid not end\n"
-    results, other = {}, []
+                out = process.communicate()[0] + f"\ndid not end within {UNIT_TIMEOUT_S} s\n".encode()
+    results, other, has_ended = {}, [], False
     for line in out.decode("utf-8", "replace").split("\n"):
         fields = line.split("\t", 2)
         if len(fields) == 3 and fields[0] in ("ok", "err", "ignore", "skip"):
             name = re.sub(r": (Tag: \S+ denied|Not supported on .*)$", "", fields[1]) \
                 if fields[0] == "ignore" else fields[1]
             results[name] = (fields[0], fields[2] or fields[1])
-        elif line and fields[0] != "end":
+        elif fields[0] == "end":
+            has_ended = True
+        elif line:
             other.append(line)
-    if "end" not in [line.split(b"\t")[0].decode() for line in out.split(b"\n")]:
-        results["(the unit)"] = ("err", "it broke off: " + " | ".join(other[-20:]))
+    if not has_ended:
+        last = next(reversed(results), "its beginning")
+        results["(the unit)"] = ("err", f"it broke off after {last}: " + " | ".join(other[-20:]))
     return results
+
+
+def run_all(sections, run):
+    """run(unit, world) for all of these, several at a time; {section: what it returned}."""
+    with concurrent.futures.ThreadPoolExecutor(UNITS_AT_ONCE) as pool:
+        futures = {section: pool.submit(run, *section) for section in sections}
+        return {section: future.result() for section, future in futures.items()}
 
 
 def read_list(name):
@@ -125,54 +142,57 @@ def reasons():
     return words, rows
 
 
-def measure(units):
-    sys.path.insert(0, os.path.join(TOP, "tests", "wire"))
+def measure(unit, world):
     from conftest import Forebay
-    all_results = {}
-    for unit, world in units:
-        with tempfile.TemporaryDirectory() as folder:
-            path, started = os.path.join(folder, "kv.db"), []
-            server = Forebay(started, make_database(world, path), folder)
-            results = all_results[unit, world] = run_unit(server.port, path, world, unit)
-            server.kill()
-        words = [result[0] for result in results.values()]
-        print(f"{unit}@{world}: " + ", ".join(f"{words.count(word)} {word}" for word in sorted(set(words))), flush=True)
-    return all_results
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "kv.db")
+        server = Forebay([], make_database(world, path), folder)
+        began = time.monotonic()
+        results = run_unit(server.port, path, world, unit)
+        took_s = time.monotonic() - began
+        server.kill()
+    words = [result[0] for result in results.values()]
+    print(f"{unit}@{world}: {took_s:.1f} s, " + ", ".join(f"{words.count(word)} {word}" for word in sorted(set(words))),
+          flush=True)
+    return results
+
+
+def sort_out(section, results, rows):
+    """The results of a unit as lines of allowed.txt and of excluded.txt; what has no reason is printed."""
+    allowed, excluded = [], []
+    for name, (word, what) in results.items():
+        if name.startswith("("):
+            print(f"  {section[0]}: {name}: {what[:300]}")
+            continue
+        why = next((reason for reason, pattern in rows if pattern.search(f"{section[0]}\t{name}\t{what}")
+                    and (word != "ok" or reason == "hollow")), None)
+        if word == "ok" and why is None:
+            allowed.append(name)
+        else:
+            excluded.append(f"{why or 'open'}: {name}")
+            if why is None:
+                print(f"  {section[0]}: {name}\n      {what[:300]}")
+    return allowed, excluded
 
 
 def main():
-    write = "--write" in sys.argv
-    chosen = [tuple(word.split("@")) for word in sys.argv[1:] if "@" in word]
+    sys.path.insert(0, os.path.join(TOP, "tests", "wire"))
+    chosen = [tuple(word.split("@")) for word in sys.argv[1:] if "@" in word] or UNITS
     words, rows = reasons()
-    all_results = measure(chosen or UNITS)
-    out = {"allowed.txt": [], "excluded.txt": []}
-    for section, results in all_results.items():
-        for file in out:
-            out[file].append(f"[{' '.join(section)}]")
-        for name, (word, what) in results.items():
-            if name.startswith("("):
-                print(f"  {section[0]}: {name}: {what[:300]}")
-                continue
-            why = next((reason for reason, pattern in rows if pattern.search(f"{section[0]}\t{name}\t{what}")
-                        and (word != "ok" or reason in ("hollow", "timing"))), None)
-            if word == "ok" and why is None:
-                out["allowed.txt"].append(name)
-            else:
-                out["excluded.txt"].append(f"{why or 'OPEN'}: {name}")
-                if why is None:
-                    print(f"  {section[0]}: {name}\n      {what[:300]}")
-        for lines in out.values():
-            if lines[-1].startswith("["):
-                lines.pop()
-            else:
-                lines.append("")
-    if write:
-        head = {"allowed.txt": ["# Redis' own tests that must pass. Written by suite.py --write; kept by test_redis_tcl.py."],
-                "excluded.txt": ["# Redis' own tests that are not run, each with its reason. Written by suite.py --write."]
-                + [f"# {word}: {meaning}" for word, meaning in words.items()]}
-        for file, lines in out.items():
-            with open(os.path.join(HERE, file), "w", encoding="utf-8") as target:
-                target.write("\n".join(head[file] + [""] + lines).rstrip("\n") + "\n")
+    new = {section: sort_out(section, results, rows) for section, results in run_all(chosen, measure).items()}
+    if "--write" not in sys.argv:
+        return
+    heads = [["# Redis' own tests that must pass. Written by suite.py --write; kept by test_redis_tcl.py."],
+             ["# Redis' own tests that are not run, each with its reason. Written by suite.py --write."]
+             + [f"# {word}: {meaning}" for word, meaning in words.items()]]
+    for i, name in enumerate(["allowed.txt", "excluded.txt"]):
+        old, out = read_list(name), heads[i]
+        for section in UNITS:
+            lines = new[section][i] if section in new else old.get(section, [])
+            if lines:
+                out += ["", f"[{' '.join(section)}]", *lines]
+        with open(os.path.join(HERE, name), "w", encoding="utf-8") as target:
+            target.write("\n".join(out) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,24 +1,25 @@
 """Redis' own tests, those of tests/redis-tcl/allowed.txt: each must pass against Forebay in front of a SQLite table.
 
-A unit runs once for all of its tests. Afterwards everything that is still cached must be what the table has. The tests
-come from Debian's source package of redis (tools/redis-tests); README.md in tests/redis-tcl says what is changed."""
+A unit runs once for all of its tests, several units at a time, each with a server and a table of its own. Afterwards
+everything that is still cached must be what the table has. The tests come from Debian's source package of redis
+(tools/redis-tests); README.md in tests/redis-tcl says what is changed."""
 
 import os
 import shutil
 import sys
+import warnings
 
 import pytest
 
 from conftest import IS_FULL, TOP, Forebay, query
-
-if not IS_FULL:
-    pytest.skip("takes four minutes; make test-redis runs it", allow_module_level=True)
 
 sys.path.insert(0, os.path.join(TOP, "tests", "redis-tcl"))
 import suite  # noqa: E402
 from resp import ReplyError  # noqa: E402
 
 ALLOWED, EXCLUDED = suite.read_list("allowed.txt"), suite.read_list("excluded.txt")
+SLOW, TIMED = suite.read_list("slow.txt"), suite.read_list("timed.txt")
+LEFT_OUT = {} if IS_FULL else SLOW
 AT_LEAST = 120  # tests of Redis' that pass; the list never gets shorter than this
 
 
@@ -53,43 +54,62 @@ def text(value):
     return value if value is None or isinstance(value, bytes) else str(value).encode()
 
 
+def run_once(folder, unit, world):
+    """The results of a unit, and every cached key at its end with both of its values."""
+    path = os.path.join(folder, "kv.db")
+    server = Forebay([], suite.make_database(world, path), folder)
+    try:
+        results = suite.run_unit(server.port, path, world, unit, LEFT_OUT.get((unit, world), []))
+        compared = list(cached_and_stored(server, path, world))
+        server.finish()
+    finally:
+        server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+    return results, compared
+
+
+def failed(results, names):
+    return {name for name in names if results.get(name, ("err", ""))[0] != "ok"}
+
+
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory):
-    """outcomes(unit, world): the results of its allowed tests, and what differed between cache and table at the end."""
-    known = {}
-
-    def run(unit, world):
-        if (unit, world) not in known:
-            folder, started = str(tmp_path_factory.mktemp("tcl")), []
-            path = os.path.join(folder, "kv.db")
-            server = Forebay(started, suite.make_database(world, path), folder)
-            try:
-                results = suite.run_unit(server.port, path, world, unit)
-                compared = list(cached_and_stored(server, path, world))
-                server.finish()
-            finally:
-                server.kill()
-                shutil.rmtree(folder, ignore_errors=True)
-            known[unit, world] = results, compared
-        return known[unit, world]
-
+def outcomes(request, tmp_path_factory):
+    """{(unit, world): what run_once says of it}, for the units whose tests were asked for. A unit in which nothing
+    failed but tests of timed.txt is run once more, since a machine that is busy elsewhere is no fault of Forebay's."""
     missing = suite.why_missing()
     if missing is not None:
         pytest.skip(missing)
-    return run
+
+    def run(unit, world):
+        results, compared = run_once(folders.pop(), unit, world)
+        late = failed(results, ALLOWED[unit, world]) - set(LEFT_OUT.get((unit, world), []))
+        if late and late <= set(TIMED.get((unit, world), [])):
+            warned.append(f"{unit}: a second run, since time was short for {', '.join(sorted(late))}")
+            results, compared = run_once(folders.pop(), unit, world)
+        return results, compared
+
+    asked = [item.callspec.params for item in request.session.items
+             if item.module is request.module and hasattr(item, "callspec")]
+    sections = [section for section in ALLOWED if any(section == (one["unit"], one["world"]) for one in asked)]
+    folders, warned = [str(tmp_path_factory.mktemp("tcl")) for _ in range(2 * len(sections))], []
+    known = suite.run_all(sections, run)
+    for text in warned:
+        warnings.warn(text)
+    return known
 
 
-@pytest.mark.parametrize("unit, world, name", [(*section, name) for section, names in ALLOWED.items() for name in names],
+@pytest.mark.parametrize("unit, world, name", [(*section, name) for section, names in ALLOWED.items()
+                                               for name in names if name not in LEFT_OUT.get(section, [])],
                          ids=lambda text: text.replace("unit/", ""))
 def test_redis_own(outcomes, unit, world, name):
-    results, _ = outcomes(unit, world)
+    results, _ = outcomes[unit, world]
     word, what = results.get(name, ("err", f"was not run; {results.get('(the unit)', ('', ''))[1]}"))
     assert word == "ok", what
 
 
 @pytest.mark.parametrize("unit, world", ALLOWED, ids=lambda text: text.replace("unit/", ""))
 def test_what_is_cached_afterwards_is_what_the_table_has(outcomes, unit, world):
-    results, compared = outcomes(unit, world)
+    results, compared = outcomes[unit, world]
     assert results
     assert [(key, cached, stored) for key, cached, stored in compared if cached != stored] == []
 
