@@ -199,3 +199,15 @@ fb_status fb_mapping_key(const struct fb_mapping *mapping, fb_bytes key,
     }
     return FB_OK;
 }
+
+fb_status fb_mapping_key_of_row(const struct fb_mapping *m, const struct fb_datum *row, fb_buf *out) {
+    char space[FB_PATTERN_PARAMS_MAX][FB_DATUM_TEXT_MAX];
+    fb_bytes params[FB_PATTERN_PARAMS_MAX];
+    for (unsigned i = 0; i < m->pattern.nparams; i++) {
+        if (row[i].kind == FB_DATUM_NULL)
+            return FB_BADVALUE;
+        params[i] = fb_datum_text(&row[i], space[i]);
+    }
+    out->len = 0;
+    return fb_pattern_render(&m->pattern, params, out);
+}

@@ -116,6 +116,9 @@ fb_status fb_mapping_key(const struct fb_mapping *mapping, fb_bytes key,
 /* Is this row the one the key names? A database may compare more loosely than we do ('042' finds 42, 'bob' finds
  * 'Bob'); such a row belongs to another key. Compares the texts of the columns that the pattern's parameters hold. */
 bool fb_mapping_row_is_key(const struct fb_mapping *mapping, const struct fb_datum *row, const struct fb_datum *key);
+/* The key that names a row of key columns, in the order of the parameters: into `out`, which is emptied first.
+ * FB_BADVALUE when none does: a NULL, or a text that does not fit its type. */
+fb_status fb_mapping_key_of_row(const struct fb_mapping *mapping, const struct fb_datum *row, fb_buf *out);
 /* Write "keyspace 'pattern': …" and return the status. */
 fb_status fb_mapping_fail(const struct fb_mapping *mapping, fb_err *err, fb_status status, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -487,3 +487,14 @@ fb_status fb_plan_add(const struct fb_mapping *mapping, const struct fb_plan *pl
     *ret_sum = fb_datum_real(sum);
     return FB_OK;
 }
+
+struct fb_plan fb_plan_of_all(const struct fb_mapping *m, struct fb_assign ret_assigns[FB_COLUMNS_MAX]) {
+    struct fb_plan plan = {.op = FB_OP_SET, .assigns = ret_assigns};
+    for (unsigned c = 0; c < m->ncolumns; c++) {
+        const struct fb_column *column = &m->columns[c];
+        bool is_shown = m->as == FB_AS_COLUMN ? c == m->as_column : column->param < 0 && !column->is_hidden;
+        if (is_shown && !column->is_readonly)
+            ret_assigns[plan.nassigns++] = (struct fb_assign){.column = c};
+    }
+    return plan;
+}

@@ -27,6 +27,9 @@ struct fb_plan {
 fb_status fb_plan_make(const struct fb_mapping *mapping, const fb_op *op, struct fb_plan **ret_plan, fb_err *reterr);
 void fb_plan_free(struct fb_plan *plan); /* NULL accepted */
 
+/* The plan of a SET of every column that clients may write, without values: for the text of a statement. */
+struct fb_plan fb_plan_of_all(const struct fb_mapping *mapping, struct fb_assign ret_assigns[FB_COLUMNS_MAX]);
+
 /* The sum for an ADD: `now` is the column's value (NULL counts as 0). FB_NOTANUMBER with Redis' words: no number, or
  * beyond its range. */
 fb_status fb_plan_add(const struct fb_mapping *mapping, const struct fb_plan *plan, const struct fb_datum *now,

@@ -1,6 +1,7 @@
 /* PostgreSQL as a source: opening a database, and what its errors mean. */
 #include "source/pg.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -28,6 +29,24 @@ static fb_status identify(struct fb_driver *driver, fb_err *err) {
     return fb_fail(err, FB_DOWN, "%s", PQerrorMessage(driver->catalogue));
 }
 
+fb_status fb_pg_catalogue(struct fb_driver *driver, fb_err *err) {
+    char text[96];
+    if (driver->catalogue != NULL && PQstatus(driver->catalogue) == CONNECTION_OK)
+        return FB_OK;
+    PQfinish(driver->catalogue);
+    driver->catalogue = NULL;
+    fb_instant deadline = fb_after(fb_clock_now(), driver->read_timeout);
+    fb_status status = fb_pg_connect(driver, deadline, &driver->catalogue, err);
+    if (status != FB_OK)
+        return status;
+    long long ms = fb_span_ms(driver->read_timeout);
+    snprintf(text, sizeof text, "SET statement_timeout = %lld; SET lock_timeout = %lld", ms, ms);
+    PGresult *result = PQsetnonblocking(driver->catalogue, 0) == 0 ? PQexec(driver->catalogue, text) : NULL;
+    bool is_ready = PQresultStatus(result) == PGRES_COMMAND_OK;
+    PQclear(result);
+    return is_ready ? FB_OK : fb_fail(err, FB_DOWN, "%s", PQerrorMessage(driver->catalogue));
+}
+
 static void close_driver(struct fb_driver *driver) {
     if (driver == NULL)
         return;
@@ -37,9 +56,12 @@ static void close_driver(struct fb_driver *driver) {
     fb_mem_free(driver);
 }
 
-/* Writes must reach a server that takes them, and every connection names itself, unless the URL says otherwise. */
+/* Unless the URL says otherwise: writes must reach a server that takes them, every connection names itself, and what the
+ * network has swallowed is given up (libpq's own waits, as PQcancel's, have no other end). */
 static fb_status keep_conninfo(struct fb_driver *driver, const char *url, fb_err *err) {
-    static const char *const extra[] = {"target_session_attrs=read-write", "application_name=forebay"};
+    char patience[40];
+    const char *const extra[] = {"target_session_attrs=read-write", "application_name=forebay", patience};
+    snprintf(patience, sizeof patience, "tcp_user_timeout=%lld", (long long)fb_span_ms(driver->read_timeout));
     char *message = NULL;
     PQconninfoOption *parsed = PQconninfoParse(url, &message);
     if (parsed == NULL) {
@@ -77,9 +99,7 @@ static fb_status open_driver(const char *url, const fb_source_options *options, 
     driver->added_latency = fb_ms(o->added_latency_ms);
     fb_status status = keep_conninfo(driver, url, reterr);
     if (status == FB_OK)
-        status = fb_pg_connect(driver, fb_after(fb_clock_now(), driver->read_timeout), &driver->catalogue, reterr);
-    if (status == FB_OK && PQsetnonblocking(driver->catalogue, 0) != 0)
-        status = fb_fail(reterr, FB_DOWN, "%s", PQerrorMessage(driver->catalogue));
+        status = fb_pg_catalogue(driver, reterr);
     if (status == FB_OK)
         status = identify(driver, reterr);
     if (status != FB_OK) {
@@ -153,11 +173,16 @@ const struct fb_driver_ops fb_driver_postgresql = {
     .close = close_driver,
     .bind = fb_pg_bind_keyspace,
     .unbind = fb_pg_unbind,
+    .review = fb_pg_review,
+    .tables = fb_pg_tables,
     .shared_table = fb_pg_shared_table,
+    .statement = fb_pg_statement_text,
     .plan = plan,
     .plan_free = fb_plan_free,
     .session_open = fb_pg_session_open,
     .session_close = fb_pg_session_close,
     .load = fb_pg_load,
+    .list = fb_pg_list,
     .store = fb_pg_store,
+    .cancel = fb_pg_cancel,
 };

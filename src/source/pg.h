@@ -3,6 +3,7 @@
  *     pg.c            the adapter's table; opening a database; what its errors mean
  *     pg_session.c    connections: deadlines, prepared statements, sending and receiving in pipelines
  *     pg_bind.c       binding a keyspace to the catalogue
+ *     pg_review.c     everything that is to be said of a keyspace; the tables that there are
  *     pg_types.c      columns and their values
  *     pg_sql.c        the text of statements
  *     pg_load.c       reading rows, many keys in one round trip
@@ -16,6 +17,7 @@
 
 #include <libpq-fe.h>
 
+#include "base/lock.h"
 #include "rows/mapping.h"
 #include "rows/plan.h"
 #include "source/group.h"
@@ -65,6 +67,7 @@ struct fb_binding {
     struct fb_pg_sql load, del, store; /* one key; store: explicit SQL only */
     char *lock, *try_lock;       /* load, with the row locked; or left out where somebody else has locked it */
     char *load_many;             /* tables only: arrays of keys */
+    char *update;                /* of all columns, to be shown */
     char *tables[FB_PG_TABLES_MAX]; /* it reads or writes, by their oid as text */
     unsigned ntables;
 };
@@ -81,6 +84,9 @@ struct fb_session {
     bool is_writer;
     PGconn *db;              /* NULL: not connected */
     bool is_fresh;           /* connected by this very call */
+    struct fb_lock lock;     /* covers what another thread may touch: */
+    PGcancel *canceller;
+    bool is_cancelled;       /* since the last call began */
     fb_instant deadline;     /* of the call under way */
     int64_t timeout_ms;
     struct fb_pg_cached cached[FB_PG_STATEMENTS_MAX];
@@ -106,6 +112,9 @@ struct fb_pg_params {
 /* A result (or, if NULL, the connection's state) as a status, with the SQLSTATE and the server's message. */
 fb_status fb_pg_fail(const struct fb_session *session, const PGresult *result, fb_err *err);
 
+/* A connection for the catalogue again, if the last one was lost. FB_OK or FB_DOWN. */
+fb_status fb_pg_catalogue(struct fb_driver *driver, fb_err *err);
+
 /* ---- pg_session.c ---- */
 
 fb_status fb_pg_session_open(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session, fb_err *reterr);
@@ -124,6 +133,8 @@ struct fb_pg_sent {
     uint64_t hash;    /* of its text */
     unsigned nbefore; /* answers that come before its own: to closing another, to preparing it */
 };
+
+void fb_pg_cancel(struct fb_session *session);
 
 /* Queue a statement (prepared when it is new to this connection); NULL: no parameters. False: out of memory or no
  * connection. */
@@ -152,6 +163,9 @@ bool fb_pg_decode(struct fb_session *session, enum fb_pg_form form, fb_bytes tex
 /* One row of a result. Borrows from the result and the session; FB_NOMEM, FB_SOURCE. */
 fb_status fb_pg_row(struct fb_session *session, const struct fb_binding *binding, const PGresult *result, int row,
                     struct fb_datum *ret_row, fb_err *err);
+/* A row of the key's columns alone, in the order of the parameters. */
+fb_status fb_pg_key_row(struct fb_session *session, const struct fb_binding *binding, const PGresult *result, int row,
+                        struct fb_datum *ret_row, fb_err *err);
 /* Parameters of one statement: begin with the data they will be made of (for the memory), then append each. What they
  * point to lives until the next begin; libpq has copied it when fb_pg_send returns. FB_BADVALUE: text with NUL. */
 fb_status fb_pg_params_begin(struct fb_session *session, struct fb_pg_params *params, size_t bytes, fb_err *err);
@@ -166,6 +180,14 @@ fb_status fb_pg_bind_keyspace(struct fb_driver *driver, const fb_keyspace_option
                               struct fb_binding **ret_binding, char **ret_pattern, fb_err *reterr);
 void fb_pg_unbind(struct fb_binding *binding);
 const char *fb_pg_shared_table(const struct fb_binding *a, const struct fb_binding *b);
+const char *fb_pg_statement_text(const struct fb_binding *binding, fb_op_kind kind);
+
+/* ---- pg_review.c ---- */
+
+fb_status fb_pg_review(struct fb_driver *driver, const fb_keyspace_options *options,
+                       const struct fb_binding *const *others, size_t nothers, fb_remark remark, void *user,
+                       fb_err *reterr);
+fb_status fb_pg_tables(struct fb_driver *driver, fb_source_visit visit, void *user, fb_err *reterr);
 
 /* ---- pg_sql.c: text is appended to `out`, which ends with NUL when FB_OK is returned ---- */
 

@@ -221,6 +221,7 @@ static bool is_unique(const struct fb_pg_bind *bind, const PGresult *unique) {
 static fb_status find_key_columns(struct fb_pg_bind *bind) {
     struct fb_mapping *m = bind->m;
     PGresult *unique;
+    bool is_complete = true;
     fb_status status = ask_unique(bind, &unique);
     if (status != FB_OK)
         return status;
@@ -234,8 +235,9 @@ static fb_status find_key_columns(struct fb_pg_bind *bind) {
             char hint[FB_NAME_LEN_MAX + 24];
             for (unsigned k = 0; k < m->ncolumns; k++)
                 fb_nearest_offer(&nearest, m->columns[k].name);
-            status = fb_pg_refuse(bind, "parameter '%s' is no column of table '%s'%s", name, bind->options->table,
-                                  fb_nearest_hint(&nearest, hint));
+            is_complete = false;
+            status = fb_pg_go_on(bind, fb_pg_refuse(bind, "parameter '%s' is no column of table '%s'%s", name,
+                                                    bind->options->table, fb_nearest_hint(&nearest, hint)));
         } else if (m->columns[column].param >= 0) {
             status = fb_pg_refuse(bind, "two parameters name column '%s'", m->columns[column].name);
         } else {
@@ -243,11 +245,11 @@ static fb_status find_key_columns(struct fb_pg_bind *bind) {
             bind->b->key_columns[i] = column;
         }
     }
-    if (status == FB_OK && (m->pattern.nparams == 0 || !is_unique(bind, unique)))
-        status = fb_pg_refuse(bind,
-                              "the parameters are neither the primary key of table '%s' nor all columns of a unique "
-                              "index, so a key could name several rows",
-                              bind->options->table);
+    if (status == FB_OK && is_complete && (m->pattern.nparams == 0 || !is_unique(bind, unique)))
+        status = fb_pg_go_on(bind, fb_pg_refuse(bind,
+                                                "the parameters are neither the primary key of table '%s' nor all "
+                                                "columns of a unique index, so a key could name several rows",
+                                                bind->options->table));
     PQclear(unique);
     return status;
 }
@@ -267,7 +269,7 @@ static fb_status check_key_columns(struct fb_pg_bind *bind) {
     for (int r = 0; r < PQntuples(result) && status == FB_OK; r++) {
         int column = column_by_name(m, PQgetvalue(result, r, 0));
         int param = column >= 0 ? m->columns[column].param : -1;
-        enum fb_param_type wanted;
+        enum fb_param_type wanted = FB_PARAM_TEXT;
         if (param < 0)
             continue;
         struct fb_pattern_part *part = fb_pg_param_part(m, (unsigned)param);
@@ -282,6 +284,7 @@ static fb_status check_key_columns(struct fb_pg_bind *bind) {
         else if (wanted != FB_PARAM_TEXT && part->type != wanted)
             status = fb_pg_refuse(bind, "key column '%s' is %s, parameter '%s' is %s", m->columns[column].name,
                                   PQgetvalue(result, r, 3), part->text, fb_param_type_name(part->type));
+        status = fb_pg_go_on(bind, status);
         bind->b->key_is_int[param] = wanted == FB_PARAM_INT;
         m->param_is_int[param] = wanted == FB_PARAM_INT;
         m->columns[column].is_nullable = false;
@@ -305,6 +308,32 @@ static char *text_of(const struct fb_binding *b, make_text *make) {
     if (make(b, &text) != FB_OK)
         fb_buf_free(&text);
     return text.data;
+}
+
+/* What a write of all columns looks like, to be shown. */
+static fb_status update_text(const struct fb_binding *b, fb_buf *out) {
+    struct fb_assign assigns[FB_COLUMNS_MAX];
+    struct fb_plan plan = fb_plan_of_all(&b->mapping, assigns);
+    return plan.nassigns > 0 ? fb_pg_update_text(b, &plan, out) : FB_UNSUPPORTED;
+}
+
+const char *fb_pg_statement_text(const struct fb_binding *b, fb_op_kind kind) {
+    switch (kind) {
+    case FB_OP_READ:
+    case FB_OP_REFRESH:
+        return b->load_many != NULL ? b->load_many : b->load.text;
+    case FB_OP_CHECK:
+        return b->load.text;
+    case FB_OP_SET:
+    case FB_OP_HSET:
+    case FB_OP_HDEL:
+    case FB_OP_ADD:
+        return b->is_table ? b->update : b->store.text;
+    case FB_OP_DELETE:
+        return b->del.text;
+    default:
+        return NULL;
+    }
 }
 
 /* Its parameters are the key's. */
@@ -382,6 +411,7 @@ void fb_pg_unbind(struct fb_binding *b) {
     fb_mem_free(b->is_composed);
     fb_mem_free(b->table);
     fb_mem_free(b->load_many);
+    fb_mem_free(b->update);
     fb_mem_free(b->lock);
     fb_mem_free(b->try_lock);
     free_sql(&b->load);
@@ -401,35 +431,69 @@ static fb_status rename_typed(struct fb_pg_bind *bind) {
     return FB_OK;
 }
 
+fb_status fb_pg_go_on(struct fb_pg_bind *bind, fb_status status) {
+    if (status != FB_CONFIG || bind->remark == NULL)
+        return status;
+    bind->remark(bind->remark_user, 1, "keyspace", bind->err->text);
+    bind->nfaults++;
+    return FB_OK;
+}
+
+static fb_status hide_columns(struct fb_pg_bind *bind) {
+    fb_status status = FB_OK;
+    for (const char *const *name = bind->options->hide; status == FB_OK && name != NULL && *name != NULL; name++) {
+        const char *const one[] = {*name, NULL};
+        status = fb_pg_go_on(bind, fb_mapping_hide(bind->m, one, bind->err));
+    }
+    return status;
+}
+
+fb_status fb_pg_bind_all(struct fb_pg_bind *bind) {
+    const fb_keyspace_options *o = bind->options;
+    struct fb_binding *b = bind->b;
+    b->driver = bind->driver;
+    bind->m->name = fb_mem_strdup(o->pattern);
+    bind->m->set_replaces = o->set_mode == FB_SET_REPLACE;
+    bind->m->has_nan = true;
+    fb_status status = bind->m->name == NULL ? fb_pg_no_memory(bind) : fb_pg_catalogue(bind->driver, bind->err);
+    if (status == FB_OK)
+        status = fb_pattern_parse(o->pattern, &bind->m->pattern, bind->err);
+    if (status == FB_OK && o->table == NULL && o->load == NULL)
+        status = fb_pg_refuse(bind, "a table or a load statement is wanted");
+    if (status == FB_OK)
+        status = o->table != NULL ? fb_pg_bind_table(bind) : fb_pg_bind_statements(bind);
+    if (status == FB_OK && bind->nfaults == 0)
+        status = rename_typed(bind);
+    if (status == FB_OK)
+        status = hide_columns(bind);
+    if (status == FB_OK)
+        status = fb_pg_go_on(bind,
+                             fb_mapping_set_as(bind->m, o->as, /* is_explicit_sql */ !b->is_table, bind->err));
+    if (status == FB_OK && b->is_table && bind->nfaults == 0)
+        b->update = text_of(b, update_text); /* NULL: nothing can be written, or shown */
+    if (status == FB_OK && bind->nfaults > 0)
+        status = FB_CONFIG; /* said already */
+    else if (status == FB_CONFIG)
+        (void)fb_pg_go_on(bind, status);
+    fb_mem_free(bind->table_oid);
+    if (status != FB_OK)
+        fb_pg_unbind(b);
+    return status;
+}
+
 fb_status fb_pg_bind_keyspace(struct fb_driver *driver, const fb_keyspace_options *options,
                               struct fb_binding **ret_binding, char **ret_pattern, fb_err *reterr) {
     struct fb_binding *b = fb_mem_calloc(1, sizeof *b);
     if (b == NULL)
         return fb_fail(reterr, FB_NOMEM, "out of memory");
-    struct fb_pg_bind bind = {driver, options, b, &b->mapping, reterr, NULL};
-    char *pattern = NULL;
-    b->driver = driver;
-    bind.m->name = fb_mem_strdup(options->pattern);
-    bind.m->set_replaces = options->set_mode == FB_SET_REPLACE;
-    bind.m->has_nan = true;
-    fb_status status = bind.m->name == NULL ? fb_pg_no_memory(&bind)
-                                            : fb_pattern_parse(options->pattern, &bind.m->pattern, reterr);
-    if (status == FB_OK && options->table == NULL && options->load == NULL)
-        status = fb_pg_refuse(&bind, "a table or a load statement is wanted");
-    if (status == FB_OK)
-        status = options->table != NULL ? fb_pg_bind_table(&bind) : fb_pg_bind_statements(&bind);
-    if (status == FB_OK)
-        status = rename_typed(&bind);
-    if (status == FB_OK)
-        status = fb_mapping_hide(bind.m, options->hide, reterr);
-    if (status == FB_OK)
-        status = fb_mapping_set_as(bind.m, options->as, /* is_explicit_sql */ !b->is_table, reterr);
-    if (status == FB_OK && (pattern = fb_mem_strdup(b->mapping.name)) == NULL)
-        status = fb_pg_no_memory(&bind);
-    fb_mem_free(bind.table_oid);
-    if (status != FB_OK) {
-        fb_pg_unbind(b);
+    struct fb_pg_bind bind = {.driver = driver, .options = options, .b = b, .m = &b->mapping, .err = reterr};
+    fb_status status = fb_pg_bind_all(&bind);
+    if (status != FB_OK)
         return status;
+    char *pattern = fb_mem_strdup(b->mapping.name);
+    if (pattern == NULL) {
+        fb_pg_unbind(b);
+        return fb_fail(reterr, FB_NOMEM, "out of memory");
     }
     *ret_binding = b;
     *ret_pattern = pattern;

@@ -12,7 +12,15 @@ struct fb_pg_bind {
     struct fb_mapping *m;
     fb_err *err;
     char *table_oid;
+    fb_remark remark; /* of a review: gets every fault; NULL: the first ends the bind */
+    void *remark_user;
+    unsigned nfaults; /* remarked so far */
 };
+
+/* After something that may have refused: go on when every fault is wanted (FB_OK then), else stop with the first. */
+fb_status fb_pg_go_on(struct fb_pg_bind *bind, fb_status status);
+/* Bind, with everything that is remarked on. FB_CONFIG when there was a fault. Frees bind->b on failure. */
+fb_status fb_pg_bind_all(struct fb_pg_bind *bind);
 
 #define fb_pg_refuse(bind, ...) fb_mapping_fail((bind)->m, (bind)->err, FB_CONFIG, __VA_ARGS__)
 fb_status fb_pg_no_memory(struct fb_pg_bind *bind);

@@ -210,3 +210,39 @@ void fb_pg_load(struct fb_session *session, struct fb_load_item *items, size_t n
     fb_asking_end(&asking);
     fb_mem_free(sent);
 }
+
+/* ---- the keys there are ---- */
+
+fb_status fb_pg_list(struct fb_session *session, const struct fb_binding *binding, size_t limit, fb_buf *ret_keys,
+                     fb_err *err) {
+    const struct fb_mapping *m = &binding->mapping;
+    struct fb_datum row[FB_PATTERN_PARAMS_MAX];
+    struct fb_pg_params params;
+    const struct fb_datum most = fb_datum_int(limit < INT64_MAX ? (int64_t)limit : INT64_MAX);
+    PGresult *result = NULL;
+    if (!binding->is_table)
+        return fb_mapping_fail(m, err, FB_UNSUPPORTED, "its keys cannot be listed: it has statements of its own");
+    fb_status status = fb_pg_begin_call(session, err);
+    session->text.len = 0;
+    if (status == FB_OK && fb_pg_list_text(binding, &session->text) != FB_OK)
+        status = fb_fail(err, FB_NOMEM, "out of memory");
+    if (status == FB_OK)
+        status = fb_pg_params_begin(session, &params, fb_pg_param_size(&most), err);
+    if (status == FB_OK)
+        status = fb_pg_param(session, &params, &most, err);
+    if (status == FB_OK)
+        status = fb_pg_run(session, session->text.data, &params, &result, err);
+    for (int r = 0; status == FB_OK && r < PQntuples(result); r++) {
+        status = fb_pg_key_row(session, binding, result, r, row, err);
+        if (status == FB_OK)
+            status = fb_mapping_key_of_row(m, row, &session->rendered);
+        if (status == FB_OK)
+            status = fb_hash_append(ret_keys, fb_bytes_of(session->rendered.data, session->rendered.len), FB_STR(""));
+        if (status == FB_NOMEM)
+            (void)fb_fail(err, FB_NOMEM, "out of memory");
+        else if (status == FB_BADVALUE)
+            status = FB_OK; /* no key names this row */
+    }
+    PQclear(result);
+    return status;
+}

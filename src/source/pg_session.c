@@ -56,7 +56,42 @@ fb_status fb_pg_connect(const struct fb_driver *driver, fb_instant deadline, PGc
     return FB_DOWN;
 }
 
+/* ---- giving up, on another thread ---- */
+
+static void set_canceller(struct fb_session *session, PGcancel *canceller) {
+    fb_lock_acquire(&session->lock);
+    PGcancel *old = session->canceller;
+    session->canceller = canceller;
+    fb_lock_release(&session->lock);
+    PQfreeCancel(old);
+}
+
+void fb_pg_cancel(struct fb_session *session) {
+    char text[256]; /* of an error nobody can do anything about: the deadline of the call still holds */
+    fb_lock_acquire(&session->lock);
+    if (session->canceller != NULL && PQcancel(session->canceller, text, sizeof text))
+        session->is_cancelled = true;
+    fb_lock_release(&session->lock);
+}
+
+/* The server has sent the signal before it answered the request, and ignores a signal between two statements; through a
+ * proxy it may come later. So an empty round trip takes what is left of it. */
+static void settle(struct fb_session *session) {
+    fb_err err;
+    fb_lock_acquire(&session->lock);
+    bool is_cancelled = session->is_cancelled;
+    session->is_cancelled = false;
+    fb_lock_release(&session->lock);
+    if (!is_cancelled || fb_pg_is_lost(session))
+        return;
+    if (fb_pg_sync(session))
+        (void)fb_pg_receive_sync(session, &err);
+    else
+        fb_pg_hang_up(session);
+}
+
 void fb_pg_hang_up(struct fb_session *session) {
+    set_canceller(session, NULL);
     for (unsigned i = 0; i < session->ncached; i++)
         session->cached[i].is_prepared = false;
     PQfinish(session->db);
@@ -104,6 +139,8 @@ static fb_status connect_session(struct fb_session *session, fb_err *err) {
     session->is_fresh = true;
     if (status != FB_OK)
         fb_pg_hang_up(session);
+    else
+        set_canceller(session, PQgetCancel(session->db));
     return status;
 }
 
@@ -117,6 +154,7 @@ fb_status fb_pg_begin_call(struct fb_session *session, fb_err *err) {
     start_clock(session);
     fb_clock_sleep(session->driver->added_latency);
     session->is_fresh = false;
+    settle(session);
     return fb_pg_reconnect(session, err);
 }
 
@@ -133,6 +171,7 @@ fb_status fb_pg_session_open(struct fb_driver *driver, bool is_writer, struct fb
         return fb_fail(reterr, FB_NOMEM, "out of memory");
     session->driver = driver;
     session->is_writer = is_writer;
+    fb_lock_init(&session->lock, FB_LOCK_CANCEL);
     start_clock(session);
     fb_status status = connect_session(session, reterr);
     if (status != FB_OK) {
@@ -146,8 +185,10 @@ fb_status fb_pg_session_open(struct fb_driver *driver, bool is_writer, struct fb
 void fb_pg_session_close(struct fb_session *session) {
     if (session == NULL)
         return;
+    set_canceller(session, NULL);
     PQclear(session->held);
     PQfinish(session->db);
+    fb_lock_finish(&session->lock);
     for (unsigned i = 0; i < session->ncached; i++)
         fb_mem_free(session->cached[i].text);
     fb_buf_free(&session->text);

@@ -347,9 +347,9 @@ fb_status fb_pg_bind_statements(struct fb_pg_bind *bind) {
             bind->m->param_is_int[param++] = bind->m->pattern.parts[i].type == FB_PARAM_INT;
     fb_status status = bind_load(bind);
     if (status == FB_OK)
-        status = bind_write(bind, "store", o->store, /* takes_columns */ true, &bind->b->store);
+        status = fb_pg_go_on(bind, bind_write(bind, "store", o->store, /* takes_columns */ true, &bind->b->store));
     if (status == FB_OK)
-        status = bind_write(bind, "delete", o->del, /* takes_columns */ false, &bind->b->del);
+        status = fb_pg_go_on(bind, bind_write(bind, "delete", o->del, /* takes_columns */ false, &bind->b->del));
     if (status == FB_OK)
         mark_stored(bind->b);
     return status;

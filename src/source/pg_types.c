@@ -167,6 +167,20 @@ fb_status fb_pg_row(struct fb_session *session, const struct fb_binding *binding
     return FB_OK;
 }
 
+/* A row of key columns alone; their forms need no decoding into memory. */
+fb_status fb_pg_key_row(struct fb_session *session, const struct fb_binding *binding, const PGresult *result, int row,
+                        struct fb_datum *ret_row, fb_err *err) {
+    for (unsigned i = 0; i < binding->mapping.pattern.nparams; i++) {
+        int column = (int)i;
+        fb_bytes text = fb_bytes_of(PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column));
+        if (PQgetisnull(result, row, column))
+            ret_row[i] = fb_datum_null();
+        else if (!fb_pg_decode(session, binding->forms[binding->key_columns[i]], text, &ret_row[i]))
+            return fb_mapping_fail(&binding->mapping, err, FB_SOURCE, "a key column has another type than before");
+    }
+    return FB_OK;
+}
+
 /* ---- to the server ---- */
 
 size_t fb_pg_param_size(const struct fb_datum *datum) {

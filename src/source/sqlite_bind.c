@@ -98,14 +98,9 @@ const char *fb_sqlite_shared_table(const struct fb_binding *a, const struct fb_b
 
 /* The update of a value that names every column. */
 static fb_status make_update(struct fb_sqlite_bind *bind) {
-    struct fb_mapping *m = bind->m;
     struct fb_assign assigns[FB_COLUMNS_MAX];
-    struct fb_plan plan = {.op = FB_OP_SET, .assigns = assigns};
+    struct fb_plan plan = fb_plan_of_all(bind->m, assigns);
     fb_buf text = FB_BUF_INIT;
-    for (unsigned c = 0; c < m->ncolumns; c++)
-        if (!m->columns[c].is_readonly && (m->as == FB_AS_COLUMN ? c == m->as_column
-                                                                 : m->columns[c].param < 0 && !m->columns[c].is_hidden))
-            assigns[plan.nassigns++] = (struct fb_assign){.column = c};
     if (plan.nassigns == 0)
         return FB_OK;
     if (fb_sqlite_update_text(bind->b, &plan, &text) != FB_OK) {

@@ -199,19 +199,6 @@ void fb_sqlite_load(struct fb_session *session, struct fb_load_item *items, size
 
 /* ---- keys ---- */
 
-/* The key that names a row of key columns. FB_BADVALUE when none does: a NULL, or a text that does not fit its type. */
-static fb_status key_of_row(const struct fb_mapping *m, const struct fb_datum *row, fb_buf *out) {
-    char space[FB_PATTERN_PARAMS_MAX][FB_DATUM_TEXT_MAX];
-    fb_bytes params[FB_PATTERN_PARAMS_MAX];
-    for (unsigned i = 0; i < m->pattern.nparams; i++) {
-        if (row[i].kind == FB_DATUM_NULL)
-            return FB_BADVALUE;
-        params[i] = fb_datum_text(&row[i], space[i]);
-    }
-    out->len = 0;
-    return fb_pattern_render(&m->pattern, params, out);
-}
-
 fb_status fb_sqlite_list(struct fb_session *session, const struct fb_binding *binding, size_t limit, fb_buf *ret_keys,
                          fb_err *err) {
     const struct fb_mapping *m = &binding->mapping;
@@ -231,7 +218,7 @@ fb_status fb_sqlite_list(struct fb_session *session, const struct fb_binding *bi
     rc = sqlite3_bind_int64(stmt, 1, (sqlite3_int64)limit);
     while (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         rc = read_row(stmt, m->pattern.nparams, row) == FB_OK ? SQLITE_OK : SQLITE_NOMEM;
-        status = rc == SQLITE_OK ? key_of_row(m, row, &session->rendered) : FB_OK;
+        status = rc == SQLITE_OK ? fb_mapping_key_of_row(m, row, &session->rendered) : FB_OK;
         if (status == FB_OK && rc == SQLITE_OK)
             status = fb_hash_append(ret_keys, fb_bytes_of(session->rendered.data, session->rendered.len), FB_STR(""));
         if (status == FB_NOMEM)

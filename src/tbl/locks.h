@@ -11,6 +11,7 @@
     X(SHARD, "one shard: table, flights, writers, counters")                                                          \
     X(LANE, "one lane's queue")                                                                                       \
     X(PARK, "one blocked caller's completion flag")                                                                   \
+    X(CANCEL, "what a session's call is given up with")                                                               \
     X(SOURCE, "a source's last error")                                                                                \
     X(PUBSUB, "topics and who listens to them")                                                                       \
     X(TRACKING, "which keys which clients remember: the clients, or a part of the keys")                              \
