@@ -108,7 +108,7 @@
       "option can be used to authenticate the client and select the RESP protocol version at the same time",           \
       "HELLO without AUTH where a password is asked for", "give HELLO the user and the password")                      \
     X(WRONG_PASSWORD, "WRONGPASS", "invalid username-password pair or user is disabled.",                              \
-      "no user has this name and password, or it is off", "check both; after 10 failures the connection is closed")    \
+      "no user has this name and password, or it is off", "check both; after five in a row the connection is closed")    \
     X(NO_PASSWORD, "ERR",                                                                                              \
       "AUTH <password> called without any password configured for the default user. Are you sure your "                \
       "configuration is correct?", "a password was sent, and none is asked for",                                       \

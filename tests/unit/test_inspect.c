@@ -369,6 +369,7 @@ static void the_configuration_is_read_again_on_another_thread(void **state) {
     exchange(talk, "FB.RELOAD\r\nFB.CHECK\r\n", "$16\r\none line\nanother\r\n$16\r\none line\nanother\r\n");
     outcome = 1;
     exchange(talk, "FB.RELOAD\r\nFB.CHECK\r\n", "-ERR forebay.yaml: 2 errors\r\n$16\r\none line\nanother\r\n");
+    exchange(talk, "SHUTDOWN\r\n", "-ERR this server is stopped by the program that it is part of\r\n"); /* no hook */
     close(talk);
     stop(&own);
     CONVERSE({"FB.RELOAD", "-ERR this server was started without a configuration that could be read again\r\n"},
