@@ -117,7 +117,7 @@ struct fb_coord *fb_coord_make(struct fb_shard *shard, uint64_t hash, fb_bytes k
 }
 
 void fb_coord_settle(struct fb_shard *shard, struct fb_coord *coord) {
-    if (coord->nflights > 0 || coord->active != NULL || coord->nqueued > 0 || coord->in_doubt)
+    if (coord->nflights > 0 || coord->active != NULL || coord->nqueued > 0 || coord->nholds > 0 || coord->in_doubt)
         return;
     fb_list_remove(&coord->dated);
     fb_list_remove(&coord->bucket);

@@ -23,9 +23,14 @@
  *   END    the mark goes; the new value is kept only if nothing was invalidated meanwhile; the next writer begins.
  *   INVAL  the value and the lease go; a writer under way will not keep its value.
  *
+ *   HOLD   somebody is about to commit what changes this key without writing it (a row that a list shows): the value and
+ *          the lease go, and until the RELEASE no lease is given. Holds wait for nothing and nobody waits for them,
+ *          because a hold brings no value that could come in the wrong order; a key may have many. Taken inside a
+ *          transaction of the source before its commit, released when the outcome is known.
+ *
  * Invariants, cited by tests:
  *   S1  A refused load changes nothing in the table.
- *   S2  While a write is marked no value of the key is in the table.
+ *   S2  While a write is marked, or a hold is there, no value of the key is in the table.
  *   S3  A waiter is answered exactly once.
  *   S4  A waiter gets the value of a refused flight only if it joined before that flight was dispatched (or led it).
  *   S5  At most one writer of a key is granted; grants come in the order of begin.
@@ -109,6 +114,12 @@ struct fb_writer {
     uint64_t ticket;
 };
 
+/* One hold of one key. Owned by the driver, lives until its release. */
+struct fb_hold {
+    struct fb_coord *coord;    /* NULL: not held */
+    uint16_t keyspace;
+};
+
 struct fb_effects {
     struct fb_link done;       /* fb_waiter.link: answered; wake or reply */
     struct fb_link loads;      /* fb_flight.link: ask the source */
@@ -181,6 +192,13 @@ void fb_shard_end(struct fb_shard *shard, struct fb_writer *writer, enum fb_writ
                   fb_instant birth, uint32_t cap_ms, fb_instant now, uint16_t draw, struct fb_effects *fx);
 /* Take a writer that is still queued out again: true; false when it was granted meanwhile (then end it). */
 bool fb_shard_cancel(struct fb_shard *shard, struct fb_writer *writer);
+
+/* FB_OK or FB_NOMEM. */
+fb_status fb_shard_hold(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace, struct fb_hold *hold,
+                        fb_instant now, struct fb_effects *fx);
+/* The transaction has ended. is_doubted: it may still land, so that nothing is kept within the doubt window either. The
+ * observer is told INVALIDATED, whatever was cached: a copy that somebody keeps may be from before another hold. */
+void fb_shard_release(struct fb_shard *shard, struct fb_hold *hold, bool is_doubted, fb_instant now);
 
 /* ---- forgetting and lives ---- */
 

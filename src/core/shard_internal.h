@@ -18,7 +18,7 @@ struct fb_coord {
     struct fb_flight *leased, *fresh;
     struct fb_writer *active;       /* the marked writer */
     struct fb_link queued;          /* fb_writer.link, in order of begin */
-    unsigned nqueued, nflights;
+    unsigned nqueued, nflights, nholds;
     bool in_doubt;
     uint16_t keyspace;
     fb_instant doubt_until;

@@ -60,6 +60,6 @@ void fb_shard_facts(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_inst
     if (coord == NULL)
         return;
     ret_facts->is_loading = coord->nflights > 0;
-    ret_facts->is_written = coord->active != NULL;
+    ret_facts->is_written = coord->active != NULL || coord->nholds > 0;
     ret_facts->waiters = waiters_of(coord->leased) + (coord->fresh != coord->leased ? waiters_of(coord->fresh) : 0);
 }

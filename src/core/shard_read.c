@@ -61,9 +61,9 @@ static struct fb_flight *joinable(const struct fb_coord *coord, const struct fb_
     return coord->fresh;
 }
 
-/* May a new flight fill? Not while a write is under way or in doubt, and there is one lease per key. */
+/* May a new flight fill? Not while a write or a hold is under way or in doubt, and there is one lease per key. */
 static bool may_lease(const struct fb_coord *coord) {
-    return coord->active == NULL && !coord->in_doubt && coord->leased == NULL;
+    return coord->active == NULL && coord->nholds == 0 && !coord->in_doubt && coord->leased == NULL;
 }
 
 static void give_lease(struct fb_shard *shard, struct fb_coord *coord, struct fb_flight *flight) {

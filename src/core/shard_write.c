@@ -20,8 +20,8 @@ void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct 
     coord->nqueued--;
     coord->active = writer;
     writer->is_granted = true;
-    /* The doubted write may land after this one, however late this one's end is told. */
-    writer->is_contended = coord->in_doubt;
+    /* The doubted write, or what a hold is there for, may land after this one, however late this one's end is told. */
+    writer->is_contended = coord->in_doubt || coord->nholds > 0;
     fb_coord_fence(shard, coord, homeless);
     writer->has_hidden = forget(shard, coord->hash, fb_coord_key(coord), &stamp);
     writer->expires = writer->window.ns > 0 ? fb_after(now, writer->window) : FB_NEVER;
@@ -53,6 +53,12 @@ fb_status fb_shard_begin(struct fb_shard *shard, uint64_t hash, fb_bytes key, ui
     return FB_OK;
 }
 
+static void doubt(struct fb_shard *shard, struct fb_coord *coord, fb_instant now) {
+    coord->in_doubt = true;
+    coord->doubt_until = fb_after(now, fb_ms(FB_WRITE_WINDOW_MS));
+    fb_coord_note_due(shard, coord, coord->doubt_until);
+}
+
 void fb_shard_end(struct fb_shard *shard, struct fb_writer *writer, enum fb_write_end how, fb_kind kind, fb_bytes value,
                   fb_instant birth, uint32_t cap_ms, fb_instant now, uint16_t draw, struct fb_effects *fx) {
     struct fb_coord *coord = writer->coord;
@@ -73,11 +79,8 @@ void fb_shard_end(struct fb_shard *shard, struct fb_writer *writer, enum fb_writ
         };
         fb_shard_keep(shard, coord->hash, fb_coord_key(coord), &stamp, value);
     }
-    if (how == FB_END_DOUBT) {
-        coord->in_doubt = true;
-        coord->doubt_until = fb_after(now, fb_ms(FB_WRITE_WINDOW_MS));
-        fb_coord_note_due(shard, coord, coord->doubt_until);
-    }
+    if (how == FB_END_DOUBT)
+        doubt(shard, coord, now);
     fb_coord_grant_next(shard, coord, &homeless, now, fx);
     fb_coord_rehouse(shard, coord, &homeless, now, fx);
     fb_coord_settle(shard, coord);
@@ -92,6 +95,35 @@ bool fb_shard_cancel(struct fb_shard *shard, struct fb_writer *writer) {
     coord->nqueued--;
     fb_coord_settle(shard, coord);
     return true;
+}
+
+/* ---- holds ---- */
+
+fb_status fb_shard_hold(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace, struct fb_hold *hold,
+                        fb_instant now, struct fb_effects *fx) {
+    struct fb_link homeless = FB_LIST_INIT(homeless);
+    struct fb_stamp stamp;
+    struct fb_coord *coord = fb_coord_make(shard, hash, key, keyspace);
+    *hold = (struct fb_hold){coord, keyspace};
+    if (coord == NULL)
+        return FB_NOMEM;
+    coord->nholds++;
+    if (coord->active != NULL)
+        coord->active->is_contended = true;
+    fb_coord_fence(shard, coord, &homeless);
+    (void)forget(shard, hash, key, &stamp);
+    fb_coord_rehouse(shard, coord, &homeless, now, fx);
+    return FB_OK;
+}
+
+void fb_shard_release(struct fb_shard *shard, struct fb_hold *hold, bool is_doubted, fb_instant now) {
+    struct fb_coord *coord = hold->coord;
+    hold->coord = NULL;
+    coord->nholds--;
+    if (is_doubted)
+        doubt(shard, coord, now);
+    fb_shard_tell(shard, FB_EVENT_INVALIDATED, hold->keyspace, FB_KIND_NONE, fb_coord_key(coord));
+    fb_coord_settle(shard, coord);
 }
 
 /* ---- forgetting ---- */

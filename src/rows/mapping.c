@@ -72,6 +72,7 @@ void fb_mapping_finish(struct fb_mapping *mapping) {
     for (unsigned i = 0; i < mapping->ncolumns; i++)
         fb_mem_free(mapping->columns[i].name);
     fb_mem_free(mapping->columns);
+    fb_mem_free(mapping->dependents);
     fb_mem_free(mapping->name);
     *mapping = (struct fb_mapping){.name = NULL};
 }

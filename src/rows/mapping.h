@@ -75,6 +75,13 @@ struct fb_order {
     bool is_descending;
 };
 
+/* A keyspace whose values show rows of this one's table: which of the columns make its key. */
+struct fb_dependent {
+    const struct fb_pattern *pattern; /* the other keyspace's; lives as long as both */
+    uint16_t keyspace;                /* its number */
+    unsigned columns[FB_PATTERN_PARAMS_MAX];
+};
+
 struct fb_mapping {
     char *name; /* the pattern as text, for messages */
     struct fb_pattern pattern;
@@ -88,6 +95,8 @@ struct fb_mapping {
     struct fb_order order[FB_ORDER_MAX]; /* lists of a table */
     unsigned norder;
     unsigned limit;         /* lists of a table: rows at most; 0: FB_MANY_ROWS_MAX, and more are an error */
+    struct fb_dependent *dependents; /* who depends on these rows */
+    unsigned ndependents;
     bool reals_only;        /* exact decimals are kept as doubles here (SQLite): what does not fit one is refused */
     bool has_nan;           /* numbers and reals may be NaN here (PostgreSQL) */
 };

@@ -161,11 +161,12 @@ void world_check_step(struct world *w) {
             world_fail(w, "%s: %u flights wait to be dispatched, one would do", row->name, row->undispatched);
         if (row->has_copy && row->copy < row->told_floor)
             world_fail(w, "E1: a client keeps %s v%u, and v%u was told", row->name, row->copy, row->told_floor);
-        if (row->granted == NULL)
-            continue;
         struct fb_stamp stamp;
+        if (row->granted == NULL && row->nheld == 0)
+            continue;
         if (world_entry(w, row, &stamp, NULL))
-            world_fail(w, "S2: %s is in the table while op %u is marked", row->name, row->granted->number);
+            world_fail(w, "S2: %s is in the table while op %u is marked, and %u hold it", row->name,
+                       row->granted != NULL ? row->granted->number : 0, row->nheld);
     }
 }
 

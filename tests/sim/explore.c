@@ -22,13 +22,17 @@ enum {
 
 #define BIT(act) (UINT32_C(1) << (act))
 #define GOOD                                                                                                           \
-    (BIT(ACT_DISPATCH) | BIT(ACT_QUERY) | BIT(ACT_HOME) | BIT(ACT_APP_QUERY) | BIT(ACT_APP_FILL) | BIT(ACT_COMMIT) |   \
-     BIT(ACT_END) | BIT(ACT_INVALIDATE))
+    (BIT(ACT_DISPATCH) | BIT(ACT_QUERY) | BIT(ACT_HOME) | BIT(ACT_APP_QUERY) | BIT(ACT_APP_FILL) | BIT(ACT_HOLD) |     \
+     BIT(ACT_COMMIT) | BIT(ACT_END) | BIT(ACT_INVALIDATE))
 #define DOUBT (BIT(ACT_UNKNOWN) | BIT(ACT_LAND) | BIT(ACT_LOSE))
 
 #define START(op) {ACT_START, 0, (op) | 2 << 8}
 /* Key 1 begins without a row. */
 #define START_ABSENT(op) {ACT_START, 1, (op) | 2 << 8}
+/* The row that two lists may show, and the lists. It is in the first one when the world begins. */
+#define MOVE_TO(list) {ACT_START, 0, OP_MOVE | (list) << 8}
+#define OTHER_MOVES_TO(list) {ACT_START, 1, OP_MOVE | (list) << 8}
+#define START_LIST(list, op) {ACT_START, LISTS_AT + LISTS_STEP * (list), (op) | 2 << 8}
 #define TICK {ACT_TICK, 0, 0}
 #define PASS(ms) {ACT_ADVANCE, 0, (ms) * UINT64_C(1000)}
 
@@ -88,6 +92,24 @@ static const struct small_world {
      {START(OP_ASIDE), START(OP_READ), START(OP_REFRESH), START(OP_BEHIND)}},
     {"two readers, a commit behind Forebay's back, and everything forgotten", GOOD, false,
      {START(OP_READ), START(OP_READ), START(OP_BEHIND), START(OP_INVALIDATE_ALL)}},
+    {"two readers of a list, and a row that leaves it", GOOD, false,
+     {START_LIST(0, OP_READ), START_LIST(0, OP_READ), MOVE_TO(1)}},
+    {"a reader of the row, one of the list it comes to, and the row that moves", GOOD, false,
+     {START(OP_READ), START_LIST(1, OP_READ), MOVE_TO(1)}},
+    {"readers of both lists of a row that moves, which may fail", GOOD | BIT(ACT_FAIL), false,
+     {START_LIST(0, OP_READ), START_LIST(1, OP_READ), MOVE_TO(1)}},
+    {"a reader and a refresh of a list, and a row that leaves it", GOOD, false,
+     {START_LIST(0, OP_READ), START_LIST(0, OP_REFRESH), MOVE_TO(1)}},
+    {"a reader of a list, a row that leaves it and comes back", GOOD, false,
+     {START_LIST(0, OP_READ), MOVE_TO(1), MOVE_TO(0)}},
+    {"a reader of a list, and two rows that leave it", GOOD, false,
+     {START_LIST(0, OP_READ), MOVE_TO(1), OTHER_MOVES_TO(1)}},
+    {"a reader of a list, a row that may leave it, the doubt, and its end", GOOD | DOUBT, false,
+     {START_LIST(0, OP_READ), MOVE_TO(1), PASS(FB_WRITE_WINDOW_MS + 1), TICK}},
+    {"a reader and a writer of a key that another write changes too", GOOD, false,
+     {START_LIST(0, OP_READ), START_LIST(0, OP_SET), MOVE_TO(1)}},
+    {"one who loads a list by itself, a reader, and a row that leaves it", GOOD, false,
+     {START_LIST(0, OP_ASIDE), START_LIST(0, OP_READ), MOVE_TO(1)}},
 };
 enum { WORLDS = sizeof small_worlds / sizeof small_worlds[0] };
 
@@ -123,7 +145,7 @@ static void warm_up(void) {
 static void run(const struct small_world *small, struct odometer *odometer, FILE *trace) {
     static struct action actions[ACTIONS_MAX];
     struct world_options options = {
-        .keys = 2,
+        .keys = MOVE_KEYS,
         .bytes_max = 1 << 20,
         .evict = &fb_evict_s3fifo,
         .policy = {.ttl_ms = 3600000, .negative_ttl_ms = 60000},

@@ -163,6 +163,55 @@ void move_commit(struct world *w, struct op *op) {
     op->version = world_commit(w, op->key, op->kind == OP_DELETE);
     op->has_committed = true;
     w->rows[op->key].floor = op->version;
+    if (op->kind != OP_MOVE)
+        return;
+    unsigned changed[2] = {w->owners[op->key], op->owner};
+    for (unsigned i = 0; i < 2 && (i == 0 || changed[1] != changed[0]); i++)
+        w->rows[changed[i]].floor = world_commit(w, changed[i], /* is_absent = */ false);
+    w->owners[op->key] = op->owner;
+    w->seen[SEEN_MOVED]++;
+}
+
+/* ---- holds ---- */
+
+static void release_lists(struct world *w, struct op *op, bool is_doubted) {
+    for (unsigned i = 0; i < op->nheld; i++) {
+        struct row *row = &w->rows[op->held[i]];
+        if (is_doubted)
+            row->floor = row->nversions - 1; /* nothing is kept: whoever asks next asks the database */
+        row->nheld--;
+        fb_shard_release(w->shard, &op->holds[i], is_doubted, seen_now(w));
+    }
+    op->nheld = 0;
+}
+
+static bool hold_list(struct world *w, struct op *op, fb_bytes key) {
+    struct fb_effects fx;
+    unsigned k = key_named(w, key), i = op->nheld;
+    calls_begin(w, &fx);
+    fb_status status = fb_shard_hold(w->shard, w->rows[k].hash, key, 0, &op->holds[i], seen_now(w), &fx);
+    calls_end(w, &fx);
+    if (status != FB_OK)
+        return false;
+    op->held[op->nheld++] = k;
+    w->rows[k].nheld++;
+    w->rows[k].floor = w->rows[k].nversions - 1; /* hidden from here on */
+    world_say(w, "    op %u holds %s", op->number, w->rows[k].name);
+    return true;
+}
+
+void move_hold(struct world *w, struct op *op) {
+    struct fb_datum before = fb_datum_int(w->owners[op->key]), after = fb_datum_int(op->owner);
+    struct fb_touched touched = FB_TOUCHED_INIT;
+    uint16_t keyspace;
+    fb_bytes key;
+    bool ok = fb_touch(&w->table, &before, &after, &touched) == FB_OK;
+    for (size_t cursor = 0; ok && fb_touched_next(&touched, &cursor, &keyspace, &key);)
+        ok = hold_list(w, op, key);
+    fb_buf_free(&touched.keys);
+    op->state = OP_HELD;
+    if (!ok)
+        move_end(w, op, FB_END_DROP); /* the transaction is taken back */
 }
 
 /* ---- starting operations ---- */
@@ -279,6 +328,7 @@ void move_start(struct world *w, enum op_kind kind, unsigned key, uint64_t arg) 
     case OP_READ:
     case OP_ASIDE: start_read(w, op); break;
     case OP_REFRESH: start_refresh(w, op); break;
+    case OP_MOVE: op->owner = LISTS_AT + LISTS_STEP * (unsigned)(arg % 2); /* fall through */
     case OP_SET:
     case OP_DELETE:
     case OP_AROUND:
@@ -408,6 +458,7 @@ void move_end(struct world *w, struct op *op, enum fb_write_end how) {
                  /* cap_ms = */ 0, seen_now(w), draw(w), &fx);
     world_check_birth(w, row, sent.ns);
     /* As the engine tells it. */
+    release_lists(w, op, how == FB_END_DOUBT);
     bool is_told = op->has_committed || how == FB_END_DOUBT || op->kind == OP_TICKET || op->writer.has_hidden;
     if (is_told)
         move_tell(w, op->key, op->kind == OP_TICKET ? row->nversions - 1 : op->has_committed ? op->version : 0);
@@ -415,7 +466,7 @@ void move_end(struct world *w, struct op *op, enum fb_write_end how) {
 }
 
 enum fb_write_end move_end_of(const struct op *op) {
-    return op->kind == OP_SET ? FB_END_KEEP : op->kind == OP_DELETE ? FB_END_ABSENT : FB_END_DROP;
+    return op->kind == OP_SET || op->kind == OP_MOVE ? FB_END_KEEP : op->kind == OP_DELETE ? FB_END_ABSENT : FB_END_DROP;
 }
 
 void move_cancel(struct world *w, struct op *op) {

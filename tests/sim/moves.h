@@ -14,6 +14,8 @@ void move_home(struct world *w, unsigned index, fb_status status);
 void move_fill(struct world *w, struct op *op, fb_status status);
 
 /* Writes: the database takes it, the shard is told how it ended. */
+/* OP_MOVE: hold the lists the row is in and will be in. */
+void move_hold(struct world *w, struct op *op);
 void move_commit(struct world *w, struct op *op);
 void move_end(struct world *w, struct op *op, enum fb_write_end how);
 enum fb_write_end move_end_of(const struct op *op);

@@ -18,7 +18,8 @@ import tempfile
 
 FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O1", "-g", "-w", "-Iinclude", "-Isrc", "-Itests/sim"]
 PROGRAMS = ("scenario", "explore", "sim")
-COPIED = ("include", "src/base", "src/tbl", "src/policy", "src/core", "tests/sim")
+BUILT = ("src/base", "src/policy", "src/rows", "src/core", "tests/sim")
+COPIED = ("include", "src/tbl", *BUILT)
 TIMEOUT_S = 120
 
 
@@ -62,7 +63,7 @@ def copy_sources(project, root):
 
 
 def sources(root):
-    return [p.relative_to(root) for folder in ("src/base", "src/policy", "src/core", "tests/sim")
+    return [p.relative_to(root) for folder in BUILT
             for p in sorted((root / folder).glob("*.c"))]
 
 

@@ -20,7 +20,7 @@ static struct world world;
 /* ---- what a seed chooses ---- */
 
 static const uint8_t op_weights[OP_KINDS] = {
-    [OP_REFRESH] = 6,
+    [OP_REFRESH] = 6, [OP_MOVE] = 12,
     [OP_READ] = 40,  [OP_ASIDE] = 10,     [OP_SET] = 12,   [OP_DELETE] = 5,  [OP_AROUND] = 5,         [OP_TICKET] = 5,
     [OP_BEHIND] = 6, [OP_INVALIDATE] = 4, [OP_EXPIRE] = 3, [OP_PERSIST] = 1, [OP_INVALIDATE_ALL] = 2,
 };
@@ -38,7 +38,7 @@ struct habits {
 static uint64_t pick(struct fb_rng *rng, uint64_t n) { return fb_rng_below(rng, n); }
 
 static void choose(struct fb_rng *rng, struct world_options *options, struct habits *habits) {
-    static const unsigned keys[] = {1, 1, 1, 2, 3, KEYS_MAX};
+    static const unsigned keys[] = {1, 1, MOVE_KEYS, MOVE_KEYS, 3, KEYS_MAX};
     static const int64_t ttls[] = {2, 100, 1000, 20000, 3600000}, negative_ttls[] = {0, 50, 1000, 60000};
     *options = (struct world_options){
         .keys = keys[pick(rng, 6)],
@@ -66,7 +66,8 @@ static void choose(struct fb_rng *rng, struct world_options *options, struct hab
     bool is_honest = pick(rng, 2) == 0;
     for (unsigned kind = 0; kind < OP_KINDS; kind++) {
         habits->weights[kind] = (unsigned)op_weights[kind] << pick(rng, 3);
-        if ((pick(rng, 4) == 0 && kind != OP_READ) || (is_honest && kind == OP_BEHIND))
+        if ((pick(rng, 4) == 0 && kind != OP_READ) || (is_honest && kind == OP_BEHIND) ||
+            (kind == OP_MOVE && options->keys < MOVE_KEYS))
             habits->weights[kind] = 0;
         habits->weight_sum += habits->weights[kind];
     }
@@ -90,7 +91,8 @@ static struct action some_start(struct fb_rng *rng, const struct habits *habits)
     while (left >= habits->weights[kind])
         left -= habits->weights[kind++];
     uint64_t arg = kind == OP_EXPIRE ? some_time_us(rng) : pick(rng, 3);
-    return (struct action){ACT_START, (unsigned)pick(rng, world.options.keys), kind | arg << 8};
+    unsigned key = (unsigned)pick(rng, kind == OP_MOVE ? MOVING : world.options.keys);
+    return (struct action){ACT_START, key, kind | arg << 8};
 }
 
 static struct action some_action(struct fb_rng *rng, const struct habits *habits) {

@@ -8,17 +8,17 @@
 static const char *const act_names[ACTS] = {
     [ACT_START] = "start",           [ACT_DISPATCH] = "dispatch",   [ACT_QUERY] = "query",     [ACT_HOME] = "home",
     [ACT_HOME_ERROR] = "home-error", [ACT_LANE_FULL] = "lane-full", [ACT_APP_QUERY] = "ask",   [ACT_APP_FILL] = "fill",
-    [ACT_APP_FAILS] = "give-back",   [ACT_APP_DIES] = "die",        [ACT_COMMIT] = "commit",   [ACT_END] = "end",
-    [ACT_FAIL] = "fail",             [ACT_UNKNOWN] = "unknown",     [ACT_LAND] = "land",       [ACT_LOSE] = "lose",
-    [ACT_CANCEL] = "cancel",         [ACT_INVALIDATE] = "tell",     [ACT_FORGET] = "tell-not", [ACT_TICK] = "tick",
-    [ACT_ADVANCE] = "advance",
+    [ACT_APP_FAILS] = "give-back",   [ACT_APP_DIES] = "die",        [ACT_HOLD] = "hold",       [ACT_COMMIT] = "commit",
+    [ACT_END] = "end",               [ACT_FAIL] = "fail",           [ACT_UNKNOWN] = "unknown", [ACT_LAND] = "land",
+    [ACT_LOSE] = "lose",             [ACT_CANCEL] = "cancel",       [ACT_INVALIDATE] = "tell", [ACT_FORGET] = "tell-not",
+    [ACT_TICK] = "tick",             [ACT_ADVANCE] = "advance",
 };
 
 static const char *const op_names[OP_KINDS] = {
-    [OP_READ] = "get",          [OP_REFRESH] = "refresh",
-    [OP_ASIDE] = "lease",           [OP_SET] = "set",       [OP_DELETE] = "delete",
-    [OP_AROUND] = "around",     [OP_TICKET] = "ticket",         [OP_BEHIND] = "behind", [OP_INVALIDATE] = "invalidate",
-    [OP_EXPIRE] = "expire",     [OP_PERSIST] = "persist",       [OP_INVALIDATE_ALL] = "invalidate-all",
+    [OP_READ] = "get",      [OP_REFRESH] = "refresh",   [OP_ASIDE] = "lease",           [OP_SET] = "set",
+    [OP_DELETE] = "delete", [OP_AROUND] = "around",     [OP_MOVE] = "move",             [OP_TICKET] = "ticket",
+    [OP_BEHIND] = "behind", [OP_INVALIDATE] = "invalidate", [OP_EXPIRE] = "expire",     [OP_PERSIST] = "persist",
+    [OP_INVALIDATE_ALL] = "invalidate-all",
 };
 
 const char *world_act_name(enum act act) { return act_names[act]; }
@@ -75,6 +75,13 @@ static void offer(const struct world *w, struct action *actions, unsigned *n, en
         actions[(*n)++] = (struct action){act, index, 0};
 }
 
+static bool is_row_locked(const struct world *w, unsigned key) {
+    for (unsigned i = 0; i < w->nops; i++)
+        if (w->ops[i].kind == OP_MOVE && w->ops[i].key == key && w->ops[i].state == OP_IN_DOUBT)
+            return true;
+    return false;
+}
+
 unsigned world_enabled(const struct world *w, struct action *actions) {
     /* ACT_START, being 0, ends a list. */
     static const enum act acts_of[OP_STATES][4] = {
@@ -82,6 +89,7 @@ unsigned world_enabled(const struct world *w, struct action *actions) {
         [OP_ASKED] = {ACT_APP_FILL, ACT_APP_DIES},
         [OP_QUEUED] = {ACT_CANCEL},
         [OP_GRANTED] = {ACT_COMMIT, ACT_FAIL, ACT_UNKNOWN},
+        [OP_HELD] = {ACT_COMMIT, ACT_FAIL, ACT_UNKNOWN},
         [OP_COMMITTED] = {ACT_END, ACT_UNKNOWN},
         [OP_IN_DOUBT] = {ACT_LAND, ACT_LOSE},
         [OP_BEHIND_COMMITTED] = {ACT_INVALIDATE, ACT_FORGET},
@@ -105,6 +113,12 @@ unsigned world_enabled(const struct world *w, struct action *actions) {
         for (const enum act *act = acts_of[w->ops[i].state]; *act != ACT_START; act++) {
             if (*act == ACT_COMMIT && !can_commit(w, &w->ops[i]))
                 continue;
+            if (w->ops[i].kind == OP_MOVE && w->ops[i].state == OP_GRANTED && *act != ACT_FAIL) {
+                /* Not before its lists are held; and it cannot read a row that another transaction may still change. */
+                if (*act == ACT_COMMIT && !is_row_locked(w, w->ops[i].key))
+                    offer(w, actions, &n, ACT_HOLD, i);
+                continue;
+            }
             bool is_mute = *act == ACT_UNKNOWN && w->ops[i].kind == OP_TICKET; /* no end at all */
             offer(w, actions, &n, is_mute ? ACT_APP_DIES : *act, i);
         }
@@ -125,6 +139,7 @@ static void do_to_op(struct world *w, struct op *op, enum act act) {
         else
             op->state = OP_LAPSED;
         break;
+    case ACT_HOLD: move_hold(w, op); break;
     case ACT_COMMIT:
         move_commit(w, op);
         op->state = OP_COMMITTED;
@@ -202,11 +217,18 @@ void world_begin(struct world *w, const struct world_options *options, uint64_t 
         row->versions[0] = (struct version){0, k % 2 == 1};
         row->floor = row->begun = row->granted_seq = row->undispatched = 0;
         row->granted = NULL;
+        row->nheld = 0;
         row->told = row->told_floor = 0;
         row->has_copy = false;
         row->last_told = "nothing";
         snprintf(row->name, sizeof row->name, "k%u", k);
     }
+    static struct fb_column owner = {.name = (char *)"owner", .name_len = 5, .class = FB_CLASS_INTEGER, .param = -1};
+    if (w->list_pattern.nparts == 0 && fb_pattern_parse("k{owner:int}", &w->list_pattern, NULL) != FB_OK)
+        abort();
+    w->lists = (struct fb_dependent){.pattern = &w->list_pattern};
+    w->table = (struct fb_mapping){.columns = &owner, .ncolumns = 1, .dependents = &w->lists, .ndependents = 1};
+    w->owners[0] = w->owners[1] = LISTS_AT;
     struct fb_shard_options shard = {options->bytes_max, options->evict, w->policies, 1, move_observe, w};
     w->shard = fb_shard_create(&shard);
     if (w->shard == NULL)
@@ -217,7 +239,7 @@ void world_begin(struct world *w, const struct world_options *options, uint64_t 
 static void carry_out(struct world *w) {
     static struct action actions[ACTIONS_MAX];
     static const uint32_t good = 1u << ACT_DISPATCH | 1u << ACT_QUERY | 1u << ACT_HOME | 1u << ACT_APP_QUERY |
-                                 1u << ACT_APP_FILL | 1u << ACT_COMMIT | 1u << ACT_END | 1u << ACT_FORGET |
+                                 1u << ACT_APP_FILL | 1u << ACT_HOLD | 1u << ACT_COMMIT | 1u << ACT_END | 1u << ACT_FORGET |
                                  1u << ACT_LOSE;
     w->options.allowed = good;
     while (w->violation[0] == '\0' && world_enabled(w, actions) > 0)

@@ -18,6 +18,10 @@
  *   E1  What it keeps is never older than the last end of a write, invalidation or end of a doubt.
  *   E2  At rest it keeps nothing that is not in the table.
  *
+ * OP_MOVE is a write of a row that two other keys show: the list it was in and the list it is in afterwards. They are
+ * held before its commit, which is a commit of all three keys. C1 for the lists says as well that whoever has seen the
+ * row as it is now sees the lists as they are now.
+ *
  * Without commits behind Forebay's back C1 says that no read is ever older than the newest commit when it began, which
  * is linearizability of the register. After every action the invariants S1 to S7 of core/shard.h are checked too. */
 #ifndef TESTS_SIM_WORLD_H
@@ -27,8 +31,14 @@
 
 #include "base/rng.h"
 #include "core/shard.h"
+#include "rows/touch.h"
 
 enum {
+    HELD_MAX = 4,       /* lists of one change */
+    MOVING = 2,         /* rows 0 and 1 may be in lists, in worlds that have them: */
+    LISTS_AT = 2,       /* keys 2 and 4 */
+    LISTS_STEP = 2,
+    MOVE_KEYS = LISTS_AT + LISTS_STEP + 1,
     KEYS_MAX = 12,
     OPS_MAX = 400,
     FLIGHTS_MAX = 400,
@@ -45,6 +55,7 @@ enum op_kind {
     OP_SET,        /* write-through of a value (an insert, where there is no row) */
     OP_DELETE,     /* write-through of a delete */
     OP_AROUND,     /* write-around of a value */
+    OP_MOVE,       /* write-through of row 0 or 1 that moves it from one list (a key of its own) to another */
     OP_TICKET,     /* the application's own write between fb_write_begin and fb_write_end */
     OP_BEHIND,     /* a commit behind Forebay's back, perhaps followed by an invalidation */
     OP_INVALIDATE,
@@ -61,6 +72,7 @@ enum op_state {
     OP_ASKED,      /* has its row, not filled yet */
     OP_QUEUED,     /* writes: behind another writer */
     OP_GRANTED,
+    OP_HELD,       /* OP_MOVE: the lists are held */
     OP_COMMITTED,
     OP_IN_DOUBT,   /* ended as unknown: may still land */
     OP_BEHIND_COMMITTED,
@@ -81,6 +93,7 @@ enum act {
     ACT_APP_FILL,
     ACT_APP_FAILS,    /* gives the lease back */
     ACT_APP_DIES,     /* never comes back with its lease, or never ends its write */
+    ACT_HOLD,         /* the transaction has read the row as it is, and knows its lists */
     ACT_COMMIT,
     ACT_END,
     ACT_FAIL,         /* definite error */
@@ -113,6 +126,7 @@ struct row {
     struct version versions[VERSIONS_MAX];
     unsigned nversions, floor;
     struct op *granted;          /* the writer marked now, as the driver sees it */
+    unsigned nheld;              /* holds of it now */
     unsigned begun, granted_seq; /* S5: tickets handed out, and the last one granted */
     unsigned undispatched;
     const char *last_told;       /* the event's name; for scenarios */
@@ -139,6 +153,9 @@ struct op {
     bool is_absent;
     struct fb_waiter waiter;
     struct fb_writer writer;
+    unsigned owner;       /* OP_MOVE: the list the row goes to */
+    struct fb_hold holds[HELD_MAX];
+    unsigned held[HELD_MAX], nheld;
 };
 
 enum flight_state { FLIGHT_NEW, FLIGHT_SENT, FLIGHT_READ };
@@ -170,6 +187,7 @@ struct world_flight {
     X(COPIES_DROPPED, "copies dropped when told")                                                                      \
     X(CANCELLED, "cancelled")                                                                                          \
     X(LAPSED, "marks lapsed")                                                                                          \
+    X(MOVED, "rows moved from list to list")                                                                           \
     X(LANDED, "landed in doubt")                                                                                       \
     X(NOMEM, "out of memory")
 
@@ -201,6 +219,10 @@ struct world {
     fb_policy policies[1];
     fb_instant now;
     struct row rows[KEYS_MAX];
+    struct fb_mapping table; /* of the rows that move: one column, the list it is in */
+    struct fb_dependent lists;
+    struct fb_pattern list_pattern;
+    unsigned owners[MOVING]; /* that column's values in the database */
     struct op ops[OPS_MAX];
     unsigned nops;
     struct world_flight flights[FLIGHTS_MAX];
