@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 # A row is a Debian package, or package:command where any program of that name will do. redis-tools holds the server's
 # program too; the package redis-server would only start a daemon nobody asked for.
-build="gcc:gcc libc6-dev meson:meson ninja-build:ninja pkg-config:pkg-config libuv1-dev libssl-dev libsqlite3-dev libyaml-dev libmicrohttpd-dev libpq-dev"
+build="gcc:gcc libc6-dev meson:meson ninja-build:ninja pkg-config:pkg-config libuv1-dev libssl-dev libsqlite3-dev libyaml-dev libmicrohttpd-dev libpq-dev libmariadb-dev"
 test="libcmocka-dev libzstd-dev libjansson-dev libhiredis-dev g++:g++ patch:patch locales
       python3 python3-pytest python3-hypothesis python3-redis python3-psycopg2 python3-pymysql redis-tools:redis-cli
       php-cli:php php-redis php-predis ruby:ruby ruby-redis perl:perl libredis-perl

@@ -11,6 +11,9 @@ static const struct fb_driver_ops *const drivers[] = {
 #ifdef FB_WITH_POSTGRESQL
     &fb_driver_postgresql,
 #endif
+#ifdef FB_WITH_MYSQL
+    &fb_driver_mysql,
+#endif
 };
 enum { NDRIVERS = sizeof drivers / sizeof drivers[0] };
 

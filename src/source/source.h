@@ -126,6 +126,7 @@ struct fb_driver_ops {
 
 extern const struct fb_driver_ops fb_driver_sqlite;
 extern const struct fb_driver_ops fb_driver_postgresql; /* where it is built */
+extern const struct fb_driver_ops fb_driver_mysql;      /* where it is built */
 extern const struct fb_driver_ops fb_driver_callbacks;
 
 /* The driver for a URL, or NULL with the known schemes in the error. */
