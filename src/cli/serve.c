@@ -127,11 +127,9 @@ static int start(struct fb_live *live) {
     };
     options.log = fb_log_write;
     fb_err err = {0};
-    fb_lock_acquire(&live->lock);
     fb_status status = fb_server_start(live->cache, &options, &live->server, &err);
     if (conf->password != NULL) /* the server has its hash; nobody needs it any more */
         explicit_bzero(conf->password, strlen(conf->password));
-    fb_lock_release(&live->lock);
     if (status == FB_OK)
         return FB_EXIT_OK;
     explain(conf, &err);
@@ -293,12 +291,15 @@ static int serve(struct fb_conf *conf, const struct fb_conf_args *args) {
     int status = fb_cli_exit_of(fb_conf_apply(conf, &cache));
     fb_cli_print_diagnostics(conf, stderr);
     fb_live_begin(&live, conf, args, cache);
+    fb_lock_acquire(&live.lock); /* a client can connect before we are ready, and reload what is read here */
     if (status == FB_EXIT_OK)
         status = start(&live);
     if (status == FB_EXIT_OK)
         status = start_admin(live.conf, live.server, &admin);
-    if (status == FB_EXIT_OK) {
+    if (status == FB_EXIT_OK)
         say_ready(live.conf, live.server, admin);
+    fb_lock_release(&live.lock);
+    if (status == FB_EXIT_OK) {
         fb_notify("READY=1\nSTATUS=ready");
         wait_for_stop(&set, &live);
         let_signals_kill();

@@ -75,7 +75,8 @@ def to_yaml(node, indent=""):
 
 def clean_environment():
     """The environment without what would configure Forebay."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
+    return {"TSAN_OPTIONS": f"suppressions={os.path.join(TOP, 'tests', 'wire', 'tsan.supp')}",
+            **{name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}}
 
 
 def find_program(name):
