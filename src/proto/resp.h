@@ -89,7 +89,7 @@ void fb_resp_write_command(struct fb_resp_out *out, const fb_bytes *args, size_t
 
 /* ---- reading replies (clients) ---------------------------------------------------------------------------------- */
 
-enum { FB_RESP_DEPTH_MAX = 8 }; /* arrays in arrays; Redis' own replies need 5 */
+enum { FB_RESP_DEPTH_MAX = 16 }; /* arrays in arrays; Redis' own COMMAND DOCS needs 11 */
 
 enum fb_resp_type {
     FB_RESP_SIMPLE, FB_RESP_ERROR, FB_RESP_INTEGER, FB_RESP_BULK, FB_RESP_NULL, FB_RESP_BOOLEAN, FB_RESP_DOUBLE,

@@ -1,6 +1,7 @@
 /* COMMAND and HELP, and the reference page: the table of commands, printed. */
 #include "server/acl.h"
 #include "server/commands.h"
+#include "server/syntax.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -93,14 +94,19 @@ static void write_info(struct fb_resp_out *out, const struct fb_command *command
 static void write_docs(struct fb_resp_out *out, const struct fb_command *command, const char *group) {
     size_t n, children = command->parent == NULL ? count_children(command) : 0;
     const struct fb_command *rows = fb_subcommands(&n);
+    bool has_arguments = children == 0 && command->syntax[0] != '\0';
     write_full_name(out, command);
-    fb_resp_write_map(out, children > 0 ? 4 : 3);
+    fb_resp_write_map(out, 3u + has_arguments + (children > 0));
     fb_resp_write_bulk(out, FB_STR("summary"));
     fb_resp_write_bulk(out, FB_STR(command->summary));
     fb_resp_write_bulk(out, FB_STR("since"));
     fb_resp_write_bulk(out, FB_STR(command->since));
     fb_resp_write_bulk(out, FB_STR("group"));
     fb_resp_write_bulk(out, FB_STR(group));
+    if (has_arguments) {
+        fb_resp_write_bulk(out, FB_STR("arguments"));
+        fb_syntax_write(out, command->syntax);
+    }
     if (children == 0)
         return;
     fb_resp_write_bulk(out, FB_STR("subcommands"));

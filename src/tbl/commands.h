@@ -177,7 +177,7 @@ enum fb_command_flags {
     X("flushdb", flush, -1, FB_CMD_WRITE, 0, 0, 0, "server", "6.2.0",                                                 \
       "[ASYNC|SYNC]", "Forget all cached copies of the selected database; no row is deleted")                         \
     X("info", info, -1, 0, 0, 0, 0, "server", "7.0.0",                                                                \
-      "[section ...]", "Figures of the server, the keyspaces and the sources")                                        \
+      "[section [section ...]]", "Figures of the server, the keyspaces and the sources")                              \
     X("lastsave", lastsave, 1, FB_CMD_FAST, 0, 0, 0, "server", "1.0.0",                                               \
       "", "When the server started: there is nothing to save")                                                        \
     X("latency", parent, -2, FB_CMD_PARENT | FB_CMD_ADMIN, 0, 0, 0, "server", "2.8.13",                               \
@@ -255,7 +255,7 @@ enum fb_command_flags {
     X("acl", "cat", acl_cat, -2, 0, "6.0.0", "[category]", "The categories, or the commands of one")                  \
     X("acl", "deluser", acl_refused, -3, FB_CMD_ADMIN, "6.0.0", "username [username ...]",                            \
       "Refused: the users file is the operator's")                                                                    \
-    X("acl", "dryrun", acl_dryrun, -4, FB_CMD_ADMIN, "7.0.0", "username command [argument ...]",                      \
+    X("acl", "dryrun", acl_dryrun, -4, FB_CMD_ADMIN, "7.0.0", "username command [argument [argument ...]]",           \
       "Would this user be allowed this?")                                                                             \
     X("acl", "genpass", acl_genpass, -2, 0, "6.0.0", "[bits]", "A password drawn at random")                          \
     X("acl", "getuser", acl_getuser, 3, FB_CMD_ADMIN, "7.0.0", "username", "What one user may do")                    \
@@ -264,7 +264,7 @@ enum fb_command_flags {
     X("acl", "load", acl_load, 2, FB_CMD_ADMIN, "6.0.0", "", "Read the users file again")                             \
     X("acl", "log", acl_log, -2, FB_CMD_ADMIN, "7.2.0", "[count|RESET]", "What has been refused, newest first")       \
     X("acl", "save", acl_refused, 2, FB_CMD_ADMIN, "6.0.0", "", "Refused: the users file is the operator's")          \
-    X("acl", "setuser", acl_refused, -3, FB_CMD_ADMIN, "6.0.0", "username [rule ...]",                                \
+    X("acl", "setuser", acl_refused, -3, FB_CMD_ADMIN, "6.0.0", "username [rule [rule ...]]",                         \
       "Refused: the users file is the operator's")                                                                    \
     X("acl", "users", acl_users, 2, FB_CMD_ADMIN, "6.0.0", "", "The names of all users")                              \
     X("acl", "whoami", acl_whoami, 2, 0, "6.0.0", "", "The user this connection is")                                  \
@@ -278,7 +278,7 @@ enum fb_command_flags {
     X("client", "kill", client_kill, -3, FB_CMD_ADMIN, "2.8.12",                                                      \
       "ip:port | [ID client-id] [ADDR ip:port] [LADDR ip:port] [USER username] [SKIPME yes|no]",                      \
       "Close connections")                                                                                            \
-    X("client", "list", client_list, -2, FB_CMD_ADMIN, "6.2.0", "[TYPE type] [ID client-id ...]",                     \
+    X("client", "list", client_list, -2, FB_CMD_ADMIN, "6.2.0", "[TYPE type] [ID client-id [client-id ...]]",         \
       "A line for every connection")                                                                                  \
     X("client", "no-evict", client_switch, 3, 0, "7.0.0", "ON|OFF", "Accepted; connections are never evicted")        \
     X("client", "no-touch", client_switch, 3, 0, "7.2.0", "ON|OFF", "Accepted; without effect")                       \
@@ -296,12 +296,13 @@ enum fb_command_flags {
       "client-id [TIMEOUT|ERROR]", "0: no command blocks its connection")                                             \
     X("client", "unpause", client_unpause, 2, FB_CMD_ADMIN, "6.2.0", "", "End CLIENT PAUSE")                          \
     X("command", "count", command_count, 2, 0, "2.8.13", "", "How many commands there are")                           \
-    X("command", "docs", command_docs, -2, 0, "7.0.0", "[command ...]", "What commands are for")                      \
-    X("command", "getkeys", command_getkeys, -4, 0, "2.8.13", "command [argument ...]", "The keys of a command line") \
-    X("command", "getkeysandflags", command_getkeysandflags, -4, 0, "7.0.0", "command [argument ...]",                \
+    X("command", "docs", command_docs, -2, 0, "7.0.0", "[command [command ...]]", "What commands are for")            \
+    X("command", "getkeys", command_getkeys, -4, 0, "2.8.13", "command [argument [argument ...]]",                    \
+      "The keys of a command line")                                                                                   \
+    X("command", "getkeysandflags", command_getkeysandflags, -4, 0, "7.0.0", "command [argument [argument ...]]",     \
       "The keys of a command line, each with what is done with it")                                                   \
     X("command", "help", help, 2, 0, "5.0.0", "", "This text")                                                        \
-    X("command", "info", command_info, -2, 0, "2.8.13", "[command ...]", "Arity, flags and key positions")            \
+    X("command", "info", command_info, -2, 0, "2.8.13", "[command [command ...]]", "Arity, flags and key positions")  \
     X("command", "list", command_list, -2, 0, "7.0.0", "[FILTERBY MODULE name|ACLCAT category|PATTERN pattern]",      \
       "Names of the commands")                                                                                        \
     X("config", "get", config_get, -3, FB_CMD_ADMIN, "7.0.0", "pattern [pattern ...]", "Settings by glob pattern")    \
@@ -309,7 +310,7 @@ enum fb_command_flags {
     X("config", "resetstat", config_resetstat, 2, FB_CMD_ADMIN, "2.0.0", "", "Start INFO's counters anew")            \
     X("config", "rewrite", config_rewrite, 2, FB_CMD_ADMIN, "2.8.0", "", "Refused: the file is the operator's")       \
     X("config", "set", config_set, -4, FB_CMD_ADMIN, "7.0.0", "parameter value [parameter value ...]",                \
-      "Refused: settings change in the file")                                                                         \
+      "Change settings that may change while the server runs")                                                        \
     X("debug", "help", help, 2, 0, "1.0.0", "", "This text")                                                          \
     X("debug", "log", debug_log, 3, FB_CMD_ADMIN, "7.0.0", "message", "Accepted; test suites send it")                \
     X("function", "flush", function_flush, -2, 0, "7.0.0", "[ASYNC|SYNC]", "Accepted: there are none")                \
@@ -318,11 +319,11 @@ enum fb_command_flags {
     X("latency", "doctor", latency_doctor, 2, FB_CMD_ADMIN, "2.8.13", "", "What the samples say, and what may help")  \
     X("latency", "graph", latency_graph, 3, FB_CMD_ADMIN, "2.8.13", "event", "The samples of an event, drawn")          \
     X("latency", "help", help, 2, 0, "2.8.13", "", "This text")                                                       \
-    X("latency", "histogram", latency_histogram, -2, FB_CMD_ADMIN, "7.0.0", "[command ...]",                          \
+    X("latency", "histogram", latency_histogram, -2, FB_CMD_ADMIN, "7.0.0", "[command [command ...]]",                \
       "How the times of commands are spread")                                                                         \
     X("latency", "history", latency_history, 3, FB_CMD_ADMIN, "2.8.13", "event", "All samples of an event")           \
     X("latency", "latest", latency_latest, 2, FB_CMD_ADMIN, "2.8.13", "", "The latest sample of each event")          \
-    X("latency", "reset", latency_reset, -2, FB_CMD_ADMIN, "2.8.13", "[event ...]", "Forget samples")                 \
+    X("latency", "reset", latency_reset, -2, FB_CMD_ADMIN, "2.8.13", "[event [event ...]]", "Forget samples")         \
     X("memory", "doctor", memory_doctor, 2, 0, "4.0.0", "", "How full the cache is, in words")                        \
     X("memory", "help", help, 2, 0, "4.0.0", "", "This text")                                                         \
     X("memory", "stats", memory_stats, 2, 0, "4.0.0", "", "Memory of the process and of the cache")                   \

@@ -300,13 +300,16 @@ static void reply_is_parsed_however_it_is_cut(void **state) {
     fb_resp_reply_finish(&reply);
 }
 
+#define NEST_4 "*1\r\n*1\r\n*1\r\n*1\r\n"
+_Static_assert(FB_RESP_DEPTH_MAX == 16, "hostile_reply_is_refused nests one deeper");
+
 static void hostile_reply_is_refused(void **state) {
     (void)state;
     static const struct { const char *bytes; size_t len; } bad[] = {
         {T("?\r\n")}, {T(":x\r\n")}, {T(":\r\n")}, {T(":9223372036854775808\r\n")}, {T("$-2\r\n")}, {T("*-2\r\n")},
         {T("*1001\r\n")}, {T("%1001\r\n")}, {T("$1048577\r\n")}, {T("#x\r\n")}, {T("_x\r\n")}, {T("+a\rb\r\n")},
         {T("=3\r\nabc\r\n")}, {T("=4\r\nabcd\r\n")}, {T("$?\r\n")}, {T("*?\r\n")}, {T("$1\r\nabc")},
-        {T("*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n")},
+        {T(NEST_4 NEST_4 NEST_4 NEST_4 "*1\r\n:1\r\n")},
     };
     size_t size;
     fb_err err;
