@@ -278,7 +278,9 @@ static fb_status make_lanes(struct fb_source *source) {
     struct fb_lane_options options = {o->pool, o->batch_max, o->queue_max, fb_load_lane_work, fb_lane_session_leave,
                                       source};
     source->reads = fb_lane_create(&options);
-    options.workers = 1; /* one writer: the order of its transactions is the order of the lane */
+    /* Writes of one key are in order whatever their number: the core grants one at a time. */
+    unsigned writers = source->ops->writers_max > 0 ? source->ops->writers_max : 1;
+    options.workers = writers < o->pool ? writers : o->pool;
     options.work = fb_store_lane_work;
     source->writes = fb_lane_create(&options);
     source->lists = fb_list_lane_create(source);

@@ -1,6 +1,7 @@
 /* Bounded queues drained in batches by their own threads. */
 #include "engine/lane.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 enum { WORKERS_MAX = 64 };
@@ -10,7 +11,9 @@ struct fb_lane {
     struct fb_lock lock;             /* covers what follows */
     struct fb_cond filled;
     struct fb_link queue;
-    unsigned waiting, started, idle;
+    unsigned waiting, started, idle, working;
+    bool is_watched;                 /* an idle worker looks after a while whether what waits has waited long */
+    fb_instant since;                /* the oldest of what waits */
     bool is_stopping;
     pthread_t threads[WORKERS_MAX];
 };
@@ -28,28 +31,64 @@ struct fb_lane *fb_lane_create(const struct fb_lane_options *options) {
     return lane;
 }
 
+static bool is_ripe(const struct fb_lane *lane) {
+    return lane->working == 0 || lane->waiting >= FB_LANE_ENOUGH || lane->is_stopping;
+}
+
+/* Something waits behind a round trip that is under way: if it still does after a while, that one takes long. Mostly it
+ * does not: its worker comes back first and takes everything. */
+static void watch(struct fb_lane *lane) {
+    while (lane->waiting > 0 && !is_ripe(lane)) {
+        fb_instant due = fb_after(lane->since, fb_ms(FB_LANE_PATIENCE_MS));
+        if (fb_reached(fb_clock_now(), due))
+            return;
+        fb_cond_wait_until(&lane->filled, &lane->lock, due);
+    }
+}
+
 /* Waits for work; 0 when the lane is stopping and empty. */
 static unsigned take(struct fb_lane *lane, struct fb_link *batch) {
     unsigned n = 0;
     fb_lock_acquire(&lane->lock);
-    while (lane->waiting == 0 && !lane->is_stopping) {
-        lane->idle++;
-        fb_cond_wait(&lane->filled, &lane->lock);
-        lane->idle--;
+    lane->idle++;
+    for (;;) {
+        if (lane->waiting > 0 && !is_ripe(lane) && !lane->is_watched) {
+            lane->is_watched = true;
+            watch(lane);
+            lane->is_watched = false;
+            if (lane->waiting > 0)
+                break;
+        } else if (lane->waiting > 0 && is_ripe(lane)) {
+            break;
+        } else if (lane->is_stopping) {
+            break;
+        } else {
+            fb_cond_wait(&lane->filled, &lane->lock);
+        }
     }
+    lane->idle--;
     for (; n < lane->options.batch_max && lane->waiting > 0; n++, lane->waiting--)
         fb_list_push_back(batch, fb_list_pop_front(&lane->queue));
-    if (lane->waiting > 0)
+    if (lane->waiting > 0) {
+        lane->since = fb_clock_now();
         fb_cond_signal(&lane->filled); /* more than one batch: wake another */
+    }
+    lane->working += n > 0;
     fb_lock_release(&lane->lock);
     return n;
+}
+
+static void worked(struct fb_lane *lane) {
+    fb_lock_acquire(&lane->lock);
+    lane->working--;
+    fb_lock_release(&lane->lock);
 }
 
 static void *run(void *arg) {
     struct fb_lane *lane = arg;
     struct fb_link batch = FB_LIST_INIT(batch);
     void *session = NULL;
-    for (unsigned n; (n = take(lane, &batch)) > 0;)
+    for (unsigned n; (n = take(lane, &batch)) > 0; worked(lane))
         lane->options.work(lane->options.user, &session, &batch, n);
     lane->options.leave(lane->options.user, session);
     return NULL;
@@ -68,11 +107,14 @@ void fb_lane_push(struct fb_lane *lane, struct fb_link *items) {
     fb_lock_acquire(&lane->lock);
     start_worker(lane);
     if (lane->started > 0) {
+        if (lane->waiting == 0)
+            lane->since = fb_clock_now();
         while (lane->waiting < lane->options.queue_max && !fb_list_is_empty(items)) {
             fb_list_push_back(&lane->queue, fb_list_pop_front(items));
             lane->waiting++;
         }
-        fb_cond_signal(&lane->filled);
+        if (lane->working == 0 || !lane->is_watched || lane->waiting >= FB_LANE_ENOUGH)
+            fb_cond_signal(&lane->filled);
     }
     fb_lock_release(&lane->lock);
 }

@@ -169,6 +169,7 @@ static fb_status plan(const struct fb_binding *binding, const fb_op *op, struct 
 const struct fb_driver_ops fb_driver_postgresql = {
     .scheme = "postgresql",
     .alias = "postgres",
+    .writers_max = 2, /* one gathers while the other waits for the disk */
     .open = open_driver,
     .close = close_driver,
     .bind = fb_pg_bind_keyspace,

@@ -69,6 +69,7 @@ struct fb_store_group {
 struct fb_driver_ops {
     const char *scheme, *alias;  /* "sqlite"; "postgresql", "postgres"; NULL for callbacks, no alias */
     bool on_caller_thread;       /* blocking calls run it on the caller's own thread */
+    unsigned writers_max;        /* sessions that may store at once; 0: one */
     bool has_lists;              /* rows: many */
     fb_status (*open)(const char *url, const fb_source_options *options, struct fb_driver **ret_driver, fb_err *reterr);
     void (*close)(struct fb_driver *driver);
