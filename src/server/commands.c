@@ -227,13 +227,15 @@ static void refuse_subcommand(struct fb_call *call, const struct fb_command *par
 }
 
 static void refuse_arity(struct fb_call *call, const struct fb_command *command) {
+    char name[FB_COMMAND_NAME_MAX], text[sizeof FB_TEXT_ARITY + sizeof name];
+    fb_command_full_name(command, name);
     if (command->handler == fb_cmd_exec) {
         fb_multi_reset(call->session);
-        fb_call_error(call, DISCARDED_EXEC);
+        snprintf(text, sizeof text, FB_TEXT_ARITY, name);
+        fb_call_error(call, DISCARDED_EXEC, text);
         return;
     }
-    char name[FB_COMMAND_NAME_MAX];
-    fb_call_error(call, ARITY, fb_command_full_name(command, name));
+    fb_call_error(call, ARITY, name);
 }
 
 static void refuse_data(struct fb_call *call, const struct fb_refused *row) {
@@ -376,8 +378,9 @@ static enum fb_dispatch run_queued(struct fb_session *session, struct fb_queued 
     unsigned up = session->gates | atomic_load_explicit(&session->loop->server->gates, memory_order_relaxed);
     up &= is_planned ? FB_GATE_MONITOR : FB_GATE_MONITOR | FB_GATE_USER | FB_GATE_TRACKING;
     call.has_begun = up == 0 || fb_gates_pass(&call, up) == FB_PASS;
+    fb_span share = {0};
     if (is_planned)
-        fb_exec_answer(&call, queued);
+        share = fb_exec_answer(&call, queued);
     else if (call.has_begun)
         command->handler(&call);
     if (call.is_starved) {
@@ -386,7 +389,7 @@ static enum fb_dispatch run_queued(struct fb_session *session, struct fb_queued 
         return FB_DISPATCH_STARVE;
     }
     if (is_planned)
-        fb_measure_inner(session->loop, command, (fb_span){0}, call.has_failed);
+        fb_measure_inner(&call, share);
     else if (call.has_begun && !call.is_waiting)
         fb_measure_done(&call);
     return FB_DISPATCH_DONE;

@@ -200,6 +200,12 @@ static void abort_at(struct fb_call *call, struct fb_multi *multi, size_t reques
     end_exec(call->session);
 }
 
+static void abort_too_long(struct fb_call *call, struct fb_multi *multi) {
+    char text[sizeof FB_TEXT_PLAN_LONG + 16];
+    snprintf(text, sizeof text, FB_TEXT_PLAN_LONG, PLANNED_MAX);
+    abort_at(call, multi, multi->n, "ERR", FB_STR(text));
+}
+
 /* The error that a handler wrote while it was planned: "-WORD text" and the end of the line. */
 static void abort_planned(struct fb_call *call, struct fb_multi *multi) {
     const struct fb_queued *queued = fb_queued_at(multi, multi->next);
@@ -317,7 +323,7 @@ void fb_cmd_exec(struct fb_call *call) {
     }
     if (is_transaction && (multi->nwatches > 0 || writes_rows(multi))) {
         if (multi->is_too_long)
-            abort_at(call, multi, multi->n, "ERR", FB_STR("too many operations"));
+            abort_too_long(call, multi);
         else
             submit(call, multi);
         return;
@@ -359,9 +365,21 @@ static void join(struct fb_part *parts, size_t n) {
             parts[0].status = parts[i].status;
 }
 
-void fb_exec_answer(struct fb_call *call, const struct fb_queued *queued) {
+/* Every operation of a transaction says how long all of it took. */
+static fb_span share_of(const struct fb_multi *multi, const struct fb_queued *queued) {
+    int64_t us = 0;
+    for (size_t i = 0; i < queued->n; i++) {
+        const struct fb_planned *planned = fb_planned_at(multi, queued->first + i);
+        const struct fb_split *split = &multi->parts[planned->part].split;
+        us += planned->is_of_copy ? 0 : split->lane_us + split->source_us;
+    }
+    return (fb_span){us * 1000 / (int64_t)(multi->nparts - 1)};
+}
+
+fb_span fb_exec_answer(struct fb_call *call, const struct fb_queued *queued) {
     const struct fb_multi *multi = call->session->multi;
     struct fb_part *parts = multi->parts + multi->nparts;
+    fb_span share = share_of(multi, queued);
     collect(call, queued, parts);
     if (fb_buf_append(&call->out->buf, multi->written.buf.data + queued->begin, queued->end - queued->begin) != FB_OK)
         call->out->failed = true;
@@ -370,4 +388,5 @@ void fb_exec_answer(struct fb_call *call, const struct fb_queued *queued) {
     queued->finish(call, parts, queued->is_all ? 1 : queued->n);
     for (size_t i = 0; i < queued->n; i++)
         fb_buf_free(&parts[i].bytes);
+    return share;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "server/multi.h"
 #include "server/users.h"
 
 static struct fb_users *users_of(const struct fb_session *s) { return s->loop->server->users; }
@@ -76,28 +77,50 @@ void fb_session_renew_user(struct fb_session *s) {
 
 /* ---- the gate --------------------------------------------------------------------------------------------------- */
 
+static void refuse_command(struct fb_call *call) {
+    struct fb_session *s = call->session;
+    char name[FB_COMMAND_NAME_MAX], text[32 + sizeof FB_TEXT_NO_PERMISSION + sizeof name];
+    fb_command_full_name(call->command, name);
+    fb_users_note(users_of(s), FB_DENIED_COMMAND, FB_STR(name), FB_STR(s->user->name), s);
+    if (call->is_inner) {
+        fb_call_error(call, NO_LONGER, "no permission to execute the command or subcommand");
+    } else if (call->command->handler == fb_cmd_exec) { /* Redis gives a transaction up whatever is wrong with EXEC */
+        fb_multi_reset(s);
+        int n = snprintf(text, sizeof text, "NOPERM ");
+        snprintf(text + n, sizeof text - (size_t)n, FB_TEXT_NO_PERMISSION, name);
+        fb_call_error(call, DISCARDED_EXEC, text);
+    } else {
+        fb_call_error(call, NO_PERMISSION, name);
+    }
+}
+
 static void refuse_key(struct fb_call *call, fb_bytes key) {
     struct fb_session *s = call->session;
     fb_users_note(users_of(s), FB_DENIED_KEY, key, FB_STR(s->user->name), s);
-    fb_call_error(call, NO_PERMISSION_KEY);
+    if (call->is_inner)
+        fb_call_error(call, NO_LONGER, "no permission to touch the specified keys");
+    else
+        fb_call_error(call, NO_PERMISSION_KEY);
 }
 
-enum fb_passage fb_gate_user(struct fb_call *call) {
+static void refuse_channel(struct fb_call *call, fb_bytes channel) {
     struct fb_session *s = call->session;
-    char name[FB_COMMAND_NAME_MAX];
+    fb_users_note(users_of(s), FB_DENIED_CHANNEL, channel, FB_STR(s->user->name), s);
+    if (call->is_inner)
+        fb_call_error(call, NO_LONGER, "no permission to access one of the channels used as arguments");
+    else
+        fb_call_error(call, NO_PERMISSION_CHANNEL);
+}
+
+/* Asked again for each request that EXEC carries out: the rules may have changed since it was kept. */
+enum fb_passage fb_gate_user(struct fb_call *call) {
     size_t which;
-    switch (fb_user_judge(s->user, call->command, call->argv, call->argc, &which)) {
+    switch (fb_user_judge(call->session->user, call->command, call->argv, call->argc, &which)) {
     case FB_ACL_GRANTED: return FB_PASS;
-    case FB_ACL_NO_COMMAND:
-        fb_command_full_name(call->command, name);
-        fb_users_note(users_of(s), FB_DENIED_COMMAND, FB_STR(name), FB_STR(s->user->name), s);
-        fb_call_error(call, NO_PERMISSION, name);
-        return FB_STOP;
-    case FB_ACL_NO_KEY: refuse_key(call, call->argv[which]); return FB_STOP;
-    case FB_ACL_NO_CHANNEL: break;
+    case FB_ACL_NO_COMMAND: refuse_command(call); break;
+    case FB_ACL_NO_KEY: refuse_key(call, call->argv[which]); break;
+    case FB_ACL_NO_CHANNEL: refuse_channel(call, call->argv[which]); break;
     }
-    fb_users_note(users_of(s), FB_DENIED_CHANNEL, call->argv[which], FB_STR(s->user->name), s);
-    fb_call_error(call, NO_PERMISSION_CHANNEL);
     return FB_STOP;
 }
 

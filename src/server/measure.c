@@ -66,10 +66,13 @@ void fb_measure_rejected(const struct fb_call *call) {
     fb_count(&fb_call_loop(call)->costs[fb_command_number(call->command)].rejected, 1);
 }
 
-void fb_measure_inner(struct fb_loop *loop, const struct fb_command *command, fb_span took, bool has_failed) {
-    count(loop, command, has_failed);
-    if (is_timed(loop))
-        add_time(loop, command, took.ns > 0 ? took.ns : 0);
+void fb_measure_inner(const struct fb_call *call, fb_span share) {
+    struct fb_loop *loop = fb_call_loop(call);
+    count(loop, call->command, call->has_failed);
+    if (!is_timed(loop) || call->began.ns == 0)
+        return;
+    loop->clock = fb_clock_now();
+    add_time(loop, call->command, fb_since(loop->clock, call->began).ns + share.ns);
 }
 
 /* ---- any thread ------------------------------------------------------------------------------------------------- */

@@ -44,9 +44,9 @@ void fb_measure_begin(struct fb_loop *loop);
 void fb_measure_done(struct fb_call *call);
 /* A request ends that was refused before its handler ran. */
 void fb_measure_rejected(const struct fb_call *call);
-/* A command carried out inside another one (EXEC): counted as its own, with the time its caller has found for it. It
- * is not looked at for slowness; the one around it is. */
-void fb_measure_inner(struct fb_loop *loop, const struct fb_command *command, fb_span took, bool has_failed);
+/* A command whose operations went out with EXEC's transaction: counted as its own, with the time its answer took and its
+ * share of the transaction's. It is not looked at for slowness; EXEC is. */
+void fb_measure_inner(const struct fb_call *call, fb_span share);
 
 /* ---- any thread ------------------------------------------------------------------------------------------------- */
 

@@ -106,7 +106,7 @@ static inline bool fb_exec_is_under_way(const struct fb_session *session) {
 /* The next of them; only while EXEC is running. After the last it runs no more. */
 struct fb_queued *fb_exec_next(struct fb_session *session);
 void fb_exec_advance(struct fb_session *session);
-/* Answer one that was planned. */
-void fb_exec_answer(struct fb_call *call, const struct fb_queued *queued);
+/* Answer one that was planned. Returns its share of the time that the transaction took, by its operations. */
+fb_span fb_exec_answer(struct fb_call *call, const struct fb_queued *queued);
 
 #endif

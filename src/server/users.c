@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "server/multi.h"
 #include "server/gates.h"
 
 unsigned fb_users_check(const char *path, bool has_password, fb_users_complain *complain, void *user) {
@@ -188,7 +189,7 @@ void fb_users_note(struct fb_users *users, unsigned denied, fb_bytes object, fb_
                    const struct fb_session *s) {
     static const char *const reasons[] = {"auth", "command", "key", "channel"};
     struct fb_acl_entry entry = {.count = 1, .reason = reasons[denied]};
-    entry.in_transaction = (s->gates & FB_GATE_QUEUE) != 0;
+    entry.in_transaction = fb_multi_is_open(s) || fb_exec_is_under_way(s);
     entry.created_us = entry.updated_us = fb_clock_wall_us();
     copy_shown(entry.object, sizeof entry.object, object);
     copy_shown(entry.username, sizeof entry.username, username);

@@ -122,6 +122,11 @@
     X(NO_PERMISSION_CHANNEL, "NOPERM",                                                                                 \
       "this user has no permissions to access one of the channels used as arguments",                                  \
       "the rules of the user do not grant a channel", "`ACL WHOAMI`, then the users file")                             \
+    X(NO_LONGER, "NOPERM",                                                                                             \
+      "ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no "   \
+      "longer allowed for the following reason: %s",                                                                   \
+      "the rules of the user were changed between a request behind MULTI and EXEC",                                    \
+      "`ACL WHOAMI`, then the users file")                                                                             \
     X(USERS_FILE, "ERR", "%s", "ACL LOAD: what is wrong with the users file and where; the old users stay",            \
       "correct the line, then ACL LOAD")                                                                               \
     X(NO_USER, "ERR", "User '%.*s' not found", "ACL DRYRUN for a user that is not there", "ACL USERS lists them")      \
@@ -203,8 +208,8 @@
       "send it outside of MULTI")                                                                                      \
     X(DISCARDED, "EXECABORT", "Transaction discarded because of previous errors.",                                     \
       "a request behind MULTI was refused; nothing was carried out", "see the error of that request")                  \
-    X(DISCARDED_EXEC, "EXECABORT", "Transaction discarded because of: wrong number of arguments for 'exec' command",   \
-      "EXEC takes no arguments; nothing was carried out", "begin again with MULTI")                                    \
+    X(DISCARDED_EXEC, "EXECABORT", "Transaction discarded because of: %s",                                             \
+      "EXEC itself was refused; nothing was carried out", "the text says why; begin again with MULTI")                 \
     X(ROLLED_BACK, "EXECABORT", "Transaction rolled back: %s%s%s%.*s",                                                 \
       "a request of the transaction failed and the database has none of them; which, and why",                         \
       "see the named request")                                                                                         \

@@ -259,7 +259,8 @@
 #define FB_COMMAND_METRICS(X)                                                                                          \
     X(COMMANDSTATS, "calls", COUNT, c->sum.calls, "forebay_commands_total", COUNTER, "", "times its handler ran")      \
     X(COMMANDSTATS, "usec", COUNT, c->sum.ns / 1000, NULL, COUNTER, "",                                                \
-      "microseconds until the reply was ready, all calls together; waiting for a source is part of it")                \
+      "microseconds until the reply was ready, all calls together; waiting for a source is part of it, and of EXEC's "  \
+      "transaction each of its commands has its share")                                                                \
     X(COMMANDSTATS, "usec_per_call", RATIO,                                                                            \
       c->sum.calls > 0 ? (double)c->sum.ns / 1000 / (double)c->sum.calls : 0.0, NULL, GAUGE, "", "usec by calls")      \
     X(COMMANDSTATS, "rejected_calls", COUNT, c->sum.rejected, "forebay_commands_rejected_total", COUNTER, "",          \

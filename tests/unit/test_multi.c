@@ -268,7 +268,7 @@ static void a_transaction_is_bounded(void **state) {
     exchange(fd, "MULTI\r\nSET s:1 x\r\n", "+OK\r\n+QUEUED\r\n");
     say_bytes(fd, in.buf.data, in.buf.len);
     hear(fd, "+QUEUED\r\n+QUEUED\r\n");
-    exchange(fd, "EXEC\r\nGET s:1\r\n", "-EXECABORT Transaction rolled back: ERR too many operations\r\n$-1\r\n");
+    exchange(fd, "EXEC\r\nGET s:1\r\n", "-EXECABORT Transaction rolled back: ERR EXEC prepares at most 4096 operations\r\n$-1\r\n");
     fb_buf_free(&in.buf);
 }
 

@@ -42,15 +42,25 @@ REQUESTS = [("GET", "t:1"), ("GET", "t:2"), ("SET", "t:1", "5"), ("SET", "t:2", 
             ("ACL", "GETUSER", "nobody"), ("ACL", "GENPASS", "0"), ("ACL", "GENPASS", "4097"), ("ACL", "LOG", "x")]
 
 
-@pytest.fixture
-def pair(forebay, redis_server, database, tmp_path):
-    """Forebay and redis-server with the same users."""
+def make_pair(forebay, redis_server, database, tmp_path, **settings):
     path = tmp_path / "users"
     path.write_text(USERS)
     path.chmod(0o600)
     db = database("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT);")
-    ours = forebay({"server": {"users_file": path}, "sources": {"shop": {"url": f"sqlite:{db}"}}, **SETTINGS})
+    ours = forebay({"server": {"users_file": path, **settings}, "sources": {"shop": {"url": f"sqlite:{db}"}}, **SETTINGS})
     return ours, redis_server(["--aclfile", str(path)]), path
+
+
+@pytest.fixture
+def pair(forebay, redis_server, database, tmp_path):
+    """Forebay and redis-server with the same users."""
+    return make_pair(forebay, redis_server, database, tmp_path)
+
+
+@pytest.fixture
+def single(forebay, redis_server, database, tmp_path):
+    """The same with one thread: connections of others learn of new rules a moment after ACL LOAD has answered."""
+    return make_pair(forebay, redis_server, database, tmp_path, threads=1)
 
 
 def answers(server, login, requests):
@@ -142,6 +152,61 @@ def test_a_file_is_taken_over_while_clients_are_there(pair):
         assert both.ask("GET", "t:99") is None
         with pytest.raises((Closed, ConnectionResetError)):
             narrow.read()
+
+
+CHANGES = [("~t:* &* +@all -get", "-get"), ("~t:1 &* +@all", "resetkeys ~t:1"), ("~t:* +@all", "resetchannels"),
+           ("~t:* &* +@all -publish", "-publish"), ("~t:* &* +@all -exec", "-exec"), ("~t:* &* +@all -multi", "-multi")]
+READS = [("GET", "t:1"), ("GET", "t:2"), ("PUBLISH", "news", "x"), ("EXISTS", "t:1", "t:2")]
+
+
+def ask_over_a_change(server, requests, change):
+    """Queue requests as the user `late`, change what it may do, and then EXEC."""
+    with server.wire() as wire:
+        assert wire.ask("AUTH", "late", "x") == "OK"
+        assert wire.ask("MULTI") == "OK"
+        assert [wire.ask(*request) for request in requests] == ["QUEUED"] * len(requests)
+        change()
+        return [wire.ask("EXEC"), wire.ask("DISCARD")]
+
+
+@pytest.mark.parametrize("rules, change", CHANGES)
+def test_rules_that_change_before_exec_are_obeyed_as_in_redis(single, rules, change):
+    ours, redis, path = single
+    with ours.wire() as a, redis.wire() as b:
+        b.ask("ACL", "SETUSER", "late", "on", "nopass", "~t:*", "&*", "+@all")
+        path.write_text(USERS + "user late on nopass ~t:* &* +@all\n")
+        assert a.ask("ACL", "LOAD") == "OK"
+
+        def change_ours():
+            path.write_text(USERS + f"user late on nopass {rules}\n")
+            assert a.ask("ACL", "LOAD") == "OK"
+
+        def change_theirs():
+            assert b.ask("ACL", "SETUSER", "late", *change.split()) == "OK"
+
+        first, second = (ask_over_a_change(server, READS, do)
+                         for server, do in ((ours, change_ours), (redis, change_theirs)))
+        assert first == second
+        logged = [entry[entry.index(name) + 1] for entry in a.ask("ACL", "LOG")[:1] for name in (b"context", b"username")]
+        assert logged in ([], [b"multi", b"late"])
+
+
+def test_a_write_that_is_no_longer_allowed_undoes_the_transaction(single):
+    ours, _, path = single
+    with ours.wire() as admin:
+        path.write_text(USERS + "user late on nopass ~t:* +@all\n")
+        assert admin.ask("ACL", "LOAD") == "OK"
+
+        def change():
+            path.write_text(USERS + "user late on nopass ~t:1 +@all\n")
+            assert admin.ask("ACL", "LOAD") == "OK"
+
+        answer, _ = ask_over_a_change(ours, [("SET", "t:1", "a"), ("SET", "t:2", "b")], change)
+        assert answer == ReplyError(
+            "EXECABORT Transaction rolled back: command 2 ('set'): NOPERM ACLs rules changed between the moment the "
+            "transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: no "
+            "permission to touch the specified keys")
+        assert admin.ask("GET", "t:1") is None
 
 
 def test_every_fault_of_a_file_is_listed(database, tmp_path):

@@ -69,6 +69,21 @@ def test_a_request_that_waits_is_measured_until_its_reply(forebay, database):
         assert "get" not in costs(server)
 
 
+def test_commands_of_a_transaction_have_their_share_of_its_time(forebay, database):
+    server = forebay(shop(database, added_latency=f"{LATENCY_MS}ms"))
+    with server.wire() as wire:
+        for words in (["MULTI"], ["GET", "user:1"], ["SET", "user:1", '{"name": "x"}'], ["SET", "user:2", '{"name": "y"}'],
+                      ["PING"], ["EXEC"]):
+            answer = wire.ask(*words)
+        assert answer[1:] == ["OK", "OK", "PONG"]
+        cost = costs(server)
+        whole = cost["exec"]["usec"]
+        assert cost["set"]["calls"] == 2 and cost["get"]["calls"] == 1
+        assert cost["set"]["usec"] > cost["get"]["usec"] >= whole / 6 and cost["ping"]["usec"] < whole / 6
+        assert 0.8 * whole < cost["set"]["usec"] + cost["get"]["usec"] < 1.2 * whole
+        assert wire.ask("LATENCY", "HISTOGRAM", "set")[1][1] == 2
+
+
 def test_slow_log_tells_where_the_time_went(forebay, database):
     server = forebay(shop(database, added_latency=f"{LATENCY_MS}ms"))
     with server.wire() as wire:
