@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 COUNT ?= 1000000
 DURATION ?= 60
 
-.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim fuzz bench-hit docs install clean
+.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim fuzz bench-hit bench-db docs install clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -48,6 +48,11 @@ bench-hit: ## what a hit costs, next to redis-server in the same run: about a mi
 	@tools/setup.sh build bench
 	@tools/build build-release -Dbuildtype=release -Dwerror=false
 	@tools/bench-hit --build build-release $(ARGS)
+
+bench-db: ## what a miss and a write cost, next to PostgreSQL's and MariaDB's own clients: some five minutes
+	@tools/setup.sh build test bench
+	@tools/build build-release -Dbuildtype=release -Dwerror=false
+	@/usr/bin/python3 tools/bench-db --build build-release $(ARGS)
 
 sim: ## the simulator over COUNT seeds (default 1000000, about half a minute)
 	@tools/setup.sh build test
