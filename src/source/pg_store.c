@@ -68,10 +68,11 @@ static enum outcome commit(struct fb_session *session, fb_err *err) {
     return UNKNOWN;
 }
 
-/* Transactions that met another one and may simply be tried again. 23505 is another's insert of the same key since we
- * looked; if it is a different constraint the second try says so. */
+/* Transactions that may simply be tried again. They met another one (23505 is another's insert of the same key since we
+ * looked; if it is a different constraint the second try says so), or the table has changed since a statement was
+ * prepared (0A000), which is prepared anew then. */
 static bool is_worth_retrying(const fb_err *err) {
-    static const char *const states[] = {"23505 ", "40001 ", "40P01 "};
+    static const char *const states[] = {"23505 ", "40001 ", "40P01 ", "0A000 ", "26000 "};
     for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
         if (strncmp(err->text, states[i], strlen(states[i])) == 0)
             return true;

@@ -5,7 +5,8 @@
     tests/db/servers.py check               say which servers there are to start
 
 Each has a data directory of its own under the temporary directory, a port of its own on 127.0.0.1 and a socket in its
-folder, and runs as an ordinary user, never as root. Nothing is flushed to the disk unless asked for. When this process
+folder, and runs as an ordinary user, never as root. What is committed outlives the server but not the machine, unless
+asked for. When this process
 dies, however it dies, the kernel tells the servers to stop. Programs are taken from where Debian installs them, or from
 build/tools, where tools/setup.sh unpacks what would start a daemon if it were installed."""
 
@@ -41,11 +42,15 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_until(condition, what, seconds):
+def wait_until(condition, what, seconds=10.0):
+    """The first true value of condition(); the one loop of the tests that polls."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while True:
+        value = condition()
+        if value:
+            return value
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds} s in vain for {what}")
+            raise AssertionError(f"waited {seconds} s in vain for {what}")
         time.sleep(POLL_S)
 
 
@@ -252,7 +257,6 @@ shared_preload_libraries = 'pg_stat_statements'
 timezone = 'Europe/Berlin'
 log_timezone = 'UTC'
 fsync = {'on' if self.durable else 'off'}
-synchronous_commit = {'on' if self.durable else 'off'}
 full_page_writes = {'on' if self.durable else 'off'}
 """)
         self.start()
@@ -320,7 +324,7 @@ class MariaDB(Server):
                 f"--init-file={self.folder}/init.sql", f"--max-connections={self.connections_max}",
                 "--skip-name-resolve", "--skip-log-bin", "--performance-schema=off", "--innodb-log-file-size=8M",
                 "--innodb-buffer-pool-size=32M", "--character-set-server=utf8mb4", "--max-allowed-packet=32M",
-                "--default-time-zone=+01:00", f"--innodb-flush-log-at-trx-commit={1 if self.durable else 0}",
+                "--default-time-zone=+01:00", f"--innodb-flush-log-at-trx-commit={1 if self.durable else 2}",
                 *([] if self.durable else ["--innodb-flush-method=nosync"])]
 
     def answers(self):

@@ -8,11 +8,9 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -23,6 +21,7 @@ sys.path.insert(0, os.path.join(TOP, "tests", "db"))
 
 import databases  # noqa: E402  (from tests/db)
 import servers  # noqa: E402
+from servers import free_port, wait_until  # noqa: E402, F401
 BUILD = os.environ.get("FOREBAY_BUILD", os.path.join(TOP, "build"))
 FOREBAY = os.path.join(BUILD, "forebay")
 DATA = os.environ.get("FOREBAY_TEST_DATA", os.path.join(os.path.dirname(TOP), "shared", "data"))
@@ -31,7 +30,6 @@ IS_FULL = os.environ.get("FOREBAY_TEST_FULL") == "1"
 
 START_S = 30.0  # a sanitizer build on a busy machine needs some
 STOP_S = 30.0
-POLL_S = 0.01
 
 
 def pytest_configure(config):
@@ -44,18 +42,6 @@ def pytest_runtest_makereport(item):
     if report.failed:
         for process in getattr(item, "processes", []):
             report.sections.append((f"{process.name} printed", process.log()))
-
-
-def wait_until(condition, what, seconds=10.0):
-    """The first true value of condition(); the one loop here that polls."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain for {what}")
-        time.sleep(POLL_S)
 
 
 def to_yaml(node, indent=""):
@@ -229,13 +215,6 @@ class Redis(Process):
 
     def finish(self):
         self.stop()
-
-
-def free_port():
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

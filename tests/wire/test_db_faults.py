@@ -1,0 +1,408 @@
+"""Shows what PostgreSQL's and MariaDB's faults come to, with real servers and a proxy that cuts at the worst moment:
+each gives the promised error, UNKNOWN only where COMMIT may have arrived; whatever else is answered is the truth; no
+stale row stays cached; and service is back within five seconds of the server."""
+
+import contextlib
+import threading
+import time
+
+import pytest
+
+import databases
+import proxy as proxies
+from conftest import wait_until
+from databases import as_hash
+from resp import ReplyError
+
+BACK_S = 5.0
+READ_MS, WRITE_MS, SLACK_S = 400, 800, 1.0
+ROWS = 20
+NEVER_APPLIED = {"SRCDOWN", "SRCTIMEOUT", "SRCERR"}
+SCHEMA = """
+CREATE TABLE t(id {int} PRIMARY KEY, n {int}, name {text});
+INSERT INTO t(id, n, name) VALUES %s;
+""" % ", ".join(f"({i}, {i * 10}, 'row {i}')" for i in range(1, ROWS + 1))
+
+
+class Shop:
+    """A table of twenty rows behind Forebay behind a proxy; `direct` goes past both."""
+
+    def __init__(self, forebay, database):
+        self.database, self.server = database, database.server
+        self.proxy = proxies.Proxy(database.kind, self.server.port)
+        source = database.source(self.proxy.port, pool=2, read_timeout=f"{READ_MS}ms", write_timeout=f"{WRITE_MS}ms")
+        self.forebay = forebay({
+            "sources": {"shop": source},
+            "keyspaces": {"t:{id}": {"source": "shop", "table": "t", "as": "hash", "write": "write-through",
+                                     "on_del": "delete-row"}}})
+        self.wire = self.forebay.wire(timeout=30)
+
+    def row(self, id):
+        rows = self.database.rows("SELECT * FROM t WHERE id = %s", id)
+        return as_hash(rows[0]) if rows else []
+
+    def get(self, id):
+        return self.wire.ask("HGETALL", f"t:{id}")
+
+    def set(self, id, n):
+        return self.wire.ask("HSET", f"t:{id}", "n", n)
+
+    def connections(self):
+        """The numbers of Forebay's connections, as the server sees them."""
+        if self.database.kind == "postgresql":
+            rows = self.database.rows("SELECT pid AS id FROM pg_stat_activity WHERE datname = %s AND "
+                                      "application_name = 'forebay'", self.database.name)
+        else:
+            rows = self.database.rows("SELECT id AS id FROM information_schema.processlist WHERE db = %s AND "
+                                      "id <> connection_id() AND host NOT LIKE 'localhost%%'", self.database.name)
+        return [row["id"] for row in rows]
+
+    def busy(self):
+        """Statements of Forebay's that the server is working on, or waits with."""
+        if self.database.kind == "postgresql":
+            rows = self.database.rows("SELECT query AS q FROM pg_stat_activity WHERE datname = %s AND "
+                                      "application_name = 'forebay' AND state = 'active'", self.database.name)
+        else:
+            rows = self.database.rows("SELECT info AS q FROM information_schema.processlist WHERE db = %s AND id <> "
+                                      "connection_id() AND host NOT LIKE 'localhost%%' AND info IS NOT NULL",
+                                      self.database.name)
+        return [row["q"] for row in rows]
+
+    def connections_in_transaction(self):
+        if self.database.kind == "postgresql":
+            return self.database.one("SELECT count(*) AS n FROM pg_stat_activity WHERE datname = %s AND application_name "
+                                     "= 'forebay' AND xact_start IS NOT NULL", self.database.name)
+        return self.database.one("SELECT count(*) AS n FROM information_schema.innodb_trx")
+
+    def writes_waiting(self):
+        """Operations that wait in front of the source, as INFO counts them."""
+        return self.forebay.source()["waiting"]
+
+    def kill_connections(self):
+        with self.database.connect() as direct:
+            for id in self.connections():
+                with contextlib.suppress(Exception):  # it went by itself
+                    direct.run(f"SELECT pg_terminate_backend({id})" if self.database.kind == "postgresql"
+                               else f"KILL CONNECTION {id}")
+
+    @contextlib.contextmanager
+    def transaction(self, *statements):
+        """Locks that somebody else holds."""
+        with self.database.connect() as direct:
+            direct.run("BEGIN")
+            for statement in statements:
+                direct.run(statement)
+            yield direct
+            direct.run("ROLLBACK")
+
+    @contextlib.contextmanager
+    def locked_table(self):
+        if self.database.kind == "postgresql":
+            with self.transaction("LOCK TABLE t IN ACCESS EXCLUSIVE MODE"):
+                yield
+            return
+        with self.database.connect() as direct:
+            direct.run("LOCK TABLES t WRITE")
+            yield
+            direct.run("UNLOCK TABLES")
+
+    def begin(self, *words):
+        """In a thread with a connection of its own; join() gives the reply and the seconds it took."""
+        return Begun(self, words)
+
+    def check_truth(self, ids=range(1, ROWS + 1)):
+        """Every row is served again within five seconds, and nothing that is not so is ever said."""
+        def is_served(id):
+            reply = self.get(id)
+            if isinstance(reply, ReplyError):
+                assert reply.word in NEVER_APPLIED, reply
+                return False
+            assert reply == self.row(id), f"t:{id}"
+            return True
+        deadline = time.monotonic() + BACK_S
+        for id in ids:
+            wait_until(lambda: is_served(id), f"service of t:{id}", deadline - time.monotonic())
+        for id in ids:  # again, from the cache or not: the same
+            assert self.get(id) == self.row(id), f"t:{id}"
+
+
+class Begun:
+    def __init__(self, shop, words):
+        self.shop, self.words, self.reply, self.seconds = shop, words, None, None
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        began = time.monotonic()
+        with self.shop.forebay.wire(timeout=30) as wire:
+            self.reply = wire.ask(*self.words)
+        self.seconds = time.monotonic() - began
+
+    def join(self):
+        self.thread.join(30)
+        assert not self.thread.is_alive(), f"no reply to {self.words}"
+        return self.reply
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def shop(request, forebay, make_database):
+    database = make_database(request.param)
+    if request.param not in databases.WRITERS:
+        pytest.skip(f"the driver of {request.param} does not write yet")
+    made = Shop(forebay, database.make(SCHEMA))
+    yield made
+    made.proxy.close()
+    made.wire.close()
+
+
+def failed(reply, words=NEVER_APPLIED):
+    return isinstance(reply, ReplyError) and reply.word in words
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+def test_killed_backend_in_the_middle_of_a_read(shop):
+    with shop.locked_table():
+        reads = [shop.begin("HGETALL", f"t:{id}") for id in (1, 2)]
+        wait_until(shop.busy, "the reads to wait for the lock", READ_MS / 1000)
+        shop.kill_connections()
+        for read in reads:
+            assert failed(read.join(), {"SRCDOWN", "SRCTIMEOUT"}), read.reply
+    shop.check_truth()
+
+
+def test_connections_that_died_unused_cost_no_error(shop):
+    assert shop.get(1) == shop.row(1)
+    assert shop.set(2, 21) == 0
+    shop.kill_connections()
+    assert shop.get(3) == shop.row(3)
+    assert shop.set(4, 41) == 0
+    shop.proxy.cut()
+    assert shop.get(5) == shop.row(5)
+    assert shop.set(6, 61) == 0
+    shop.check_truth()
+
+
+def test_answer_that_is_lost_on_its_way(shop):
+    assert shop.get(1) == shop.row(1)
+    shop.proxy.when("answered", "SELECT", "cut before")
+    reply = shop.get(2)
+    assert shop.proxy.fired.is_set()
+    assert reply == shop.row(2) or failed(reply, {"SRCDOWN"}), reply
+    shop.check_truth()
+
+
+def test_locked_table_is_a_timeout_and_no_statement_stays_behind(shop):
+    assert shop.get(1) == shop.row(1)
+    with shop.locked_table():
+        began = time.monotonic()
+        reply = shop.get(2)
+        assert failed(reply, {"SRCTIMEOUT"}), reply
+        assert READ_MS / 1000 * 0.9 < time.monotonic() - began < READ_MS / 1000 + SLACK_S
+        assert shop.get(1)[1] == b"1"  # what is cached is served
+        wait_until(lambda: not shop.busy(), "the end of the statement that nobody waits for", 2.0)
+    shop.check_truth()
+
+
+def test_frozen_server_is_a_timeout_and_the_cache_serves_on(shop):
+    assert shop.get(1) == shop.row(1)
+    expected = shop.row(1)
+    shop.server.freeze()
+    try:
+        for words in (("HGETALL", "t:2"), ("HSET", "t:3", "n", 1)):
+            began = time.monotonic()
+            reply = shop.wire.ask(*words)
+            assert failed(reply, {"SRCTIMEOUT", "SRCDOWN"}), reply
+            assert time.monotonic() - began < WRITE_MS / 1000 + SLACK_S
+        assert shop.get(1) == expected
+    finally:
+        shop.server.thaw()
+    shop.check_truth()
+    assert shop.row(3)[3] == b"30"  # what was said not to be applied is not applied afterwards
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_server_that_restarts(shop, how):
+    assert shop.get(1) == shop.row(1)
+    expected = shop.row(1)
+    getattr(shop.server, how)()
+    for id in (2, 3):
+        began = time.monotonic()
+        reply = shop.get(id)
+        assert failed(reply, {"SRCDOWN"}), reply
+        assert time.monotonic() - began < WRITE_MS / 1000 + SLACK_S
+    assert failed(shop.set(4, 5), {"SRCDOWN"})
+    assert shop.get(1) == expected
+    shop.server.start()
+    shop.check_truth()
+    assert shop.row(4)[3] == b"40"
+    assert shop.set(4, 5) == 0 and shop.row(4)[3] == b"5"
+
+
+def test_unreachable_server_says_so_at_once(shop):
+    shop.proxy.refuse()
+    began = time.monotonic()
+    for id in range(1, 6):
+        assert failed(shop.get(id), {"SRCDOWN"})
+    assert time.monotonic() - began < 2.0
+    shop.proxy.heal()
+    shop.check_truth()
+
+
+def test_exhausted_connections(shop):
+    assert shop.get(1) == shop.row(1)
+    others = []
+    shop.proxy.refuse()
+    try:
+        with contextlib.suppress(Exception):
+            for _ in range(100):
+                others.append(shop.database.connect())
+        assert 10 < len(others) < 100
+        shop.proxy.heal()
+        reply = shop.get(2)
+        assert failed(reply, {"SRCDOWN"}) and "onnection" in reply.text, reply
+        assert shop.get(1)[1] == b"1"
+    finally:
+        for other in others:
+            other.close()
+    shop.check_truth()
+
+
+def test_pool_never_exceeds_its_size(shop):
+    begun = [shop.begin("HGETALL", f"t:{id}") for id in range(1, ROWS + 1)]
+    begun += [shop.begin("HSET", f"t:{id}", "n", id) for id in range(1, ROWS + 1)]
+    for one in begun:
+        one.join()
+    assert len(shop.connections()) <= 2 + 1 + 1  # pool, the writer, the catalogue
+    shop.check_truth()
+
+
+def test_column_that_is_dropped_while_running(shop):
+    assert shop.get(1) == shop.row(1)
+    shop.database.run("ALTER TABLE t DROP COLUMN name")
+    for _ in range(2):
+        reply = shop.get(2)
+        assert failed(reply, {"SRCERR"}) and "name" in reply.text, reply
+        reply = shop.set(3, 31)
+        assert failed(reply, {"SRCERR"}), reply
+    assert shop.database.one("SELECT n FROM t WHERE id = 3") == 30
+    shop.database.run("ALTER TABLE t ADD COLUMN name varchar(20) DEFAULT 'back'")
+    shop.check_truth(range(2, ROWS + 1))
+    assert shop.set(3, 31) == 0 and shop.get(3) == shop.row(3)
+
+
+def test_column_that_is_added_or_widened_while_running_changes_nothing(shop):
+    assert shop.get(1) == shop.row(1) and shop.set(1, 11) == 0
+    shop.database.run("ALTER TABLE t ADD COLUMN more varchar(20) DEFAULT 'x'")
+    known = lambda id: shop.row(id)[:6]  # noqa: E731
+    assert shop.get(2) == known(2)
+    assert shop.set(3, 33) == 0 and shop.get(3) == known(3)
+    shop.database.run("ALTER TABLE t " + ("ALTER n TYPE numeric(20)" if shop.database.kind == "postgresql"
+                                          else "MODIFY n DECIMAL(20)"))
+    for id in (4, 5):
+        assert shop.get(id) == known(id)
+        assert shop.set(id, 7) == 0 and shop.get(id) == known(id)
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
+
+WRITES = ("INSERT", "UPDATE")
+
+
+def test_backend_that_is_killed_before_commit_was_sent(shop):
+    """The statement has been done, COMMIT is held back; the server rolls back."""
+    assert shop.set(1, 11) == 0
+    shop.proxy.when("answered", WRITES, "hold before")
+    write = shop.begin("HSET", "t:2", "n", 99)
+    assert shop.proxy.fired.wait(5)
+    shop.proxy.is_held = True
+    shop.kill_connections()
+    shop.proxy.cut()
+    shop.proxy.heal()
+    reply = write.join()
+    assert failed(reply, NEVER_APPLIED) and shop.row(2)[3] == b"20" or reply == 0 and shop.row(2)[3] == b"99", reply
+    shop.check_truth()
+
+
+@pytest.mark.parametrize("moment", ["cut before", "cut after"])
+def test_connection_lost_when_the_write_is_sent(shop, moment):
+    assert shop.set(1, 11) == 0
+    shop.proxy.when("sent", WRITES, moment)
+    reply = shop.set(2, 99)
+    assert shop.proxy.fired.is_set()
+    assert failed(reply, NEVER_APPLIED) and shop.row(2)[3] == b"20" or reply == 0 and shop.row(2)[3] == b"99", reply
+    shop.check_truth()
+
+
+def test_answer_to_commit_that_is_lost_is_unknown_and_the_row_is_the_new_one(shop):
+    assert shop.get(2) == shop.row(2) and shop.set(1, 11) == 0
+    shop.proxy.when("answered", "COMMIT", "cut before")
+    reply = shop.set(2, 99)
+    assert shop.proxy.fired.is_set()
+    assert failed(reply, {"UNKNOWN"}), reply
+    assert shop.row(2)[3] == b"99"
+    shop.check_truth()
+
+
+def test_commit_that_is_lost_is_unknown_and_the_row_is_the_old_one(shop):
+    assert shop.get(2) == shop.row(2) and shop.set(1, 11) == 0
+    shop.proxy.when("sent", "COMMIT", "cut before")
+    reply = shop.set(2, 99)
+    assert shop.proxy.fired.is_set()
+    assert failed(reply, {"UNKNOWN"}), reply
+    assert shop.row(2)[3] == b"20"
+    shop.check_truth()
+
+
+def test_commit_that_arrives_late_leaves_nothing_stale(shop):
+    """The network holds COMMIT back until the writer has given up. Reads before it arrives see the old row: not kept."""
+    assert shop.get(2) == shop.row(2) and shop.set(1, 11) == 0
+    shop.proxy.when("sent", "COMMIT", "hold before")
+    write = shop.begin("HSET", "t:2", "n", 99)
+    assert shop.proxy.fired.wait(5)
+    assert failed(write.join(), {"UNKNOWN"}), write.reply
+    assert write.seconds < WRITE_MS / 1000 + SLACK_S
+    shop.proxy.heal()
+
+    def is_decided():
+        reply = shop.get(2)
+        assert failed(reply, NEVER_APPLIED) or reply[3] in (b"20", b"99"), reply
+        return shop.row(2)[3] == b"99" or not shop.connections_in_transaction()
+    wait_until(is_decided, "the server to commit, or to give the transaction up", BACK_S)
+    shop.check_truth()
+
+
+def test_locked_row_is_a_timeout_and_is_never_written_afterwards(shop):
+    assert shop.get(2) == shop.row(2)
+    with shop.transaction("UPDATE t SET n = 77 WHERE id = 2"):
+        began = time.monotonic()
+        others = [shop.begin("HSET", f"t:{id}", "n", id + 1) for id in range(3, 9)]
+        reply = shop.set(2, 99)
+        assert failed(reply, {"SRCTIMEOUT"}), reply
+        assert time.monotonic() - began < WRITE_MS / 1000 * 2 + SLACK_S
+        for other in others:  # one lock holds up nobody else's write
+            assert other.join() == 0, (other.words, other.reply)
+        assert shop.get(2) == shop.row(2)
+    wait_until(lambda: not shop.busy(), "the end of the statement that nobody waits for", 2.0)
+    assert shop.row(2)[3] == b"20"
+    shop.check_truth()
+
+
+def test_refused_rows_have_their_own_outcome_among_many(shop):
+    shop.database.run("ALTER TABLE t ADD CONSTRAINT small CHECK (n < 1000)")
+    with shop.transaction("UPDATE t SET n = 77 WHERE id = 20"):  # so that the others gather behind it
+        first = shop.begin("HSET", "t:20", "n", 20)
+        wait_until(shop.busy, "the write to wait for the lock", WRITE_MS / 1000)
+        writes = {id: shop.begin("HSET", f"t:{id}", "n", 5000 if id % 5 == 0 else id + 1) for id in range(1, 20)}
+        wait_until(lambda: shop.writes_waiting() >= 19, "the others to wait behind it", WRITE_MS / 1000)
+    assert first.join() == 0
+    for id, write in writes.items():
+        reply = write.join()
+        if id % 5 == 0:
+            assert failed(reply, {"CONFLICT"}) and "small" in reply.text, reply
+            assert ("23514" if shop.database.kind == "postgresql" else "23000") in reply.text
+        else:
+            assert reply == 0, (id, reply)
+    shop.check_truth()
+    for id in range(1, 20):
+        assert shop.row(id)[3] == (b"%d" % (id * 10) if id % 5 == 0 else b"%d" % (id + 1))
