@@ -20,7 +20,10 @@ static const struct flag_name {
     {FB_CMD_FAST, "fast"},
     {FB_CMD_NO_AUTH, "no_auth"},
 };
-enum { NFLAGS = sizeof flag_names / sizeof flag_names[0] };
+enum {
+    NFLAGS = sizeof flag_names / sizeof flag_names[0],
+    NAME_MAX_LEN = 64, /* "parent|child" and its end */
+};
 
 static bool is_in_category(const struct fb_command *command, fb_bytes name) {
     enum fb_acl_category category = fb_acl_category(name);
@@ -48,11 +51,15 @@ static void write_categories(struct fb_resp_out *out, const struct fb_command *c
         }
 }
 
-static void write_full_name(struct fb_resp_out *out, const struct fb_command *command) {
-    char name[64];
-    snprintf(name, sizeof name, "%s%s%s", command->parent != NULL ? command->parent : "",
+static const char *full_name(const struct fb_command *command, char name[NAME_MAX_LEN]) {
+    snprintf(name, NAME_MAX_LEN, "%s%s%s", command->parent != NULL ? command->parent : "",
              command->parent != NULL ? "|" : "", command->name);
-    fb_resp_write_bulk(out, FB_STR(name));
+    return name;
+}
+
+static void write_full_name(struct fb_resp_out *out, const struct fb_command *command) {
+    char name[NAME_MAX_LEN];
+    fb_resp_write_bulk(out, FB_STR(full_name(command, name)));
 }
 
 static bool is_child(const struct fb_command *row, const struct fb_command *parent) {
@@ -142,7 +149,8 @@ static const struct fb_command *find_by_name(fb_bytes name) {
         return fb_command_named(name);
     size_t len = (size_t)(bar - name.data);
     const fb_bytes words[] = {fb_bytes_of(name.data, len), fb_bytes_of(bar + 1, name.len - len - 1)};
-    return fb_verb_find(words, 2).command;
+    const struct fb_command *command = fb_verb_find(words, 2).command;
+    return command != NULL && command->parent != NULL ? command : NULL; /* "get|x": GET is no parent */
 }
 
 void fb_cmd_command_info(struct fb_call *call) {
@@ -186,14 +194,16 @@ void fb_cmd_command_docs(struct fb_call *call) {
 static bool is_listed(const struct fb_call *call, const struct fb_command *command) {
     if (call->argc == 2)
         return true;
+    char name[NAME_MAX_LEN];
     if (fb_is_word(call->argv[3], "pattern"))
-        return fb_glob_match(call->argv[4], FB_STR(command->name), /* ignore_case */ true);
+        return fb_glob_match(call->argv[4], FB_STR(full_name(command, name)), /* ignore_case */ true);
     return fb_is_word(call->argv[3], "aclcat") && is_in_category(command, call->argv[4]);
 }
 
+/* Commands and subcommands; COMMAND COUNT and COMMAND INFO without names count the former only, as Redis does. */
 void fb_cmd_command_list(struct fb_call *call) {
-    size_t n, count = 0;
-    const struct fb_command *rows = fb_commands(&n);
+    size_t n, m, count = 0;
+    const struct fb_command *rows = fb_commands(&n), *children = fb_subcommands(&m);
     bool has_filter = call->argc == 5 && fb_is_word(call->argv[2], "filterby") &&
                       (fb_is_word(call->argv[3], "pattern") || fb_is_word(call->argv[3], "aclcat") ||
                        fb_is_word(call->argv[3], "module"));
@@ -203,10 +213,15 @@ void fb_cmd_command_list(struct fb_call *call) {
     }
     for (size_t i = 0; i < n; i++)
         count += is_listed(call, &rows[i]);
+    for (size_t i = 0; i < m; i++)
+        count += is_listed(call, &children[i]);
     fb_resp_write_array(call->out, count);
     for (size_t i = 0; i < n; i++)
         if (is_listed(call, &rows[i]))
-            fb_resp_write_bulk(call->out, FB_STR(rows[i].name));
+            write_full_name(call->out, &rows[i]);
+    for (size_t i = 0; i < m; i++)
+        if (is_listed(call, &children[i]))
+            write_full_name(call->out, &children[i]);
 }
 
 /* ---- HELP of every parent --------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "server/push.h"
 #include "server/login.h"
 #include "server/pause.h"
+#include "server/tracking.h"
 
 enum {
     TICK_MS = 1000,
@@ -236,6 +237,7 @@ static void on_second(uv_timer_t *timer) {
     if (loop->index == 0) {
         sample_rates(loop->server);
         fb_health_tick(loop->server);
+        fb_tracking_tick(loop->server);
     }
     leave_if_empty(loop);
 }

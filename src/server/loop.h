@@ -112,7 +112,7 @@ struct fb_loop {
     struct fb_link sessions;    /* and what CLIENT LIST prints of each */
 
     struct fb_loop_counters counters;
-    _Atomic unsigned waiting;   /* sessions that wait for a source */
+    _Atomic unsigned waiting;   /* sessions that wait for a source or for the end of a pause */
     struct fb_cost *costs;      /* one per command, by fb_command_number */
 };
 

@@ -38,6 +38,7 @@ static void on_look(uv_timer_t *timer) {
     fb_list_append(&waiting, &loop->paused); /* a new pause may put them back */
     while ((link = fb_list_pop_front(&waiting)) != NULL) {
         struct fb_session *session = fb_member_of(link, struct fb_session, starved);
+        fb_session_set_paused(session, false);
         if (fb_list_is_empty(&session->waits))
             session->is_held = false;
         fb_session_resume(session);
@@ -57,6 +58,7 @@ enum fb_passage fb_gate_pause(struct fb_call *call) {
     if (fb_list_is_empty(&loop->paused))
         uv_timer_start(&loop->pause, on_look, LOOK_MS, LOOK_MS);
     fb_list_push_back(&loop->paused, &call->session->starved);
+    fb_session_set_paused(call->session, true);
     return FB_DELAY;
 }
 

@@ -120,10 +120,27 @@ void fb_session_push(struct fb_session *s, fb_bytes head, fb_bytes body) {
     check_output(s);
 }
 
+/* Keeps the loop's number of those who wait right. */
+static void note_waiting(struct fb_session *s) {
+    bool is_waiting = s->nwaits > 0 || s->is_paused;
+    if (is_waiting == s->is_counted_waiting)
+        return;
+    s->is_counted_waiting = is_waiting;
+    if (is_waiting)
+        atomic_fetch_add_explicit(&s->loop->waiting, 1, memory_order_relaxed);
+    else
+        atomic_fetch_sub_explicit(&s->loop->waiting, 1, memory_order_relaxed);
+}
+
+void fb_session_set_paused(struct fb_session *s, bool is_paused) {
+    s->is_paused = is_paused;
+    note_waiting(s);
+}
+
 void fb_session_enqueue(struct fb_session *s, struct fb_wait *wait) {
     fb_list_push_back(&s->waits, &wait->link);
-    if (s->nwaits++ == 0)
-        atomic_fetch_add_explicit(&s->loop->waiting, 1, memory_order_relaxed);
+    s->nwaits++;
+    note_waiting(s);
     if (wait->call.command->flags & (FB_CMD_WRITE | FB_CMD_ALONE))
         s->is_held = true;
 }
@@ -147,8 +164,8 @@ void fb_session_deliver(struct fb_session *s, struct fb_wait *wait) {
         if (!first->is_over)
             break;
         fb_list_remove(&first->link);
-        if (--s->nwaits == 0)
-            atomic_fetch_sub_explicit(&s->loop->waiting, 1, memory_order_relaxed);
+        s->nwaits--;
+        note_waiting(s);
         if (first->is_silent) {
             s->waiting_bytes -= first->reply.buf.len;
             first->reply.buf.len = 0;
@@ -427,6 +444,8 @@ void fb_session_settle(struct fb_session *s) {
         s->is_lingering = may_linger && fb_transport_shutdown(&s->io);
         s->is_dead = !s->is_lingering;
         s->quiet_since = s->loop->tick;
+        fb_pubsub_leave_all(s); /* nothing is sent any more */
+        fb_tracking_end(s);
     }
     s->is_dead |= s->is_lingering && s->has_ended;
     weigh(s);
@@ -506,8 +525,8 @@ void fb_session_close(struct fb_session *s) {
         if (wait->is_over) /* the others come home, find no session and end there */
             fb_wait_free(wait);
     }
-    if (s->nwaits > 0)
-        atomic_fetch_sub_explicit(&s->loop->waiting, 1, memory_order_relaxed);
+    s->nwaits = 0;
+    fb_session_set_paused(s, false);
     fb_multi_reset(s);
     fb_list_remove(&s->touched);
     fb_list_remove(&s->starved);

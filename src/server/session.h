@@ -69,6 +69,8 @@ struct fb_session {
     bool has_ended;             /* the other side sends no more */
     bool is_draining;           /* we read no more; the server is stopping */
     bool is_dead;
+    bool is_paused;             /* CLIENT PAUSE holds its request back */
+    bool is_counted_waiting;    /* in loop->waiting */
     unsigned gates;             /* enum fb_gate: what its requests have to pass */
     struct fb_multi *multi;     /* MULTI, WATCH: NULL when there is nothing of it */
     fb_buf pushes;              /* that wait for the end of EXEC's array; counted in waiting_bytes */
@@ -122,6 +124,8 @@ static inline bool fb_session_is_subscriber(const struct fb_session *session) {
 void fb_session_deliver(struct fb_session *session, struct fb_wait *wait);
 /* There is room for operations again. */
 void fb_session_resume(struct fb_session *session);
+/* CLIENT PAUSE holds back a request, or does so no more. */
+void fb_session_set_paused(struct fb_session *session, bool is_paused);
 /* Put a wait at the end of the queue. */
 void fb_session_enqueue(struct fb_session *session, struct fb_wait *wait);
 

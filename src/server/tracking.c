@@ -8,6 +8,8 @@
 #include "server/gates.h"
 #include "server/notify.h"
 
+enum { TRIMMED_PER_TICK = 10000 }; /* keys: as many messages and more, from one loop */
+
 /* A prefix and those who want to hear of all keys that begin with it. */
 struct fb_track_prefix {
     struct fb_link link;
@@ -213,6 +215,22 @@ static bool wants(const struct fb_session *session, unsigned options) {
            !((options & FB_TRACK_OPTOUT) && is_marked);
 }
 
+static void tell_and_free(struct fb_server *server, struct fb_tracked *out) {
+    while (out != NULL) {
+        struct fb_tracked *next = out->next;
+        tell(server, out, fb_bytes_of(out->key, out->len), 0, /* is_change */ false);
+        fb_tracked_free(out);
+        out = next;
+    }
+}
+
+/* Without clients there is nobody whom the keys are kept for. Should one come meanwhile, it is told of what goes. */
+void fb_tracking_tick(struct fb_server *server) {
+    struct fb_tracking *t = server->tracking;
+    size_t keys_max = atomic_load(&t->clients) > 0 ? FB_LIVE(server, tracking_table_max_keys) : 0;
+    tell_and_free(server, fb_track_table_trim(t->table, keys_max, TRIMMED_PER_TICK));
+}
+
 static void remember_key(struct fb_call *call, fb_bytes key) {
     struct fb_server *server = fb_call_server(call);
     struct fb_tracker *tracker = call->session->tracker;
@@ -229,12 +247,7 @@ static void remember_key(struct fb_call *call, fb_bytes key) {
         send_letter(&letter);
         fb_lock_release(&server->tracking->lock);
     }
-    while (out != NULL) {
-        struct fb_tracked *next = out->next;
-        tell(server, out, fb_bytes_of(out->key, out->len), 0, /* is_change */ false);
-        fb_tracked_free(out);
-        out = next;
-    }
+    tell_and_free(server, out);
 }
 
 void fb_tracking_remember(struct fb_call *call) {
@@ -384,8 +397,10 @@ void fb_tracking_end(struct fb_session *session) {
     bool was_last = atomic_fetch_sub(&t->clients, 1) == 1;
     fb_lock_release(&t->lock);
     fb_tracker_unref(tracker);
-    if (was_last)
+    if (was_last) {
         fb_watch_adopt(session->loop->server);
+        fb_tracking_tick(session->loop->server);
+    }
 }
 
 void fb_tracking_figures(struct fb_server *server, struct fb_tracking_figures *ret_figures) {

@@ -53,6 +53,8 @@ fb_status fb_tracking_begin(struct fb_session *session, const struct fb_track_wi
 void fb_tracking_end(struct fb_session *session);
 /* The keys of a request that reads, before it reads them. */
 void fb_tracking_remember(struct fb_call *call);
+/* Once a second, on one loop: a table that is larger than it needs to be by now (CONFIG SET, no clients) gets smaller. */
+void fb_tracking_tick(struct fb_server *server);
 /* The i-th prefix of the session; false behind the last. */
 bool fb_tracking_prefix(const struct fb_session *session, size_t i, fb_bytes *ret_prefix);
 /* Pushes about keys have been lost in this loop: whoever is told there forgets everything. */

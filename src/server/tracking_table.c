@@ -254,6 +254,21 @@ fb_status fb_track_table_add(struct fb_track_table *table, size_t keys_max, fb_b
     return status;
 }
 
+struct fb_tracked *fb_track_table_trim(struct fb_track_table *table, size_t keys_max, size_t most) {
+    struct fb_tracked *out = NULL, *one;
+    for (int i = 0; i < PARTS; i++) {
+        struct part *part = &table->parts[i];
+        fb_lock_acquire(&part->lock);
+        while (most > 0 && atomic_load(&table->keys) > keys_max && (one = push_out(table, part, NULL)) != NULL) {
+            one->next = out;
+            out = one;
+            most--;
+        }
+        fb_lock_release(&part->lock);
+    }
+    return out;
+}
+
 /* The one who caused the change and does not want to hear of it; NULL: nobody. */
 static struct fb_tracker *who_stays(const struct fb_tracker_set *set, uint64_t origin) {
     if (origin == 0)

@@ -61,6 +61,8 @@ void fb_track_table_free(struct fb_track_table *table);
  * more per part: the new key itself stays) comes back in *ret_out (a chain; NULL: nothing). */
 fb_status fb_track_table_add(struct fb_track_table *table, size_t keys_max, fb_bytes key, struct fb_tracker *tracker,
                              struct fb_tracked **ret_out);
+/* What is more than keys_max, at most `most` of it: a chain of keys taken out; NULL: nothing. */
+struct fb_tracked *fb_track_table_trim(struct fb_track_table *table, size_t keys_max, size_t most);
 /* Take the key out; NULL when nobody has asked for it. Who caused the change (`origin`) and said NOLOOP stays: it is
  * not told of this change, and must be of the next. */
 struct fb_tracked *fb_track_table_take(struct fb_track_table *table, fb_bytes key, uint64_t origin);

@@ -62,7 +62,7 @@
     X(CLIENTS, "maxclients", COUNT, f->clients_max, "forebay_client_connections_max", GAUGE, "",                       \
       "connections there may be (server.clients_max)")                                                                 \
     X(CLIENTS, "blocked_clients", COUNT, f->blocked, "forebay_client_connections_waiting", GAUGE, "",                  \
-      "connections with a request that waits for a source now")                                                        \
+      "connections with a request that waits for a source, or for the end of CLIENT PAUSE")                            \
     X(CLIENTS, "tracking_clients", COUNT, f->tracking_clients, "forebay_client_connections_tracking", GAUGE, "",       \
       "connections with CLIENT TRACKING on")                                                                           \
     X(CLIENTS, "pubsub_clients", COUNT, f->pubsub_clients, "forebay_client_connections_subscribed", GAUGE, "",         \

@@ -142,12 +142,13 @@ static bool is_text(const struct fb_resp_node *node, const char *text) {
 
 static void command_tells_what_the_table_says(void **state) {
     (void)state;
-    size_t n;
+    size_t n, nchildren;
     const struct fb_command *rows = fb_commands(&n);
+    (void)fb_subcommands(&nchildren);
     assert_int_equal(ask("COMMAND COUNT\r\n")->number, n);
     assert_int_equal(ask("COMMAND\r\n")->children, n);
     assert_int_equal(ask("COMMAND INFO\r\n")->children, n);
-    assert_int_equal(ask("COMMAND LIST\r\n")->children, n);
+    assert_int_equal(ask("COMMAND LIST\r\n")->children, n + nchildren);
     assert_int_equal(ask("COMMAND DOCS\r\n")->children, 2 * n); /* a map, in RESP2 */
     for (size_t i = 0; i < n; i++) {
         char request[64];
@@ -163,6 +164,8 @@ static void command_tells_what_the_table_says(void **state) {
     }
     exchange(fd, "COMMAND INFO nosuch\r\n", "*1\r\n$-1\r\n");
     assert_true(is_text(ask("COMMAND INFO client|id\r\n") + 2, "client|id"));
+    exchange(fd, "COMMAND INFO get|x client|id|x client|nosuch\r\n", "*3\r\n$-1\r\n$-1\r\n$-1\r\n");
+    exchange(fd, "COMMAND LIST FILTERBY PATTERN pubsub|num?at\r\n", "*1\r\n$13\r\npubsub|numpat\r\n");
     exchange(fd, "COMMAND LIST FILTERBY PATTERN ge?\r\n", "*1\r\n$3\r\nget\r\n");
     exchange(fd, "COMMAND LIST FILTERBY ACLCAT nosuch\r\n", "*0\r\n");
     assert_true(ask("COMMAND LIST FILTERBY ACLCAT hash\r\n")->children >= 15);

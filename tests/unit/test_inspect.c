@@ -16,6 +16,8 @@
 #include "double_engine.h"
 #include "proto/resp.h"
 #include "served.h"
+#include "server/loop.h"
+#include "server/state.h"
 
 static struct world w;
 static int fd;
@@ -391,8 +393,11 @@ static void paused_requests_wait_for_the_end_of_the_pause(void **state) {
              {"CLIENT PAUSE 1000000 WRITE", "+OK\r\n"}, {"GET s:1", "$1\r\nv\r\n"});
     say(other, "SET s:1 w\r\nGET s:1\r\n");
     come_round(&w);
+    assert_int_equal(atomic_load(&w.server->loops[0].waiting), 1);
     exchange(fd, "GET s:1\r\nCLIENT UNPAUSE\r\n", "$1\r\nv\r\n+OK\r\n");
     hear(other, "+OK\r\n$1\r\nw\r\n");
+    come_round(&w);
+    assert_int_equal(atomic_load(&w.server->loops[0].waiting), 0);
     exchange(fd, "CLIENT PAUSE 1000000\r\n", "+OK\r\n");
     say(other, "CLIENT REPLY SKIP\r\nPING\r\nPING\r\n");
     exchange(fd, "CLIENT UNPAUSE\r\n", "+OK\r\n");

@@ -381,6 +381,40 @@ static void a_full_table_tells_to_forget(void **state) {
     stop(&w);
 }
 
+static void a_table_that_may_hold_less_shrinks(void **state) {
+    (void)state;
+    struct world w;
+    int a = track(begin(&w), "");
+    exchange(a, "GET s:1\r\nGET s:2\r\nGET s:3\r\n", "$3\r\nold\r\n$3\r\nold\r\n$3\r\nold\r\n");
+    atomic_store(&w.server->live.tracking_table_max_keys, 1);
+    fb_tracking_tick(w.server);
+    assert_int_equal(figures(&w).keys, 1);
+    char all[2 * sizeof FORGET("s:1")] = "";
+    for (size_t n = 0; n < 2 * (sizeof FORGET("s:1") - 1); n++)
+        assert_int_equal(read(a, all + n, 1), 1);
+    exchange(a, "ECHO end\r\n", "$3\r\nend\r\n");
+    close(a);
+    stop(&w);
+}
+
+/* QUIT is the end, also for a client that never closes its side; and what the last one was remembered for goes. */
+static void who_says_quit_is_gone(void **state) {
+    (void)state;
+    struct world w;
+    int a = track(begin(&w), ""), s = dial(&w), d = dial(&w);
+    exchange(a, "GET s:1\r\n", "$3\r\nold\r\n");
+    exchange(s, "SUBSCRIBE x\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n");
+    exchange(a, "QUIT\r\n", "+OK\r\n");
+    exchange(s, "QUIT\r\n", "+OK\r\n");
+    exchange(d, "PUBLISH x y\r\n", ":0\r\n");
+    assert_int_equal(figures(&w).clients, 0);
+    assert_int_equal(figures(&w).keys, 0);
+    close(a);
+    close(s);
+    close(d);
+    stop(&w);
+}
+
 static void lost_invalidations_become_one_for_all_keys(void **state) {
     (void)state;
     struct world w;
@@ -538,6 +572,8 @@ int main(void) {
         cmocka_unit_test(a_full_table_tells_to_forget),
         cmocka_unit_test(lost_invalidations_become_one_for_all_keys),
         cmocka_unit_test(who_goes_is_forgotten),
+        cmocka_unit_test(a_table_that_may_hold_less_shrinks),
+        cmocka_unit_test(who_says_quit_is_gone),
         cmocka_unit_test(clients_that_have_gone_make_room),
         cmocka_unit_test(tracking_is_seen_in_client_list),
         cmocka_unit_test(without_memory_nobody_keeps_an_old_value),
