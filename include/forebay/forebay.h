@@ -421,6 +421,7 @@ typedef struct fb_facts {
     int64_t ttl_ms;          /* its whole life as the keyspace's TTL and its own jitter make it */
     int64_t cap_ms;          /* its whole life as EXPIRE or SET … EX shortened it; 0: not shortened */
     int64_t load_ms;         /* how long its load took; 0: it was written, not loaded */
+    int64_t grace_ms;        /* > 0: there is a copy past its life, and so long it may still stand in (cached is FB_MISS) */
     int is_loading, is_written; /* a load, a write of this key is under way */
     unsigned waiters;        /* callers waiting for that load */
 } fb_facts;
@@ -452,6 +453,7 @@ fb_status fb_list_keys(fb_cache *cache, unsigned keyspace, size_t limit, fb_done
     X(LIFE, "EXPIRE or PERSIST changed the life of the copy; `op` says which")                                       \
     X(EXPIRED, "the copy was dropped at the end of its life")                                                        \
     X(EVICTED, "the copy was dropped to make room")                                                                  \
+    X(STALE, "a copy past its life stood in for an answer that was late or has failed (grace)")                      \
     X(ALL, "any key may have changed: everything was forgotten, or events were lost")
 
 typedef enum fb_event_kind {
@@ -502,6 +504,7 @@ fb_status fb_memory_max_set(fb_cache *cache, uint64_t bytes, fb_err *reterr);
     X(negative_hits, "reads answered by a negative entry")                                                            \
     X(misses, "reads that needed the source")                                                                         \
     X(coalesced, "misses that joined a load already under way")                                                       \
+    X(stale_served, "misses answered with a copy past its life, within its grace")                                    \
     X(loads, "keys asked of the source")                                                                              \
     X(load_errors, "loads that failed")                                                                               \
     X(fills_refused, "loads not kept because a write or invalidation came between")                                   \
@@ -509,7 +512,7 @@ fb_status fb_memory_max_set(fb_cache *cache, uint64_t bytes, fb_err *reterr);
     X(write_errors, "writes refused or failed")                                                                       \
     X(writes_ignored, "writes accepted and ignored (on_set: ignore)")                                                 \
     X(invalidations, "cached copies dropped by a write, a command or a call")                                         \
-    X(expired, "entries dropped at the end of their life")                                                            \
+    X(expired, "entries whose life has ended")                                                                        \
     X(evicted, "entries dropped to make room")                                                                        \
     X(timeouts, "operations that gave up waiting")
 

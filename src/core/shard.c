@@ -12,7 +12,8 @@ enum { BUCKETS_FIRST = 64 };
 static void note_evicted(void *user, fb_bytes key, const struct fb_stamp *stamp) {
     struct fb_shard *shard = user;
     fb_shard_count(shard, stamp->keyspace)->evicted++;
-    fb_shard_tell(shard, FB_EVENT_EVICTED, stamp->keyspace, (fb_kind)stamp->kind, key);
+    if (!stamp->is_stale) /* else its end was told */
+        fb_shard_tell(shard, FB_EVENT_EVICTED, stamp->keyspace, (fb_kind)stamp->kind, key);
 }
 
 static struct fb_link *make_buckets(unsigned n) {

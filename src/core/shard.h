@@ -28,16 +28,25 @@
  *          because a hold brings no value that could come in the wrong order; a key may have many. Taken inside a
  *          transaction of the source before its commit, released when the outcome is known.
  *
+ * Grace: what has outlived its life stays in the table as long as its keyspace's grace allows, and stands in for an answer
+ * that is late or has failed. It is no move of its own: BEGIN, INVAL and HOLD take it away as they take any value, and a
+ * fill takes its place, so a stale value is never older than a write or an invalidation, only than the TTL.
+ *
  * Invariants, cited by tests:
  *   S1  A refused load changes nothing in the table.
  *   S2  While a write is marked, or a hold is there, no value of the key is in the table.
  *   S3  A waiter is answered exactly once.
  *   S4  A waiter gets the value of a refused flight only if it joined before that flight was dispatched (or led it).
  *   S5  At most one writer of a key is granted; grants come in the order of begin.
- *   S6  Status and value of a flight travel together: every waiter of an error gets that error.
+ *   S6  Status and value of a flight travel together: every waiter of an error gets that error, or what stands in.
  *   S7  A waiter is bounced by a load at most once: the second time it joins only a flight not yet dispatched. (Waiters
  *       for a lease that the application holds are bounded by their deadline instead.)
- *   S8  After the answer to a REFRESH nothing is cached that is older than its question. */
+ *   S8  After the answer to a REFRESH nothing is cached that is older than its question.
+ *   S9  A stale value is within its grace, and is served only where the source is said to be down, the key's last load has
+ *       failed a moment ago, or its load is later than the waiter's patience. REFRESH gets none.
+ *   S10 Where a stale value may be served, nobody who asks by MISS gets an error of the source's, or waits longer than
+ *       their patience and a tick.
+ *   S11 A key with a stale value whose load has failed is not asked for again for some time (FB_STALE_RETRY_MS). */
 #ifndef FB_CORE_SHARD_H
 #define FB_CORE_SHARD_H
 
@@ -55,6 +64,8 @@ enum {
     FB_WRITERS_PER_KEY_MAX = 1024,  /* queued writers of one key; more are FB_BUSY */
     FB_LEASE_MS = 3000,             /* life of a lease held by the application */
     FB_WRITE_WINDOW_MS = 5000,      /* life of a mark whose writer the core cannot see; also the doubt window */
+    FB_STALE_RETRY_MS = 1000,       /* a failed load of a key with a stale value is tried again after this, or up to half
+                                       of it less */
 };
 
 struct fb_shard;
@@ -69,6 +80,10 @@ struct fb_waiter {
     fb_instant asked;          /* set by the shard */
     uint16_t keyspace;         /* set by the shard */
     bool wants_lease;          /* set by the caller: cache-aside, will load by itself */
+    fb_span patience;          /* set by the caller: so late, a stale value will do; 0: it is as patient as its deadline */
+    bool source_down;          /* set by the caller: the source is known to be down, a stale value will do at once */
+    bool takes_stale;          /* set by the shard */
+    fb_instant stale_at;       /* set by the shard: the end of its patience */
     bool leads, before_dispatch, bounced;
     /* The answer. */
     fb_status status;
@@ -76,6 +91,7 @@ struct fb_waiter {
     uint64_t token;            /* with FB_LEASE */
     struct fb_took { fb_span lane, source; } took; /* until its question was sent, and from then on */
     unsigned shared;           /* waiters that the same load has answered */
+    bool is_stale;             /* the value is past its life */
 };
 
 /* One load under way. Made and freed by the shard; between fx.loads and fb_shard_loaded it is the driver's to carry. */
@@ -88,12 +104,14 @@ struct fb_flight {
     uint64_t hash;
     uint16_t keyspace;
     bool is_dispatched, is_lease;
+    fb_instant launched;
     fb_instant sent;           /* when it was dispatched; the birth of what it brings */
     fb_instant lease_until;    /* is_lease only */
     /* Filled in by the driver before fb_shard_loaded. FB_OK with a value, FB_NOTFOUND without, or an error with its
      * text as the value (or NULL). The flight owns the reference. */
     fb_status status;
     struct fb_value *value;
+    bool source_down;          /* with an error: the source is known to be down */
 };
 fb_bytes fb_flight_key(const struct fb_flight *flight);
 /* Would its answer be kept now? */
@@ -129,7 +147,7 @@ struct fb_effects {
 void fb_effects_init(struct fb_effects *fx);
 
 /* Told of what becomes of a key, under the lock of the call that does it: LOADED, REFRESHED, UNCACHED (of loads),
- * INVALIDATED, LIFE, EXPIRED, EVICTED, and DOUBTED when a window closes; what a write did, its driver knows better. It is
+ * INVALIDATED, LIFE, EXPIRED (at the end of the life, grace or not), STALE, EVICTED, and DOUBTED when a window closes; what a write did, its driver knows better. It is
  * the driver's: it takes notes and calls nothing of the shard's. `value` is the kind of the value in question. */
 typedef void fb_shard_observer(void *user, fb_event_kind what, uint16_t keyspace, fb_kind value, fb_bytes key);
 
@@ -156,7 +174,11 @@ fb_status fb_shard_peek(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_
 /* As peek, without counting or touching; *ret_stamp is the entry's. */
 fb_status fb_shard_look(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, struct fb_stamp *ret_stamp);
 
-/* A miss (the caller has just peeked under the same lock): join or start a flight. FB_PENDING; or FB_LEASE at once for
+/* A miss (the caller has just peeked under the same lock) that is answered at once by a stale value: FB_OK, value appended
+ * to out, *ret_kind; counts as a miss. FB_MISS: none may be served now, go on with fb_shard_miss. FB_NOMEM. */
+fb_status fb_shard_stale(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
+                         const struct fb_waiter *waiter, fb_instant now, fb_buf *out, fb_kind *ret_kind);
+/* A miss: join or start a flight. FB_PENDING; or FB_LEASE at once for
  * a waiter that wants a lease and got one (waiter->token); or FB_NOMEM. */
 fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
                         struct fb_waiter *waiter, fb_instant now, struct fb_effects *fx);

@@ -78,6 +78,24 @@ void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct 
 /* Answer a waiter: it leaves its flight and comes out on fx.done. The value is referenced anew. */
 void fb_waiter_answer(struct fb_shard *shard, struct fb_waiter *waiter, fb_status status, struct fb_value *value,
                       fb_instant now, struct fb_effects *fx);
+/* The end of an entry's life has come: tell it, and keep the entry for its grace or drop it. */
+void fb_shard_age(struct fb_shard *shard, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp, fb_instant now);
+/* What may stand in for an answer that is late or has failed: FB_OK with a reference in *ret_value, FB_NOTFOUND (a fresh
+ * absence), FB_MISS. `n` are so answered: it counts and tells them, if it is stale. */
+struct fb_stand_in {
+    fb_status status;
+    struct fb_value *value;
+    bool is_stale;
+};
+struct fb_stand_in fb_shard_stand_in(struct fb_shard *shard, uint64_t hash, fb_bytes key, bool source_down,
+                                     fb_instant now);
+/* Somebody gets it. */
+void fb_shard_serve_stale(struct fb_shard *shard, uint16_t keyspace, fb_kind kind, fb_bytes key, unsigned n);
+/* Try to answer one waiter so; true when it was. */
+bool fb_waiter_stand_in(struct fb_shard *shard, struct fb_waiter *waiter, fb_instant now, struct fb_effects *fx);
+/* A load has failed: not again for some time, if there is a stale value. */
+void fb_shard_put_off(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, uint16_t draw);
+
 /* Keep a value or an absence in the table, as the policy allows; false where nothing is kept. */
 bool fb_shard_keep(struct fb_shard *shard, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp, fb_bytes value);
 

@@ -35,7 +35,14 @@ static int64_t ms_of(uint32_t us) { return ((int64_t)us + 999) / 1000; }
 
 static void facts_of_entry(const struct fb_table_facts *entry, const fb_policy *policy, fb_instant now, fb_facts *ret) {
     const struct fb_stamp *stamp = &entry->stamp;
-    if (fb_freshness(stamp, policy, now) != FB_VERDICT_FRESH)
+    enum fb_verdict verdict = fb_grace(stamp, policy, now);
+    if (verdict == FB_VERDICT_STALE || verdict == FB_VERDICT_STALE_DOWN) {
+        ret->value_bytes = entry->value_bytes;
+        ret->memory = entry->memory;
+        ret->age_ms = fb_span_ms(fb_since(now, stamp->birth));
+        ret->grace_ms = fb_span_ms(fb_since(fb_grace_end(stamp, policy), now)) + 1;
+    }
+    if (verdict != FB_VERDICT_FRESH)
         return;
     struct fb_stamp uncapped = *stamp;
     uncapped.cap_ms = 0;

@@ -4,7 +4,7 @@
 
 /* ---- hits ---- */
 
-/* A fresh entry, copied out; an expired one is removed on the way. */
+/* A fresh entry, copied out; the end of another's life is noticed on the way. */
 static fb_status read_fresh(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, fb_buf *out,
                             struct fb_stamp *ret_stamp) {
     size_t before = out != NULL ? out->len : 0;
@@ -15,9 +15,7 @@ static fb_status read_fresh(struct fb_shard *shard, uint64_t hash, fb_bytes key,
         return ret_stamp->kind == FB_KIND_NONE ? FB_NOTFOUND : FB_OK;
     if (out != NULL)
         out->len = before;
-    fb_table_remove(shard->table, hash, key, NULL);
-    fb_shard_count(shard, ret_stamp->keyspace)->expired++;
-    fb_shard_tell(shard, FB_EVENT_EXPIRED, ret_stamp->keyspace, (fb_kind)ret_stamp->kind, key);
+    fb_shard_age(shard, hash, key, ret_stamp, now);
     return FB_MISS;
 }
 
@@ -50,8 +48,13 @@ static void seat(struct fb_shard *shard, struct fb_flight *flight, struct fb_wai
     fb_list_push_back(&flight->waiters, &waiter->link);
     fb_list_push_back(&shard->timed, &waiter->timed);
     shard->nwaiters++;
+    if (waiter->takes_stale && waiter->patience.ns > 0)
+        waiter->stale_at = fb_after(fb_before(flight->launched, waiter->asked) ? flight->launched : waiter->asked,
+                                    waiter->patience);
     if (fb_before(waiter->deadline, shard->next_due))
         shard->next_due = waiter->deadline;
+    if (fb_before(waiter->stale_at, shard->next_due))
+        shard->next_due = waiter->stale_at;
 }
 
 /* The flight a waiter may join. One that was bounced wants an answer from after its question for certain (S7). */
@@ -80,7 +83,7 @@ static struct fb_flight *launch(struct fb_shard *shard, struct fb_coord *coord, 
     flight->coord = coord;
     flight->hash = coord->hash;
     flight->keyspace = keyspace;
-    flight->sent = now;
+    flight->launched = flight->sent = now;
     coord->nflights++;
     if (may_lease(coord))
         give_lease(shard, coord, flight);
@@ -132,6 +135,8 @@ static void init_waiter(struct fb_waiter *waiter, uint16_t keyspace, fb_instant 
     fb_list_init(&waiter->timed);
     waiter->flight = NULL;
     waiter->leads = waiter->before_dispatch = waiter->bounced = false;
+    waiter->takes_stale = waiter->is_stale = false;
+    waiter->stale_at = FB_NEVER;
     waiter->value = NULL;
     waiter->keyspace = keyspace;
     waiter->asked = now;
@@ -142,6 +147,7 @@ static void init_waiter(struct fb_waiter *waiter, uint16_t keyspace, fb_instant 
 fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
                         struct fb_waiter *waiter, fb_instant now, struct fb_effects *fx) {
     init_waiter(waiter, keyspace, now);
+    waiter->takes_stale = !waiter->wants_lease;
     fb_shard_count(shard, keyspace)->misses++;
     struct fb_coord *coord = fb_coord_make(shard, hash, key, keyspace);
     if (coord == NULL)
@@ -302,6 +308,11 @@ static bool fill(struct fb_shard *shard, struct fb_flight *flight, fb_status sta
 
 static bool may_have_refused(const struct fb_waiter *waiter) { return waiter->leads || waiter->before_dispatch; }
 
+/* An error that says nothing about the row. */
+static bool is_outage(fb_status status) {
+    return status == FB_DOWN || status == FB_TIMEOUT || status == FB_BUSY || status == FB_SOURCE || status == FB_NOMEM;
+}
+
 /* How many of those who wait for a flight it will answer. */
 static unsigned count_answered(const struct fb_flight *flight, bool is_for_all) {
     unsigned n = 0;
@@ -331,20 +342,32 @@ void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instan
     if (coord->fresh == flight)
         coord->fresh = NULL;
     count->load_errors += is_error;
+    struct fb_stand_in instead = {.status = FB_MISS};
+    if (is_error && is_outage(flight->status)) {
+        instead = fb_shard_stand_in(shard, coord->hash, fb_coord_key(coord), flight->source_down, now);
+        fb_shard_put_off(shard, coord->hash, fb_coord_key(coord), now, draw);
+    }
 
-    unsigned shared = count_answered(flight, is_for_all);
+    unsigned shared = count_answered(flight, is_for_all), stale = 0;
     for (struct fb_link *l = flight->waiters.next, *next; l != &flight->waiters; l = next) {
         struct fb_waiter *waiter = fb_member_of(l, struct fb_waiter, link);
         next = l->next;
         /* An error is no value: it cannot be stale, and everyone who waited for it should know it (S6). */
         if (is_for_all || may_have_refused(waiter)) {
+            bool has_other = waiter->takes_stale && instead.status != FB_MISS;
             waiter->shared = shared;
-            fb_waiter_answer(shard, waiter, flight->status, flight->value, now, fx);
+            waiter->is_stale = has_other && instead.is_stale;
+            stale += waiter->is_stale;
+            fb_waiter_answer(shard, waiter, has_other ? instead.status : flight->status,
+                             has_other ? instead.value : flight->value, now, fx);
             continue;
         }
         waiter->bounced = true;
         unseat(shard, waiter, &bounced);
     }
+    fb_shard_serve_stale(shard, flight->keyspace, instead.value != NULL ? instead.value->kind : FB_KIND_NONE,
+                         fb_coord_key(coord), stale);
+    fb_value_unref(instead.value);
     fb_coord_rehouse(shard, coord, &bounced, now, fx);
     coord->nflights--;
     free_flight(flight);

@@ -12,13 +12,19 @@ struct sweep {
     fb_instant now;
 };
 
-static bool is_over(void *user, fb_bytes key, const struct fb_stamp *stamp) {
+/* As fb_shard_age, of an entry in the hand. */
+static bool is_over(void *user, fb_bytes key, struct fb_stamp *stamp) {
     const struct sweep *sweep = user;
-    if (fb_freshness(stamp, &sweep->shard->policies[stamp->keyspace], sweep->now) == FB_VERDICT_FRESH)
+    enum fb_verdict verdict = fb_grace(stamp, &sweep->shard->policies[stamp->keyspace], sweep->now);
+    if (verdict == FB_VERDICT_FRESH)
         return false;
-    fb_shard_count(sweep->shard, stamp->keyspace)->expired++;
-    fb_shard_tell(sweep->shard, FB_EVENT_EXPIRED, stamp->keyspace, (fb_kind)stamp->kind, key);
-    return true;
+    if (!stamp->is_stale) {
+        fb_shard_count(sweep->shard, stamp->keyspace)->expired++;
+        fb_shard_tell(sweep->shard, FB_EVENT_EXPIRED, stamp->keyspace, (fb_kind)stamp->kind, key);
+        if (verdict != FB_VERDICT_EXPIRED)
+            fb_stamp_let_go(stamp, stamp->birth);
+    }
+    return verdict == FB_VERDICT_EXPIRED;
 }
 
 static void earlier(fb_instant *due, fb_instant other) {
@@ -31,8 +37,14 @@ static fb_instant end_waits(struct fb_shard *shard, fb_instant now, struct fb_ef
     for (struct fb_link *l = shard->timed.next, *next; l != &shard->timed; l = next) {
         struct fb_waiter *waiter = fb_member_of(l, struct fb_waiter, timed);
         next = l->next;
-        if (!fb_reached(now, waiter->deadline)) {
+        bool is_late = fb_reached(now, waiter->deadline);
+        if ((is_late || fb_reached(now, waiter->stale_at)) && fb_waiter_stand_in(shard, waiter, now, fx))
+            continue;
+        if (!is_late) {
+            if (fb_reached(now, waiter->stale_at))
+                waiter->stale_at = fb_after(now, waiter->patience); /* there was nothing: it waits on */
             earlier(&due, waiter->deadline);
+            earlier(&due, waiter->stale_at);
             continue;
         }
         fb_shard_count(shard, waiter->keyspace)->timeouts++;

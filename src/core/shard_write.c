@@ -144,8 +144,9 @@ fb_status fb_shard_invalidate(struct fb_shard *shard, uint64_t hash, fb_bytes ke
     if (forget(shard, hash, key, &stamp)) {
         if (fb_freshness(&stamp, &shard->policies[stamp.keyspace], now) == FB_VERDICT_FRESH)
             status = stamp.kind == FB_KIND_NONE ? FB_NOTFOUND : FB_OK;
-        fb_shard_tell(shard, status == FB_MISS ? FB_EVENT_EXPIRED : FB_EVENT_INVALIDATED, stamp.keyspace,
-                      (fb_kind)stamp.kind, key);
+        if (!stamp.is_stale) /* else its end was told */
+            fb_shard_tell(shard, status == FB_MISS ? FB_EVENT_EXPIRED : FB_EVENT_INVALIDATED, stamp.keyspace,
+                          (fb_kind)stamp.kind, key);
     } /* else a load under way may bring somebody what was there before: it is not kept, and that is told */
     struct fb_coord *coord = fb_coord_find(shard, hash, key);
     if (coord != NULL)
@@ -169,7 +170,7 @@ struct purge {
     uint64_t *dropped;
 };
 
-static bool is_purged(void *user, fb_bytes key, const struct fb_stamp *stamp) {
+static bool is_purged(void *user, fb_bytes key, struct fb_stamp *stamp) {
     const struct purge *purge = user;
     if (stamp->keyspace != purge->keyspace)
         return false;

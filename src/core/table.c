@@ -288,6 +288,12 @@ bool fb_table_set_cap(struct fb_table *table, uint64_t hash, fb_bytes key, uint3
     return entry != NULL;
 }
 
+void fb_table_let_go(struct fb_table *table, uint64_t hash, fb_bytes key, fb_instant until) {
+    struct entry *entry = find(table, hash, key);
+    if (entry != NULL)
+        fb_stamp_let_go(&entry->stamp, until);
+}
+
 bool fb_table_remove(struct fb_table *table, uint64_t hash, fb_bytes key, struct fb_stamp *ret_stamp) {
     struct entry *entry = find(table, hash, key);
     if (entry == NULL)

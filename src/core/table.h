@@ -59,12 +59,15 @@ void fb_table_set_max(struct fb_table *table, uint64_t bytes_max);
 void fb_table_shrink(struct fb_table *table, unsigned steps);
 /* Change the cap of an entry; false when there is none. */
 bool fb_table_set_cap(struct fb_table *table, uint64_t hash, fb_bytes key, uint32_t cap_ms);
+/* fb_stamp_let_go for an entry, where there is one. */
+void fb_table_let_go(struct fb_table *table, uint64_t hash, fb_bytes key, fb_instant until);
 /* Remove; true when there was an entry. *ret_stamp may be NULL. */
 bool fb_table_remove(struct fb_table *table, uint64_t hash, fb_bytes key, struct fb_stamp *ret_stamp);
 void fb_table_clear(struct fb_table *table);
 
-/* Look at up to `steps` index slots, going round, and remove the entries the judge condemns; returns how many. */
-typedef bool fb_table_judge(void *user, fb_bytes key, const struct fb_stamp *stamp);
+/* Look at up to `steps` index slots, going round, and remove the entries the judge condemns; returns how many. A judge may
+ * let a stamp go (fb_stamp_let_go) and changes nothing else. */
+typedef bool fb_table_judge(void *user, fb_bytes key, struct fb_stamp *stamp);
 unsigned fb_table_sweep(struct fb_table *table, unsigned steps, fb_table_judge *is_over, void *user);
 
 /* Visit the entries of the bucket at `position` (0 begins); returns the next position, FB_TABLE_END when the round is

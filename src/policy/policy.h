@@ -45,6 +45,8 @@ enum fb_verdict {
 enum fb_verdict fb_freshness(const struct fb_stamp *stamp, const fb_policy *policy, fb_instant now);
 /* All four. An entry ends when this says EXPIRED. */
 enum fb_verdict fb_grace(const struct fb_stamp *stamp, const fb_policy *policy, fb_instant now);
+/* When it is gone, of an entry that is stale. */
+fb_instant fb_grace_end(const struct fb_stamp *stamp, const fb_policy *policy);
 /* Its life is over and it is kept for grace; its source is not asked again before `until`. */
 void fb_stamp_let_go(struct fb_stamp *stamp, fb_instant until);
 bool fb_stamp_may_retry(const struct fb_stamp *stamp, fb_instant now);

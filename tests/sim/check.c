@@ -38,9 +38,16 @@ static int64_t life_of(const struct world *w, bool is_absent) {
     return fb_ms(is_absent ? w->policies[0].negative_ttl_ms : w->policies[0].ttl_ms).ns;
 }
 
+/* How much longer while the source is slow or fails, and while it is down. */
+static int64_t grace_of(const struct world *w, bool is_down) {
+    int64_t grace = w->policies[0].grace_ms, down = w->policies[0].grace_down_ms;
+    return fb_ms(is_down && down > grace ? down : grace).ns;
+}
+
 /* C1, C2 for a version seen in answer to a question asked at `asked`. */
 static void check_version(struct world *w, const struct row *row, const char *who, unsigned version, bool is_absent,
-                          unsigned floor, int64_t asked) {
+                          bool is_stale, unsigned floor, int64_t asked) {
+    int64_t life = life_of(w, is_absent) + (is_stale ? grace_of(w, true) : 0);
     if (version >= row->nversions || row->versions[version].is_absent != is_absent) {
         world_fail(w, "%s: %s v%u, which never was", who, row->name, version);
         return;
@@ -48,7 +55,7 @@ static void check_version(struct world *w, const struct row *row, const char *wh
     if (version < floor)
         world_fail(w, "C1: %s: %s v%u is older than v%u, known when it was asked", who, row->name, version, floor);
     if (version + 1 < row->nversions &&
-        row->versions[version + 1].committed < asked - life_of(w, is_absent) - 2 * LAG_MAX_NS)
+        row->versions[version + 1].committed < asked - life - 2 * LAG_MAX_NS)
         world_fail(w, "C2: %s: %s v%u was superseded more than a TTL before", who, row->name, version);
 }
 
@@ -76,7 +83,7 @@ void world_check_answer(struct world *w, struct op *op, fb_status status, fb_byt
         return;
     }
     op->answer = version;
-    check_version(w, row, who, version, op->is_absent, op->floor, op->begun);
+    check_version(w, row, who, version, op->is_absent, op->is_stale, op->floor, op->begun);
 }
 
 bool world_entry(const struct world *w, const struct row *row, struct fb_stamp *ret_stamp, fb_buf *out) {
@@ -93,6 +100,56 @@ void world_check_served(struct world *w, const struct op *op) {
         world_fail(w, "C3: op %u: %s served more than a TTL after its birth", op->number, row->name);
 }
 
+bool world_is_stale(const struct world *w, const struct row *row, struct fb_stamp *ret_stamp) {
+    return world_entry(w, row, ret_stamp, NULL) && ret_stamp->kind != FB_KIND_NONE &&
+           w->now.ns - ret_stamp->birth.ns > life_of(w, false) + LAG_MAX_NS;
+}
+
+bool world_has_stand_in(const struct world *w, const struct row *row, bool is_down) {
+    struct fb_stamp stamp;
+    if (grace_of(w, true) == 0 || !world_entry(w, row, &stamp, NULL) || stamp.kind == FB_KIND_NONE ||
+        (stamp.cap_ms > 0 && !stamp.is_stale))
+        return false;
+    int64_t least = (int64_t)((double)life_of(w, false) * (1 - w->policies[0].jitter)), age = w->now.ns - stamp.birth.ns;
+    return age < least + grace_of(w, is_down) - 1000; /* doubles may be a little off */
+}
+
+/* A load of the key has been under way for longer than a reader's patience; the application's own under a lease, too. */
+static bool is_load_late(const struct world *w, unsigned key) {
+    int64_t since = w->now.ns - fb_ms(w->options.patience_ms).ns + LAG_MAX_NS;
+    for (unsigned i = 0; i < w->nops; i++) {
+        const struct op *op = &w->ops[i];
+        if (op->kind == OP_ASIDE && op->key == key && op->leased != 0 && op->leased <= since)
+            return true;
+    }
+    for (unsigned i = 0; i < w->nflights; i++)
+        if (w->flights[i].key == key && w->flights[i].launched <= since)
+            return true;
+    return false;
+}
+
+void world_check_stale(struct world *w, const struct op *op) {
+    const struct row *row = &w->rows[op->key];
+    bool is_down = op->was_down || w->is_down, is_patient = w->options.patience_ms == 0;
+    bool has_failed = row->failed != NEVER_FAILED &&
+                      w->now.ns <= row->failed + fb_ms(FB_STALE_RETRY_MS).ns + LAG_MAX_NS;
+    bool is_late = !is_patient && (is_load_late(w, op->key) ||
+                                   w->now.ns >= op->begun + fb_ms(w->options.patience_ms).ns - LAG_MAX_NS);
+    bool is_timed_out = fb_reached(w->now, op->waiter.deadline) && op->waiter.deadline.ns > 0;
+    struct fb_stamp stamp;
+    if (op->kind != OP_READ)
+        world_fail(w, "S9: op %u is no read and gets a stale value", op->number);
+    if (!is_down && !has_failed && !is_late && !is_timed_out)
+        world_fail(w, "S9: op %u gets a stale value while the source does well", op->number);
+    if (world_entry(w, row, &stamp, NULL) &&
+        w->now.ns - stamp.birth.ns > life_of(w, false) + grace_of(w, is_down) + LAG_MAX_NS)
+        world_fail(w, "S9: op %u: %s served after its grace", op->number, row->name);
+    w->seen[is_down                        ? SEEN_STALE_DOWN
+            : row->failed == w->now.ns     ? SEEN_STALE_FAILED
+            : is_late || is_timed_out      ? SEEN_STALE_LATE
+                                           : SEEN_PUT_OFF]++;
+}
+
 void world_check_birth(struct world *w, const struct row *row, int64_t sent) {
     struct fb_stamp stamp;
     if (world_entry(w, row, &stamp, NULL) && stamp.birth.ns > sent)
@@ -102,16 +159,21 @@ void world_check_birth(struct world *w, const struct row *row, int64_t sent) {
 /* What a tick left is not due yet, and will be looked at when it is. */
 void world_check_due(struct world *w, fb_instant now, fb_instant due) {
     for (unsigned i = 0; i < w->nops; i++) {
-        const struct op *op = &w->ops[i];
+        struct op *op = &w->ops[i];
         const struct row *row = &w->rows[op->key];
-        fb_instant ends = FB_NEVER;
+        fb_instant ends = FB_NEVER, stale_at = op->state == OP_WAITING ? op->waiter.stale_at : FB_NEVER;
         if (op->state == OP_WAITING)
             ends = op->waiter.deadline;
         else if (row->granted == op)
             ends = op->writer.expires;
         if (fb_reached(now, ends) && ends.ns != FB_NEVER.ns)
             world_fail(w, "op %u should have ended with the tick", op->number);
-        if (fb_before(ends, due))
+        /* Who has asked anew since the last tick is looked at with the next. */
+        int64_t launched = op->state == OP_WAITING ? op->waiter.flight->launched.ns : 0;
+        if (op->seat == launched && fb_reached(now, stale_at) && stale_at.ns != FB_NEVER.ns)
+            world_fail(w, "S10: op %u has waited for longer than its patience", op->number);
+        op->seat = launched;
+        if (fb_before(ends, due) || fb_before(stale_at, due))
             world_fail(w, "op %u ends before the shard wants its next tick", op->number);
     }
 }
@@ -180,7 +242,8 @@ void world_check_entries(struct world *w) {
         if (!world_entry(w, row, &stamp, &out))
             continue;
         /* Expired ones may still lie about. */
-        if (fb_freshness(&stamp, &w->policies[stamp.keyspace], w->now) != FB_VERDICT_FRESH)
+        enum fb_verdict verdict = fb_grace(&stamp, &w->policies[stamp.keyspace], w->now);
+        if (verdict == FB_VERDICT_EXPIRED)
             continue;
         bool is_absent = stamp.kind == FB_KIND_NONE;
         unsigned version = row->nversions;
@@ -188,6 +251,6 @@ void world_check_entries(struct world *w) {
             version = absent_version(row, row->floor);
         else if (!version_of(w, fb_bytes_of(out.data, out.len), &version))
             version = row->nversions;
-        check_version(w, row, "at rest", version, is_absent, row->floor, w->now.ns);
+        check_version(w, row, "at rest", version, is_absent, verdict != FB_VERDICT_FRESH, row->floor, w->now.ns);
     }
 }

@@ -17,6 +17,7 @@ enum {
     WHEELS_MAX = 128,
     STARTS_MAX = 6,
     SHORT = 20000,        /* runs of each world in builds with sanitizers */
+    TTL_MS = 1000, PATIENCE_MS = 100, /* of worlds that begin stale */
     VIOLATIONS_MAX = 100, /* after a violation the memory of a world is lost */
 };
 
@@ -34,82 +35,93 @@ enum {
 #define OTHER_MOVES_TO(list) {ACT_START, 1, OP_MOVE | (list) << 8}
 #define START_LIST(list, op) {ACT_START, LISTS_AT + LISTS_STEP * (list), (op) | 2 << 8}
 #define TICK {ACT_TICK, 0, 0}
+#define BREAKS {ACT_BREAKER, 0, 1}
 #define PASS(ms) {ACT_ADVANCE, 0, (ms) * UINT64_C(1000)}
 
 static const struct small_world {
     const char *claim;
     uint32_t allowed;
-    bool is_warm;                     /* key 0 is cached when it begins */
+    enum { COLD, WARM, STALE } begins; /* key 0 is cached when it begins, or past its life and within its grace */
     struct action starts[STARTS_MAX]; /* begun in any order, but equal neighbours in theirs; ended by a plain 0 */
 } small_worlds[] = {
-    {"three readers and a write-through", GOOD, false,
+    {"three readers and a write-through", GOOD, COLD,
      {START(OP_READ), START(OP_READ), START(OP_READ), START(OP_SET)}},
-    {"three readers of a cached value and a write-through", GOOD, true,
+    {"three readers of a cached value and a write-through", GOOD, WARM,
      {START(OP_READ), START(OP_READ), START(OP_READ), START(OP_SET)}},
-    {"two readers and two writers", GOOD, false,
+    {"two readers and two writers", GOOD, COLD,
      {START(OP_READ), START(OP_READ), START(OP_SET), START(OP_SET)}},
-    {"two readers and a write-around that may fail", GOOD | BIT(ACT_FAIL), false,
+    {"two readers and a write-around that may fail", GOOD | BIT(ACT_FAIL), COLD,
      {START(OP_READ), START(OP_READ), START(OP_AROUND)}},
-    {"three readers, loads that fail, and a delete", GOOD | BIT(ACT_HOME_ERROR) | BIT(ACT_LANE_FULL), false,
+    {"three readers, loads that fail, and a delete", GOOD | BIT(ACT_HOME_ERROR) | BIT(ACT_LANE_FULL), COLD,
      {START(OP_READ), START(OP_READ), START(OP_READ), START(OP_DELETE)}},
-    {"two readers of an absent row, its insert, and its deletion", GOOD, false,
+    {"two readers of an absent row, its insert, and its deletion", GOOD, COLD,
      {START_ABSENT(OP_READ), START_ABSENT(OP_READ), START_ABSENT(OP_SET), START_ABSENT(OP_DELETE)}},
-    {"a reader and three writers who may give up waiting", GOOD | BIT(ACT_CANCEL), false,
+    {"a reader and three writers who may give up waiting", GOOD | BIT(ACT_CANCEL), COLD,
      {START(OP_READ), START(OP_SET), START(OP_SET), START(OP_SET)}},
-    {"two readers, a write in doubt, and the end of the doubt", GOOD | DOUBT, false,
+    {"two readers, a write in doubt, and the end of the doubt", GOOD | DOUBT, COLD,
      {START(OP_READ), START(OP_READ), START(OP_SET), PASS(FB_WRITE_WINDOW_MS + 1), TICK}},
-    {"a reader, two writes that may be in doubt, and the end of the doubt", GOOD | DOUBT, false,
+    {"a reader, two writes that may be in doubt, and the end of the doubt", GOOD | DOUBT, COLD,
      {START(OP_READ), START(OP_SET), START(OP_SET), PASS(FB_WRITE_WINDOW_MS + 1), TICK}},
-    {"two readers and two commits behind Forebay's back, each invalidated", GOOD, false,
+    {"two readers and two commits behind Forebay's back, each invalidated", GOOD, COLD,
      {START(OP_READ), START(OP_READ), START(OP_BEHIND), START(OP_BEHIND)}},
-    {"two readers, a writer, and an invalidation", GOOD, false,
+    {"two readers, a writer, and an invalidation", GOOD, COLD,
      {START(OP_READ), START(OP_READ), START(OP_SET), START(OP_INVALIDATE)}},
-    {"two readers, a writer, a commit behind Forebay's back, and its invalidation", GOOD, false,
+    {"two readers, a writer, a commit behind Forebay's back, and its invalidation", GOOD, COLD,
      {START(OP_READ), START(OP_READ), START(OP_SET), START(OP_BEHIND)}},
-    {"two who load by themselves, a reader, and a writer", GOOD, false,
+    {"two who load by themselves, a reader, and a writer", GOOD, COLD,
      {START(OP_ASIDE), START(OP_ASIDE), START(OP_READ), START(OP_SET)}},
     {"one who loads by itself and may die, a reader, and the end of the lease",
-     GOOD | BIT(ACT_APP_DIES) | BIT(ACT_APP_FAILS), false,
+     GOOD | BIT(ACT_APP_DIES) | BIT(ACT_APP_FAILS), COLD,
      {START(OP_ASIDE), START(OP_READ), START(OP_BEHIND), PASS(FB_LEASE_MS + 1), TICK}},
     {"two readers, the application's own write, which may never end, and the end of its mark",
-     GOOD | BIT(ACT_APP_DIES) | BIT(ACT_UNKNOWN), false,
+     GOOD | BIT(ACT_APP_DIES) | BIT(ACT_UNKNOWN), COLD,
      {START(OP_READ), START(OP_READ), START(OP_TICKET), PASS(FB_WRITE_WINDOW_MS + 1), TICK}},
     {"the application's own write, a write-through behind it, a reader, and the end of the mark",
-     GOOD | BIT(ACT_APP_DIES) | BIT(ACT_UNKNOWN) | BIT(ACT_CANCEL), false,
+     GOOD | BIT(ACT_APP_DIES) | BIT(ACT_UNKNOWN) | BIT(ACT_CANCEL), COLD,
      {START(OP_TICKET), START(OP_SET), START(OP_READ), PASS(FB_WRITE_WINDOW_MS + 1), TICK}},
-    {"two who load by themselves, a commit behind Forebay's back, and the end of the lease", GOOD, false,
+    {"two who load by themselves, a commit behind Forebay's back, and the end of the lease", GOOD, COLD,
      {START(OP_ASIDE), START(OP_ASIDE), START(OP_BEHIND), PASS(FB_LEASE_MS + 1), TICK}},
-    {"two readers of a cached value, a writer, and everything forgotten", GOOD, true,
+    {"two readers of a cached value, a writer, and everything forgotten", GOOD, WARM,
      {START(OP_READ), START(OP_READ), START(OP_SET), START(OP_INVALIDATE_ALL)}},
     {"two readers of a cached value, a commit behind Forebay's back, and a refresh that may fail",
-     GOOD | BIT(ACT_HOME_ERROR), true,
+     GOOD | BIT(ACT_HOME_ERROR), WARM,
      {START(OP_READ), START(OP_READ), START(OP_BEHIND), START(OP_REFRESH)}},
-    {"a reader, two refreshes, and a commit behind Forebay's back", GOOD, false,
+    {"a reader, two refreshes, and a commit behind Forebay's back", GOOD, COLD,
      {START(OP_READ), START(OP_REFRESH), START(OP_REFRESH), START(OP_BEHIND)}},
-    {"a reader of a cached value, a writer, and a refresh", GOOD, true,
+    {"a reader of a cached value, a writer, and a refresh", GOOD, WARM,
      {START(OP_READ), START(OP_SET), START(OP_REFRESH)}},
-    {"one who loads by itself, a reader, and a refresh", GOOD, false,
+    {"one who loads by itself, a reader, and a refresh", GOOD, COLD,
      {START(OP_ASIDE), START(OP_READ), START(OP_REFRESH), START(OP_BEHIND)}},
-    {"two readers, a commit behind Forebay's back, and everything forgotten", GOOD, false,
+    {"two readers, a commit behind Forebay's back, and everything forgotten", GOOD, COLD,
      {START(OP_READ), START(OP_READ), START(OP_BEHIND), START(OP_INVALIDATE_ALL)}},
-    {"two readers of a list, and a row that leaves it", GOOD, false,
+    {"two readers of a list, and a row that leaves it", GOOD, COLD,
      {START_LIST(0, OP_READ), START_LIST(0, OP_READ), MOVE_TO(1)}},
-    {"a reader of the row, one of the list it comes to, and the row that moves", GOOD, false,
+    {"a reader of the row, one of the list it comes to, and the row that moves", GOOD, COLD,
      {START(OP_READ), START_LIST(1, OP_READ), MOVE_TO(1)}},
-    {"readers of both lists of a row that moves, which may fail", GOOD | BIT(ACT_FAIL), false,
+    {"readers of both lists of a row that moves, which may fail", GOOD | BIT(ACT_FAIL), COLD,
      {START_LIST(0, OP_READ), START_LIST(1, OP_READ), MOVE_TO(1)}},
-    {"a reader and a refresh of a list, and a row that leaves it", GOOD, false,
+    {"a reader and a refresh of a list, and a row that leaves it", GOOD, COLD,
      {START_LIST(0, OP_READ), START_LIST(0, OP_REFRESH), MOVE_TO(1)}},
-    {"a reader of a list, a row that leaves it and comes back", GOOD, false,
+    {"a reader of a list, a row that leaves it and comes back", GOOD, COLD,
      {START_LIST(0, OP_READ), MOVE_TO(1), MOVE_TO(0)}},
-    {"a reader of a list, and two rows that leave it", GOOD, false,
+    {"a reader of a list, and two rows that leave it", GOOD, COLD,
      {START_LIST(0, OP_READ), MOVE_TO(1), OTHER_MOVES_TO(1)}},
-    {"a reader of a list, a row that may leave it, the doubt, and its end", GOOD | DOUBT, false,
+    {"a reader of a list, a row that may leave it, the doubt, and its end", GOOD | DOUBT, COLD,
      {START_LIST(0, OP_READ), MOVE_TO(1), PASS(FB_WRITE_WINDOW_MS + 1), TICK}},
-    {"a reader and a writer of a key that another write changes too", GOOD, false,
+    {"a reader and a writer of a key that another write changes too", GOOD, COLD,
      {START_LIST(0, OP_READ), START_LIST(0, OP_SET), MOVE_TO(1)}},
-    {"one who loads a list by itself, a reader, and a row that leaves it", GOOD, false,
+    {"one who loads a list by itself, a reader, and a row that leaves it", GOOD, COLD,
      {START_LIST(0, OP_ASIDE), START_LIST(0, OP_READ), MOVE_TO(1)}},
+    {"two readers of a stale value, a writer, and loads that may fail", GOOD | BIT(ACT_HOME_ERROR) | BIT(ACT_FAIL), STALE,
+     {START(OP_READ), START(OP_READ), START(OP_SET)}},
+    {"two readers of a stale value, a source that goes down, and a commit behind Forebay's back",
+     GOOD | BIT(ACT_HOME_ERROR), STALE, {START(OP_READ), START(OP_READ), START(OP_BEHIND), BREAKS}},
+    {"two readers of a stale value who lose patience, a writer, and a load that may fail",
+     GOOD | BIT(ACT_HOME_ERROR), STALE, {START(OP_READ), START(OP_READ), START(OP_SET), PASS(PATIENCE_MS), TICK}},
+    {"a reader and a refresh of a stale value, a writer, and loads that may fail", GOOD | BIT(ACT_HOME_ERROR), STALE,
+     {START(OP_READ), START(OP_REFRESH), START(OP_SET)}},
+    {"two readers of a stale value, a write in doubt, and a full lane", GOOD | DOUBT | BIT(ACT_LANE_FULL), STALE,
+     {START(OP_READ), START(OP_READ), START(OP_SET)}},
 };
 enum { WORLDS = sizeof small_worlds / sizeof small_worlds[0] };
 
@@ -150,12 +162,17 @@ static void run(const struct small_world *small, struct odometer *odometer, FILE
         .evict = &fb_evict_s3fifo,
         .policy = {.ttl_ms = 3600000, .negative_ttl_ms = 60000},
         .allowed = small->allowed,
+        .patience_ms = small->begins == STALE ? PATIENCE_MS : 0,
         .trace = trace,
     };
     unsigned started = 0, wheel = 0;
+    if (small->begins == STALE)
+        options.policy = (fb_policy){.ttl_ms = TTL_MS, .negative_ttl_ms = TTL_MS, .grace_ms = 60000};
     world_begin(&world, &options, /* seed = */ 1);
-    if (small->is_warm)
+    if (small->begins != COLD)
         warm_up();
+    if (small->begins == STALE)
+        world_do(&world, (struct action)PASS(2 * TTL_MS));
     for (; world.violation[0] == '\0'; wheel++) {
         unsigned places[STARTS_MAX], nstarts = startable(small, started, places);
         unsigned n = nstarts + world_enabled(&world, actions);

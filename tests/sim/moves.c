@@ -107,6 +107,11 @@ static void answer(struct world *w, struct op *op, fb_status status, fb_bytes va
     }
     if (status == FB_TIMEOUT && fb_before(w->now, op->waiter.deadline))
         world_fail(w, "op %u timed out before its deadline", op->number);
+    if (status == FB_TIMEOUT && op->kind == OP_READ && w->options.oom_one_in == 0 &&
+        world_has_stand_in(w, &w->rows[op->key], op->was_down))
+        world_fail(w, "S10: op %u timed out, and a stale value would have done", op->number);
+    if (op->is_stale)
+        world_check_stale(w, op);
     world_check_answer(w, op, status, value);
     if (op->kind == OP_REFRESH && status >= 0) {
         struct row *row = &w->rows[op->key];
@@ -127,6 +132,7 @@ static void take_flight(struct world *w, struct fb_flight *core) {
     struct world_flight *f = &w->flights[w->nflights++];
     *f = (struct world_flight){.core = core, .number = ++w->flights_made};
     f->key = key_named(w, key);
+    f->launched = w->now.ns;
     w->rows[f->key].undispatched++;
     world_say(w, "    flight %u for %s%s", f->number, w->rows[f->key].name, fb_flight_may_fill(core) ? " with the lease" : "");
 }
@@ -138,6 +144,7 @@ static void calls_end(struct world *w, struct fb_effects *fx) {
         struct op *op = fb_member_of(l, struct op, waiter.link);
         struct fb_value *value = op->waiter.value;
         op->waiter.value = NULL;
+        op->is_stale = op->waiter.is_stale;
         answer(w, op, op->waiter.status, fb_value_bytes(value));
         fb_value_unref(value);
     }
@@ -224,6 +231,7 @@ static void start_read(struct world *w, struct op *op) {
     fb_kind kind = FB_KIND_NONE;
     fb_instant now = seen_now(w);
     op->floor = row->floor;
+    op->was_down = w->is_down;
     op->state = OP_WAITING;
     w->reads++;
     calls_begin(w, &fx);
@@ -238,8 +246,26 @@ static void start_read(struct world *w, struct op *op) {
     op->waiter = (struct fb_waiter){
         .deadline = w->options.wait_ms > 0 ? fb_after(now, fb_ms(w->options.wait_ms)) : FB_NEVER,
         .wants_lease = op->kind == OP_ASIDE,
+        .patience = fb_ms(w->options.patience_ms),
+        .source_down = w->is_down,
     };
+    status = fb_shard_stale(w->shard, row->hash, FB_STR(row->name), 0, &op->waiter, now, &out, &kind);
+    if (status != FB_MISS) {
+        op->is_stale = status == FB_OK;
+        answer(w, op, status, fb_bytes_of(out.data, out.len));
+        calls_end(w, &fx);
+        return;
+    }
+    struct fb_stamp stamp;
+    if (w->options.oom_one_in == 0 && op->kind == OP_READ && world_has_stand_in(w, row, w->is_down) &&
+        world_is_stale(w, row, &stamp) &&
+        (w->is_down || (row->put_off == stamp.birth.ns &&
+                        w->now.ns < row->failed + fb_ms(FB_STALE_RETRY_MS / 2).ns - 2 * LAG_MAX_NS)))
+        world_fail(w, "S11: op %u asks for %s again", op->number, row->name);
     status = fb_shard_miss(w->shard, row->hash, FB_STR(row->name), 0, &op->waiter, now, &fx);
+    if (status == FB_PENDING && op->kind == OP_READ && w->options.patience_ms > 0 &&
+        op->waiter.stale_at.ns > w->now.ns + op->waiter.patience.ns)
+        world_fail(w, "op %u waits longer than its patience", op->number);
     if (status != FB_PENDING)
         answer(w, op, status, fb_bytes_of(NULL, 0));
     calls_end(w, &fx);
@@ -367,6 +393,12 @@ static void look_at_audience(const struct fb_flight *core, struct audience *audi
         audience->ops[audience->n++] = fb_member_of(l, struct op, waiter.link);
 }
 
+static void note_failure(struct world *w, struct row *row) {
+    struct fb_stamp stamp;
+    row->failed = w->now.ns;
+    row->put_off = world_is_stale(w, row, &stamp) ? stamp.birth.ns : NEVER_FAILED;
+}
+
 void move_home(struct world *w, unsigned index, fb_status status) {
     struct world_flight f = w->flights[index];
     const struct row *row = &w->rows[f.key];
@@ -380,6 +412,10 @@ void move_home(struct world *w, unsigned index, fb_status status) {
     if (f.state == FLIGHT_NEW)
         w->rows[f.key].undispatched--;
     f.core->status = status;
+    f.core->source_down = w->is_down;
+    bool could_stand_in = world_has_stand_in(w, row, w->is_down) && w->options.oom_one_in == 0;
+    if (status < 0)
+        note_failure(w, &w->rows[f.key]);
     if (status == FB_OK) {
         fb_bytes value = world_value(w, f.version, room, sizeof room);
         f.core->value = fb_value_new(FB_KIND_STRING, value.data, value.len);
@@ -397,8 +433,11 @@ void move_home(struct world *w, unsigned index, fb_status status) {
     for (unsigned i = 0; i < audience.n; i++) {
         const struct fb_waiter *waiter = &audience.ops[i]->waiter;
         bool is_answered = waiter->flight == NULL;
-        if (status < 0 && (!is_answered || waiter->status != status || waiter->value != value))
+        bool has_other = audience.ops[i]->kind == OP_READ && is_answered && waiter->status >= 0;
+        if (status < 0 && !has_other && (!is_answered || waiter->status != status || waiter->value != value))
             world_fail(w, "S6: op %u did not get the error of flight %u", audience.ops[i]->number, f.number);
+        if (status < 0 && !has_other && could_stand_in && audience.ops[i]->kind == OP_READ)
+            world_fail(w, "S10: op %u gets an error, and a stale value would have done", audience.ops[i]->number);
         if (status == FB_OK && is_answered && waiter->value == value)
             world_check_shared(w, &f, was_kept, audience.ops[i]);
         w->seen[SEEN_BOUNCED] += !were_bounced[i] && waiter->bounced;

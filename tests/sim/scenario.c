@@ -5,12 +5,13 @@
  * The first line of a file is its claim. Then, one per line:
  *
  *     row absent | ttl 100ms | negative-ttl 50ms | wait 500ms       how the world begins; without: row v0, 1h, 1m, none
+ *     grace 100ms | grace-down 1000ms | patience 50ms               without: none
  *     NAME get | refresh | lease | set | delete | around | ticket | behind | behind-delete | invalidate | invalidate-all
  *     NAME persist | expire 100ms
  *     NAME ask | fill | give-back | die | commit | end | fail | unknown | land | lose | cancel | tell | tell-not
  *     fN dispatch | query | home | home-error | lane-full           the Nth flight, counted from 1
- *     advance 5000ms | tick
- *     expect NAME vN | absent | waiting | queued | granted | lapsed | kept | FB_STATUS
+ *     advance 5000ms | tick | source down | source up
+ *     expect NAME vN | stale-vN | absent | waiting | queued | granted | lapsed | kept | FB_STATUS
  *     expect cache vN | absent | none         expect flights N         expect told EVENT (the last one)
  *
  * `commit`, `query` and `ask` are the moments at which the database takes or reads the row; `dispatch` and `home` when
@@ -115,19 +116,22 @@ static const char *word_of(const struct op *op, char *room, size_t size) {
         return "absent";
     if (op->status != FB_OK)
         return fb_status_name(op->status);
-    snprintf(room, size, "v%u", op->answer);
+    snprintf(room, size, "%sv%u", op->is_stale ? "stale-" : "", op->answer);
     return room;
 }
 
 static const char *cache_word(char *room, size_t size) {
     const struct row *row = &world.rows[0];
     struct fb_stamp stamp;
-    fb_buf out = {room, 0, size - 1};
-    if (!world_entry(&world, row, &stamp, &out) ||
-        fb_freshness(&stamp, world.policies, world.now) != FB_VERDICT_FRESH)
+    char value[32];
+    fb_buf out = {value, 0, sizeof value - 1};
+    enum fb_verdict verdict = world_entry(&world, row, &stamp, &out) ? fb_grace(&stamp, world.policies, world.now)
+                                                                     : FB_VERDICT_EXPIRED;
+    if (verdict == FB_VERDICT_EXPIRED)
         return "none";
-    room[out.len] = '\0';
-    room[strcspn(room, " ")] = '\0';
+    value[out.len] = '\0';
+    value[strcspn(value, " ")] = '\0';
+    snprintf(room, size, "%s%s", verdict == FB_VERDICT_FRESH ? "" : "stale-", value);
     return stamp.kind == FB_KIND_NONE ? "absent" : room;
 }
 
@@ -167,6 +171,12 @@ static bool setting(struct story *s, const char *word, const char *argument) {
         s->options.policy.negative_ttl_ms = (int64_t)ms_of(argument);
     else if (strcmp(word, "wait") == 0)
         s->options.wait_ms = (int64_t)ms_of(argument);
+    else if (strcmp(word, "grace") == 0)
+        s->options.policy.grace_ms = (int64_t)ms_of(argument);
+    else if (strcmp(word, "grace-down") == 0)
+        s->options.policy.grace_down_ms = (int64_t)ms_of(argument);
+    else if (strcmp(word, "patience") == 0)
+        s->options.patience_ms = (int64_t)ms_of(argument);
     else
         return false;
     if (s->has_begun)
@@ -203,6 +213,8 @@ static void tell_line(struct story *s, char *line) {
         expect(s, words[1], words[2]);
     else if (strcmp(words[0], "tick") == 0)
         world_do(&world, (struct action){ACT_TICK, 0, 0});
+    else if (strcmp(words[0], "source") == 0 && n > 1)
+        world_do(&world, (struct action){ACT_BREAKER, 0, strcmp(words[1], "down") == 0});
     else if (strcmp(words[0], "advance") == 0)
         world_do(&world, (struct action){ACT_ADVANCE, 0, ms_of(words[1]) * 1000});
     else if (n > 1)

@@ -52,6 +52,12 @@ static void choose(struct fb_rng *rng, struct world_options *options, struct hab
         .wait_ms = pick(rng, 2) ? 1 + (int64_t)pick(rng, 2000) : 0,
     };
     options->policy.jitter = pick(rng, 2) ? 0.1 : 0;
+    if (pick(rng, 2)) {
+        static const int64_t graces[] = {0, 3, 500, 60000}, downs[] = {0, 100, 3600000}, patiences[] = {0, 1, 50, 300};
+        options->policy.grace_ms = graces[pick(rng, 4)];
+        options->policy.grace_down_ms = downs[pick(rng, 3)];
+        options->patience_ms = patiences[pick(rng, 4)];
+    }
     if (options->keys == KEYS_MAX && pick(rng, 2) == 0) { /* room for eight entries, and for no negative one */
         options->bytes_max = 3200;
         options->padding = 200;
@@ -76,8 +82,9 @@ static void choose(struct fb_rng *rng, struct world_options *options, struct hab
 /* From microseconds to some seconds, all orders of magnitude alike; or as long as something lives, or nearly. */
 static uint64_t some_time_us(struct fb_rng *rng) {
     const int64_t lives_ms[] = {FB_WRITE_WINDOW_MS, FB_LEASE_MS, world.policies[0].ttl_ms,
-                                world.policies[0].negative_ttl_ms};
-    uint64_t life_us = (uint64_t)lives_ms[pick(rng, 4)] * 1000;
+                                world.policies[0].negative_ttl_ms, world.policies[0].grace_ms,
+                                world.policies[0].grace_down_ms, world.options.patience_ms, FB_STALE_RETRY_MS};
+    uint64_t life_us = (uint64_t)lives_ms[pick(rng, world.options.patience_ms > 0 ? 8 : 4)] * 1000;
     switch (pick(rng, 6)) {
     case 0: return life_us > 50 ? life_us - 50 + pick(rng, 100) : life_us;
     case 1: return life_us / 4 + pick(rng, life_us + 1);
@@ -100,6 +107,8 @@ static struct action some_action(struct fb_rng *rng, const struct habits *habits
     uint64_t roll = pick(rng, 64);
     if (roll < habits->start_64)
         return some_start(rng, habits);
+    if (roll == 63 && world.policies[0].grace_ms + world.policies[0].grace_down_ms > 0)
+        return (struct action){ACT_BREAKER, 0, pick(rng, 2)};
     if (roll < habits->start_64 + habits->time_64)
         return pick(rng, 2) ? (struct action){ACT_TICK, 0, 0} : (struct action){ACT_ADVANCE, 0, some_time_us(rng)};
     unsigned n = world_enabled(&world, actions);

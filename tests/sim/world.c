@@ -11,7 +11,7 @@ static const char *const act_names[ACTS] = {
     [ACT_APP_FAILS] = "give-back",   [ACT_APP_DIES] = "die",        [ACT_HOLD] = "hold",       [ACT_COMMIT] = "commit",
     [ACT_END] = "end",               [ACT_FAIL] = "fail",           [ACT_UNKNOWN] = "unknown", [ACT_LAND] = "land",
     [ACT_LOSE] = "lose",             [ACT_CANCEL] = "cancel",       [ACT_INVALIDATE] = "tell", [ACT_FORGET] = "tell-not",
-    [ACT_TICK] = "tick",             [ACT_ADVANCE] = "advance",
+    [ACT_TICK] = "tick",             [ACT_ADVANCE] = "advance",       [ACT_BREAKER] = "breaker",
 };
 
 static const char *const op_names[OP_KINDS] = {
@@ -193,6 +193,7 @@ void world_do(struct world *w, struct action action) {
     case ACT_LANE_FULL: move_home(w, action.index, FB_BUSY); break;
     case ACT_TICK: move_tick(w); break;
     case ACT_ADVANCE: advance(w, action.arg); break;
+    case ACT_BREAKER: w->is_down = action.arg != 0; break;
     default: do_to_op(w, &w->ops[action.index], action.act); break;
     }
     world_check_step(w);
@@ -205,6 +206,7 @@ void world_begin(struct world *w, const struct world_options *options, uint64_t 
     w->rng.state = seed;
     w->now = (fb_instant){fb_ms(1000).ns};
     w->policies[0] = options->policy;
+    w->is_down = false;
     w->nops = w->nflights = w->flights_made = 0;
     w->reads = w->loads = w->peek_hits = 0;
     memset(w->seen, 0, sizeof w->seen);
@@ -220,6 +222,7 @@ void world_begin(struct world *w, const struct world_options *options, uint64_t 
         row->nheld = 0;
         row->told = row->told_floor = 0;
         row->has_copy = false;
+        row->failed = row->put_off = NEVER_FAILED;
         row->last_told = "nothing";
         snprintf(row->name, sizeof row->name, "k%u", k);
     }
@@ -267,12 +270,15 @@ static void check_rest(struct world *w) {
                    (unsigned long long)w->peek_hits);
     if (count->misses != w->reads - w->peek_hits || count->loads != w->loads)
         world_fail(w, "misses or loads miscounted");
+    w->seen[SEEN_PUT_OFF] = count->stale_served - w->seen[SEEN_STALE_DOWN] - w->seen[SEEN_STALE_LATE] -
+                            w->seen[SEEN_STALE_FAILED];
     world_check_entries(w);
 }
 
 void world_finish(struct world *w) {
     bool was_fine = w->violation[0] == '\0';
     w->options.oom_one_in = 0;
+    w->is_down = false;
     for (int round = 0; round < 3 && w->violation[0] == '\0'; round++) {
         carry_out(w);
         if (round == 0)

@@ -13,6 +13,10 @@
  *   C2  Superseded at most a TTL (a negative TTL for "absent") before the read began.
  *   C3  An entry is born no later than its question was sent, and is served and shared for at most a TTL from there.
  *
+ * Where there is grace, S9 to S11 are checked with arithmetic of the world's own: why a stale value was served and how old it
+ * was, that nobody got an error instead of one, and that a key is left alone after a failed load. C1 holds for stale values
+ * as for all others: grace costs time, never a write. C2 and C3 grow by the grace.
+ *
  * A client keeps the newest answer it got of each key, and drops it when the shard or a write's end tells of the key:
  *
  *   E1  What it keeps is never older than the last end of a write, invalidation or end of a doubt.
@@ -106,6 +110,7 @@ enum act {
     /* Time: arg in microseconds. */
     ACT_TICK,
     ACT_ADVANCE,
+    ACT_BREAKER,      /* the source is known to be down from here on (arg 1), or no longer (0) */
     ACTS
 };
 
@@ -134,7 +139,10 @@ struct row {
     unsigned told_floor;         /* E1: what the client must have by now */
     bool has_copy;               /* the client's */
     unsigned copy;
+    int64_t failed;              /* when a load of it failed last; and of which stale value that was the refresh */
+    int64_t put_off;             /* (its birth); NEVER_FAILED where there was none */
 };
+#define NEVER_FAILED INT64_MIN
 
 struct op {
     enum op_kind kind;
@@ -145,12 +153,15 @@ struct op {
     unsigned told;        /* row's, when it began */
     unsigned version;     /* asked for, or committed */
     bool has_committed;
+    bool is_stale;        /* the answer */
+    bool was_down;        /* the source, when it began */
     int64_t leased, ended; /* when */
     unsigned ticket;
     /* The answer, for scenarios. */
     fb_status status;
     unsigned answer;
     bool is_absent;
+    int64_t seat;         /* when the flight it waited for at the last tick was launched */
     struct fb_waiter waiter;
     struct fb_writer writer;
     unsigned owner;       /* OP_MOVE: the list the row goes to */
@@ -164,7 +175,7 @@ struct world_flight {
     struct fb_flight *core;
     enum flight_state state;
     unsigned key, number, version;
-    int64_t sent;
+    int64_t launched, sent;
 };
 
 /* What a run has met, so that a simulation can show that it meets everything. X(name, in words) */
@@ -186,6 +197,10 @@ struct world_flight {
     X(COPIES, "copies kept by a client")                                                                               \
     X(COPIES_DROPPED, "copies dropped when told")                                                                      \
     X(CANCELLED, "cancelled")                                                                                          \
+    X(STALE_DOWN, "stale while down")                                                                                  \
+    X(STALE_LATE, "stale instead of a late answer")                                                                    \
+    X(STALE_FAILED, "stale instead of an error")                                                                       \
+    X(PUT_OFF, "stale with its load put off")                                                                          \
     X(LAPSED, "marks lapsed")                                                                                          \
     X(MOVED, "rows moved from list to list")                                                                           \
     X(LANDED, "landed in doubt")                                                                                       \
@@ -208,6 +223,7 @@ struct world_options {
     unsigned oom_one_in;     /* one core call in so many meets a failing allocation; 0: none */
     int64_t lag_ns;
     int64_t wait_ms;         /* deadline of reads; 0: none */
+    int64_t patience_ms;     /* how long they wait where a stale value will do; 0: as long as for any */
     unsigned padding;        /* bytes added to every value */
     FILE *trace;             /* NULL: silent */
 };
@@ -218,6 +234,7 @@ struct world {
     struct fb_shard *shard;
     fb_policy policies[1];
     fb_instant now;
+    bool is_down;
     struct row rows[KEYS_MAX];
     struct fb_mapping table; /* of the rows that move: one column, the list it is in */
     struct fb_dependent lists;
@@ -253,6 +270,10 @@ void world_say(const struct world *world, const char *format, ...) __attribute__
 /* check.c: what a read may answer. */
 void world_check_answer(struct world *world, struct op *op, fb_status status, fb_bytes value);
 void world_check_served(struct world *world, const struct op *op);      /* C3, after a hit */
+void world_check_stale(struct world *world, const struct op *op);       /* S9, after a stale answer */
+/* S10: is there, by the world's own reckoning and for certain, a value that may stand in? */
+bool world_has_stand_in(const struct world *world, const struct row *row, bool is_down);
+bool world_is_stale(const struct world *world, const struct row *row, struct fb_stamp *ret_stamp); /* for certain */
 void world_check_birth(struct world *world, const struct row *row, int64_t sent); /* C3, after a fill or an end */
 /* After a tick: nothing is overdue, and `due` is not too late for anybody. */
 void world_check_due(struct world *world, fb_instant now, fb_instant due);
