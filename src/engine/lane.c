@@ -69,12 +69,13 @@ static unsigned take(struct fb_lane *lane, struct fb_link *batch) {
     lane->idle--;
     for (; n < lane->options.batch_max && lane->waiting > 0; n++, lane->waiting--)
         fb_list_push_back(batch, fb_list_pop_front(&lane->queue));
-    if (lane->waiting > 0) {
+    bool is_more = lane->waiting > 0; /* than one batch: wake another */
+    if (is_more)
         lane->since = fb_clock_now();
-        fb_cond_signal(&lane->filled); /* more than one batch: wake another */
-    }
     lane->working += n > 0;
     fb_lock_release(&lane->lock);
+    if (is_more)
+        fb_cond_signal(&lane->filled);
     return n;
 }
 
@@ -103,7 +104,9 @@ static void start_worker(struct fb_lane *lane) {
         lane->started++;
 }
 
+/* Who is woken while the lock is held only goes to sleep again over it: signals come after the release. */
 void fb_lane_push(struct fb_lane *lane, struct fb_link *items) {
+    bool wakes = false;
     fb_lock_acquire(&lane->lock);
     start_worker(lane);
     if (lane->started > 0) {
@@ -113,10 +116,11 @@ void fb_lane_push(struct fb_lane *lane, struct fb_link *items) {
             fb_list_push_back(&lane->queue, fb_list_pop_front(items));
             lane->waiting++;
         }
-        if (lane->working == 0 || !lane->is_watched || lane->waiting >= FB_LANE_ENOUGH)
-            fb_cond_signal(&lane->filled);
+        wakes = lane->working == 0 || !lane->is_watched || lane->waiting >= FB_LANE_ENOUGH;
     }
     fb_lock_release(&lane->lock);
+    if (wakes)
+        fb_cond_signal(&lane->filled);
 }
 
 void fb_lane_withdraw(struct fb_lane *lane, struct fb_link *ret_items) {
