@@ -1,5 +1,5 @@
-"""Shows that COMMAND DOCS describes the arguments of every command: put together as redis-cli does for its hints and for
-HELP, they are what the reference page has."""
+"""Shows that COMMAND DOCS describes the arguments of every command: put together as redis-cli does for its hints and
+for HELP, they are what the reference page has."""
 
 import os
 import re
