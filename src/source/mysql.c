@@ -31,10 +31,10 @@ static fb_status identify(struct fb_driver *driver, fb_err *err) {
         struct fb_datum answer;
         status = fb_mysql_params_begin(driver->catalogue, 0, err);
         if (status == FB_OK)
-            status = fb_mysql_execute(driver->catalogue, questions[i], text, 1, &statement, err);
+            status = fb_mysql_execute(driver->catalogue, questions[i], NULL, text, 1, &statement, err);
         if (status != FB_OK)
             continue;
-        status = fb_mysql_next(driver->catalogue, statement, &none, text, 1, &answer, err);
+        status = fb_mysql_next(driver->catalogue, statement, &none, &answer, err);
         if (status == FB_OK && answer.kind == FB_DATUM_TEXT) {
             char *copy = fb_mem_alloc(answer.bytes.len + 1);
             if (copy != NULL) {

@@ -10,7 +10,8 @@
  *     mysql_statements.c  … statements of the configuration's own
  *     mysql_sql.c         the text of statements
  *     mysql_load.c        reading rows, many keys in one statement
- *     mysql_store.c       writing rows, many writes in one transaction
+ *     mysql_row.c         one row inside a transaction: finding, locking, writing; many writes in one round trip
+ *     mysql_store.c       transactions: many writes of one row each in one of them
  *
  * SQL injection is impossible by construction: statement text is made from names of the catalogue, quoted, and from the
  * configuration's own SQL; keys and values travel as parameters of prepared statements. */
@@ -21,6 +22,7 @@
 
 #include "rows/mapping.h"
 #include "rows/plan.h"
+#include "source/group.h"
 #include "source/named.h"
 #include "source/source.h"
 
@@ -86,6 +88,7 @@ struct fb_mysql_statement {
     MYSQL_STMT *handle; /* NULL: not prepared at this connection */
     MYSQL_BIND *results;
     struct fb_mysql_cell *cells;
+    struct fb_mysql_type *types; /* as the last execution has told them */
     unsigned ncells;
 };
 
@@ -99,6 +102,7 @@ struct fb_session {
     bool is_late;            /* the deadline of this call has passed while waiting */
     _Atomic bool is_cancelled; /* somebody gave a call up: what still arrives must not hit the next one */
     _Atomic unsigned long number; /* of the connection, for who wants to give a call up; 0: none */
+    unsigned long left_behind; /* a connection of ours that may still be at its last statement; 0: none */
     fb_instant deadline;     /* of the call under way */
     int64_t timeout_ms;
     struct fb_mysql_statement cached[FB_MYSQL_STATEMENTS_MAX];
@@ -130,6 +134,10 @@ fb_status fb_mysql_session_new(struct fb_driver *driver, bool is_writer, struct 
 void fb_mysql_session_free(struct fb_session *session);
 /* Begin a call: its deadline, and a connection. FB_OK or FB_DOWN. */
 fb_status fb_mysql_begin_call(struct fb_session *session, fb_err *err);
+/* One more round trip of it, with a time of its own. */
+fb_status fb_mysql_begin_trip(struct fb_session *session, fb_err *err);
+/* A connection again, within the same time. FB_TIMEOUT when the call was given up. */
+fb_status fb_mysql_reconnect(struct fb_session *session, fb_err *err);
 /* Give the connection up; the next call makes a new one. */
 void fb_mysql_hang_up(struct fb_session *session);
 /* Has the connection been lost, or given up? */
@@ -157,17 +165,29 @@ void fb_mysql_finish_statement(struct fb_mysql_statement *statement);
 /* The session's prepared statement of this text. */
 fb_status fb_mysql_prepare(struct fb_session *session, const char *text, struct fb_mysql_statement **ret_statement,
                            fb_err *err);
-/* Run it with the session's parameters. Rows are here afterwards; release when done. */
-fb_status fb_mysql_execute(struct fb_session *session, const char *text, const struct fb_mysql_type *types,
-                           unsigned ncolumns, struct fb_mysql_statement **ret_statement, fb_err *err);
+/* Run it with the session's parameters. Rows are here afterwards; release when done. `types` are those the columns had
+ * when they were bound; ncolumns 0: it has no rows. The mapping tells which columns hold a key; NULL: all. */
+fb_status fb_mysql_execute(struct fb_session *session, const char *text, const struct fb_mapping *m,
+                           const struct fb_mysql_type *types, unsigned ncolumns,
+                           struct fb_mysql_statement **ret_statement, fb_err *err);
 /* Its next row, valid until the one after it. FB_NOTFOUND: there are no more. FB_BADVALUE: a value of this row cannot be
  * told (err says FB_SOURCE); the others, such as the key, are there. */
 fb_status fb_mysql_next(struct fb_session *session, struct fb_mysql_statement *statement, const struct fb_mapping *m,
-                        const struct fb_mysql_type *types, unsigned ncolumns, struct fb_datum *ret_row, fb_err *err);
+                        struct fb_datum *ret_row, fb_err *err);
 uint64_t fb_mysql_nrows(const struct fb_mysql_statement *statement);
 void fb_mysql_release(struct fb_mysql_statement *statement);
-/* Run a statement that has no rows; *ret_changed: rows it found. */
+/* Run a statement that has no rows; *ret_found: rows it wrote, or found to be as they should. */
 fb_status fb_mysql_run(struct fb_session *session, const char *text, uint64_t *ret_found, fb_err *err);
+/* Run it n times in one round trip. The values of one parameter follow one another, and are all of one kind or NULL. */
+struct fb_mysql_many {
+    size_t n;
+    const struct fb_datum *(*value)(const void *user, size_t row, unsigned param);
+    const void *user;
+    bool as_numbers; /* decimal numbers stay so */
+};
+bool fb_mysql_takes_many(struct fb_session *session);
+fb_status fb_mysql_run_many(struct fb_session *session, const char *text, const struct fb_mysql_many *many,
+                            uint64_t *ret_found, fb_err *err);
 
 /* ---- mysql_types.c ---- */
 
@@ -219,7 +239,7 @@ fb_status fb_mysql_update_text(const struct fb_binding *binding, const struct fb
 /* Parameters: the key's values, then the assigned ones. */
 fb_status fb_mysql_insert_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out);
 
-/* ---- mysql_load.c, mysql_store.c ---- */
+/* ---- mysql_load.c ---- */
 
 /* The number of the shape that holds n keys. */
 unsigned fb_mysql_shape(size_t n);
@@ -228,6 +248,35 @@ fb_status fb_mysql_render(struct fb_session *session, const struct fb_binding *b
 void fb_mysql_load(struct fb_session *session, struct fb_load_item *items, size_t n);
 fb_status fb_mysql_list(struct fb_session *session, const struct fb_binding *binding, size_t limit, fb_buf *ret_keys,
                         fb_err *err);
+/* The rows of the statement as a list: those whose columns are the key's, letter by letter. */
+fb_status fb_mysql_take_list(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *key,
+                             struct fb_mysql_statement *statement, struct fb_value **ret_value, fb_err *err);
+
+/* ---- mysql_row.c ---- */
+
+enum fb_mysql_verb { FB_MYSQL_NOTHING, FB_MYSQL_INSERT, FB_MYSQL_UPDATE, FB_MYSQL_DELETE };
+
+/* The write of one row of a table. */
+struct fb_mysql_write {
+    const struct fb_binding *binding;
+    const struct fb_plan *plan;
+    enum fb_mysql_verb verb;
+};
+
+/* Does the database add by itself? A number in a text is added here. */
+bool fb_mysql_adds_itself(const struct fb_binding *binding, const struct fb_plan *plan);
+fb_status fb_mysql_write_one(struct fb_session *session, const struct fb_mysql_write *write, fb_err *err);
+/* The same statement with other values? */
+bool fb_mysql_is_alike(const struct fb_mysql_write *a, const struct fb_mysql_write *b);
+/* Writes that are alike, in one round trip where the server can. After an error some may be done and others not. */
+fb_status fb_mysql_write_many(struct fb_session *session, const struct fb_mysql_write *const *writes, size_t n,
+                              fb_err *err);
+/* The number of an ADD, from the row found again. */
+fb_status fb_mysql_take_number(struct fb_store_item *item, const struct fb_datum *row, fb_err *err);
+extern const struct fb_group_ops fb_mysql_group_ops;
+
+/* ---- mysql_store.c ---- */
+
 void fb_mysql_store(struct fb_session *session, struct fb_store_group *const *groups, size_t n);
 
 #endif

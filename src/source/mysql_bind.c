@@ -40,10 +40,10 @@ fb_status fb_mysql_ask(struct fb_mysql_bind *bind, const char *text, unsigned n,
         fb_mysql_param(session, &params[i]);
     }
     if (status == FB_OK)
-        status = fb_mysql_execute(session, text, types, nanswers, &statement, bind->err);
+        status = fb_mysql_execute(session, text, NULL, types, nanswers, &statement, bind->err);
     if (status != FB_OK)
         return fb_mysql_bind_failed(bind, status);
-    while ((status = fb_mysql_next(session, statement, bind->m, types, nanswers, row, bind->err)) == FB_OK) {
+    while ((status = fb_mysql_next(session, statement, bind->m, row, bind->err)) == FB_OK) {
         for (unsigned i = 0; i < nanswers; i++)
             texts[i] = row[i].kind == FB_DATUM_TEXT ? row[i].bytes : fb_bytes_of(NULL, 0);
         status = take(bind, texts, user);
@@ -120,6 +120,21 @@ const char *fb_mysql_shared_table(const struct fb_binding *a, const struct fb_bi
 
 /* ---- statements, to be shown ---- */
 
+/* The update of a value that names every column. */
+static fb_status make_update(struct fb_mysql_bind *bind) {
+    struct fb_assign assigns[FB_COLUMNS_MAX];
+    struct fb_plan plan = fb_plan_of_all(bind->m, assigns);
+    fb_buf text = FB_BUF_INIT;
+    if (plan.nassigns == 0)
+        return FB_OK;
+    if (fb_mysql_update_text(bind->b, &plan, &text) != FB_OK) {
+        fb_buf_free(&text);
+        return fb_mysql_no_memory(bind);
+    }
+    bind->b->update = text.data;
+    return FB_OK;
+}
+
 const char *fb_mysql_statement_text(const struct fb_binding *binding, fb_op_kind kind) {
     switch (kind) {
     case FB_OP_READ:
@@ -195,6 +210,8 @@ static fb_status bind_all(struct fb_mysql_bind *bind) {
         status = fb_mapping_hide(bind->m, o->hide, bind->err);
     if (status == FB_OK)
         status = fb_mapping_set_as(bind->m, o->as, /* is_explicit_sql */ !bind->b->is_table, bind->err);
+    if (status == FB_OK && bind->b->is_table && !bind->m->is_list)
+        status = make_update(bind);
     return status;
 }
 

@@ -337,18 +337,6 @@ static bool set_key_statement(struct fb_binding *b, struct fb_named_sql *sql, fb
     return sql->args != NULL;
 }
 
-/* The update of a value that names every column, to be shown. */
-static bool make_update(struct fb_binding *b) {
-    const struct fb_mapping *m = &b->mapping;
-    struct fb_assign assigns[FB_COLUMNS_MAX];
-    struct fb_plan plan = {.op = FB_OP_SET, .assigns = assigns};
-    for (unsigned c = 0; c < m->ncolumns; c++)
-        if (fb_column_is_reset(&m->columns[c]))
-            assigns[plan.nassigns++] = (struct fb_assign){.column = c};
-    fb_buf text = FB_BUF_INIT;
-    return plan.nassigns == 0 || has_text(fb_mysql_update_text(b, &plan, &text), &text, &b->update);
-}
-
 static bool make_statements(struct fb_binding *b) {
     fb_buf load = FB_BUF_INIT, del = FB_BUF_INIT, lock = FB_BUF_INIT, list = FB_BUF_INIT;
     bool ok = set_key_statement(b, &b->load, fb_mysql_load_text(b, 0, FB_MYSQL_PLAIN, &load), &load) &&
@@ -356,7 +344,7 @@ static bool make_statements(struct fb_binding *b) {
     if (!ok || b->mapping.is_list)
         return ok;
     ok = set_key_statement(b, &b->del, fb_mysql_delete_text(b, &del), &del) &&
-         has_text(fb_mysql_load_text(b, 0, FB_MYSQL_LOCK, &lock), &lock, &b->lock) && make_update(b);
+         has_text(fb_mysql_load_text(b, 0, FB_MYSQL_LOCK, &lock), &lock, &b->lock);
     for (unsigned i = 0; i < FB_MYSQL_SHAPES && ok; i++) {
         fb_buf many = FB_BUF_INIT, locked = FB_BUF_INIT;
         ok = has_text(fb_mysql_load_text(b, 1u << i, FB_MYSQL_PLAIN, &many), &many, &b->load_many[i]) &&

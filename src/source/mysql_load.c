@@ -59,15 +59,14 @@ static fb_status put_one(struct fb_session *session, const struct fb_asked *aske
 
 /* ---- answers ---- */
 
-/* The rows of a list: those whose columns are the key's, letter by letter. */
-static fb_status take_list(struct fb_session *session, const struct fb_binding *b, const struct fb_datum *key,
-                           struct fb_mysql_statement *statement, struct fb_value **ret_value, fb_err *err) {
+fb_status fb_mysql_take_list(struct fb_session *session, const struct fb_binding *b, const struct fb_datum *key,
+                             struct fb_mysql_statement *statement, struct fb_value **ret_value, fb_err *err) {
     const struct fb_mapping *m = &b->mapping;
     struct fb_datum row[FB_COLUMNS_MAX];
     struct fb_list list;
     session->rendered.len = 0;
     fb_status status = fb_list_begin(&list, m, &session->rendered);
-    while (status == FB_OK && (status = fb_mysql_next(session, statement, m, b->types, m->ncolumns, row, err)) == FB_OK)
+    while (status == FB_OK && (status = fb_mysql_next(session, statement, m, row, err)) == FB_OK)
         status = fb_mapping_row_is_key(m, row, key) ? fb_list_add(&list, row, err) : FB_OK;
     if (status != FB_NOTFOUND)
         return status == FB_NOMEM ? fb_fail(err, FB_NOMEM, "out of memory") : status == FB_BADVALUE ? FB_SOURCE : status;
@@ -85,7 +84,7 @@ static fb_status take_rows(struct fb_session *session, struct fb_asked *asked, s
     fb_err err = {FB_OK, ""};
     if (b->mapping.is_list) {
         struct fb_value *value = NULL;
-        fb_status status = take_list(session, b, asked->wanted[0].key, statement, &value, &asked->err);
+        fb_status status = fb_mysql_take_list(session, b, asked->wanted[0].key, statement, &value, &asked->err);
         if (status == FB_OK)
             fb_asked_answer(asked, 0, FB_OK, value, NULL);
         fb_value_unref(value);
@@ -98,7 +97,7 @@ static fb_status take_rows(struct fb_session *session, struct fb_asked *asked, s
     }
     for (;;) {
         struct fb_value *value = NULL;
-        fb_status status = fb_mysql_next(session, statement, &b->mapping, b->types, b->mapping.ncolumns, row, &err);
+        fb_status status = fb_mysql_next(session, statement, &b->mapping, row, &err);
         if (status == FB_NOTFOUND)
             return FB_OK;
         if (status != FB_OK && status != FB_BADVALUE) {
@@ -125,8 +124,8 @@ static fb_status ask_part(struct fb_session *session, struct fb_asked *asked, si
     fb_status status = is_one ? put_one(session, asked, &asked->err)
                               : put_keys(session, asked, first, end, shape, &asked->err);
     if (status == FB_OK)
-        status = fb_mysql_execute(session, is_one ? b->load.text : b->load_many[shape], b->types, b->mapping.ncolumns,
-                                  &statement, &asked->err);
+        status = fb_mysql_execute(session, is_one ? b->load.text : b->load_many[shape], &b->mapping, b->types,
+                                  b->mapping.ncolumns, &statement, &asked->err);
     if (status != FB_OK)
         return status;
     status = take_rows(session, asked, statement);
@@ -172,7 +171,7 @@ static void ask_singly(struct fb_session *session, struct fb_asked *asked) {
 static void load_asked(struct fb_session *session, struct fb_asked *asked) {
     fb_status status = ask(session, asked);
     /* A connection that died while nobody used it is found out by the first who does. */
-    if (status == FB_DOWN && !session->is_fresh && fb_mysql_begin_call(session, &asked->err) == FB_OK)
+    if (status == FB_DOWN && !session->is_fresh && fb_mysql_reconnect(session, &asked->err) == FB_OK)
         status = ask(session, asked);
     if (status == FB_SOURCE || status == FB_BADVALUE)
         ask_singly(session, asked);
@@ -189,9 +188,10 @@ void fb_mysql_load(struct fb_session *session, struct fb_load_item *items, size_
     struct fb_asking asking;
     fb_err err = {FB_OK, ""};
     fb_asking_begin(&asking, items, n, shape_of);
-    fb_status status = FB_OK;
+    fb_status status = fb_mysql_begin_call(session, &err);
     for (size_t i = 0; i < asking.n; i++) { /* each statement is a round trip of its own, with its own time */
-        status = status == FB_OK ? fb_mysql_begin_call(session, &err) : status;
+        if (status == FB_OK && i > 0)
+            status = fb_mysql_begin_trip(session, &err);
         if (status == FB_OK)
             load_asked(session, &asking.asked[i]);
         else
@@ -231,11 +231,11 @@ fb_status fb_mysql_list(struct fb_session *session, const struct fb_binding *bin
     if (status != FB_OK)
         return status;
     fb_mysql_param(session, &count);
-    status = fb_mysql_execute(session, binding->list, types, m->pattern.nparams, &statement, err);
+    status = fb_mysql_execute(session, binding->list, NULL, types, m->pattern.nparams, &statement, err);
     if (status != FB_OK)
         return status;
     for (;;) {
-        status = fb_mysql_next(session, statement, m, types, m->pattern.nparams, row, err);
+        status = fb_mysql_next(session, statement, m, row, err);
         if (status != FB_OK && status != FB_BADVALUE)
             break;
         if (status == FB_OK)

@@ -88,6 +88,7 @@ void fb_mysql_finish_statement(struct fb_mysql_statement *statement) {
     for (unsigned i = 0; i < statement->ncells; i++)
         fb_buf_free(&statement->cells[i].bytes);
     fb_mem_free(statement->cells);
+    fb_mem_free(statement->types);
     fb_mem_free(statement->results);
     fb_mem_free(statement->text);
     *statement = (struct fb_mysql_statement){.text = NULL};
@@ -143,48 +144,50 @@ static fb_status make_cells(struct fb_mysql_statement *statement, unsigned n, fb
     if (statement->ncells == n)
         return FB_OK;
     statement->cells = fb_mem_calloc(n, sizeof *statement->cells);
+    statement->types = fb_mem_calloc(n, sizeof *statement->types);
     statement->results = fb_mem_calloc(n, sizeof *statement->results);
-    if (statement->cells == NULL || statement->results == NULL)
+    if (statement->cells == NULL || statement->types == NULL || statement->results == NULL)
         return fb_fail(err, FB_NOMEM, "out of memory");
     statement->ncells = n;
     return FB_OK;
 }
 
-static fb_status bind_results(struct fb_mysql_statement *statement, const struct fb_mysql_type *types, fb_err *err) {
-    for (unsigned i = 0; i < statement->ncells; i++)
-        fb_mysql_cell_bind(&statement->cells[i], &types[i], &statement->results[i]);
-    return mysql_stmt_bind_result(statement->handle, statement->results) == 0 ? FB_OK
-                                                                              : fb_fail(err, FB_NOMEM, "out of memory");
-}
-
-/* A table may be altered while we run; rows of other types would be read wrongly. */
-static bool is_as_bound(const struct fb_mysql_statement *statement, const struct fb_mysql_type *types, unsigned n) {
-    if (mysql_stmt_field_count(statement->handle) != n)
-        return false;
-    MYSQL_RES *meta = mysql_stmt_result_metadata(statement->handle);
-    bool is_same = meta != NULL;
-    for (unsigned i = 0; i < n && is_same; i++) {
-        struct fb_mysql_type type;
-        (void)fb_mysql_class(mysql_fetch_field_direct(meta, i), &type);
-        is_same = type.form == types[i].form;
+/* A table may be altered while we run: values are read as what they are now. But of columns that hold the key (all, when
+ * there is no mapping) the types must have stayed, as a row that does not look like its key would seem to be absent. */
+static fb_status read_types(struct fb_mysql_statement *statement, const struct fb_mapping *m,
+                            const struct fb_mysql_type *types, unsigned n, fb_err *err) {
+    MYSQL_RES *meta = mysql_stmt_field_count(statement->handle) == n ? mysql_stmt_result_metadata(statement->handle)
+                                                                     : NULL;
+    bool is_as_bound = meta != NULL;
+    for (unsigned i = 0; i < n && is_as_bound; i++) {
+        (void)fb_mysql_class(mysql_fetch_field_direct(meta, i), &statement->types[i]);
+        is_as_bound = statement->types[i].form == types[i].form || (m != NULL && m->columns[i].param < 0);
     }
     mysql_free_result(meta);
-    return is_same;
+    return is_as_bound ? FB_OK : fb_fail(err, FB_SOURCE, "the columns have changed since the keyspace was added");
+}
+
+static fb_status bind_results(struct fb_mysql_statement *statement, fb_err *err) {
+    for (unsigned i = 0; i < statement->ncells; i++)
+        fb_mysql_cell_bind(&statement->cells[i], &statement->types[i], &statement->results[i]);
+    return mysql_stmt_bind_result(statement->handle, statement->results) == 0 ? FB_OK
+                                                                              : fb_fail(err, FB_NOMEM, "out of memory");
 }
 
 /* The server has forgotten the statement, or has to prepare it again and could not. */
 static bool is_outdated(unsigned number) { return number == 1243 || number == 1615; }
 
 static fb_status take_result(struct fb_session *session, struct fb_mysql_statement *statement,
-                             const struct fb_mysql_type *types, unsigned ncolumns, fb_err *err) {
+                             const struct fb_mapping *m, const struct fb_mysql_type *types, unsigned ncolumns,
+                             fb_err *err) {
     int failed = 1;
     if (ncolumns == 0)
         return FB_OK;
-    if (!is_as_bound(statement, types, ncolumns))
-        return fb_fail(err, FB_SOURCE, "the columns have changed since the keyspace was added");
     fb_status status = make_cells(statement, ncolumns, err);
     if (status == FB_OK)
-        status = bind_results(statement, types, err);
+        status = read_types(statement, m, types, ncolumns, err);
+    if (status == FB_OK)
+        status = bind_results(statement, err);
     if (status == FB_OK) {
         FB_MYSQL_AWAIT(session, session->db, mysql_stmt_store_result, &failed, statement->handle);
         status = failed == 0 ? FB_OK : fb_mysql_fail(session, statement->handle, err);
@@ -192,8 +195,9 @@ static fb_status take_result(struct fb_session *session, struct fb_mysql_stateme
     return status;
 }
 
-fb_status fb_mysql_execute(struct fb_session *session, const char *text, const struct fb_mysql_type *types,
-                           unsigned ncolumns, struct fb_mysql_statement **ret_statement, fb_err *err) {
+fb_status fb_mysql_execute(struct fb_session *session, const char *text, const struct fb_mapping *m,
+                           const struct fb_mysql_type *types, unsigned ncolumns,
+                           struct fb_mysql_statement **ret_statement, fb_err *err) {
     struct fb_mysql_statement *statement;
     fb_status status = FB_OK;
     for (unsigned attempt = 0; attempt < 2; attempt++) {
@@ -216,7 +220,7 @@ fb_status fb_mysql_execute(struct fb_session *session, const char *text, const s
         if (!is_worth_another || attempt > 0)
             return status;
     }
-    status = take_result(session, statement, types, ncolumns, err);
+    status = take_result(session, statement, m, types, ncolumns, err);
     if (status == FB_OK) {
         *ret_statement = statement;
     } else {
@@ -228,12 +232,12 @@ fb_status fb_mysql_execute(struct fb_session *session, const char *text, const s
 }
 
 /* What did not fit into its place is fetched again into a larger one, which stays. */
-static fb_status enlarge(struct fb_mysql_statement *statement, const struct fb_mysql_type *types, bool *ret_enlarged) {
+static fb_status enlarge(struct fb_mysql_statement *statement, bool *ret_enlarged) {
     *ret_enlarged = false;
     for (unsigned i = 0; i < statement->ncells; i++) {
         struct fb_mysql_cell *cell = &statement->cells[i];
         MYSQL_BIND *bind = &statement->results[i];
-        if (!fb_mysql_is_bytes(types[i].form) || cell->is_null || cell->len <= bind->buffer_length)
+        if (!fb_mysql_is_bytes(statement->types[i].form) || cell->is_null || cell->len <= bind->buffer_length)
             continue;
         cell->bytes.len = 0;
         if (fb_buf_reserve(&cell->bytes, cell->len) != FB_OK)
@@ -248,18 +252,18 @@ static fb_status enlarge(struct fb_mysql_statement *statement, const struct fb_m
 }
 
 fb_status fb_mysql_next(struct fb_session *session, struct fb_mysql_statement *statement, const struct fb_mapping *m,
-                        const struct fb_mysql_type *types, unsigned ncolumns, struct fb_datum *ret_row, fb_err *err) {
+                        struct fb_datum *ret_row, fb_err *err) {
     bool is_enlarged;
     int rc = mysql_stmt_fetch(statement->handle);
     if (rc == MYSQL_NO_DATA)
         return FB_NOTFOUND;
     if (rc != 0 && rc != MYSQL_DATA_TRUNCATED)
         return fb_mysql_fail(session, statement->handle, err);
-    if (enlarge(statement, types, &is_enlarged) != FB_OK)
+    if (enlarge(statement, &is_enlarged) != FB_OK)
         return fb_fail(err, FB_NOMEM, "out of memory");
     fb_status status = FB_OK;
-    for (unsigned i = 0; i < ncolumns; i++)
-        if (!fb_mysql_cell_read(&statement->cells[i], &types[i], &ret_row[i]) && status == FB_OK) {
+    for (unsigned i = 0; i < statement->ncells; i++)
+        if (!fb_mysql_cell_read(&statement->cells[i], &statement->types[i], &ret_row[i]) && status == FB_OK) {
             (void)fb_mapping_fail(m, err, FB_SOURCE, "column '%s' holds a zero date, which is no date; write NULL there, "
                                   "or hide the column", i < m->ncolumns ? m->columns[i].name : "?");
             status = FB_BADVALUE;
@@ -278,10 +282,116 @@ void fb_mysql_release(struct fb_mysql_statement *statement) {
 
 fb_status fb_mysql_run(struct fb_session *session, const char *text, uint64_t *ret_found, fb_err *err) {
     struct fb_mysql_statement *statement;
-    fb_status status = fb_mysql_execute(session, text, /* types */ NULL, /* ncolumns */ 0, &statement, err);
+    fb_status status = fb_mysql_execute(session, text, NULL, /* types */ NULL, /* ncolumns */ 0, &statement, err);
     if (status != FB_OK)
         return status;
     *ret_found = mysql_stmt_affected_rows(statement->handle);
     fb_mysql_release(statement); /* rows of RETURNING are passed over */
     return FB_OK;
+}
+
+/* ---- many executions in one round trip ---- */
+
+bool fb_mysql_takes_many(struct fb_session *session) {
+    unsigned long capabilities = 0;
+    if (!session->driver->is_mariadb ||
+        mariadb_get_infov(session->db, MARIADB_CONNECTION_EXTENDED_SERVER_CAPABILITIES, &capabilities) != 0)
+        return false;
+    return (capabilities & (unsigned long)(MARIADB_CLIENT_STMT_BULK_OPERATIONS >> 32)) != 0;
+}
+
+/* The values of all executions, parameter by parameter. */
+struct arrays {
+    union value { long long i; double r; const char *bytes; } *values;
+    unsigned long *lengths;
+    char *indicators;
+    MYSQL_BIND *binds;
+};
+
+static void free_arrays(struct arrays *a) {
+    fb_mem_free(a->values);
+    fb_mem_free(a->lengths);
+    fb_mem_free(a->indicators);
+    fb_mem_free(a->binds);
+}
+
+static bool make_arrays(struct arrays *a, size_t n, size_t nparams) {
+    *a = (struct arrays){.values = fb_mem_calloc(n * nparams, sizeof *a->values),
+                         .lengths = fb_mem_calloc(n * nparams, sizeof *a->lengths),
+                         .indicators = fb_mem_calloc(n * nparams, 1),
+                         .binds = fb_mem_calloc(nparams, sizeof *a->binds)};
+    return a->values != NULL && a->lengths != NULL && a->indicators != NULL && a->binds != NULL;
+}
+
+static enum enum_field_types type_of(const struct fb_datum *datum, bool as_numbers) {
+    switch (datum->kind) {
+    case FB_DATUM_INT:
+        return MYSQL_TYPE_LONGLONG;
+    case FB_DATUM_REAL:
+        return MYSQL_TYPE_DOUBLE;
+    case FB_DATUM_NUMBER:
+        return as_numbers ? MYSQL_TYPE_NEWDECIMAL : MYSQL_TYPE_STRING;
+    case FB_DATUM_BLOB:
+        return MYSQL_TYPE_BLOB;
+    default:
+        return MYSQL_TYPE_STRING;
+    }
+}
+
+static void fill_param(struct arrays *a, const struct fb_mysql_many *many, unsigned param) {
+    MYSQL_BIND *bind = &a->binds[param];
+    size_t first = param * many->n;
+    *bind = (MYSQL_BIND){.buffer_type = MYSQL_TYPE_STRING, .buffer = &a->values[first], .length = &a->lengths[first],
+                         .u = {.indicator = &a->indicators[first]}};
+    for (size_t row = 0; row < many->n; row++) {
+        const struct fb_datum *datum = many->value(many->user, row, param);
+        union value *value = &a->values[first + row];
+        if (datum->kind == FB_DATUM_NULL) {
+            a->indicators[first + row] = STMT_INDICATOR_NULL;
+            value->bytes = "";
+            continue;
+        }
+        bind->buffer_type = type_of(datum, many->as_numbers);
+        if (datum->kind == FB_DATUM_INT) {
+            value->i = datum->i;
+        } else if (datum->kind == FB_DATUM_REAL) {
+            value->r = datum->r;
+        } else {
+            value->bytes = datum->bytes.len > 0 ? datum->bytes.data : "";
+            a->lengths[first + row] = (unsigned long)datum->bytes.len;
+        }
+    }
+}
+
+static fb_status execute_many(struct fb_session *session, MYSQL_STMT *handle, const struct arrays *a, size_t n,
+                              uint64_t *ret_found, fb_err *err) {
+    unsigned size = (unsigned)n, none = 0;
+    int failed = 1;
+    mysql_stmt_attr_set(handle, STMT_ATTR_ARRAY_SIZE, &size);
+    if (mysql_stmt_bind_param(handle, a->binds) == 0)
+        FB_MYSQL_AWAIT(session, session->db, mysql_stmt_execute, &failed, handle);
+    fb_status status = failed == 0 ? FB_OK : fb_mysql_fail(session, handle, err);
+    *ret_found = mysql_stmt_affected_rows(handle);
+    mysql_stmt_attr_set(handle, STMT_ATTR_ARRAY_SIZE, &none);
+    return status;
+}
+
+fb_status fb_mysql_run_many(struct fb_session *session, const char *text, const struct fb_mysql_many *many,
+                            uint64_t *ret_found, fb_err *err) {
+    struct fb_mysql_statement *statement;
+    struct arrays arrays;
+    fb_status status = fb_mysql_prepare(session, text, &statement, err);
+    if (status != FB_OK)
+        return status;
+    unsigned nparams = (unsigned)mysql_stmt_param_count(statement->handle);
+    if (make_arrays(&arrays, many->n, nparams)) {
+        for (unsigned i = 0; i < nparams; i++)
+            fill_param(&arrays, many, i);
+        status = execute_many(session, statement->handle, &arrays, many->n, ret_found, err);
+    } else {
+        status = fb_fail(err, FB_NOMEM, "out of memory");
+    }
+    free_arrays(&arrays);
+    fb_mysql_release(statement);
+    return status;
 }

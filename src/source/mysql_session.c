@@ -55,12 +55,13 @@ static void set_options(MYSQL *db, const struct fb_mysql_address *a) {
 }
 
 /* What every statement of ours may rely on, and limits that the server keeps by itself. Waiting for a lock may take half
- * of a write's time, so that one row that stays locked leaves the others of its batch theirs. */
+ * of a write's time, so that one row that stays locked leaves the others of its batch theirs. A connection that we left
+ * with a statement under way is ended: it may hold the locks we are about to ask for. */
 static fb_status set_up(struct fb_session *session, fb_err *err) {
     char text[512];
     const char *info = mysql_get_server_info(session->db);
     bool is_mariadb = info != NULL && strstr(info, "MariaDB") != NULL;
-    long long ms = (long long)session->timeout_ms, lock_s = (ms + 1999) / 2000;
+    long long ms = (long long)session->timeout_ms, lock_s = ms / 2000 > 0 ? ms / 2000 : 1;
     session->driver->is_mariadb = is_mariadb;
     int n = snprintf(text, sizeof text,
                      "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,"
@@ -72,6 +73,12 @@ static fb_status set_up(struct fb_session *session, fb_err *err) {
     else
         snprintf(text + n, sizeof text - (size_t)n, "max_execution_time = %lld", ms);
     fb_status status = fb_mysql_command(session, text, err);
+    if (status == FB_OK && session->left_behind != 0) {
+        fb_err own;
+        snprintf(text, sizeof text, "KILL %lu", session->left_behind);
+        session->left_behind = 0;
+        (void)fb_mysql_command(session, text, &own); /* it may be gone by now */
+    }
     if (status == FB_OK)
         status = fb_mysql_command(session, session->is_writer ? "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
                                                               : "SET SESSION TRANSACTION READ ONLY", err);
@@ -115,6 +122,7 @@ static void forget_statement(struct fb_mysql_statement *statement) {
 void fb_mysql_hang_up(struct fb_session *session) {
     if (session->db == NULL)
         return;
+    session->left_behind = session->is_late ? atomic_load(&session->number) : 0;
     atomic_store(&session->number, 0);
     if (session->is_late || session->is_broken) /* no farewell: it could block */
         shutdown(mysql_get_socket(session->db), SHUT_RDWR);
@@ -135,13 +143,26 @@ static void start_clock(struct fb_session *session) {
     session->deadline = fb_after(fb_clock_now(), fb_ms(session->timeout_ms + FB_MYSQL_GRACE_MS));
 }
 
-fb_status fb_mysql_begin_call(struct fb_session *session, fb_err *err) {
-    if (fb_mysql_is_lost(session) || atomic_exchange(&session->is_cancelled, false))
+fb_status fb_mysql_reconnect(struct fb_session *session, fb_err *err) {
+    if (atomic_load(&session->is_cancelled))
+        return fb_fail(err, FB_TIMEOUT, "given up");
+    if (fb_mysql_is_lost(session))
         fb_mysql_hang_up(session);
+    session->is_late = false;
+    return session->db != NULL ? FB_OK : connect_session(session, err);
+}
+
+fb_status fb_mysql_begin_trip(struct fb_session *session, fb_err *err) {
     start_clock(session);
     fb_clock_sleep(session->driver->added_latency);
-    session->is_fresh = session->is_late = false;
-    return session->db != NULL ? FB_OK : connect_session(session, err);
+    return fb_mysql_reconnect(session, err);
+}
+
+fb_status fb_mysql_begin_call(struct fb_session *session, fb_err *err) {
+    if (atomic_exchange(&session->is_cancelled, false))
+        fb_mysql_hang_up(session);
+    session->is_fresh = false;
+    return fb_mysql_begin_trip(session, err);
 }
 
 fb_status fb_mysql_session_new(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session,

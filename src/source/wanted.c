@@ -18,11 +18,15 @@ static int compare_datums(const struct fb_datum *a, const struct fb_datum *b) {
     return order != 0 ? order : (a->bytes.len > b->bytes.len) - (a->bytes.len < b->bytes.len);
 }
 
-static int compare_keys(const struct fb_wanted *x, const struct fb_wanted *y) {
+int fb_wanted_compare(const struct fb_mapping *m, const struct fb_datum *a, const struct fb_datum *b) {
     int order = 0;
-    for (unsigned i = 0; i < x->shape.mapping->pattern.nparams && order == 0; i++)
-        order = compare_datums(&x->key[i], &y->key[i]);
+    for (unsigned i = 0; i < m->pattern.nparams && order == 0; i++)
+        order = compare_datums(&a[i], &b[i]);
     return order;
+}
+
+static int compare_keys(const struct fb_wanted *x, const struct fb_wanted *y) {
+    return fb_wanted_compare(x->shape.mapping, x->key, y->key);
 }
 
 static int by_binding_and_key(const void *a, const void *b) {

@@ -46,6 +46,9 @@ void fb_asking_end(struct fb_asking *asking);
 /* The same answer for all items. */
 void fb_asking_refuse(struct fb_load_item *items, size_t n, const fb_err *err);
 
+/* The order of two keys of one keyspace. */
+int fb_wanted_compare(const struct fb_mapping *m, const struct fb_datum *a, const struct fb_datum *b);
+
 /* Is place i the first of those with its key? */
 bool fb_asked_is_first(const struct fb_asked *asked, size_t i);
 /* The first place behind those with the key of place i. */

@@ -28,7 +28,7 @@ TYPES = {
     "mariadb": {"text": "LONGTEXT", "key": "VARCHAR(700) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "int": "BIGINT",
                 "real": "DOUBLE", "numeric": "DECIMAL(38,10)", "bytes": "LONGBLOB"},
 }
-WRITERS = {"sqlite", "postgresql"}  # the drivers that can write already
+WRITERS = {"sqlite", "postgresql", "mariadb"}  # the drivers that can write already
 numbers = itertools.count(1)
 sqlite3.register_adapter(decimal.Decimal, float)  # what SQLite keeps of them
 
@@ -176,7 +176,8 @@ def chinook_script(kind, path):
     with open(path, encoding="utf-8") as file:
         text = file.read()
     head = text.index("CREATE TABLE")  # before it a database is made and chosen
-    return text[head:]
+    # MariaDB's NVARCHAR is of three bytes a character at most
+    return text[head:].replace("NVARCHAR", "VARCHAR") if kind == "mariadb" else text[head:]
 
 
 CHINOOK = {"sqlite": "Chinook_Sqlite.sqlite", "postgresql": "Chinook_PostgreSql.sql", "mariadb": "Chinook_MySql.sql"}

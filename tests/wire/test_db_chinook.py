@@ -76,6 +76,9 @@ IDS = {"employee": 9, "album": 350, "media": 6, "invoice": 415, "track": 3510, "
 HIGHEST = {"Customer": 62, "Track": 3520, "InvoiceLine": 2260, "Artist": 290, "Album": 360}
 
 
+NO_DEFAULT = 1364  # MariaDB's number for a column that must have a value and was given none
+
+
 class Names:
     """Chinook's names in each database."""
 
@@ -102,7 +105,8 @@ class Model:
         try:
             return self.direct.run(*statement), None
         except Exception as error:
-            if "Integrity" not in type(error).__name__ and "Violation" not in type(error).__name__:
+            is_known = "Integrity" in type(error).__name__ or "Violation" in type(error).__name__
+            if not is_known and error.args[0] != NO_DEFAULT:
                 raise
             return 0, self.REFUSED
 
