@@ -1,7 +1,7 @@
 """Runs units of Redis' own tests against a Forebay in front of a table, and reads the lists of this folder.
 
     suite.py [UNIT@WORLD ...]      all tests of these units (default: all units), with what goes wrong
-    suite.py --write [UNIT@WORLD]  the same, and writes their parts of allowed.txt and excluded.txt anew
+    suite.py --write [UNIT@WORLD]  the same, and writes their parts of allowed.txt and excluded.txt anew, and the figures
 
 A world is the table, the keyspace and the settings that a unit runs with."""
 
@@ -92,7 +92,8 @@ def run_unit(port, path, world, unit, passed_over=()):
         if len(fields) == 3 and fields[0] in ("ok", "err", "ignore", "skip"):
             name = re.sub(r": (Tag: \S+ denied|Not supported on .*)$", "", fields[1]) \
                 if fields[0] == "ignore" else fields[1]
-            results[name] = (fields[0], fields[2] or fields[1])
+            if results.get(name, ("ok", ""))[0] != "err":  # some names occur twice
+                results[name] = (fields[0], fields[2] or fields[1])
         elif fields[0] == "end":
             has_ended = True
         elif line:
@@ -125,7 +126,7 @@ def read_list(name):
     return sections
 
 
-# ---- measuring
+# ---- reasons
 
 def reasons():
     """reasons.txt: words with what they mean, and rows (word, pattern); the first row that matches holds."""
@@ -142,6 +143,30 @@ def reasons():
                 words[word] = rest
     return words, rows
 
+
+# ---- figures
+
+def figures():
+    """How many tests are kept, by unit, and how many are not, by reason: the end of README.md."""
+    allowed, excluded = read_list("allowed.txt"), read_list("excluded.txt")
+    why = [line.split(": ", 1)[0] for lines in excluded.values() for line in lines]
+    lines = [f"{sum(map(len, allowed.values()))} tests are kept, {len(why)} are left out.", "",
+             "| unit | kept | left out |", "|---|---|---|"]
+    lines += [f"| `{unit}` | {len(allowed.get((unit, world), []))} | {len(excluded.get((unit, world), []))} |"
+              for unit, world in UNITS]
+    lines += ["", "| left out | tests | because |", "|---|---|---|"]
+    lines += [f"| {word} | {why.count(word)} | {meaning} |" for word, meaning in reasons()[0].items()]
+    return "\n".join(lines) + "\n"
+
+
+def read_readme():
+    """README.md in front of its figures, and the figures."""
+    with open(os.path.join(HERE, "README.md"), encoding="utf-8") as file:
+        text, heading, was = file.read().partition("## Figures\n\n")
+    return text + heading, was
+
+
+# ---- the program
 
 def measure(unit, world):
     from conftest import Forebay
@@ -194,6 +219,9 @@ def main():
                 out += ["", f"[{' '.join(section)}]", *lines]
         with open(os.path.join(HERE, name), "w", encoding="utf-8") as target:
             target.write("\n".join(out) + "\n")
+    text, _ = read_readme()
+    with open(os.path.join(HERE, "README.md"), "w", encoding="utf-8") as target:
+        target.write(text + figures())
 
 
 if __name__ == "__main__":
