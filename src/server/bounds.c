@@ -148,18 +148,22 @@ static const char *const reasons[] = {
 #undef REASON
 };
 
-void fb_session_exceed(struct fb_session *s, enum fb_excess excess) {
+void fb_session_blame(struct fb_session *s, enum fb_excess excess) {
     struct fb_loop_counters *counters = &s->loop->counters;
-    if (s->is_dead)
-        return;
-    s->is_dead = true;
     switch (excess) {
 #define COUNT(name, counter, label, reason) case FB_EXCESS_##name: fb_count(&counters->counter, 1); break;
         FB_EXCESSES(COUNT)
 #undef COUNT
     }
-    fb_server_log(s->loop->server, FB_LOG_CLIENT_CLOSED, "a connection was closed at a limit",
+    enum fb_log_event event = excess == FB_EXCESS_HTTP ? FB_LOG_CLIENT_PROTOCOL : FB_LOG_CLIENT_CLOSED;
+    fb_server_log(s->loop->server, event, "a connection was closed by the server",
                   FB_LOG_FIELDS({"address", s->address}, {"reason", reasons[excess]}));
+}
+
+void fb_session_exceed(struct fb_session *s, enum fb_excess excess) {
+    if (!s->is_dead)
+        fb_session_blame(s, excess);
+    s->is_dead = true;
 }
 
 static struct fb_session *biggest(struct fb_loop *loop) {
@@ -212,7 +216,7 @@ void fb_bounds_print_reference(FILE *out) {
           "| limit | value | meaning |\n|---|---|---|\n", out);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         fprintf(out, "| `%s` | %lld | %s |\n", rows[i].name + strlen("FB_"), rows[i].value, rows[i].meaning);
-    fputs("\nConnections closed at a limit: the label in `forebay_connections_closed_total`, and the reason in the log.\n\n"
+    fputs("\nConnections closed by the server: the label in `forebay_connections_closed_total`, and the reason in the log.\n\n"
           "| label | reason |\n|---|---|\n", out);
 #define ROW(name, counter, label, reason) fputs("| `" label "` | " reason " |\n", out);
     FB_EXCESSES(ROW)

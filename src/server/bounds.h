@@ -79,16 +79,17 @@ void fb_bounds_known(struct fb_server *server, struct fb_arrival *arrival);
 bool fb_bounds_may_guess(struct fb_bounds *bounds, const struct fb_arrival *arrival, int64_t now_s);
 void fb_bounds_guessed(struct fb_bounds *bounds, const struct fb_arrival *arrival, int64_t now_s);
 
-/* ---- sessions that end for a limit ------------------------------------------------------------------------------ */
+/* ---- sessions that we end -------------------------------------------------------------------------------------- */
 
 /* X(name, counter of the loop, label in forebay_connections_closed_total, reason in the log) */
 #define FB_EXCESSES(X)                                                                                                 \
-    X(QUERY, over_query, "query_buffer", "its request did not fit into its query buffer")                                              \
-    X(OUTPUT, over_output, "output_buffer", "it did not read its replies")                                                              \
-    X(TIME, over_time, "slow", "it left a request unfinished or did not log in")                                               \
-    X(IDLE, over_idle, "idle", "it was idle")                                                                                  \
-    X(HANDSHAKE, over_handshake, "handshake", "it did not end its TLS handshake")                                                   \
-    X(MEMORY, over_memory, "client_memory", "all clients together had too much memory, and it the most")
+    X(QUERY, over_query, "query_buffer", "its request did not fit into its query buffer")                              \
+    X(OUTPUT, over_output, "output_buffer", "it did not read its replies")                                             \
+    X(TIME, over_time, "slow", "it left a request unfinished or did not log in")                                       \
+    X(IDLE, over_idle, "idle", "it was idle")                                                                          \
+    X(HANDSHAKE, over_handshake, "handshake", "it did not end its TLS handshake")                                      \
+    X(MEMORY, over_memory, "client_memory", "all clients together had too much memory, and it the most")               \
+    X(HTTP, spoke_http, "http", "it spoke HTTP, as a browser does that was made to connect")
 
 enum fb_excess {
 #define FB_EXCESS_(name, counter, label, reason) FB_EXCESS_##name,
@@ -97,7 +98,9 @@ enum fb_excess {
 };
 
 struct fb_session;
-/* Count it, log it, and mark the session dead; whoever settles it closes it. */
+/* Count and log why a session ends; HTTP as what is no request, at the level of that. */
+void fb_session_blame(struct fb_session *session, enum fb_excess excess);
+/* The same, and mark it dead; whoever settles it closes it. */
 void fb_session_exceed(struct fb_session *session, enum fb_excess excess);
 /* The session's buffers have another size now. When all together are too much, the biggest of this loop are closed,
  * perhaps this one. */

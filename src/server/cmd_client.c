@@ -150,7 +150,7 @@ static void print_flags(const struct fb_session *s, char out[FLAGS_MAX]) {
     out[n] = '\0';
 }
 
-/* Bytes of the request that asks; of other connections none are known without disturbing their loops. */
+/* Bytes of the request that asks: it has left the buffer already. */
 static size_t request_size(const struct fb_call *call) {
     size_t size = 1 + 2 + 1;
     for (size_t i = 0; i < call->argc; i++) {
@@ -166,7 +166,12 @@ static size_t request_size(const struct fb_call *call) {
 /* The caller holds the lock of the session's loop, unless it is its own. */
 static void append_line(fb_buf *out, const struct fb_session *s, const struct fb_call *call, int64_t now_us) {
     const struct fb_loop *asker = fb_call_loop(call);
-    size_t qbuf = s == call->session ? request_size(call) : 0;
+    bool is_asker = s == call->session;
+    size_t shown[FB_SHOWN_COUNT_], multi_bytes = atomic_load_explicit(&s->shown_multi_bytes, memory_order_relaxed);
+    for (int i = 0; i < FB_SHOWN_COUNT_; i++)
+        shown[i] = atomic_load_explicit(&s->shown[i], memory_order_relaxed);
+    size_t qbuf = is_asker ? request_size(call) : shown[FB_SHOWN_QUERY];
+    size_t room = !is_asker ? shown[FB_SHOWN_QUERY_FREE] : qbuf < FB_READ_BUFFER ? FB_READ_BUFFER - qbuf : 0;
     const struct fb_command *command = atomic_load_explicit(&s->last_command, memory_order_relaxed);
     const char *parent = command != NULL && command->parent != NULL ? command->parent : NULL;
     /* By the clock of the loop that asks: all loops count seconds, and another's is not ours to read. */
@@ -178,13 +183,14 @@ static void append_line(fb_buf *out, const struct fb_session *s, const struct fb
     print_flags(s, flags);
     int n = snprintf(out->data + out->len, LINE_MAX_,
                      "id=%" PRIu64 " addr=%s laddr=%s fd=%d name=%s age=%" PRId64 " idle=%u flags=%s db=%u sub=%u "
-                     "psub=%u ssub=%u multi=%d qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 "
-                     "omem=0 tot-mem=%zu events=r cmd=%s%s%s user=%s redir=%" PRId64 " resp=%u lib-name=%s lib-ver=%s\n",
+                     "psub=%u ssub=%u multi=%d qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=%zu "
+                     "oll=%zu omem=%zu tot-mem=%zu events=%s cmd=%s%s%s user=%s redir=%" PRId64 " resp=%u lib-name=%s lib-ver=%s\n",
                      s->id, s->address, s->local_address, s->io.fd, s->name, (now_us - s->since_wall_us) / 1000000,
                      idle, flags, atomic_load_explicit(&s->shown_db, memory_order_relaxed),
                      subscribed(s, FB_TOPIC_CHANNEL), subscribed(s, FB_TOPIC_PATTERN), subscribed(s, FB_TOPIC_SHARD),
                      (int)atomic_load_explicit(&s->shown_multi, memory_order_relaxed) - 1,
-                     qbuf, FB_READ_BUFFER - (qbuf < FB_READ_BUFFER ? qbuf : FB_READ_BUFFER), sizeof *s,
+                     qbuf, room, multi_bytes, shown[FB_SHOWN_UNSENT], shown[FB_SHOWN_WAITS], shown[FB_SHOWN_OUTPUT],
+                     sizeof *s + shown[FB_SHOWN_WEIGHT] + multi_bytes, shown[FB_SHOWN_UNSENT] > 0 ? "rw" : "r",
                      parent != NULL ? parent : "", parent != NULL ? "|" : "", command != NULL ? command->name : "NULL",
                      s->user->name, s->tracker != NULL ? (int64_t)atomic_load(&s->tracker->redirect) : -1,
                      atomic_load_explicit(&s->shown_version, memory_order_relaxed), s->lib_name, s->lib_version);

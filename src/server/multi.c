@@ -33,6 +33,7 @@ static void show(struct fb_session *session) {
     const struct fb_multi *multi = session->multi;
     bool is_shown = multi != NULL && multi->state != FB_MULTI_NONE;
     atomic_store_explicit(&session->shown_multi, is_shown ? (unsigned)multi->n + 1 : 0, memory_order_relaxed);
+    atomic_store_explicit(&session->shown_multi_bytes, is_shown ? multi->bytes : 0, memory_order_relaxed);
     atomic_store_explicit(&session->shown_watches, multi != NULL ? (unsigned)multi->nwatches : 0,
                           memory_order_relaxed);
 }

@@ -207,7 +207,10 @@ static bool carry_out_one(struct fb_session *s, const struct request *request) {
                 : fb_dispatch_queued(s)) {
     case FB_DISPATCH_HOLD: s->is_held = true; return false;
     case FB_DISPATCH_STARVE: fb_list_push_back(&s->loop->starved, &s->starved); return false;
-    case FB_DISPATCH_HANG_UP: s->is_closing = true; break;
+    case FB_DISPATCH_HANG_UP:
+        fb_session_blame(s, FB_EXCESS_HTTP);
+        s->is_closing = true;
+        break;
     case FB_DISPATCH_DONE: break;
     }
     if (sink != &s->out)
@@ -425,11 +428,28 @@ static bool has_unread(const struct fb_session *s) {
     return ioctl(s->io.fd, FIONREAD, &n) == 0 && n > 0;
 }
 
-/* Most connections have what they had, and cost one comparison. */
+/* For CLIENT LIST, which other threads print. */
+static void show(struct fb_session *s) {
+    const size_t figures[FB_SHOWN_COUNT_] = {
+        [FB_SHOWN_QUERY] = unread(s),
+        [FB_SHOWN_QUERY_FREE] = s->in.cap - s->in.len,
+        [FB_SHOWN_UNSENT] = unsent(s),
+        [FB_SHOWN_WAITS] = s->waiting_bytes > 0 ? s->nwaits : 0,
+        [FB_SHOWN_OUTPUT] = s->out.buf.cap + s->waiting_bytes,
+        [FB_SHOWN_WEIGHT] = s->weight,
+    };
+    for (int i = 0; i < FB_SHOWN_COUNT_; i++)
+        atomic_store_explicit(&s->shown[i], figures[i], memory_order_relaxed);
+}
+
+/* Most connections have no buffer of their own, before and after, and cost one comparison. */
 static void weigh(struct fb_session *s) {
     size_t bytes = s->in.cap + s->out.buf.cap + s->waiting_bytes + (s->io.tls != NULL ? FB_TLS_BYTES : 0);
+    if ((bytes | s->weight) == 0)
+        return;
     if (bytes != s->weight)
         fb_session_weigh(s, bytes);
+    show(s);
 }
 
 void fb_session_settle(struct fb_session *s) {

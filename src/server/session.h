@@ -38,6 +38,13 @@ struct fb_tracker;
 /* CLIENT CACHING: of the next request, and of the one being carried out. */
 struct fb_caching { bool next, now; };
 
+/* Bytes (WAITS: requests) as CLIENT LIST prints them: received and not carried out, room for more of them, not sent yet,
+ * waits that hold replies, replies kept, all buffers. */
+enum fb_shown {
+    FB_SHOWN_QUERY, FB_SHOWN_QUERY_FREE, FB_SHOWN_UNSENT, FB_SHOWN_WAITS, FB_SHOWN_OUTPUT, FB_SHOWN_WEIGHT,
+    FB_SHOWN_COUNT_,
+};
+
 struct fb_session {
     struct fb_loop *loop;
     struct fb_session_ref ref;
@@ -97,6 +104,8 @@ struct fb_session {
     _Atomic unsigned shown_db, shown_version, shown_subscribed[FB_TOPIC_KINDS];
     _Atomic unsigned shown_multi; /* requests kept, and 1; 0: no MULTI */
     _Atomic unsigned shown_watches;
+    _Atomic size_t shown_multi_bytes;
+    _Atomic size_t shown[FB_SHOWN_COUNT_]; /* as they were when it was last settled */
     struct fb_user *user;       /* a reference; never NULL while it is in loop->sessions */
     _Atomic(const struct fb_command *) last_command;
 };

@@ -24,7 +24,7 @@ enum {
 
 /* Counters a loop keeps for itself; others read them while it writes. X(name) */
 #define FB_LOOP_COUNTERS(X) X(connections) X(commands) X(errors) X(bytes_in) X(bytes_out)                          \
-    X(over_query) X(over_output) X(over_time) X(over_idle) X(over_handshake) X(over_memory)
+    X(over_query) X(over_output) X(over_time) X(over_idle) X(over_handshake) X(over_memory) X(spoke_http)
 
 struct fb_loop_counters {
 #define FB_COUNTER_(name) _Atomic uint64_t name;

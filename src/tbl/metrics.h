@@ -136,6 +136,8 @@
     X(STATS, "tls_handshake_disconnections", COUNT, f->totals.over_handshake,                                          \
       "forebay_connections_closed_total", COUNTER,                                                                     \
       "reason=\"handshake\"", "connections closed because their TLS handshake took too long")                          \
+    X(STATS, "http_disconnections", COUNT, f->totals.spoke_http, "forebay_connections_closed_total", COUNTER,          \
+      "reason=\"http\"", "connections closed because they spoke HTTP (POST or Host: where a command belongs)")         \
     X(STATS, "acl_access_denied_auth", COUNT, f->denied[0], "forebay_access_denied_total", COUNTER,                    \
       "reason=\"auth\"", "wrong user names and passwords")                                                             \
     X(STATS, "acl_access_denied_cmd", COUNT, f->denied[1], "forebay_access_denied_total", COUNTER,                     \

@@ -79,6 +79,54 @@ static void the_doctor_names_every_event_that_has_samples(void **state) {
     fb_buf_free(&text);
 }
 
+#define LINE "--------------------------------------------------------------------------------\n"
+
+/* What redis-server 7.0 draws of the same samples. */
+static void samples_are_drawn_as_redis_draws_them(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t ms[6];
+        size_t n;
+        int64_t ages_from, step;
+        const char *drawn;
+    } cases[] = {
+        {{10, 50, 100, 20, 300}, 5, 5, 1,
+         "command - high 300 ms, low 10 ms (all time high 300 ms)\n" LINE
+         "    #\n    |\n  _ |\n_o|_|\n     \n54321\nsssss\n"},
+        {{10, 10}, 2, 1, 1, "command - high 10 ms, low 10 ms (all time high 10 ms)\n" LINE
+         "  \n  \n  \n__\n  \n10\nss\n"},
+        {{10, 10, 11, 19, 27, 31}, 6, 65, 1, "command - high 31 ms, low 10 ms (all time high 31 ms)\n" LINE
+         "    _#\n    ||\n   #||\n___|||\n      \n111111\nmmmmmm\n"},
+        {{7, 7, 7}, 3, 86400, 43000, "command - high 7 ms, low 7 ms (all time high 7 ms)\n" LINE
+         "   \n   \n   \n___\n   \n116\nd2m\n h \n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fb_latency_ring *ring = calloc(1, sizeof *ring);
+        fb_buf text = FB_BUF_INIT;
+        for (size_t k = 0; k < cases[i].n; k++)
+            fb_latency_add(ring, 1000000 - cases[i].ages_from + (int64_t)k * cases[i].step, cases[i].ms[k]);
+        fb_latency_draw(ring, FB_LATENCY_COMMAND, 1000000, &text);
+        fb_buf_append(&text, "", 1);
+        assert_string_equal(text.data, cases[i].drawn);
+        fb_buf_free(&text);
+        free(ring);
+    }
+}
+
+static void many_samples_are_drawn_below_each_other(void **state) {
+    (void)state;
+    static struct fb_latency_ring ring;
+    fb_buf text = FB_BUF_INIT;
+    size_t lines = 0;
+    for (int64_t second = 1; second <= 2 * FB_LATENCY_SAMPLES; second++)
+        fb_latency_add(&ring, second, (uint64_t)second);
+    fb_latency_draw(&ring, FB_LATENCY_READ, 2 * FB_LATENCY_SAMPLES, &text);
+    for (size_t i = 0; i < text.len; i++)
+        lines += text.data[i] == '\n';
+    assert_int_equal(lines, 2 + 7 + 1 + 8); /* a head; four rows, an empty one, and ages: "2m", then "59s"; a line between */
+    fb_buf_free(&text);
+}
+
 /* ---- the slow log of a server ----------------------------------------------------------------------------------- */
 
 static struct world world;
@@ -266,6 +314,8 @@ int main(void) {
         cmocka_unit_test(quantiles_of_a_known_spread),
         cmocka_unit_test(a_ring_keeps_the_latest_and_one_per_second),
         cmocka_unit_test(the_doctor_names_every_event_that_has_samples),
+        cmocka_unit_test(samples_are_drawn_as_redis_draws_them),
+        cmocka_unit_test(many_samples_are_drawn_below_each_other),
         cmocka_unit_test(the_slow_log_keeps_the_latest),
         cmocka_unit_test(a_negative_threshold_keeps_nothing),
         cmocka_unit_test(a_long_request_is_cut_as_redis_cuts_it),

@@ -5,6 +5,7 @@ pipe). Every fixture is sent in three ways: request by request, all at once, and
 
 import pytest
 
+from conftest import wait_until
 from resp import ReplyError, encode
 
 SECRET = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"  # of "secret"
@@ -186,3 +187,5 @@ def test_cross_protocol_request_is_cut_off(server):
         with server.wire() as wire:
             wire.send(line + b"SET product:1 x\r\n")
             wire.expect_closed()
+    assert server.info("stats")["stats"]["http_disconnections"] == "2"
+    wait_until(lambda: "event=client.protocol" in server.log() and "it spoke HTTP" in server.log(), "the event")

@@ -7,8 +7,8 @@ import urllib.request
 
 import pytest
 
-from conftest import Process, find_program, free_port
-from resp import ReplyError
+from conftest import Process, find_program, free_port, wait_until
+from resp import ReplyError, encode
 
 SHOP = """CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT);
           INSERT INTO users VALUES (1, 'Ada'), (2, 'Grace');"""
@@ -223,3 +223,43 @@ def test_redis_cli_watches(forebay, database):
         stat.wait()
     rows = [line.split() for line in lines if re.match(r"\d", line)]
     assert rows and all(row[0] == "2" for row in rows), lines  # keys cached
+
+
+def listed(wire, name):
+    """The line of CLIENT LIST about the client of this name, as a dict; numbers as numbers."""
+    for line in wire.ask("CLIENT", "LIST").decode().splitlines():
+        fields = dict(part.split("=", 1) for part in line.split(" "))
+        if fields["name"] == name:
+            return {field: int(value) if value.isdigit() else value for field, value in fields.items()}
+    return None
+
+
+def test_client_list_tells_what_others_keep_in_their_buffers(forebay, database):
+    server = forebay(shop(database))
+    with server.wire() as wire, server.wire() as sender, server.wire() as reader, server.wire() as keeper:
+        for client, name in ((sender, "sender"), (reader, "reader"), (keeper, "keeper")):
+            assert client.ask("CLIENT", "SETNAME", name) == "OK"
+        quiet = listed(wire, "sender")
+        assert (quiet["qbuf"], quiet["qbuf-free"], quiet["obl"], quiet["oll"], quiet["omem"]) == (0, 0, 0, 0, 0)
+        assert quiet["events"] == "r" and quiet["multi-mem"] == 0
+
+        half = b"*2\r\n$4\r\nECHO\r\n$200000\r\n" + b"x" * 100000
+        sender.send(half)
+        wait_until(lambda: listed(wire, "sender")["qbuf"] == len(half), "the half request")
+        busy = listed(wire, "sender")
+        assert busy["tot-mem"] >= quiet["tot-mem"] + busy["qbuf"] + busy["qbuf-free"] and busy["obl"] == 0
+        sender.send(b"x" * 100000 + b"\r\n")
+        assert sender.read() == b"x" * 200000
+        wait_until(lambda: listed(wire, "sender")["qbuf"] == 0, "the end of it")
+
+        reader.send(encode("ECHO", b"x" * 1000000) * 16)  # and does not read the replies
+        wait_until(lambda: listed(wire, "reader")["obl"] > 0, "replies that nobody reads")
+        slow = listed(wire, "reader")
+        assert slow["events"] == "rw" and slow["omem"] >= slow["obl"] and slow["tot-mem"] > slow["omem"]
+        assert [len(reader.read()) for _ in range(16)] == [1000000] * 16
+        wait_until(lambda: listed(wire, "reader")["omem"] == 0, "the end of them")
+
+        assert keeper.ask("MULTI") == "OK" and keeper.ask("ECHO", "x" * 5000) == "QUEUED"
+        kept = listed(wire, "keeper")
+        assert kept["multi"] == 1 and kept["multi-mem"] >= 5000 and kept["tot-mem"] >= quiet["tot-mem"] + 5000
+        assert keeper.ask("DISCARD") == "OK" and listed(wire, "keeper")["multi-mem"] == 0
