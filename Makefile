@@ -59,18 +59,9 @@ sim: ## the simulator over COUNT seeds (default 1000000, about half a minute)
 	@tools/build $(BUILD) -Dtests=enabled
 	@$(BUILD)/tests/sim/sim --count $(COUNT)
 
-fuzz: ## the protocol's parsers and the rules of users under libFuzzer, ASan and UBSan for DURATION seconds (default 60)
+fuzz: ## parser, rules of users, and the whole server under libFuzzer, ASan and UBSan: DURATION seconds each (60)
 	@tools/setup.sh build fuzz
-	@mkdir -p $(BUILD)/fuzz
-	@clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -std=gnu17 -D_GNU_SOURCE \
-		-Iinclude -Isrc tests/fuzz/fuzz_resp.c src/proto/*.c src/base/*.c -lpthread -lm -o $(BUILD)/fuzz/fuzz_resp
-	@mkdir -p $(BUILD)/fuzz/corpus
-	@cd $(BUILD)/fuzz && ./fuzz_resp -max_total_time=$(DURATION) -max_len=4096 -print_final_stats=1 corpus
-	@clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -std=gnu17 -D_GNU_SOURCE \
-		-Iinclude -Isrc -Itests/unit tests/fuzz/fuzz_acl.c tests/unit/double_engine.c src/server/*.c src/proto/*.c \
-		src/base/*.c -lpthread -lm -luv -lssl -lcrypto -lcmocka -o $(BUILD)/fuzz/fuzz_acl
-	@mkdir -p $(BUILD)/fuzz/acl
-	@cd $(BUILD)/fuzz && ./fuzz_acl -max_total_time=$(DURATION) -max_len=1024 -print_final_stats=1 acl
+	@tools/fuzz $(BUILD) $(DURATION) $(ARGS)
 
 docs: build ## write the reference pages from the program's own tables into docs/
 	@tools/docs $(BUILD)

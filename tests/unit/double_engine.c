@@ -250,7 +250,8 @@ static void add_to_row(struct row *row, const fb_op *op, struct outcome *o) {
     if (op->flags & FB_ADD_FLOAT)
         snprintf(text, sizeof text, "%g", strtod(text, NULL) + strtod(delta, NULL));
     else
-        snprintf(text, sizeof text, "%lld", strtoll(text, NULL, 10) + strtoll(delta, NULL, 10));
+        snprintf(text, sizeof text, "%lld", /* which may overflow, and then goes round */
+                 (long long)((uint64_t)strtoll(text, NULL, 10) + (uint64_t)strtoll(delta, NULL, 10)));
     fb_bytes sum = FB_STR(text);
     if (op->nfields > 0)
         set_field(row, name, &sum);
@@ -818,6 +819,16 @@ fb_status fb_memory_max_set(fb_cache *cache, uint64_t bytes, fb_err *reterr) {
 }
 
 /* ---- what tests say to it --------------------------------------------------------------------------------------- */
+
+void double_clear(fb_cache *cache) {
+    fb_lock_acquire(&cache->lock);
+    for (size_t i = 0; i < cache->nrows; i++) {
+        free(cache->rows[i].key);
+        fb_buf_free(&cache->rows[i].value);
+    }
+    cache->nrows = 0;
+    fb_lock_release(&cache->lock);
+}
 
 void double_put(fb_cache *cache, const char *key, fb_kind kind, fb_bytes value) {
     fb_lock_acquire(&cache->lock);

@@ -14,6 +14,8 @@
 
 #include <forebay/forebay.h>
 
+/* No rows any more, and nothing cached. Nothing may be under way (double_wait_idle). */
+void double_clear(fb_cache *cache);
 /* A row at the source, not cached. */
 void double_put(fb_cache *cache, const char *key, fb_kind kind, fb_bytes value);
 /* The copy goes: FB_EVENT_EXPIRED, FB_EVENT_EVICTED. Told before it returns. */
