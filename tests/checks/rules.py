@@ -56,6 +56,9 @@ ONLY_IN = [
      "locks come from base/lock.h, which checks their order"),
     (r"(?<![\w>.])(open|openat|fopen|fdopen|creat)\s*\(", ["src/conf/", "src/cli/", "src/server/users_file.c"],
      "only what reads the configuration and the tools open files"),
+    (r"\b(fb_resp_write_errorf?|fb_call_say)\s*\(", ["src/proto/", "src/server/errors.c", "src/server/session.c",
+                                                     "src/server/call.h"],
+     "errors come from tbl/errors.h by fb_call_error, where a test asks for each"),
 ]
 
 # The one loop that polls for a condition with a deadline, and the rule's own examples.
@@ -340,7 +343,7 @@ RULES = [
     (one_place_only,
      [{"src/core/a.c": f"x = {call};\n"} for call in
       ("clock_gettime(0, &t)", "time(NULL)", "getrandom(p, 1, 0)", "malloc(3)", "free(p)",
-       "pthread_mutex_lock(&m)", 'fopen("a", "r")')],
+       "pthread_mutex_lock(&m)", 'fopen("a", "r")', 'fb_resp_write_error(&out, "ERR", text)')],
      {"src/base/clock.c": "clock_gettime(0, &t);\n", "src/base/mem.c": "free(p);\n",
       "src/core/a.c": "fb_mem_free(p); driver->open(1); uptime(1); s.time(x); /* malloc(3) */\n",
       "src/conf/a.c": 'fopen("a", "r");\n'}),
