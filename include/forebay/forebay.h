@@ -200,10 +200,14 @@ typedef struct fb_keyspace_options {
     const char *const *order; /* lists of a table: "COLUMN" or "COLUMN desc", NULL-terminated; rows that are alike in
                                 these come in the order of the primary key. NULL: of the primary key alone */
     unsigned limit;          /* lists of a table: the first so many rows; 0: all of them */
+    const char *const *depends; /* read-only keyspaces: "TABLE(COLUMN, …)", a column for each parameter of the pattern,
+                                NULL-terminated. A write that this cache carries to a row of TABLE, through whatever
+                                keyspace, forgets the copies of the keys that the row's columns made before it and make
+                                after it, as if it had written them. A list of a table depends on that table by itself */
 } fb_keyspace_options;
 #define FB_KEYSPACE_OPTIONS_INIT                                                                                      \
     {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, FB_POLICY_INIT, FB_READ_THROUGH, FB_WRITE_OFF,                   \
-     FB_ON_SET_DEFAULT, FB_ON_DEL_INVALIDATE, FB_SET_MERGE, FB_ROWS_ONE, NULL, 0}
+     FB_ON_SET_DEFAULT, FB_ON_DEL_INVALIDATE, FB_SET_MERGE, FB_ROWS_ONE, NULL, 0, NULL}
 
 /* Add a keyspace and check it against the source's catalogue: FB_CONFIG says what does not fit (a pattern that is
  * ambiguous with another, a missing table or column, a key that is not the primary key, …). */
@@ -449,7 +453,7 @@ fb_status fb_list_keys(fb_cache *cache, unsigned keyspace, size_t limit, fb_done
     X(DELETED, "the row was deleted")                                                                                \
     X(UNCACHED, "an answer or a copy is backed by no entry: a load not kept, a copy that a refused write hid")       \
     X(DOUBTED, "a write may have changed the row, or its doubt window has just closed")                              \
-    X(INVALIDATED, "the cached copy was dropped by a command or a call")                                             \
+    X(INVALIDATED, "the copy was dropped by a command, a call, or a write of what it depends on")                                           \
     X(LIFE, "EXPIRE or PERSIST changed the life of the copy; `op` says which")                                       \
     X(EXPIRED, "the copy was dropped at the end of its life")                                                        \
     X(EVICTED, "the copy was dropped to make room")                                                                  \

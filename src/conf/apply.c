@@ -24,7 +24,7 @@ static const struct fb_origin *quoted_at(const char *text, const struct fb_setti
     if (value != NULL && (quotes(text, value) || (strncmp(value, "column:", 7) == 0 && quotes(text, value + 7))))
         at = origin;
     for (size_t i = 0; list != NULL && list[i] != NULL; i++)
-        if (quotes(text, list[i])) {
+        if (strlen(list[i]) > *ret_len && quotes(text, list[i])) {
             at = origin->items != NULL ? &origin->items[i] : origin;
             *ret_len = strlen(list[i]);
         }
@@ -48,9 +48,11 @@ static const struct fb_origin *place_of(const struct fb_object *object, const ch
     const struct fb_origin *best = NULL;
     for (size_t i = 0; i < n; i++) {
         size_t len = strlen(rows[i].name);
-        if (strncmp(text, rows[i].name, len) == 0 && strncmp(text + len, ": ", 2) == 0 &&
-            object->origins[i].kind >= FB_ORIGIN_FILE && rows[i].type != FB_TYPE_NAMES)
-            return &object->origins[i];
+        bool is_named = strncmp(text, rows[i].name, len) == 0 && strncmp(text + len, ": ", 2) == 0 &&
+                        object->origins[i].kind >= FB_ORIGIN_FILE;
+        const struct fb_origin *item = is_named ? quoted_at(text, &rows[i], object->data, &object->origins[i], &len) : NULL;
+        if (is_named)
+            return rows[i].type == FB_TYPE_NAMES && item != NULL ? item : &object->origins[i];
     }
     if (strstr(text, "parameter") != NULL)
         return &object->where;
@@ -117,6 +119,7 @@ static void on_remark(void *user, int is_error, const char *code, const char *te
         {"insert", "show the column, give it a default in the database, or let somebody else insert the rows"},
         {"cascade", "give the other keyspace a short ttl, or on_del: invalidate here"},
         {"trigger", "give the other keyspace a short ttl"},
+        {"depends", "add 'depends: TABLE(COLUMN)' with a column for each parameter, or a short ttl"},
     };
     struct review *r = user;
     struct complaint c = take_apart(r->object, text);

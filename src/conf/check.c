@@ -247,6 +247,10 @@ static void check_combinations(struct fb_conf_details *d, const struct fb_object
          "order belongs to a list of a table", "write ORDER BY into the load query"},
         {many && load && !table && o->limit > 0, "limit", "load", "conflict", "limit belongs to a list of a table",
          "write LIMIT into the load query"},
+        {o->depends != NULL && writes, "depends", "write", "conflict", "depends belongs to a keyspace that is only read",
+         "remove it, or 'write'; writes of the keyspace's own rows need no depends"},
+        {o->depends != NULL && many && table && !load, "depends", "table", "conflict",
+         "a list of a table depends on that table by itself", "remove it; for other tables write a load query"},
         {!many && table && !load && o->as != NULL && strcmp(o->as, "text") == 0, "as", "table", "conflict",
          "text is the only column of a load query; a table has several", "write column:NAME"},
     };
@@ -261,12 +265,16 @@ static void check_combinations(struct fb_conf_details *d, const struct fb_object
     }
 }
 
+/* Lists are no rows, and what depends on a table is told of its writes. Which table that is, its source says. */
+static bool may_share(const fb_keyspace_options *o) {
+    return o->rows == FB_ROWS_MANY || (o->depends != NULL && o->write == FB_WRITE_OFF);
+}
+
 /* Two keyspaces that hold the same row would each miss the other's writes. */
 static void check_table(struct fb_conf *conf, const struct fb_object *object) {
     const struct fb_conf_keyspace *k = object->data;
     for (const struct fb_conf_keyspace *other = conf->keyspaces; other != k; other++) {
-        bool is_list = k->options.rows == FB_ROWS_MANY || other->options.rows == FB_ROWS_MANY;
-        if (is_list || k->options.table == NULL || other->options.table == NULL || k->source_name == NULL ||
+        if (may_share(&k->options) || may_share(&other->options) || k->options.table == NULL || other->options.table == NULL || k->source_name == NULL ||
             other->source_name == NULL || strcmp(k->source_name, other->source_name) != 0 ||
             strcasecmp(k->options.table, other->options.table) != 0)
             continue;

@@ -173,6 +173,26 @@ void fb_ticket_granted(struct fb_engine_writer *writer);
 void fb_tickets_lapsed(struct fb_engine_shard *shard, struct fb_effects *fx);
 void fb_tickets_drop_all(struct fb_engine_shard *shard);
 
+/* ---- who depends on whom (depend.c) ---- */
+
+/* Does a write of the one change values of the other, so that they may show one table? */
+bool fb_keyspace_depends(const struct fb_keyspace *reader, const struct fb_keyspace *writer);
+/* Make the keyspace, and those that are there, dependents of each other where they are. FB_CONFIG, FB_NOMEM: unlink. */
+fb_status fb_keyspace_link(struct fb_cache *cache, struct fb_keyspace *keyspace, fb_err *reterr);
+void fb_keyspace_unlink(struct fb_cache *cache, const struct fb_keyspace *keyspace);
+/* What a transaction has hidden besides its own keys. */
+struct fb_holds {
+    struct fb_held {
+        struct fb_hold core;
+        uint64_t hash;
+    } *items;
+    size_t n;
+};
+/* Hold what was touched, and nothing that was held before. FB_OK or FB_NOMEM. Effects are added to `fx`. */
+fb_status fb_holds_take(struct fb_cache *cache, struct fb_holds *holds, const struct fb_touched *touched,
+                        struct fb_effects *fx);
+void fb_holds_release(struct fb_cache *cache, struct fb_holds *holds, bool is_doubted);
+
 /* The lanes' work. */
 fb_lane_work fb_load_lane_work, fb_store_lane_work;
 fb_lane_leave fb_lane_session_leave;

@@ -14,7 +14,7 @@ enum { NEAR_PATTERNS_MAX = 128 }; /* looked at for a hint: a client that asks fo
 #define STRINGS(X) X(pattern) X(table) X(load) X(store) X(del) X(as)
 
 /* And those that are lists of strings. */
-#define LISTS(X) X(hide) X(order)
+#define LISTS(X) X(hide) X(order) X(depends)
 
 static bool copy_list(const char *const *list, const char *const **ret_copy) {
     size_t n = 0;
@@ -86,6 +86,12 @@ static fb_status check_list(const fb_keyspace_options *o, fb_err *reterr) {
         return fb_fail(reterr, FB_CONFIG, "rows: many is a JSON array: as: json or column:NAME");
     if (!is_of_table && (o->order != NULL || o->limit > 0))
         return fb_fail(reterr, FB_CONFIG, "order and limit belong to rows: many of a table");
+    if (o->depends != NULL && o->write != FB_WRITE_OFF)
+        return fb_fail(reterr, FB_CONFIG, "depends belongs to keyspaces that are only read (write: off)");
+    if (o->depends != NULL && is_of_table)
+        return fb_fail(reterr, FB_CONFIG, "a list of a table depends on that table by itself; leave depends out");
+    if (o->depends != NULL && o->source->ops->writes == NULL)
+        return fb_fail(reterr, FB_CONFIG, "source '%s' has no tables to depend on", o->source->name);
     if (o->limit > FB_MANY_ROWS_MAX)
         return fb_fail(reterr, FB_CONFIG, "limit: at most %d rows", FB_MANY_ROWS_MAX);
     return FB_OK;
@@ -110,8 +116,10 @@ static bool is_view(const struct fb_keyspace *keyspace) {
     return o->rows == FB_ROWS_MANY || (o->table == NULL && o->write == FB_WRITE_OFF);
 }
 
-/* Two keyspaces that can hold the same row would need each other's fences. */
-static bool may_share(const struct fb_keyspace *a, const struct fb_keyspace *b) { return is_view(a) || is_view(b); }
+/* Two keyspaces that can hold the same row need each other's fences: one must depend on the other. */
+static bool may_share(const struct fb_keyspace *a, const struct fb_keyspace *b) {
+    return is_view(a) || is_view(b) || fb_keyspace_depends(a, b) || fb_keyspace_depends(b, a);
+}
 
 static fb_status check_table(const struct fb_cache *cache, const struct fb_keyspace *keyspace, fb_err *reterr) {
     const struct fb_driver_ops *ops = keyspace->source->ops;
@@ -140,7 +148,13 @@ static fb_status bind_keyspace(struct fb_cache *cache, struct fb_keyspace *keysp
     status = check_table(cache, keyspace, reterr);
     if (status == FB_OK)
         status = fb_pattern_parse(keyspace->options.pattern, &keyspace->pattern, reterr);
-    return status == FB_OK ? fb_router_add(cache->router, &keyspace->pattern, keyspace->id, reterr) : status;
+    if (status == FB_OK)
+        status = fb_keyspace_link(cache, keyspace, reterr);
+    if (status == FB_OK)
+        status = fb_router_add(cache->router, &keyspace->pattern, keyspace->id, reterr);
+    if (status != FB_OK)
+        fb_keyspace_unlink(cache, keyspace);
+    return status;
 }
 
 fb_status fb_keyspace_add(fb_cache *cache, const fb_keyspace_options *options, fb_err *reterr) {

@@ -55,6 +55,8 @@ struct fb_txn {
     struct txn_key *keys;   /* written; sorted */
     size_t nkeys;
     size_t granted;         /* keys[0 .. granted−1] are marked */
+    struct fb_holds holds;  /* what depends on the rows */
+    struct fb_effects held; /* of taking them, to be carried out when the source is done */
 };
 
 /* ---- making one ---- */
@@ -107,6 +109,7 @@ static void free_txn(struct fb_txn *txn) {
         fb_value_unref(item->before);
         fb_value_unref(item->number);
     }
+    fb_buf_free(&txn->group.touched.keys);
     fb_mem_free(txn);
 }
 
@@ -224,6 +227,13 @@ static fb_status not_begun(fb_outcome *outcome, fb_status status) {
     return status;
 }
 
+/* The source is about to commit. */
+static fb_status prepare(struct fb_store_group *group, fb_err *err) {
+    struct fb_txn *txn = fb_member_of(group, struct fb_txn, group);
+    fb_status status = fb_holds_take(txn->cache, &txn->holds, &group->touched, &txn->held);
+    return status == FB_OK ? FB_OK : fb_fail(err, status, "out of memory");
+}
+
 fb_status fb_txn_new(struct fb_cache *cache, const fb_op *ops, size_t n, fb_done_all done, void *user,
                      struct fb_txn **ret_txn, fb_outcome *ret_outcome) {
     char *text;
@@ -238,6 +248,8 @@ fb_status fb_txn_new(struct fb_cache *cache, const fb_op *ops, size_t n, fb_done
     txn->done = done;
     txn->user = user;
     txn->group.hash_key = &cache->hash_key;
+    txn->group.prepare = prepare;
+    fb_effects_init(&txn->held);
     fb_list_init(&txn->group.link);
     for (size_t i = 0; i < n; i++) {
         fb_status status = add_op(txn, &ops[i], &text, &ret_outcome->err);
@@ -404,7 +416,10 @@ static void finish_txn(struct fb_txn *txn, fb_instant sent, fb_instant answered)
     fb_effects_init(&fx);
     for (size_t i = 0; i < txn->granted; i++)
         end_key(txn, &txn->keys[i], sent, &fx);
+    fb_holds_release(cache, &txn->holds, txn->group.status == FB_UNKNOWN);
     forget_stale(txn, &fx);
+    fb_list_append(&fx.done, &txn->held.done);
+    fb_list_append(&fx.loads, &txn->held.loads);
     summarise(txn, &outcome);
     time_results(txn, sent, answered);
     txn->done(txn->user, &outcome);

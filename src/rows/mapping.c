@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "rows/depend.h"
 #include "rows/names.h"
 #include "rows/number.h"
 
@@ -72,6 +73,9 @@ void fb_mapping_finish(struct fb_mapping *mapping) {
     for (unsigned i = 0; i < mapping->ncolumns; i++)
         fb_mem_free(mapping->columns[i].name);
     fb_mem_free(mapping->columns);
+    for (unsigned i = 0; i < mapping->ndepends; i++)
+        fb_depend_finish(&mapping->depends[i]);
+    fb_mem_free(mapping->depends);
     fb_mem_free(mapping->dependents);
     fb_mem_free(mapping->name);
     *mapping = (struct fb_mapping){.name = NULL};
@@ -122,12 +126,15 @@ fb_status fb_mapping_hide(struct fb_mapping *mapping, const char *const *names, 
     return FB_OK;
 }
 
-/* The column of this name, hidden or not; −1. */
 static int any_column(const struct fb_mapping *mapping, const char *name, size_t len) {
     for (unsigned i = 0; i < mapping->ncolumns; i++)
         if (mapping->columns[i].name_len == len && memcmp(mapping->columns[i].name, name, len) == 0)
             return (int)i;
     return -1;
+}
+
+int fb_mapping_column(const struct fb_mapping *mapping, const char *name) {
+    return any_column(mapping, name, strlen(name));
 }
 
 fb_status fb_mapping_order(struct fb_mapping *mapping, const char *item, fb_err *reterr) {

@@ -82,6 +82,14 @@ struct fb_dependent {
     unsigned columns[FB_PATTERN_PARAMS_MAX];
 };
 
+/* A table that this keyspace's values show: which of its columns make the key (rows/depend.h). */
+enum { FB_DEPENDS_MAX = 16 };
+struct fb_depend {
+    char *item;  /* as it was written */
+    char *table; /* as the source tells its tables apart */
+    char *columns[FB_PATTERN_PARAMS_MAX];
+};
+
 struct fb_mapping {
     char *name; /* the pattern as text, for messages */
     struct fb_pattern pattern;
@@ -95,6 +103,8 @@ struct fb_mapping {
     struct fb_order order[FB_ORDER_MAX]; /* lists of a table */
     unsigned norder;
     unsigned limit;         /* lists of a table: rows at most; 0: FB_MANY_ROWS_MAX, and more are an error */
+    struct fb_depend *depends;       /* what these values depend on */
+    unsigned ndepends;
     struct fb_dependent *dependents; /* who depends on these rows */
     unsigned ndependents;
     bool reals_only;        /* exact decimals are kept as doubles here (SQLite): what does not fit one is refused */
@@ -108,6 +118,8 @@ static inline fb_kind fb_mapping_kind(const struct fb_mapping *m) {
 }
 /* The column clients may name, or −1 with the nearest name in the hint. */
 int fb_mapping_find_column(const struct fb_mapping *mapping, fb_bytes name);
+/* The column of this name in the database, hidden or not; −1. */
+int fb_mapping_column(const struct fb_mapping *mapping, const char *name);
 /* "as" of a keyspace: json (also NULL), hash, text, column:NAME. FB_CONFIG. The columns are there already. */
 fb_status fb_mapping_set_as(struct fb_mapping *mapping, const char *as, bool is_explicit_sql, fb_err *reterr);
 /* One more column that the rows of a list are ordered by: "name", "name asc", "name desc". FB_CONFIG. */

@@ -28,6 +28,10 @@ void fb_page_mapping(struct fb_page *page, const fb_keyspace_options *options) {
         fb_page_text(page, "table", "%s", options->table);
     else if (options->load != NULL)
         fb_page_text(page, "load", "%s", options->load);
+    if (options->rows == FB_ROWS_MANY)
+        fb_page_text(page, "rows", "many");
+    for (const char *const *depend = options->depends; depend != NULL && *depend != NULL; depend++)
+        fb_page_text(page, "depends", "%s", *depend);
     fb_page_text(page, "as", "%s", fb_as_word(options));
     fb_page_text(page, "read", "%s", read_word(options->read));
     fb_page_text(page, "write", "%s", write_word(options->write));

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/err.h"
+
 struct fb_value *fb_error_value(const fb_err *err) {
     return fb_value_new(FB_KIND_NONE, err->text, strnlen(err->text, sizeof err->text));
 }
@@ -19,6 +21,7 @@ void fb_group_clear(struct fb_store_group *group) {
         item->after_unknown = false;
         item->count = 0;
     }
+    fb_touched_clear(&group->touched);
 }
 
 void fb_group_forget(struct fb_store_group *group) {
@@ -118,10 +121,11 @@ static fb_status read_item(const struct fb_group_ops *ops, struct fb_session *se
 }
 
 /* is_judged: its conditions have been found to hold. */
-static fb_status write_item(const struct fb_group_ops *ops, struct fb_session *session, struct fb_store_item *item,
-                            bool is_judged, fb_err *err) {
+static fb_status write_item(const struct fb_group_ops *ops, struct fb_session *session, struct fb_store_group *group,
+                            struct fb_store_item *item, bool is_judged, fb_err *err) {
     struct fb_datum row[FB_COLUMNS_MAX];
     const struct fb_plan *plan = item->plan;
+    const struct fb_mapping *m = ops->mapping(item->binding);
     fb_status status = find(ops, session, item, row, err);
     bool exists = status == FB_OK;
     if (exists && (plan->flags & FB_WANT_OLD)) {
@@ -130,14 +134,16 @@ static fb_status write_item(const struct fb_group_ops *ops, struct fb_session *s
     }
     if (status < 0)
         return status;
-    if (!is_judged && !fb_group_is_met(ops->mapping(item->binding), plan, exists, row))
+    if (!is_judged && !fb_group_is_met(m, plan, exists, row))
         return FB_UNMET;
+    if (exists && (status = fb_group_touch(m, row, NULL, group, err)) != FB_OK)
+        return status;
     item->count = fb_group_count_fields(plan, exists, row);
     if (plan->op == FB_OP_DELETE)
         return exists ? ops->remove(session, item, err) : FB_NOTFOUND;
     if (plan->op == FB_OP_ADD)
         return ops->add(session, item, exists, row, err);
-    return fb_group_is_idle(ops->mapping(item->binding), plan, exists) ? FB_OK : ops->write(session, item, exists, row, err);
+    return fb_group_is_idle(m, plan, exists) ? FB_OK : ops->write(session, item, exists, row, err);
 }
 
 fb_status fb_group_take_after(const struct fb_group_ops *ops, struct fb_session *session, struct fb_store_item *item,
@@ -149,11 +155,24 @@ fb_status fb_group_take_after(const struct fb_group_ops *ops, struct fb_session 
     return status == FB_NOMEM ? status : FB_OK;
 }
 
-static fb_status read_after(const struct fb_group_ops *ops, struct fb_session *session, struct fb_store_item *item,
-                            fb_err *err) {
+static fb_status read_after(const struct fb_group_ops *ops, struct fb_session *session, struct fb_store_group *group,
+                            struct fb_store_item *item, fb_err *err) {
     struct fb_datum row[FB_COLUMNS_MAX];
     fb_status status = ops->find(session, item, row, err);
+    if (status == FB_OK)
+        status = fb_group_touch(ops->mapping(item->binding), NULL, row, group, err);
     return status < 0 ? status : fb_group_take_after(ops, session, item, status == FB_OK, row, err);
+}
+
+fb_status fb_group_touch(const struct fb_mapping *m, const struct fb_datum *before, const struct fb_datum *after,
+                         struct fb_store_group *group, fb_err *err) {
+    if (m->ndependents == 0 || fb_touch(m, before, after, &group->touched) == FB_OK)
+        return FB_OK;
+    return fb_fail(err, FB_NOMEM, "out of memory");
+}
+
+fb_status fb_group_prepare(struct fb_store_group *group, fb_err *err) {
+    return group->touched.keys.len > 0 ? group->prepare(group, err) : FB_OK;
 }
 
 /* ---- blocks ---- */
@@ -194,7 +213,7 @@ static fb_status write_block(const struct fb_group_ops *ops, struct fb_session *
     for (size_t i = first; i < end && status == FB_OK; i++) {
         struct fb_store_item *item = &group->items[i];
         group->decided_by = i;
-        item->status = fb_group_item_writes(item) ? write_item(ops, session, item, is_judged, err)
+        item->status = fb_group_item_writes(item) ? write_item(ops, session, group, item, is_judged, err)
                                                   : read_item(ops, session, item, group->hash_key, err);
         status = item->status == FB_NOTFOUND ? FB_OK : item->status;
     }
@@ -215,10 +234,10 @@ fb_status fb_group_write(const struct fb_group_ops *ops, struct fb_session *sess
     group->decided_by = group->nitems;
     for (size_t i = 0; i < group->nitems; i++) {
         struct fb_store_item *item = &group->items[i];
-        fb_status status = fb_group_item_writes(item) && !item->is_superseded ? read_after(ops, session, item, err)
+        fb_status status = fb_group_item_writes(item) && !item->is_superseded ? read_after(ops, session, group, item, err)
                                                                               : FB_OK;
         if (status != FB_OK)
             return status;
     }
-    return FB_OK;
+    return fb_group_prepare(group, err);
 }

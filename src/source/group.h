@@ -58,6 +58,13 @@ int64_t fb_group_count_fields(const struct fb_plan *plan, bool exists, const str
 fb_status fb_group_take_after(const struct fb_group_ops *ops, struct fb_session *session, struct fb_store_item *item,
                               bool exists, const struct fb_datum *row, fb_err *err);
 
+/* Note a row that an item changes, as it was (`before`) and as it is when all is written (`after`); either may be NULL.
+ * Only for keyspaces that others depend on. FB_OK or FB_NOMEM. */
+fb_status fb_group_touch(const struct fb_mapping *m, const struct fb_datum *before, const struct fb_datum *after,
+                         struct fb_store_group *group, fb_err *err);
+/* Everything is written and noted: hide what depends on it. Before COMMIT is sent; an error takes the group back. */
+fb_status fb_group_prepare(struct fb_store_group *group, fb_err *err);
+
 /* An error's text as a value, or NULL when there is no memory left even for that. */
 struct fb_value *fb_error_value(const fb_err *err);
 

@@ -21,6 +21,7 @@
 #include "base/list.h"
 #include "base/time.h"
 #include "base/value.h"
+#include "rows/touch.h"
 
 struct fb_driver;   /* the adapter's state for one source */
 struct fb_session;  /* one connection */
@@ -60,6 +61,13 @@ struct fb_store_group {
     struct fb_link link;         /* the driver's: a lane */
     struct fb_store_item *items;
     size_t nitems, nwrites;      /* items, and those that are neither READ nor CHECK */
+    /* Keys of other keyspaces that show its rows, as they were and as they are now: noted by the adapter for keyspaces
+     * that others depend on (group.c does). Rows are read so that nobody else may change them before the transaction
+     * ends. */
+    struct fb_touched touched;
+    /* When everything is written, and before COMMIT is sent: hides what was touched. An error: the transaction has to be
+     * taken back. Called again when it is tried again. */
+    fb_status (*prepare)(struct fb_store_group *group, fb_err *err);
     const struct fb_hash_key *hash_key; /* of the fingerprints; needed for CHECK only */
     /* Answer. */
     fb_status status;            /* FB_OK, or what took it all back */
@@ -89,6 +97,10 @@ struct fb_driver_ops {
     fb_status (*tables)(struct fb_driver *driver, fb_source_visit visit, void *user, fb_err *reterr);
     /* The name of a table that both keyspaces read or write, in one database (of whatever source's name); NULL when
      * there is none, or where the driver knows no tables (the function is NULL then). */
+    /* The keyspace's shape; the engine may set its dependents while nothing is asked yet. NULL where there are no rows. */
+    struct fb_mapping *(*mapping)(struct fb_binding *binding);
+    /* Does one keyspace write rows of a table that the other depends on (mapping(reader)->depends[depend])? */
+    bool (*writes)(const struct fb_binding *writer, const struct fb_binding *reader, unsigned depend);
     const char *(*shared_table)(const struct fb_binding *a, const struct fb_binding *b);
 
     /* The text of the statement that a kind of operation sends, for people to read; NULL where there is none. Where it

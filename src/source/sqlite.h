@@ -3,6 +3,7 @@
  *     sqlite.c            the adapter's table; opening files; sessions, their statements, deadlines and errors
  *     sqlite_bind.c       binding a keyspace; the types of columns
  *     sqlite_catalogue.c  … a table, against the catalogue
+ *     sqlite_depend.c     … what it depends on
  *     sqlite_statements.c … statements of the configuration's own
  *     sqlite_review.c     … everything that is to be said of one; the tables that there are
  *     sqlite_sql.c        the text of statements
@@ -58,6 +59,7 @@ struct fb_binding {
     char *update;                           /* of all columns, to be shown; NULL: nothing can be written */
     const struct fb_driver *driver;
     char *tables[FB_SQLITE_TABLES_MAX];     /* it reads or writes */
+    bool is_written[FB_SQLITE_TABLES_MAX];  /* by its own statements, not by their triggers */
     unsigned ntables;
 };
 
@@ -104,6 +106,8 @@ fb_status fb_sqlite_bind_keyspace(struct fb_driver *driver, const fb_keyspace_op
 void fb_sqlite_unbind(struct fb_binding *binding);
 const char *fb_sqlite_statement_text(const struct fb_binding *binding, fb_op_kind kind);
 const char *fb_sqlite_shared_table(const struct fb_binding *a, const struct fb_binding *b);
+struct fb_mapping *fb_sqlite_mapping(struct fb_binding *binding);
+bool fb_sqlite_writes(const struct fb_binding *writer, const struct fb_binding *reader, unsigned depend);
 
 /* ---- sqlite_review.c ---- */
 

@@ -28,7 +28,7 @@ bool fb_sqlite_contains(const char *text, const char *part) {
 
 /* SQLite's affinity rules (datatype3.html, 3.1) come first where they decide how a value is stored; among the columns
  * of numeric affinity the declared name tells what is meant. */
-static enum fb_class class_of(const char *declared) {
+enum fb_class fb_sqlite_class(const char *declared) {
     static const struct { const char *part; enum fb_class class; } rules[] = {
         {"INT", FB_CLASS_INTEGER},  {"JSON", FB_CLASS_JSON},    {"CHAR", FB_CLASS_TEXT},       {"CLOB", FB_CLASS_TEXT},
         {"TEXT", FB_CLASS_TEXT},    {"BLOB", FB_CLASS_BINARY},  {"REAL", FB_CLASS_REAL},       {"FLOA", FB_CLASS_REAL},
@@ -53,7 +53,7 @@ fb_status fb_sqlite_add_column(struct fb_sqlite_bind *bind, const char *name, co
     if (!fb_utf8_is_text(FB_STR(name)))
         return fb_sqlite_refuse(bind, "the name of column %u is not valid UTF-8", m->ncolumns + 1);
     struct fb_column *c = &m->columns[m->ncolumns];
-    *c = (struct fb_column){.name = fb_mem_strdup(name), .name_len = strlen(name), .class = class_of(declared),
+    *c = (struct fb_column){.name = fb_mem_strdup(name), .name_len = strlen(name), .class = fb_sqlite_class(declared),
                             .is_nullable = true, .param = -1};
     if (c->name == NULL)
         return fb_sqlite_no_memory(bind);
@@ -73,19 +73,35 @@ struct fb_pattern_part *fb_sqlite_param(struct fb_mapping *m, unsigned param) {
 
 /* ---- tables ---- */
 
-fb_status fb_sqlite_note_table(struct fb_sqlite_bind *bind, const char *name) {
+fb_status fb_sqlite_note_table(struct fb_sqlite_bind *bind, const char *name, bool is_written) {
     struct fb_binding *b = bind->b;
     for (unsigned i = 0; i < b->ntables; i++)
-        if (sqlite3_stricmp(b->tables[i], name) == 0)
+        if (sqlite3_stricmp(b->tables[i], name) == 0) {
+            b->is_written[i] |= is_written;
             return FB_OK;
+        }
     if (b->ntables == FB_SQLITE_TABLES_MAX)
         return fb_sqlite_refuse(bind, "it uses more than %d tables", FB_SQLITE_TABLES_MAX);
+    b->is_written[b->ntables] = is_written;
     b->tables[b->ntables] = fb_mem_strdup(name);
     return b->tables[b->ntables++] != NULL ? FB_OK : fb_sqlite_no_memory(bind);
 }
 
+static bool is_one_file(const struct fb_binding *a, const struct fb_binding *b) {
+    return a->driver->device == b->driver->device && a->driver->inode == b->driver->inode;
+}
+
+struct fb_mapping *fb_sqlite_mapping(struct fb_binding *binding) { return &binding->mapping; }
+
+bool fb_sqlite_writes(const struct fb_binding *writer, const struct fb_binding *reader, unsigned depend) {
+    for (unsigned i = 0; i < writer->ntables && is_one_file(writer, reader); i++)
+        if (writer->is_written[i] && sqlite3_stricmp(writer->tables[i], reader->mapping.depends[depend].table) == 0)
+            return true;
+    return false;
+}
+
 const char *fb_sqlite_shared_table(const struct fb_binding *a, const struct fb_binding *b) {
-    if (a->driver->device != b->driver->device || a->driver->inode != b->driver->inode)
+    if (!is_one_file(a, b))
         return NULL;
     for (unsigned i = 0; i < a->ntables; i++)
         for (unsigned k = 0; k < b->ntables; k++)
@@ -212,6 +228,8 @@ fb_status fb_sqlite_bind_all(struct fb_sqlite_bind *bind) {
     fb_status status = prepare_binding(bind);
     if (status == FB_OK && options->table == NULL && options->load == NULL)
         status = fb_sqlite_refuse(bind, "a table or a load statement is wanted");
+    if (status == FB_OK)
+        status = fb_sqlite_bind_depends(bind);
     if (status == FB_OK)
         status = options->table != NULL ? fb_sqlite_bind_table(bind) : fb_sqlite_bind_statements(bind);
     if (status == FB_OK && bind->nfaults == 0)

@@ -26,8 +26,8 @@ fb_status fb_sqlite_no_memory(struct fb_sqlite_bind *bind);
 /* What the catalogue's connection says went wrong: FB_CONFIG or FB_NOMEM. */
 fb_status fb_sqlite_db_error(struct fb_sqlite_bind *bind);
 
-/* Note a table that the keyspace reads or writes; a second note of the same one is ignored. */
-fb_status fb_sqlite_note_table(struct fb_sqlite_bind *bind, const char *name);
+/* Note a table that the keyspace reads or writes. */
+fb_status fb_sqlite_note_table(struct fb_sqlite_bind *bind, const char *name, bool is_written);
 /* Is `part` anywhere in the text, letter case aside? */
 bool fb_sqlite_contains(const char *text, const char *part);
 struct fb_pattern_part *fb_sqlite_param(struct fb_mapping *m, unsigned param);
@@ -35,6 +35,15 @@ struct fb_pattern_part *fb_sqlite_param(struct fb_mapping *m, unsigned param);
 fb_status fb_sqlite_add_column(struct fb_sqlite_bind *bind, const char *name, const char *declared,
                                struct fb_column **ret_column);
 
+enum fb_class fb_sqlite_class(const char *declared);
+/* The table's name as the catalogue has it, to be freed. `what` begins the text of a refusal ("" or "depends: …: "). */
+fb_status fb_sqlite_find_table(struct fb_sqlite_bind *bind, const char *what, const char *wanted, char **ret_name);
+/* Give a parameter the type that a column of this declaration demands, and refuse columns in which two keys would find
+ * the same rows. `what` begins the text. */
+fb_status fb_sqlite_type_param(struct fb_sqlite_bind *bind, const char *what, const char *table, const char *column,
+                               unsigned param, bool *ret_reads_numbers);
+
+fb_status fb_sqlite_bind_depends(struct fb_sqlite_bind *bind);
 fb_status fb_sqlite_bind_table(struct fb_sqlite_bind *bind);
 fb_status fb_sqlite_bind_statements(struct fb_sqlite_bind *bind);
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "rows/depend.h"
 #include "rows/names.h"
 
 /* ---- columns ---- */
@@ -86,14 +87,12 @@ static bool is_plain_name(const char *name) {
     return ok;
 }
 
-/* The table's name as the catalogue has it. */
-static fb_status find_table(struct fb_sqlite_bind *bind, char **ret_name) {
-    const char *wanted = bind->options->table;
+fb_status fb_sqlite_find_table(struct fb_sqlite_bind *bind, const char *what, const char *wanted, char **ret_name) {
     struct fb_nearest nearest = FB_NEAREST_INIT(FB_STR(wanted));
     char hint[FB_NAME_LEN_MAX + 24];
     sqlite3_stmt *stmt;
     if (!is_plain_name(wanted))
-        return fb_sqlite_refuse(bind, "table '%s' is not a plain name of letters, digits, '_' and '$'", wanted);
+        return fb_sqlite_refuse(bind, "%stable '%s' is not a plain name of letters, digits, '_' and '$'", what, wanted);
     if (sqlite3_prepare_v2(bind->driver->catalogue,
                            "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view')", -1, &stmt,
                            NULL) != SQLITE_OK)
@@ -113,7 +112,8 @@ static fb_status find_table(struct fb_sqlite_bind *bind, char **ret_name) {
                 nearest.best = near;
             }
         } else if (strcmp(type, "view") == 0) {
-            status = fb_sqlite_refuse(bind, "'%s' is a view, which has no key; write a load statement", name);
+            status = fb_sqlite_refuse(bind, *what == 0 ? "%s'%s' is a view, which has no key; write a load statement"
+                                                       : "%s'%s' is a view; name the tables that it shows", what, name);
         } else {
             *ret_name = fb_mem_strdup(name);
             status = *ret_name != NULL ? FB_OK : fb_sqlite_no_memory(bind);
@@ -122,7 +122,8 @@ static fb_status find_table(struct fb_sqlite_bind *bind, char **ret_name) {
     if (status == FB_NOTFOUND)
         status = rc != SQLITE_DONE
                      ? fb_sqlite_db_error(bind)
-                     : fb_sqlite_refuse(bind, "there is no table '%s'%s", wanted, fb_nearest_hint(&nearest, hint));
+                     : fb_sqlite_refuse(bind, "%sthere is no table '%s'%s", what, wanted,
+                                        fb_nearest_hint(&nearest, hint));
     sqlite3_finalize(stmt);
     return status;
 }
@@ -233,41 +234,50 @@ static fb_status find_key_columns(struct fb_sqlite_bind *bind, const char *table
 }
 
 /* Would SQLite turn a text that looks like a number into one? */
-static bool reads_numbers(const struct fb_column *c, const char *declared) {
+static bool reads_numbers(enum fb_class class, const char *declared) {
     static const char *const no_numbers[] = {"CHAR", "CLOB", "TEXT", "BLOB"};
-    bool reads = c->class == FB_CLASS_INTEGER || (declared != NULL && *declared != 0);
-    for (size_t i = 0; i < sizeof no_numbers / sizeof no_numbers[0] && c->class != FB_CLASS_INTEGER && reads; i++)
+    bool reads = class == FB_CLASS_INTEGER || (declared != NULL && *declared != 0);
+    for (size_t i = 0; i < sizeof no_numbers / sizeof no_numbers[0] && class != FB_CLASS_INTEGER && reads; i++)
         reads = !fb_sqlite_contains(declared, no_numbers[i]);
     return reads;
 }
 
-/* Give a parameter the type its column demands, and refuse columns in which two keys could find one row. */
+fb_status fb_sqlite_type_param(struct fb_sqlite_bind *bind, const char *what, const char *table, const char *column,
+                               unsigned param, bool *ret_reads_numbers) {
+    struct fb_pattern_part *part = fb_sqlite_param(bind->m, param);
+    const char *declared = NULL, *collation = NULL;
+    if (sqlite3_table_column_metadata(bind->driver->catalogue, NULL, table, column, &declared, &collation, NULL, NULL,
+                                      NULL) != SQLITE_OK)
+        return fb_sqlite_db_error(bind);
+    enum fb_class class = fb_sqlite_class(declared);
+    if (collation != NULL && sqlite3_stricmp(collation, "BINARY") != 0)
+        return fb_sqlite_refuse(bind, "%s '%s' has the collation %s, under which several keys would name one row", what,
+                                column, collation);
+    if (class == FB_CLASS_REAL || class == FB_CLASS_BINARY)
+        return fb_sqlite_refuse(bind, "%s '%s' is declared %s; keys are text or integers", what, column, declared);
+    if (class == FB_CLASS_INTEGER && part->type == FB_PARAM_TEXT)
+        part->type = FB_PARAM_INT;
+    bool reads = reads_numbers(class, declared);
+    if (class == FB_CLASS_INTEGER && part->type != FB_PARAM_INT)
+        return fb_sqlite_refuse(bind, "%s '%s' is an integer, parameter '%s' is %s", what, column, part->text,
+                                fb_param_type_name(part->type));
+    if (reads && part->type != FB_PARAM_INT && part->type != FB_PARAM_DATE && part->type != FB_PARAM_UUID)
+        return fb_sqlite_refuse(bind,
+                                "%s '%s' is declared %s, in which texts like '1' and '01' are one; write {%s:int}, or "
+                                "declare the column INTEGER or TEXT",
+                                what, column, declared != NULL ? declared : "", part->text);
+    *ret_reads_numbers = reads;
+    return FB_OK;
+}
+
 static fb_status check_key_column(struct fb_sqlite_bind *bind, const char *table, unsigned param) {
     struct fb_mapping *m = bind->m;
     struct fb_column *c = &m->columns[bind->b->key_columns[param]];
-    struct fb_pattern_part *part = fb_sqlite_param(m, param);
-    const char *declared = NULL, *collation = NULL;
-    if (sqlite3_table_column_metadata(bind->driver->catalogue, NULL, table, c->name, &declared, &collation, NULL, NULL,
-                                      NULL) != SQLITE_OK)
-        return fb_sqlite_db_error(bind);
-    if (collation != NULL && sqlite3_stricmp(collation, "BINARY") != 0)
-        return fb_sqlite_refuse(bind,
-                                "key column '%s' has the collation %s, under which several keys would name one row",
-                                c->name, collation);
-    if (c->class == FB_CLASS_REAL || c->class == FB_CLASS_BINARY)
-        return fb_sqlite_refuse(bind, "key column '%s' is declared %s; keys are text or integers", c->name, declared);
-    if (c->class == FB_CLASS_INTEGER && part->type == FB_PARAM_TEXT)
-        part->type = FB_PARAM_INT;
-    bool reads = reads_numbers(c, declared);
-    if (c->class == FB_CLASS_INTEGER && part->type != FB_PARAM_INT)
-        return fb_sqlite_refuse(bind, "key column '%s' is an integer, parameter '%s' is %s", c->name, part->text,
-                      fb_param_type_name(part->type));
-    if (reads && part->type != FB_PARAM_INT && part->type != FB_PARAM_DATE && part->type != FB_PARAM_UUID)
-        return fb_sqlite_refuse(bind,
-                      "key column '%s' is declared %s, in which texts like '1' and '01' are one; write {%s:int}, "
-                      "or declare the column INTEGER or TEXT",
-                      c->name, declared != NULL ? declared : "", part->text);
-    m->param_is_int[param] = part->type == FB_PARAM_INT && (reads || c->class == FB_CLASS_ANY);
+    bool reads = false;
+    fb_status status = fb_sqlite_type_param(bind, "key column", table, c->name, param, &reads);
+    if (status != FB_OK)
+        return status;
+    m->param_is_int[param] = fb_sqlite_param(m, param)->type == FB_PARAM_INT && (reads || c->class == FB_CLASS_ANY);
     c->is_nullable = false;
     return FB_OK;
 }
@@ -317,7 +327,7 @@ fb_status fb_sqlite_bind_table(struct fb_sqlite_bind *bind) {
     char *table = NULL;
     if (o->load != NULL || o->store != NULL || o->del != NULL)
         return fb_sqlite_refuse(bind, "give either a table or statements of your own");
-    fb_status status = find_table(bind, &table);
+    fb_status status = fb_sqlite_find_table(bind, /* what = */ "", o->table, &table);
     if (status == FB_OK)
         status = read_columns(bind, table);
     if (status == FB_OK)
@@ -328,7 +338,9 @@ fb_status fb_sqlite_bind_table(struct fb_sqlite_bind *bind) {
     for (unsigned i = 0; status == FB_OK && has_key && i < bind->m->pattern.nparams; i++)
         status = fb_sqlite_go_on(bind, check_key_column(bind, table, i));
     if (status == FB_OK)
-        status = fb_sqlite_note_table(bind, table);
+        status = fb_sqlite_note_table(bind, table, bind->options->write != FB_WRITE_OFF);
+    if (status == FB_OK && has_key && bind->m->is_list)
+        status = fb_depend_add_own(bind->m, table, bind->b->key_columns, bind->err);
     if (status == FB_OK && (bind->b->table = fb_sqlite_quote(table)) == NULL)
         status = fb_sqlite_no_memory(bind);
     if (status == FB_OK)

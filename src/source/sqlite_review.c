@@ -103,6 +103,23 @@ static const char *mapped_by(const struct review *r, const char *table) {
     return NULL;
 }
 
+/* A query is told of writes only where it depends on their table. */
+static void review_depends(struct review *r) {
+    const struct fb_binding *b = r->bind->b;
+    for (unsigned t = 0; t < b->ntables; t++)
+        for (size_t i = 0; i < r->nothers; i++) {
+            const struct fb_binding *other = r->others[i];
+            bool is_covered = false, writes = false;
+            for (unsigned d = 0; d < b->mapping.ndepends; d++)
+                is_covered |= sqlite3_stricmp(b->mapping.depends[d].table, b->tables[t]) == 0;
+            for (unsigned k = 0; k < other->ntables && fb_sqlite_shared_table(b, other) != NULL; k++)
+                writes |= other->is_written[k] && sqlite3_stricmp(other->tables[k], b->tables[t]) == 0;
+            if (writes && !is_covered)
+                warn(r, "depends", "load: '%s' writes table '%s', and this keyspace does not depend on it: what is cached "
+                     "here stays until its TTL", other->mapping.name, b->tables[t]);
+        }
+}
+
 static void review_cascades(struct review *r) {
     sqlite3_stmt *stmt;
     static const char sql[] = "SELECT m.name, f.on_delete FROM sqlite_schema m, pragma_foreign_key_list(m.name) f "
@@ -180,7 +197,10 @@ fb_status fb_sqlite_review(struct fb_driver *driver, const fb_keyspace_options *
     bool writes = options->write != FB_WRITE_OFF;
     if (b->mapping.is_list) {
         review_plan(&r, b->is_table ? "table" : "load", &b->load);
+        review_depends(&r);
     } else if (!b->is_table) {
+        if (!writes)
+            review_depends(&r);
         review_plan(&r, "load", &b->load);
         review_plan(&r, "store", &b->store);
         review_plan(&r, "delete", &b->del);

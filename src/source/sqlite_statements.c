@@ -19,11 +19,10 @@ static int note_access(void *user, int action, const char *name, const char *col
     struct watch *watch = user;
     (void)column;
     (void)database;
-    (void)inside;
     bool is_access =
         action == SQLITE_READ || action == SQLITE_INSERT || action == SQLITE_UPDATE || action == SQLITE_DELETE;
     if (is_access && name != NULL && strncmp(name, "sqlite_", 7) != 0 && watch->status == FB_OK)
-        watch->status = fb_sqlite_note_table(watch->bind, name);
+        watch->status = fb_sqlite_note_table(watch->bind, name, action != SQLITE_READ && inside == NULL);
     return SQLITE_OK;
 }
 

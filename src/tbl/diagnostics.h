@@ -60,6 +60,7 @@
     X("scan", WARNING, SOURCES, "a statement reads a whole table for every key, for want of an index")                 \
     X("insert", WARNING, SOURCES, "rows can be changed and not inserted: a column that clients do not see needs a value")\
     X("cascade", WARNING, SOURCES, "deleting a row changes rows of another keyspace (ON DELETE …)")                    \
-    X("trigger", WARNING, SOURCES, "writing a row fires a trigger that changes rows of another keyspace")
+    X("trigger", WARNING, SOURCES, "writing a row fires a trigger that changes rows of another keyspace")               \
+    X("depends", WARNING, SOURCES, "a query shows a table that another keyspace writes, and does not depend on it")
 
 #endif

@@ -243,6 +243,11 @@
     X(KEYSPACE, limit, COUNT, "none", "none", "1", "10000", options.limit, RESTART, NULL,                              \
       "the first so many rows of a list of a table",                                                                   \
       "'none': all of them. A load query has a LIMIT of its own.")                                                     \
+    X(KEYSPACE, depends, NAMES, NULL, NULL, NULL, NULL, options.depends, RESTART, NULL,                                \
+      "tables whose rows the value shows, as TABLE(COLUMN): a column for each parameter of the pattern",               \
+      "A write through Forebay to a row of such a table forgets the copies of the keys that its columns made before "  \
+      "and make after. For keyspaces that are only read; a list of a table depends on that table by itself. With "     \
+      "several columns write '\"orders(user_id, kind)\"'.")                                                            \
     X(KEYSPACE, as, SHAPE, "json", NULL, NULL, NULL, options.as, RESTART, NULL,                                        \
       "how a row looks to clients",                                                                                    \
       "'json': one JSON object, read with GET. 'hash': a Redis hash of the columns, read with HGETALL and HGET. "      \
@@ -298,7 +303,6 @@
     X(KEYSPACE, early_refresh)                                                                                         \
     X(KEYSPACE, grace)                                                                                                 \
     X(KEYSPACE, version)                                                                                               \
-    X(KEYSPACE, depends)                                                                                               \
     X(KEYSPACE, flush_interval)                                                                                        \
     X(KEYSPACE, flush_batch)                                                                                           \
     X(FILE, store)

@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 
+#include "base/mem.h"
+#include "rows/touch.h"
+
 static const char orders[] =
     "CREATE TABLE orders (id INTEGER PRIMARY KEY, user_id INTEGER, kind TEXT, placed TEXT, total REAL, note BLOB);"
     "INSERT INTO orders VALUES (1, 7, 'a', '2026-01-01', 1.5, NULL), (2, 7, 'b', '2026-01-02', 2.5, NULL),"
@@ -138,6 +141,78 @@ static void a_list_that_does_not_fit_its_table_is_refused(void **state) {
     world_close(&w);
 }
 
+/* ---- what a write touches ---- */
+
+struct watched {
+    struct world *w;
+    fb_status verdict;
+    unsigned calls;
+    char seen[128], keys[256];
+};
+static struct watched watched;
+
+/* What another connection sees at that moment, and what was touched. */
+static fb_status on_prepare(struct fb_store_group *group, fb_err *err) {
+    size_t len = 0;
+    uint16_t keyspace;
+    fb_bytes key;
+    watched.calls++;
+    snprintf(watched.seen, sizeof watched.seen, "%s", world_ask(watched.w, "SELECT group_concat(user_id) FROM orders"));
+    for (size_t cursor = 0; fb_touched_next(&group->touched, &cursor, &keyspace, &key);)
+        len += (size_t)snprintf(watched.keys + len, sizeof watched.keys - len, "%u/%.*s ", keyspace, (int)key.len, key.data);
+    if (watched.verdict != FB_OK)
+        snprintf(err->text, sizeof err->text, "no");
+    return watched.verdict;
+}
+
+static void store(const struct fb_binding *b, const fb_op *op, struct fb_store_group *group,
+                  struct fb_store_item *item) {
+    struct fb_plan *plan;
+    assert_int_equal(ops->plan(b, op, &plan, NULL), FB_OK);
+    *item = (struct fb_store_item){.binding = b, .key = op->key, .plan = plan};
+    *group = (struct fb_store_group){.items = item, .nitems = 1, .nwrites = 1, .prepare = on_prepare};
+    ops->store(watched.w->writer, &group, 1);
+    ops->plan_free(plan);
+    fb_value_unref(item->after);
+    fb_buf_free(&group->touched.keys);
+}
+
+static void the_touched_are_told_before_the_commit(void **state) {
+    (void)state;
+    struct world w;
+    struct fb_store_group group;
+    struct fb_store_item item;
+    struct fb_pattern pattern;
+    world_open(&w);
+    world_sql(&w, orders);
+    struct fb_binding *b = world_bind_table(&w, "order:{id}", "orders", NULL);
+    struct fb_mapping *m = ops->mapping(b);
+    assert_int_equal(fb_pattern_parse("by:{user_id:int}", &pattern, NULL), FB_OK);
+    m->dependents = fb_mem_calloc(1, sizeof *m->dependents);
+    m->ndependents = 1;
+    m->dependents[0] = (struct fb_dependent){.pattern = &pattern, .keyspace = 5, .columns = {1}};
+    watched = (struct watched){.w = &w};
+    fb_op op = {.kind = FB_OP_SET, .key = FB_STR("order:3"), .value = FB_STR("{\"user_id\":9}")};
+    store(b, &op, &group, &item);
+    assert_int_equal(group.status, FB_OK);
+    assert_string_equal(watched.seen, "7,7,8,7"); /* not committed */
+    assert_string_equal(watched.keys, "5/by:8 5/by:9 ");
+    assert_string_equal(world_ask(&w, "SELECT user_id FROM orders WHERE id = 3"), "9");
+    /* It says no: the transaction is taken back. */
+    watched.verdict = FB_NOMEM;
+    op.value = FB_STR("{\"user_id\":10}");
+    store(b, &op, &group, &item);
+    assert_int_equal(group.status, FB_NOMEM);
+    assert_string_equal(world_ask(&w, "SELECT user_id FROM orders WHERE id = 3"), "9");
+    /* Nothing is written: nothing is told. */
+    watched.calls = 0;
+    op = (fb_op){.kind = FB_OP_DELETE, .key = FB_STR("order:99")};
+    store(b, &op, &group, &item);
+    assert_int_equal(watched.calls, 0);
+    fb_pattern_finish(&pattern);
+    world_close(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_list_has_the_rows_of_its_key_in_a_sure_order),
@@ -145,6 +220,7 @@ int main(void) {
         cmocka_unit_test(a_query_of_ones_own_gives_a_list),
         cmocka_unit_test(a_list_beyond_its_bounds_is_an_error_that_says_so),
         cmocka_unit_test(a_list_that_does_not_fit_its_table_is_refused),
+        cmocka_unit_test(the_touched_are_told_before_the_commit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,6 +60,8 @@ CASES = {
     "cascade": (SHOP + "keyspaces:\n  u:{id}: {table: users, write: write-through, on_del: delete-row}\n"
                 "  o:{id}: {table: orders}\n", 3),
     "trigger": (SHOP + "keyspaces:\n  n:{id}: {table: noted, write: write-through}\n  l:{id}: {table: log}\n", 3),
+    "depends": (SHOP + "keyspaces:\n  u:{id}: {table: users, write: write-through}\n"
+                "  n:{id:int}: {load: 'SELECT name FROM users WHERE id = :id'}\n", 4),
 }
 # Said of other things than a file, or when memory runs out; depth and size are test_conf.c's (sizes_are_bounded).
 ELSEWHERE = {"file", "unknown-variable", "memory", "cache", "depth", "too-large"}
@@ -139,6 +141,48 @@ def test_every_fault_of_a_keyspace_is_said(shop):
             "could name several rows"),
     ]
     assert {fault["help"] for fault in faults} >= {"did you mean 'name'?", "did you mean 'email'?", "did you mean 'id'?"}
+
+
+def test_every_fault_of_a_list_is_said(shop):
+    (shop / "f.yaml").write_text(
+        SHOP + "keyspaces:\n"
+        "  a:{id}: {table: users, rows: many, write: write-through, as: hash}\n"
+        "  b:{id}: {load: 'SELECT 1 AS x', rows: many, order: [x], limit: 4}\n"
+        "  c:{id}: {load: 'SELECT 1 AS x', order: [x], limit: 4}\n"
+        "  d:{id}: {table: users, write: write-through, depends: ['users(id)']}\n"
+        "  e:{id}: {table: users, rows: many, depends: ['users(id)']}\n"
+        "  f:{id}: {table: users, rows: many, limit: 20000}\n")
+    _, faults = check(shop)
+    assert [(fault["line"], fault["message"]) for fault in faults] == [
+        (3, "a list is read-only"), (3, "a list is a JSON array"),
+        (4, "order belongs to a list of a table"), (4, "limit belongs to a list of a table"),
+        (5, "order belongs to a list"), (5, "limit belongs to a list"),
+        (6, "depends belongs to a keyspace that is only read"),
+        (7, "a list of a table depends on that table by itself"),
+        (8, "'20000' is more than 10000"),
+    ]
+    assert all(fault["help"] for fault in faults)
+    (shop / "f.yaml").write_text(
+        SHOP + "keyspaces:\n"
+        "  a:{user_id}: {table: orders, rows: many, order: [at up, wen, id desc]}\n"
+        "  b:{user_id}: {load: SELECT 1 AS x, depends: [ordrs(user_id), orders(usr_id), orders,\n"
+        "    'orders(user_id, id)', orders(id, user_id)]}\n"
+        "  c:{user_id:uuid}: {load: SELECT 1 AS x, depends: orders(user_id)}\n"
+        "  d:{usr_id}: {table: orders, rows: many}\n")
+    _, faults = check(shop)
+    assert [(fault["line"], fault["message"], fault["help"][:12]) for fault in faults] == [
+        (3, "order: 'at up' is neither NAME, NAME asc nor NAME desc", "compare the "),
+        (3, "order: there is no column 'wen'", "compare the "),
+        (4, "depends: 'orders(id, user_id)' has 2 columns and the pattern 1 parameter: a column for each, in their "
+            "order", "compare the "),
+        (4, "depends: 'ordrs(user_id)': there is no table 'ordrs'", "did you mean"),
+        (4, "depends: 'orders(usr_id)': there is no column 'usr_id' in table 'orders'", "did you mean"),
+        (4, "depends: 'orders' is not TABLE(COLUMN), nor TABLE(COLUMN, COLUMN)", "compare the "),
+        (5, "depends: 'orders(user_id, id)' has 2 columns and the pattern 1 parameter: a column for each, in their "
+            "order", "compare the "),
+        (6, "depends: 'orders(user_id)': column 'user_id' is an integer, parameter 'user_id' is uuid", "compare the "),
+        (7, "parameter 'usr_id' is no column of table 'orders'", "did you mean"),
+    ]
 
 
 def test_warnings_say_cause_and_help_at_their_line(shop):
