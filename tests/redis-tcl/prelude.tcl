@@ -62,7 +62,7 @@ tcl_proc forebay_change_client {} {
     rename ::redis::__dispatch__raw__ ::redis::forebay_send
     tcl_proc ::redis::__dispatch__raw__ {id method arguments} {
         if {[string tolower $method] in {flushall flushdb}} {
-            forebay_rows eval {DELETE FROM kv}
+            forebay_rows eval {DELETE FROM kv; DELETE FROM myhash; DELETE FROM hash}
         }
         uplevel 1 [list ::redis::forebay_send $id $method $arguments]
     }

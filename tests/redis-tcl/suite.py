@@ -28,14 +28,18 @@ FIELDS = ("a b c d e x y z float foo foo1 foo2 bar tmp str field field1 field2 f
 DRAWN = [f"f{i}" for i in range(1, 200)] + [f"__avoid_collisions__f{i}" for i in range(1, 200)]
 
 TEXT = {"table": "kv", "as": "column:v", "write": "write-through", "on_del": "delete-row", "jitter": "0%"}
+HASH = {**TEXT, "as": "hash", "hide_columns": "[redis_key]"}
 WORLDS = {
     # name: (columns besides the key, what the keyspace says, settings of the server)
     "any": ("v", TEXT, {"monitor_values": "true"}),  # no type: text and numbers
     "bytes": ("v BLOB", TEXT, {}),     # any bytes
     "lru": ("v", TEXT, {"eviction": "lru"}),
     "hash": (", ".join(f'"{name}"' for name in FIELDS + DRAWN),
-             {**TEXT, "as": "hash", "hide_columns": "[redis_key]"}, {}),
+             HASH, {}),
 }
+# The hashes of units that work with strings: their keys, which are the names of their tables, and the columns.
+HASH_KEYS = ("myhash", "hash")
+HASH_COLUMNS = ["f", "yes", "no"] + [f"key:{i}" for i in range(30)]
 UNITS = [
     ("unit/protocol", "any"), ("unit/type/string", "bytes"), ("unit/type/incr", "any"), ("unit/type/hash", "hash"),
     ("unit/keyspace", "any"), ("unit/scan", "any"), ("unit/expire", "any"), ("unit/multi", "any"),
@@ -66,9 +70,22 @@ def make_database(world, path):
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"CREATE TABLE kv(redis_key TEXT PRIMARY KEY, {columns})")
+        for key in HASH_KEYS:
+            connection.execute(f"CREATE TABLE {key}(redis_key TEXT PRIMARY KEY, "
+                               + ", ".join(f'"{name}"' for name in HASH_COLUMNS) + ")")
     connection.close()
-    return {"sources": {"kv": {"url": f"sqlite:{path}"}}, "keyspaces": {'"{redis_key:rest}"': keyspace},
-            "server": {"threads": 1, **settings}}
+    keyspaces = {'"{redis_key:rest}"': keyspace}
+    if keyspace is not HASH:
+        keyspaces |= {f'"{key[:-1]}{{redis_key:rest}}"': {**HASH, "table": key} for key in HASH_KEYS}
+    return {"sources": {"kv": {"url": f"sqlite:{path}"}}, "keyspaces": keyspaces, "server": {"threads": 1, **settings}}
+
+
+def row_of(world, key):
+    """The table of a key, what its row is called there, and whether it is a hash."""
+    if WORLDS[world][1] is HASH:
+        return "kv", key, True
+    table = next((name for name in HASH_KEYS if key.startswith(name[:-1])), None)
+    return (table, key[len(table) - 1:], True) if table is not None else ("kv", key, False)
 
 
 def run_unit(port, path, world, unit, passed_over=()):

@@ -15,7 +15,6 @@ from conftest import IS_FULL, TOP, Forebay, query
 
 sys.path.insert(0, os.path.join(TOP, "tests", "redis-tcl"))
 import suite  # noqa: E402
-from resp import ReplyError  # noqa: E402
 
 ALLOWED, EXCLUDED = suite.read_list("allowed.txt"), suite.read_list("excluded.txt")
 SKIPPED, SLOW, TIMED = [suite.read_list(f"{name}.txt") for name in ("skipped", "slow", "timed")]
@@ -26,22 +25,18 @@ AT_LEAST = 360  # tests of Redis' that pass; the list never gets shorter than th
 def cached_and_stored(server, path, world):
     """Every cached key with its value, and what the table has for it."""
     with server.wire() as wire:
-        if isinstance(wire.ask("SCAN", "0"), ReplyError):  # until SCAN is there
-            keys = [row["redis_key"].encode() for row in query(path, "SELECT redis_key FROM kv")]
-        else:
-            cursor, keys = b"0", []
-            while True:
-                cursor, some = wire.ask("SCAN", cursor, "COUNT", "1000")
-                keys += some
-                if cursor == b"0":
-                    break
+        cursor, keys = None, []
+        while cursor != b"0":
+            cursor, some = wire.ask("SCAN", cursor or "0", "COUNT", "1000")
+            keys += some
         for key in keys:
-            rows = query(path, "SELECT * FROM kv WHERE redis_key = ?", key.decode())
-            if world == "hash":
+            table, name, is_hash = suite.row_of(world, key.decode())
+            rows = query(path, f"SELECT * FROM {table} WHERE redis_key = ?", name)
+            if is_hash:
                 flat = wire.ask("HGETALL", key)
                 cached = dict(zip(flat[::2], flat[1::2]))
-                stored = {name.encode(): text(rows[0][name]) for name in (rows[0].keys() if rows else [])
-                          if name != "redis_key" and rows[0][name] is not None}
+                stored = {field.encode(): text(rows[0][field]) for field in (rows[0].keys() if rows else [])
+                          if field != "redis_key" and rows[0][field] is not None}
             else:
                 cached, stored = wire.ask("GET", key), text(rows[0]["v"]) if rows else None
             yield key, cached, stored
