@@ -154,8 +154,8 @@ static fb_status refuse_nul(const struct fb_binding *binding, const struct fb_pl
 }
 
 static fb_status plan(const struct fb_binding *binding, const fb_op *op, struct fb_plan **ret_plan, fb_err *reterr) {
-    bool is_delete = op->kind == FB_OP_DELETE;
-    if (!binding->is_table && (is_delete ? binding->del.text : binding->store.text) == NULL)
+    bool is_delete = op->kind == FB_OP_DELETE, writes = op->kind != FB_OP_READ && op->kind != FB_OP_CHECK;
+    if (writes && !binding->is_table && (is_delete ? binding->del.text : binding->store.text) == NULL)
         return fb_mapping_fail(&binding->mapping, reterr, FB_READONLY, "there is no %s statement",
                                is_delete ? "delete" : "store");
     fb_status status = fb_plan_make(&binding->mapping, op, ret_plan, reterr);
@@ -166,7 +166,12 @@ static fb_status plan(const struct fb_binding *binding, const fb_op *op, struct 
     return status;
 }
 
+static struct fb_mapping *mapping(struct fb_binding *binding) { return &binding->mapping; }
+
 const struct fb_driver_ops fb_driver_postgresql = {
+    .has_lists = true,
+    .mapping = mapping,
+    .writes = fb_pg_writes,
     .scheme = "postgresql",
     .alias = "postgres",
     .writers_max = 2, /* one gathers while the other waits for the disk */

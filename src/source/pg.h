@@ -4,6 +4,7 @@
  *     pg_session.c    connections: deadlines, prepared statements, sending and receiving in pipelines
  *     pg_bind.c       binding a keyspace to the catalogue
  *     pg_review.c     everything that is to be said of a keyspace; the tables that there are
+ *     pg_depend.c     what it depends on
  *     pg_types.c      columns and their values
  *     pg_sql.c        the text of statements
  *     pg_load.c       reading rows, many keys in one round trip
@@ -69,6 +70,7 @@ struct fb_binding {
     char *load_many;             /* tables only: arrays of keys */
     char *update;                /* of all columns, to be shown */
     char *tables[FB_PG_TABLES_MAX]; /* it reads or writes, by their oid as text */
+    bool is_written[FB_PG_TABLES_MAX]; /* by its own statements, not by their triggers */
     unsigned ntables;
 };
 
@@ -180,6 +182,7 @@ fb_status fb_pg_bind_keyspace(struct fb_driver *driver, const fb_keyspace_option
                               struct fb_binding **ret_binding, char **ret_pattern, fb_err *reterr);
 void fb_pg_unbind(struct fb_binding *binding);
 const char *fb_pg_shared_table(const struct fb_binding *a, const struct fb_binding *b);
+bool fb_pg_writes(const struct fb_binding *writer, const struct fb_binding *reader, unsigned depend);
 const char *fb_pg_statement_text(const struct fb_binding *binding, fb_op_kind kind);
 
 /* ---- pg_review.c ---- */
@@ -206,6 +209,9 @@ fb_status fb_pg_insert_text(const struct fb_binding *binding, const struct fb_pl
 
 fb_status fb_pg_render(struct fb_session *session, const struct fb_binding *binding, const struct fb_datum *row,
                        struct fb_value **ret_value, fb_err *err);
+/* The list of a key whose rows these are, rendered: a new reference. */
+fb_status fb_pg_make_list(struct fb_session *session, const struct fb_binding *binding, const PGresult *result,
+                          const struct fb_datum *key, struct fb_value **ret_value, fb_err *err);
 void fb_pg_load(struct fb_session *session, struct fb_load_item *items, size_t n);
 fb_status fb_pg_list(struct fb_session *session, const struct fb_binding *binding, size_t limit, fb_buf *ret_keys,
                      fb_err *err);

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "rows/depend.h"
 #include "rows/names.h"
 #include "base/utf8.h"
 
@@ -85,8 +86,9 @@ static bool is_plain_name(const char *name) {
 }
 
 /* "table" or "schema.table". Without a schema: what the search path finds. */
-static fb_status split_name(struct fb_pg_bind *bind, char **ret_schema, const char **ret_table) {
-    const char *wanted = bind->options->table, *dot = strchr(wanted, '.');
+static fb_status split_name(struct fb_pg_bind *bind, const char *what, const char *wanted, char **ret_schema,
+                            const char **ret_table) {
+    const char *dot = strchr(wanted, '.');
     char *schema = dot != NULL ? fb_mem_strdup(wanted) : NULL;
     if (dot != NULL && schema == NULL)
         return fb_pg_no_memory(bind);
@@ -96,11 +98,10 @@ static fb_status split_name(struct fb_pg_bind *bind, char **ret_schema, const ch
     *ret_table = dot != NULL ? dot + 1 : wanted;
     if (is_plain_name(*ret_table) && (schema == NULL || is_plain_name(schema)))
         return FB_OK;
-    return fb_pg_refuse(bind, "table '%s' is not a plain name of letters, digits, '_' and '$'", wanted);
+    return fb_pg_refuse(bind, "%stable '%s' is not a plain name of letters, digits, '_' and '$'", what, wanted);
 }
 
-static fb_status no_such_table(struct fb_pg_bind *bind) {
-    const char *wanted = bind->options->table;
+static fb_status no_such_table(struct fb_pg_bind *bind, const char *what, const char *wanted) {
     struct fb_nearest nearest = FB_NEAREST_INIT(FB_STR(wanted));
     char hint[FB_NAME_LEN_MAX + 24];
     PGresult *result;
@@ -112,17 +113,15 @@ static fb_status no_such_table(struct fb_pg_bind *bind) {
         return status;
     for (int i = 0; i < PQntuples(result); i++)
         fb_nearest_offer(&nearest, PQgetvalue(result, i, 0));
-    status = fb_pg_refuse(bind, "there is no table '%s'%s", wanted, fb_nearest_hint(&nearest, hint));
+    status = fb_pg_refuse(bind, "%sthere is no table '%s'%s", what, wanted, fb_nearest_hint(&nearest, hint));
     PQclear(result);
     return status;
 }
 
-/* The table's number as text, and its quoted name with its schema. */
-static fb_status find_table(struct fb_pg_bind *bind) {
+fb_status fb_pg_find_table(struct fb_pg_bind *bind, const char *what, const char *wanted, PGresult **ret_result) {
     char *schema = NULL;
     const char *table = NULL;
-    PGresult *result = NULL;
-    fb_status status = split_name(bind, &schema, &table);
+    fb_status status = split_name(bind, what, wanted, &schema, &table);
     const char *const values[] = {table, schema};
     if (status == FB_OK)
         status = fb_pg_ask(bind,
@@ -130,20 +129,32 @@ static fb_status find_table(struct fb_pg_bind *bind) {
                            "n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
                            "WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND "
                            "CASE WHEN $2::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname = $2 END",
-                           2, values, &result);
+                           2, values, ret_result);
     fb_mem_free(schema);
     if (status != FB_OK)
         return status;
-    if (PQntuples(result) == 0) {
-        status = no_such_table(bind);
-    } else if (strchr("vm", PQgetvalue(result, 0, 2)[0]) != NULL) {
-        status = fb_pg_refuse(bind, "'%s' is a view, which has no key; write a load statement", bind->options->table);
-    } else {
-        bind->table_oid = fb_mem_strdup(PQgetvalue(result, 0, 0));
-        bind->b->table = fb_mem_strdup(PQgetvalue(result, 0, 1));
-        status = bind->table_oid != NULL && bind->b->table != NULL ? fb_pg_note_table(bind, PQgetvalue(result, 0, 3))
-                                                                   : fb_pg_no_memory(bind);
-    }
+    bool is_view = PQntuples(*ret_result) > 0 && strchr("vm", PQgetvalue(*ret_result, 0, 2)[0]) != NULL;
+    if (PQntuples(*ret_result) == 0)
+        status = no_such_table(bind, what, wanted);
+    else if (is_view && what[0] == '\0')
+        status = fb_pg_refuse(bind, "'%s' is a view, which has no key; write a load statement", wanted);
+    else if (is_view)
+        status = fb_pg_refuse(bind, "%s'%s' is a view; name the tables that it shows", what, wanted);
+    if (status != FB_OK)
+        PQclear(*ret_result);
+    return status;
+}
+
+static fb_status find_table(struct fb_pg_bind *bind) {
+    PGresult *result;
+    fb_status status = fb_pg_find_table(bind, "", bind->options->table, &result);
+    if (status != FB_OK)
+        return status;
+    bind->table_oid = fb_mem_strdup(PQgetvalue(result, 0, 0));
+    bind->b->table = fb_mem_strdup(PQgetvalue(result, 0, 1));
+    status = bind->table_oid != NULL && bind->b->table != NULL
+                 ? fb_pg_note_table(bind, PQgetvalue(result, 0, 3), bind->options->write != FB_WRITE_OFF)
+                 : fb_pg_no_memory(bind);
     PQclear(result);
     return status;
 }
@@ -228,7 +239,7 @@ static fb_status find_key_columns(struct fb_pg_bind *bind) {
     for (unsigned i = 0; i < m->pattern.nparams && status == FB_OK; i++) {
         const char *name = fb_pg_param_part(m, i)->text;
         int column = column_by_name(m, name);
-        if (column < 0 && m->pattern.nparams == 1)
+        if (column < 0 && m->pattern.nparams == 1 && !m->is_list)
             column = single_key(m, unique);
         if (column < 0) {
             struct fb_nearest nearest = FB_NEAREST_INIT(FB_STR(name));
@@ -245,7 +256,15 @@ static fb_status find_key_columns(struct fb_pg_bind *bind) {
             bind->b->key_columns[i] = column;
         }
     }
-    if (status == FB_OK && is_complete && (m->pattern.nparams == 0 || !is_unique(bind, unique)))
+    if (status == FB_OK && m->is_list) {
+        for (const char *const *item = bind->options->order; status == FB_OK && item != NULL && *item != NULL; item++)
+            status = fb_pg_go_on(bind, fb_mapping_order(m, *item, bind->err));
+        for (int i = 0; i < PQntuples(unique); i++) {
+            int column = PQgetvalue(unique, i, 1)[0] == 't' ? column_by_name(m, PQgetvalue(unique, i, 2)) : -1;
+            if (column >= 0)
+                fb_mapping_order_key(m, (unsigned)column);
+        }
+    } else if (status == FB_OK && is_complete && (m->pattern.nparams == 0 || !is_unique(bind, unique)))
         status = fb_pg_go_on(bind, fb_pg_refuse(bind,
                                                 "the parameters are neither the primary key of table '%s' nor all "
                                                 "columns of a unique index, so a key could name several rows",
@@ -254,39 +273,51 @@ static fb_status find_key_columns(struct fb_pg_bind *bind) {
     return status;
 }
 
+fb_status fb_pg_key_columns(struct fb_pg_bind *bind, const char *oid, PGresult **ret_result) {
+    const char *const values[] = {oid};
+    return fb_pg_ask(bind,
+                     "SELECT a.attname, a.atttypid, coalesce(c.collisdeterministic, true), "
+                     "format_type(a.atttypid, a.atttypmod) FROM pg_attribute a "
+                     "LEFT JOIN pg_collation c ON c.oid = a.attcollation WHERE a.attrelid = $1::oid AND a.attnum > 0 "
+                     "AND NOT a.attisdropped",
+                     1, values, ret_result);
+}
+
+fb_status fb_pg_type_param(struct fb_pg_bind *bind, const char *what, const PGresult *columns, int row, unsigned param,
+                           bool *ret_is_int) {
+    enum fb_param_type wanted = FB_PARAM_TEXT;
+    struct fb_pattern_part *part = fb_pg_param_part(bind->m, param);
+    const char *column = PQgetvalue(columns, row, 0), *type = PQgetvalue(columns, row, 3);
+    fb_status status = FB_OK;
+    if (!fb_pg_is_key_type((Oid)strtoul(PQgetvalue(columns, row, 1), NULL, 10), &wanted))
+        status = fb_pg_refuse(bind, "%s '%s' is %s; keys are integers, text, varchar, uuid or date", what, column, type);
+    else if (PQgetvalue(columns, row, 2)[0] == 'f')
+        status = fb_pg_refuse(bind, "%s '%s' has a collation under which several keys would name one row", what, column);
+    else if (part->type == FB_PARAM_TEXT && wanted != FB_PARAM_TEXT)
+        part->type = wanted;
+    else if (wanted != FB_PARAM_TEXT && part->type != wanted)
+        status = fb_pg_refuse(bind, "%s '%s' is %s, parameter '%s' is %s", what, column, type, part->text,
+                              fb_param_type_name(part->type));
+    *ret_is_int = wanted == FB_PARAM_INT;
+    return status;
+}
+
 /* Give the parameters the types their columns demand; refuse columns in which two keys could find one row. */
 static fb_status check_key_columns(struct fb_pg_bind *bind) {
     struct fb_mapping *m = bind->m;
-    const char *const values[] = {bind->table_oid};
     PGresult *result;
-    fb_status status = fb_pg_ask(bind,
-                                 "SELECT a.attname, a.atttypid, coalesce(c.collisdeterministic, true), "
-                                 "format_type(a.atttypid, a.atttypmod) FROM pg_attribute a "
-                                 "LEFT JOIN pg_collation c ON c.oid = a.attcollation WHERE a.attrelid = $1::oid",
-                                 1, values, &result);
+    fb_status status = fb_pg_key_columns(bind, bind->table_oid, &result);
     if (status != FB_OK)
         return status;
     for (int r = 0; r < PQntuples(result) && status == FB_OK; r++) {
         int column = column_by_name(m, PQgetvalue(result, r, 0));
         int param = column >= 0 ? m->columns[column].param : -1;
-        enum fb_param_type wanted = FB_PARAM_TEXT;
+        bool is_int = false;
         if (param < 0)
             continue;
-        struct fb_pattern_part *part = fb_pg_param_part(m, (unsigned)param);
-        if (!fb_pg_is_key_type((Oid)strtoul(PQgetvalue(result, r, 1), NULL, 10), &wanted))
-            status = fb_pg_refuse(bind, "key column '%s' is %s; keys are integers, text, varchar, uuid or date",
-                                  m->columns[column].name, PQgetvalue(result, r, 3));
-        else if (PQgetvalue(result, r, 2)[0] == 'f')
-            status = fb_pg_refuse(bind, "key column '%s' has a collation under which several keys would name one row",
-                                  m->columns[column].name);
-        else if (part->type == FB_PARAM_TEXT && wanted != FB_PARAM_TEXT)
-            part->type = wanted;
-        else if (wanted != FB_PARAM_TEXT && part->type != wanted)
-            status = fb_pg_refuse(bind, "key column '%s' is %s, parameter '%s' is %s", m->columns[column].name,
-                                  PQgetvalue(result, r, 3), part->text, fb_param_type_name(part->type));
-        status = fb_pg_go_on(bind, status);
-        bind->b->key_is_int[param] = wanted == FB_PARAM_INT;
-        m->param_is_int[param] = wanted == FB_PARAM_INT;
+        status = fb_pg_go_on(bind, fb_pg_type_param(bind, "key column", result, r, (unsigned)param, &is_int));
+        bind->b->key_is_int[param] = is_int;
+        m->param_is_int[param] = is_int;
         m->columns[column].is_nullable = false;
     }
     PQclear(result);
@@ -360,6 +391,13 @@ fb_status fb_pg_bind_table(struct fb_pg_bind *bind) {
     if (status == FB_OK)
         status = check_key_columns(bind);
     b->is_table = true;
+    if (b->mapping.is_list) {
+        if (status == FB_OK && bind->nfaults == 0)
+            status = fb_depend_add_own(bind->m, b->tables[0], b->key_columns, bind->err);
+        if (status == FB_OK && !set_key_statement(b, &b->load, load_text))
+            status = fb_pg_no_memory(bind);
+        return status;
+    }
     if (status == FB_OK &&
         (!set_key_statement(b, &b->load, load_text) || !set_key_statement(b, &b->del, fb_pg_delete_text) ||
          (b->lock = text_of(b, lock_text)) == NULL || (b->try_lock = text_of(b, try_text)) == NULL ||
@@ -368,15 +406,26 @@ fb_status fb_pg_bind_table(struct fb_pg_bind *bind) {
     return status;
 }
 
-fb_status fb_pg_note_table(struct fb_pg_bind *bind, const char *name) {
+fb_status fb_pg_note_table(struct fb_pg_bind *bind, const char *name, bool is_written) {
     struct fb_binding *b = bind->b;
     for (unsigned i = 0; i < b->ntables; i++)
-        if (strcmp(b->tables[i], name) == 0)
+        if (strcmp(b->tables[i], name) == 0) {
+            b->is_written[i] |= is_written;
             return FB_OK;
+        }
     if (b->ntables == FB_PG_TABLES_MAX)
         return fb_pg_refuse(bind, "it uses more than %d tables", FB_PG_TABLES_MAX);
+    b->is_written[b->ntables] = is_written;
     b->tables[b->ntables] = fb_mem_strdup(name);
     return b->tables[b->ntables++] != NULL ? FB_OK : fb_pg_no_memory(bind);
+}
+
+bool fb_pg_writes(const struct fb_binding *writer, const struct fb_binding *reader, unsigned depend) {
+    bool is_same = strcmp(writer->driver->identity, reader->driver->identity) == 0;
+    for (unsigned i = 0; i < writer->ntables && is_same; i++)
+        if (writer->is_written[i] && strcmp(writer->tables[i], reader->mapping.depends[depend].table) == 0)
+            return true;
+    return false;
 }
 
 const char *fb_pg_shared_table(const struct fb_binding *a, const struct fb_binding *b) {
@@ -453,6 +502,8 @@ fb_status fb_pg_bind_all(struct fb_pg_bind *bind) {
     struct fb_binding *b = bind->b;
     b->driver = bind->driver;
     bind->m->name = fb_mem_strdup(o->pattern);
+    bind->m->is_list = o->rows == FB_ROWS_MANY;
+    bind->m->limit = o->limit;
     bind->m->set_replaces = o->set_mode == FB_SET_REPLACE;
     bind->m->has_nan = true;
     fb_status status = bind->m->name == NULL ? fb_pg_no_memory(bind) : fb_pg_catalogue(bind->driver, bind->err);
@@ -460,6 +511,8 @@ fb_status fb_pg_bind_all(struct fb_pg_bind *bind) {
         status = fb_pattern_parse(o->pattern, &bind->m->pattern, bind->err);
     if (status == FB_OK && o->table == NULL && o->load == NULL)
         status = fb_pg_refuse(bind, "a table or a load statement is wanted");
+    if (status == FB_OK)
+        status = fb_pg_bind_depends(bind);
     if (status == FB_OK)
         status = o->table != NULL ? fb_pg_bind_table(bind) : fb_pg_bind_statements(bind);
     if (status == FB_OK && bind->nfaults == 0)
@@ -469,7 +522,7 @@ fb_status fb_pg_bind_all(struct fb_pg_bind *bind) {
     if (status == FB_OK)
         status = fb_pg_go_on(bind,
                              fb_mapping_set_as(bind->m, o->as, /* is_explicit_sql */ !b->is_table, bind->err));
-    if (status == FB_OK && b->is_table && bind->nfaults == 0)
+    if (status == FB_OK && b->is_table && bind->nfaults == 0 && !bind->m->is_list)
         b->update = text_of(b, update_text); /* NULL: nothing can be written, or shown */
     if (status == FB_OK && bind->nfaults > 0)
         status = FB_CONFIG; /* said already */

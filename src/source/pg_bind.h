@@ -31,8 +31,18 @@ struct fb_pattern_part *fb_pg_param_part(struct fb_mapping *m, unsigned param);
 fb_status fb_pg_columns_begin(struct fb_pg_bind *bind, int n);
 fb_status fb_pg_add_column(struct fb_pg_bind *bind, const char *name, const char *quoted, const char *type_name,
                            Oid type, char category, struct fb_column **ret_column);
-/* Note a table that the keyspace reads or writes; a second note of the same one is ignored. */
-fb_status fb_pg_note_table(struct fb_pg_bind *bind, const char *name);
+/* Note a table that the keyspace reads or writes. */
+fb_status fb_pg_note_table(struct fb_pg_bind *bind, const char *name, bool is_written);
+/* A table by its name: its number, quoted name, kind, and name with its schema, in one row; none when there is no such
+ * table. `what` begins the text of a refusal ("", or "depends: …: "). */
+fb_status fb_pg_find_table(struct fb_pg_bind *bind, const char *what, const char *wanted, PGresult **ret_result);
+/* The columns of a table that may hold keys: name, type, has a collation that tells all texts apart, type as text. */
+fb_status fb_pg_key_columns(struct fb_pg_bind *bind, const char *oid, PGresult **ret_result);
+/* Give a parameter the type that the column in this row of fb_pg_key_columns demands; refuse one in which two keys could
+ * find one row. `what` begins the text. */
+fb_status fb_pg_type_param(struct fb_pg_bind *bind, const char *what, const PGresult *columns, int row, unsigned param,
+                           bool *ret_is_int);
+fb_status fb_pg_bind_depends(struct fb_pg_bind *bind);
 
 fb_status fb_pg_bind_table(struct fb_pg_bind *bind);
 fb_status fb_pg_bind_statements(struct fb_pg_bind *bind);

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "rows/list.h"
 #include "source/wanted.h"
 
 enum { OID_INT8 = 20, OID_TEXT = 25 };
@@ -99,9 +100,35 @@ static fb_status send_one(struct fb_session *session, const struct fb_asked *ask
 
 /* ---- answers ---- */
 
+fb_status fb_pg_make_list(struct fb_session *session, const struct fb_binding *binding, const PGresult *result,
+                          const struct fb_datum *key, struct fb_value **ret_value, fb_err *err) {
+    struct fb_datum row[FB_COLUMNS_MAX];
+    struct fb_list list;
+    session->rendered.len = 0;
+    fb_status status = fb_list_begin(&list, &binding->mapping, &session->rendered);
+    for (int r = 0; r < PQntuples(result) && status == FB_OK; r++) {
+        status = fb_pg_row(session, binding, result, r, row, err);
+        if (status == FB_OK && fb_mapping_row_is_key(&binding->mapping, row, key))
+            status = fb_list_add(&list, row, err);
+    }
+    if (status == FB_OK)
+        status = fb_list_end(&list, err);
+    if (status == FB_OK)
+        *ret_value = fb_value_new(FB_KIND_STRING, session->rendered.data, session->rendered.len);
+    bool is_short = status == FB_NOMEM || (status == FB_OK && *ret_value == NULL);
+    return is_short ? fb_fail(err, FB_NOMEM, "out of memory") : status;
+}
+
 static void take_rows(struct fb_session *session, struct fb_asked *asked, const PGresult *result) {
     struct fb_datum row[FB_COLUMNS_MAX];
     fb_err err = {FB_OK, ""};
+    if (asked->binding->mapping.is_list) {
+        struct fb_value *list = NULL;
+        fb_status status = fb_pg_make_list(session, asked->binding, result, asked->wanted[0].key, &list, &err);
+        fb_asked_answer(asked, 0, status, list, &err);
+        fb_value_unref(list);
+        return;
+    }
     if (!asked->binding->is_table && PQntuples(result) > 1) {
         (void)fb_mapping_fail(&asked->binding->mapping, &err, FB_SOURCE, "load found %d rows where one was wanted",
                               PQntuples(result));
@@ -189,7 +216,8 @@ static void ask(struct fb_session *session, struct fb_asked *asked, struct fb_pg
 }
 
 static struct fb_wanted_shape shape_of(const struct fb_binding *binding) {
-    return (struct fb_wanted_shape){&binding->mapping, binding->is_table ? binding->key_columns : NULL};
+    bool is_of_many = binding->is_table && !binding->mapping.is_list;
+    return (struct fb_wanted_shape){&binding->mapping, is_of_many ? binding->key_columns : NULL};
 }
 
 void fb_pg_load(struct fb_session *session, struct fb_load_item *items, size_t n) {

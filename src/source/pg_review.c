@@ -89,6 +89,23 @@ static const char *mapped_by(const struct review *r, const char *table) {
     return NULL;
 }
 
+/* A query is told of writes only where it depends on their table. */
+static void review_depends(const struct review *r) {
+    const struct fb_binding *b = r->bind->b;
+    for (unsigned t = 0; t < b->ntables; t++)
+        for (size_t i = 0; i < r->nothers; i++) {
+            const struct fb_binding *other = r->others[i];
+            bool is_covered = false, writes = false;
+            for (unsigned d = 0; d < b->mapping.ndepends; d++)
+                is_covered |= strcmp(b->mapping.depends[d].table, b->tables[t]) == 0;
+            for (unsigned k = 0; k < other->ntables && fb_pg_shared_table(b, other) != NULL; k++)
+                writes |= other->is_written[k] && strcmp(other->tables[k], b->tables[t]) == 0;
+            if (writes && !is_covered)
+                warn(r, "depends", "load: '%s' writes table '%s', and this keyspace does not depend on it: what is cached "
+                     "here stays until its TTL", other->mapping.name, b->tables[t]);
+        }
+}
+
 static PGresult *ask_of_table(const struct review *r, const char *text) {
     const char *const values[] = {r->bind->b->tables[0]};
     return PQexecParams(r->bind->driver->catalogue, text, 1, NULL, values, NULL, NULL, /* text */ 0);
@@ -139,7 +156,11 @@ fb_status fb_pg_review(struct fb_driver *driver, const fb_keyspace_options *opti
     if (status != FB_OK)
         return status == FB_CONFIG ? FB_OK : fb_fail(reterr, status, "%s", err.text);
     struct review r = {&bind, others, nothers};
-    if (!b->is_table) {
+    if (b->mapping.is_list || (!b->is_table && options->write == FB_WRITE_OFF))
+        review_depends(&r);
+    if (b->mapping.is_list) {
+        review_plan(&r, b->is_table ? "table" : "load", &b->load);
+    } else if (!b->is_table) {
         review_plan(&r, "load", &b->load);
         review_plan(&r, "store", &b->store);
         review_plan(&r, "delete", &b->del);

@@ -216,7 +216,22 @@ static fb_status remove_row(struct fb_session *session, const struct fb_store_it
     return write_row(session, item, /* exists */ true, /* row = */ NULL, err);
 }
 
+static fb_status read_list(struct fb_session *session, const struct fb_store_item *item, struct fb_value **ret_value,
+                           fb_err *err) {
+    struct fb_pg_sent sent;
+    PGresult *result = NULL;
+    fb_status status = sync_and(session, fb_pg_send_find(session, item, FB_PG_READ, &sent, err), err);
+    if (status != FB_OK)
+        return status;
+    status = pass_sync(session, fb_pg_receive(session, &sent, &result, err), err);
+    if (status == FB_OK)
+        status = fb_pg_make_list(session, item->binding, result, item->plan->key, ret_value, err);
+    PQclear(result);
+    return status;
+}
+
 const struct fb_group_ops fb_pg_group_ops = {
+    .read_list = read_list,
     .mapping = mapping_of,
     .find = find,
     .write = write_row,

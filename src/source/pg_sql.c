@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "rows/list.h"
+
 /* Appending with one check at the end. */
 struct text {
     fb_buf *out;
@@ -52,11 +54,24 @@ static void put_where_key(struct text *t, const struct fb_binding *b, const char
     }
 }
 
+/* The rest of a list's query. */
+static void put_order(struct text *t, const struct fb_binding *b) {
+    const struct fb_mapping *m = &b->mapping;
+    for (unsigned i = 0; i < m->norder; i++) {
+        put(t, i == 0 ? " ORDER BY t." : ", t.");
+        put(t, b->quoted[m->order[i].column]);
+        put(t, m->order[i].is_descending ? " DESC" : "");
+    }
+    put_number(t, " LIMIT ", fb_list_wanted(m));
+}
+
 fb_status fb_pg_load_text(const struct fb_binding *binding, const char *locking, fb_buf *out) {
     struct text t = {out, FB_OK};
     put(&t, "SELECT ");
     put_columns(&t, binding);
     put_where_key(&t, binding, "t.", 1);
+    if (binding->mapping.is_list)
+        put_order(&t, binding);
     put(&t, locking);
     return end(&t);
 }
@@ -104,7 +119,7 @@ fb_status fb_pg_load_many_text(const struct fb_binding *binding, fb_buf *out) {
 fb_status fb_pg_list_text(const struct fb_binding *binding, fb_buf *out) {
     struct text t = {out, FB_OK};
     for (unsigned i = 0; i < binding->mapping.pattern.nparams; i++) {
-        put(&t, i == 0 ? "SELECT " : ", ");
+        put(&t, i > 0 ? ", " : binding->mapping.is_list ? "SELECT DISTINCT " : "SELECT ");
         put(&t, binding->quoted[binding->key_columns[i]]);
     }
     put(&t, " FROM ");

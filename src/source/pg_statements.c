@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "rows/list.h"
 #include "rows/names.h"
 
 enum { ARGS_MAX = 256 }; /* different parameters of one statement */
@@ -195,16 +196,21 @@ static fb_status note_tables(struct fb_pg_bind *bind, const struct fb_pg_sql *sq
         if (PQresultStatus(result) != PGRES_TUPLES_OK)
             status = fb_pg_refuse(bind, "%s", PQerrorMessage(db));
         /* <Relation-Name>users</Relation-Name> <Schema>public</Schema> */
-        for (const char *p = status == FB_OK ? PQgetvalue(result, 0, 0) : ""; status == FB_OK; p++) {
+        const char *xml = status == FB_OK ? PQgetvalue(result, 0, 0) : "";
+        for (const char *p = xml; status == FB_OK; p++) {
             char name[2 * FB_NAME_LEN_MAX + 8];
             p = strstr(p, "<Relation-Name>");
             const char *schema = p != NULL ? strstr(p, "<Schema>") : NULL;
             if (schema == NULL)
                 break;
+            const char *node = xml, *next = xml; /* the plan's node that the name stands in */
+            while ((next = strstr(next, "<Node-Type>")) != NULL && next < p)
+                node = next++;
+            bool is_written = strncmp(node, "<Node-Type>ModifyTable", strlen("<Node-Type>ModifyTable")) == 0;
             p += strlen("<Relation-Name>");
             schema += strlen("<Schema>");
             snprintf(name, sizeof name, "%.*s.%.*s", (int)strcspn(schema, "<"), schema, (int)strcspn(p, "<"), p);
-            status = fb_pg_note_table(bind, name);
+            status = fb_pg_note_table(bind, name, is_written);
         }
         PQclear(result);
     }
@@ -256,7 +262,7 @@ static fb_status wrap_composed(struct fb_pg_bind *bind) {
     struct fb_binding *b = bind->b;
     fb_buf out = FB_BUF_INIT;
     fb_status status = FB_OK;
-    bool is_needed = false;
+    bool is_needed = b->mapping.is_list; /* and not one row more than is needed is sent */
     for (unsigned i = 0; i < b->mapping.ncolumns; i++)
         is_needed |= b->is_composed[i];
     if (!is_needed)
@@ -278,8 +284,13 @@ static fb_status wrap_composed(struct fb_pg_bind *bind) {
         status = put(bind, &out, " FROM (", 7);
     if (status == FB_OK)
         status = put(bind, &out, b->load.text, strlen(b->load.text));
+    char limit[32] = "";
+    if (b->mapping.is_list)
+        (void)snprintf(limit, sizeof limit, " LIMIT %u", fb_list_wanted(&b->mapping));
     if (status == FB_OK)
-        status = put(bind, &out, "\n) AS q", 8);
+        status = put(bind, &out, "\n) AS q", 7);
+    if (status == FB_OK)
+        status = put(bind, &out, limit, strlen(limit) + 1);
     if (status == FB_OK) {
         fb_mem_free(b->load.text);
         b->load.text = out.data;

@@ -163,6 +163,10 @@ static void decide(struct joint *j, size_t i, bool exists, struct fb_datum *row)
     if (plan->op == FB_OP_DELETE && !exists)
         item->status = FB_NOTFOUND;
     one->state = WRITTEN;
+    if (exists && fb_group_touch(m, row, NULL, one->group, &err) != FB_OK) {
+        fail(j, i, &err);
+        return;
+    }
     if (plan->op == FB_OP_DELETE ? exists : plan->op == FB_OP_ADD || !fb_group_is_idle(m, plan, exists))
         ask(j, i, WRITE, FB_PG_READ, exists, row);
 }
@@ -200,7 +204,10 @@ static void take(struct joint *j, const struct sent *sent) {
             decide(j, sent->one, false, row);
         break;
     case AGAIN:
-        if (fb_group_take_after(&fb_pg_group_ops, j->session, item, status == FB_OK, row, &err) != FB_OK)
+        if (status == FB_OK &&
+            fb_group_touch(&item->binding->mapping, NULL, row, one->group, &err) != FB_OK)
+            fail(j, sent->one, &err);
+        else if (fb_group_take_after(&fb_pg_group_ops, j->session, item, status == FB_OK, row, &err) != FB_OK)
             fail(j, sent->one, &err);
         break;
     default:
@@ -247,7 +254,13 @@ static bool write_all(struct joint *j, bool waits) {
     for (size_t i = 0; i < j->n && !j->has_failed; i++)
         if (j->ones[i].state == WRITTEN && !item_of(&j->ones[i])->is_superseded)
             ask(j, i, AGAIN, FB_PG_READ, false, NULL);
-    return round_trip(j);
+    if (!round_trip(j))
+        return false;
+    fb_err err = {FB_OK, ""};
+    for (size_t i = 0; i < j->n && !j->has_failed; i++)
+        if (j->ones[i].state == WRITTEN && fb_group_prepare(j->ones[i].group, &err) != FB_OK)
+            fail(j, i, &err);
+    return !j->has_failed;
 }
 
 static enum outcome store_jointly(struct fb_session *session, struct one *ones, size_t n, bool waits,
