@@ -127,6 +127,10 @@ typedef struct fb_source_options {
     unsigned queue_max;        /* operations waiting in front of the source; default 10000; more are FB_BUSY */
     int64_t read_timeout_ms;   /* one round trip; default 2000 */
     int64_t write_timeout_ms;  /* one transaction; default 3000 */
+    int64_t soft_timeout_ms;   /* how long a read waits where a value within its grace would do; default 200 */
+    unsigned breaker_failures; /* failed round trips within the window that open the breaker, when they are half of all or
+                                  more; default 5 */
+    int64_t breaker_window_ms; /* default 10000 */
     int64_t added_latency_ms;  /* slept before every round trip, for demonstrations and tests; default 0 */
 } fb_source_options;
 
@@ -347,6 +351,7 @@ typedef struct fb_result {
     int64_t lane_us;   /* waiting for other writers of the key and in the lane, until it was sent to the source */
     int64_t source_us; /* from then until the source had answered */
     unsigned shared;   /* READ: callers answered by the same load, this one included */
+    int is_stale;      /* READ: the value is past its life, and stands in for an answer that was late or has failed */
     fb_err err;      /* when status is negative */
     void *private_;
 } fb_result;
@@ -536,6 +541,13 @@ typedef struct fb_source_stats {
     uint64_t writes;      /* writes in them */
     uint64_t errors;      /* failed round trips */
     uint64_t waiting;     /* operations in the lanes now */
+    uint64_t sessions;    /* connections now */
+    uint64_t under_way;   /* round trips now */
+    uint64_t cancelled;   /* round trips given up because nobody waited any more, or their time was over by far */
+    uint64_t stopped;     /* operations not sent because the breaker was open */
+    uint64_t breaker;     /* 0 closed, 1 open, 2 half-open: one round trip is finding out */
+    uint64_t opens;       /* times it has opened */
+    uint64_t retry_ms;    /* open: until one round trip may find out; 0: the next does */
 } fb_source_stats;
 
 typedef struct fb_stats {

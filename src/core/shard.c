@@ -137,6 +137,9 @@ void fb_coord_note_due(struct fb_shard *shard, struct fb_coord *coord, fb_instan
 
 fb_bytes fb_flight_key(const struct fb_flight *flight) { return fb_coord_key(flight->coord); }
 bool fb_flight_may_fill(const struct fb_flight *flight) { return fb_coord_lets_fill(flight->coord, flight); }
+bool fb_flight_is_wanted(const struct fb_flight *flight) {
+    return flight->is_promised || !fb_list_is_empty(&flight->waiters);
+}
 
 /* Callers read the clock before they have the lock: an instant may be a little before another that was earlier. */
 static fb_span from_to(fb_instant from, fb_instant to) {

@@ -112,10 +112,13 @@ struct fb_flight {
     fb_status status;
     struct fb_value *value;
     bool source_down;          /* with an error: the source is known to be down */
+    bool is_promised;          /* somebody was served a stale value meanwhile: the answer is wanted, if only to be kept */
 };
 fb_bytes fb_flight_key(const struct fb_flight *flight);
 /* Would its answer be kept now? */
 bool fb_flight_may_fill(const struct fb_flight *flight);
+/* Does anybody wait for it? */
+bool fb_flight_is_wanted(const struct fb_flight *flight);
 
 /* One write of one key. Owned by the driver, lives until its end or cancellation. */
 struct fb_writer {

@@ -91,6 +91,7 @@ bool fb_waiter_stand_in(struct fb_shard *shard, struct fb_waiter *waiter, fb_ins
         fb_shard_serve_stale(shard, waiter->keyspace, found.value->kind, fb_coord_key(coord), 1);
     waiter->is_stale = found.is_stale;
     waiter->shared = 1;
+    waiter->flight->is_promised = true;
     fb_waiter_answer(shard, waiter, found.status, found.value, now, fx);
     fb_value_unref(found.value);
     return true;

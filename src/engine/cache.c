@@ -81,6 +81,8 @@ static void tick_all(struct fb_cache *cache) {
     for (unsigned i = 0; i < cache->nshards; i++)
         for (unsigned round = 0; round < rounds; round++)
             tick(cache, &cache->shards[i]);
+    for (unsigned i = 0; i < atomic_load(&cache->nsources); i++)
+        fb_trips_watch(cache->sources[i]);
 }
 
 static void *run_ticker(void *arg) {
@@ -188,11 +190,14 @@ static void close_source(struct fb_source *source) {
     fb_lane_destroy(source->reads);
     fb_lane_destroy(source->writes);
     fb_lane_destroy(source->lists);
+    fb_lane_destroy(source->cancels);
     if (source->caller_session != NULL)
         source->ops->session_close(source->caller_session);
     if (source->driver != NULL)
         source->ops->close(source->driver);
     fb_lock_finish(&source->error_lock);
+    fb_lock_finish(&source->health_lock);
+    fb_lock_finish(&source->trips_lock);
     fb_mem_free(source->name);
     fb_mem_free(source);
 }
@@ -218,6 +223,8 @@ void fb_close(fb_cache *cache) {
         fb_lane_destroy(cache->sources[i]->reads);
         fb_lane_destroy(cache->sources[i]->writes);
         fb_lane_destroy(cache->sources[i]->lists);
+        fb_lane_destroy(cache->sources[i]->cancels);
+        cache->sources[i]->cancels = NULL;
         cache->sources[i]->reads = cache->sources[i]->writes = cache->sources[i]->lists = NULL;
     }
     for (unsigned i = 0; i < cache->nkeyspaces; i++)
@@ -263,6 +270,9 @@ static fb_status check_source_options(fb_source_options *o, fb_err *reterr) {
         {o->read_timeout_ms, 2000, 1, DAY_MS, "read_timeout"},
         {o->write_timeout_ms, 3000, 1, FB_WRITE_WINDOW_MS - 1, "write_timeout"},
         {o->added_latency_ms, 0, 0, 60000, "added_latency"},
+        {o->soft_timeout_ms, 200, 1, DAY_MS, "soft_timeout"},
+        {o->breaker_failures, 5, 1, 1000000, "breaker_failures"},
+        {o->breaker_window_ms, 10000, 10, DAY_MS, "breaker_window"},
     };
     fb_status status = fit(b, sizeof b / sizeof b[0], reterr);
     o->pool = (unsigned)b[0].value;
@@ -270,6 +280,9 @@ static fb_status check_source_options(fb_source_options *o, fb_err *reterr) {
     o->queue_max = (unsigned)b[2].value;
     o->read_timeout_ms = b[3].value;
     o->write_timeout_ms = b[4].value;
+    o->soft_timeout_ms = b[6].value;
+    o->breaker_failures = (unsigned)b[7].value;
+    o->breaker_window_ms = b[8].value;
     return status;
 }
 
@@ -284,7 +297,10 @@ static fb_status make_lanes(struct fb_source *source) {
     options.work = fb_store_lane_work;
     source->writes = fb_lane_create(&options);
     source->lists = fb_list_lane_create(source);
-    return source->reads != NULL && source->writes != NULL && source->lists != NULL ? FB_OK : FB_NOMEM;
+    source->cancels = fb_cancel_lane_create(source);
+    bool is_complete = source->reads != NULL && source->writes != NULL && source->lists != NULL &&
+                       source->cancels != NULL;
+    return is_complete ? FB_OK : FB_NOMEM;
 }
 
 /* Takes the driver over, also when it fails. */
@@ -302,6 +318,9 @@ static fb_status add_source(struct fb_cache *cache, const char *name, const stru
     source->options = *options;
     source->failed = FB_NEVER;
     fb_lock_init(&source->error_lock, FB_LOCK_SOURCE);
+    fb_lock_init(&source->trips_lock, FB_LOCK_TRIPS);
+    fb_list_init(&source->trips);
+    fb_source_health_init(source);
     source->name = fb_mem_strdup(name);
     fb_status status = source->name != NULL ? make_lanes(source) : FB_NOMEM;
     if (status == FB_OK && ops->on_caller_thread)
@@ -310,7 +329,8 @@ static fb_status add_source(struct fb_cache *cache, const char *name, const stru
         close_source(source);
         return fb_fail(reterr, status, "cannot set up source '%s': %s", name, fb_status_text(status));
     }
-    cache->sources[cache->nsources++] = source;
+    cache->sources[cache->nsources] = source;
+    atomic_fetch_add(&cache->nsources, 1);
     *ret_source = source;
     return FB_OK;
 }

@@ -26,15 +26,27 @@ static _Thread_local struct carrying {
 static void load_over(struct fb_cache *cache, struct fb_flight *flight, fb_status status, struct fb_value *value,
                       struct fb_effects *fx) {
     struct fb_engine_shard *shard = fb_cache_shard(cache, flight->hash);
+    fb_instant now = fb_clock_now();
     flight->status = status;
     flight->value = value;
+    flight->source_down = status < 0 && fb_source_is_down(cache->keyspaces[flight->keyspace]->source, now);
     fb_lock_acquire(&shard->lock);
-    fb_shard_loaded(shard->core, flight, fb_clock_now(), (uint16_t)fb_rng_next(&shard->rng), fx);
+    fb_shard_loaded(shard->core, flight, now, (uint16_t)fb_rng_next(&shard->rng), fx);
     fb_shard_leave(shard);
 }
 
+/* What the breaker learns from a round trip: the first item that could not be asked for stands for all. */
+static void tell_loads(struct fb_source *source, enum fb_breaker_word word, const struct fb_load_item *items, unsigned n,
+                       fb_span took) {
+    unsigned i = 0;
+    while (i < n && items[i].status != FB_DOWN && items[i].status != FB_TIMEOUT)
+        i++;
+    fb_source_tell(source, word, i < n, took, fb_value_bytes(i < n ? items[i].value : NULL));
+}
+
 /* One round trip for n flights; whoever asks for one of them from here on is told so by the core. */
-static void load_batch(struct fb_source *source, struct fb_session *session, struct fb_link *flights, unsigned n) {
+static void load_batch(struct fb_source *source, struct fb_session *session, struct fb_trip *trip,
+                       enum fb_breaker_word word, struct fb_link *flights, unsigned n) {
     struct fb_load_item items[BATCH_MAX];
     struct fb_flight *flown[BATCH_MAX];
     struct fb_effects fx;
@@ -53,8 +65,12 @@ static void load_batch(struct fb_source *source, struct fb_session *session, str
     }
     struct carrying outer = carrying;
     carrying = (struct carrying){0}; /* a function of the application may call us, and wait for what it asks */
+    fb_instant begun = fb_clock_now();
+    fb_trip_begin(trip, flown, n);
     source->ops->load(session, items, n);
+    fb_trip_end(trip);
     carrying = outer;
+    tell_loads(source, word, items, n, fb_since(fb_clock_now(), begun));
     atomic_fetch_add_explicit(&source->read_trips, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&source->rows_wanted, n, memory_order_relaxed);
     bool has_error = false;
@@ -68,22 +84,27 @@ static void load_batch(struct fb_source *source, struct fb_session *session, str
     fb_carry_out(source->cache, &fx, FB_RUN_LANES);
 }
 
-static void refuse_loads(struct fb_source *source, struct fb_link *flights, fb_status status, const char *text) {
+/* Takes the text over. */
+static void refuse_loads(struct fb_source *source, struct fb_link *flights, fb_status status, struct fb_value *text) {
     struct fb_effects fx;
     fb_effects_init(&fx);
-    for (struct fb_link *l; (l = fb_list_pop_front(flights)) != NULL;) {
-        struct fb_flight *flight = fb_member_of(l, struct fb_flight, link);
-        fb_source_note_error(source, status, keyspace_of(source, flight->keyspace), FB_STR(text));
-        load_over(source->cache, flight, status, text_value(text), &fx);
-    }
+    for (struct fb_link *l; (l = fb_list_pop_front(flights)) != NULL;)
+        load_over(source->cache, fb_member_of(l, struct fb_flight, link), status, fb_value_ref(text), &fx);
+    fb_value_unref(text);
     fb_carry_out(source->cache, &fx, FB_RUN_LANES);
 }
 
-struct fb_session *fb_source_session(struct fb_source *source, bool is_writer, void **slot, fb_err *reterr) {
-    struct fb_session *session = *slot;
-    if (session == NULL && source->ops->session_open(source->driver, is_writer, &session, reterr) == FB_OK)
-        *slot = session;
-    return session;
+/* The breaker is open: nobody asks. */
+static void stop_loads(struct fb_source *source, struct fb_link *flights, unsigned n) {
+    atomic_fetch_add_explicit(&source->stopped, n, memory_order_relaxed);
+    refuse_loads(source, flights, FB_DOWN, fb_source_why_down(source));
+}
+
+/* No connection can be had. */
+static void miss_connection(struct fb_source *source, enum fb_breaker_word word, const struct fb_keyspace *keyspace,
+                            const char *text) {
+    fb_source_note_error(source, FB_DOWN, keyspace, FB_STR(text));
+    fb_source_tell(source, word, /* is_bad = */ true, (fb_span){0}, FB_STR(text));
 }
 
 /* The cache closes: what has not been sent will not be. */
@@ -91,7 +112,7 @@ void fb_source_withdraw(struct fb_source *source) {
     struct fb_link waiting = FB_LIST_INIT(waiting);
     fb_lists_withdraw(source);
     fb_lane_withdraw(source->reads, &waiting);
-    refuse_loads(source, &waiting, FB_CLOSED, "");
+    refuse_loads(source, &waiting, FB_CLOSED, NULL);
     fb_lane_withdraw(source->writes, &waiting);
     for (struct fb_link *l; (l = fb_list_pop_front(&waiting)) != NULL;)
         fb_txn_refuse(fb_member_of(l, struct fb_store_group, link), FB_CLOSED);
@@ -100,24 +121,31 @@ void fb_source_withdraw(struct fb_source *source) {
 void fb_load_lane_work(void *user, void **slot, struct fb_link *batch, unsigned n) {
     struct fb_source *source = user;
     fb_err err = {0};
-    struct fb_session *session = fb_source_session(source, /* is_writer = */ false, slot, &err);
-    if (session != NULL)
-        load_batch(source, session, batch, n);
-    else
-        refuse_loads(source, batch, FB_DOWN, err.text);
+    enum fb_breaker_word word = fb_source_ask(source);
+    if (word == FB_BREAKER_STOP) {
+        stop_loads(source, batch, n);
+        return;
+    }
+    struct fb_trip *trip = fb_trip_get(source, /* is_writer = */ false, slot, &err);
+    if (trip != NULL) {
+        load_batch(source, fb_trip_session(trip), trip, word, batch, n);
+        return;
+    }
+    miss_connection(source, word, keyspace_of(source, fb_member_of(batch->next, struct fb_flight, link)->keyspace),
+                    err.text);
+    refuse_loads(source, batch, FB_DOWN, text_value(err.text));
 }
 
 void fb_load_here(struct fb_source *source, struct fb_link *flights, unsigned n) {
     for (unsigned some; n > 0; n -= some) {
         some = n < source->options.batch_max ? n : source->options.batch_max;
-        load_batch(source, source->caller_session, flights, some);
+        enum fb_breaker_word word = fb_source_ask(source);
+        if (word == FB_BREAKER_STOP) {
+            stop_loads(source, flights, n);
+            return;
+        }
+        load_batch(source, source->caller_session, /* trip = */ NULL, word, flights, some);
     }
-}
-
-void fb_lane_session_leave(void *user, void *session) {
-    struct fb_source *source = user;
-    if (session != NULL)
-        source->ops->session_close(session);
 }
 
 /* Send all flights of the first one's source together, so that they can travel in one batch. */
@@ -138,14 +166,51 @@ static void send_loads(struct fb_cache *cache, struct fb_effects *fx, enum fb_ru
         fb_load_here(source, &batch, n);
         return;
     }
+    if (fb_source_is_down(source, fb_clock_now())) {
+        stop_loads(source, &batch, n);
+        return;
+    }
     fb_lane_push(source->reads, &batch);
     if (!fb_list_is_empty(&batch))
-        refuse_loads(source, &batch, FB_BUSY, "");
+        refuse_loads(source, &batch, FB_BUSY, NULL);
 }
 
 /* ---- stores ---- */
 
-static void store_batch(struct fb_source *source, struct fb_session *session, struct fb_link *groups, unsigned n) {
+/* Transactions that were not begun because their source cannot be reached. Takes the text over. */
+static void refuse_stores(struct fb_link *groups, struct fb_value *text) {
+    for (struct fb_link *l; (l = fb_list_pop_front(groups)) != NULL;) {
+        struct fb_store_group *group = fb_member_of(l, struct fb_store_group, link);
+        group->status = FB_DOWN;
+        group->decided_by = group->nitems;
+        for (size_t i = 0; i < group->nitems; i++) {
+            group->items[i].status = FB_DOWN;
+            group->items[i].after = fb_value_ref(text);
+        }
+        fb_txn_stored(group, fb_clock_now());
+    }
+    fb_value_unref(text);
+}
+
+static void tell_stores(struct fb_source *source, enum fb_breaker_word word, struct fb_store_group *const *groups,
+                        unsigned n, fb_span took) {
+    bool is_bad = false, is_slow = false;
+    fb_bytes why = {NULL, 0};
+    for (unsigned i = 0; i < n; i++) {
+        const struct fb_store_group *group = groups[i];
+        is_slow |= group->status == FB_TIMEOUT;
+        if (is_bad || (group->status != FB_DOWN && group->status != FB_UNKNOWN))
+            continue;
+        is_bad = true;
+        why = fb_value_bytes(group->items[group->decided_by < group->nitems ? group->decided_by : 0].after);
+    }
+    /* A lock that somebody holds keeps a writer waiting: that says nothing about the source. */
+    if (is_bad || !is_slow || word == FB_BREAKER_PROBE)
+        fb_source_tell(source, word, is_bad || is_slow, is_slow ? (fb_span){0} : took, why);
+}
+
+static void store_batch(struct fb_source *source, struct fb_session *session, struct fb_trip *trip,
+                        enum fb_breaker_word word, struct fb_link *groups, unsigned n) {
     struct fb_store_group *sent[BATCH_MAX];
     fb_instant now = fb_clock_now();
     unsigned writes = 0;
@@ -155,36 +220,45 @@ static void store_batch(struct fb_source *source, struct fb_session *session, st
     }
     struct carrying outer = carrying;
     carrying = (struct carrying){0};
+    fb_trip_begin(trip, NULL, 0);
     source->ops->store(session, sent, n);
+    fb_trip_end(trip);
     carrying = outer;
+    tell_stores(source, word, sent, n, fb_since(fb_clock_now(), now));
     atomic_fetch_add_explicit(&source->write_trips, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&source->nwrites, writes, memory_order_relaxed);
     for (unsigned i = 0; i < n; i++)
         fb_txn_stored(sent[i], now);
 }
 
+static void stop_stores(struct fb_source *source, struct fb_link *groups, unsigned n) {
+    atomic_fetch_add_explicit(&source->stopped, n, memory_order_relaxed);
+    refuse_stores(groups, fb_source_why_down(source));
+}
+
 void fb_store_lane_work(void *user, void **slot, struct fb_link *batch, unsigned n) {
     struct fb_source *source = user;
     fb_err err = {0};
-    struct fb_session *session = fb_source_session(source, /* is_writer = */ true, slot, &err);
-    if (session != NULL) {
-        store_batch(source, session, batch, n);
+    enum fb_breaker_word word = fb_source_ask(source);
+    if (word == FB_BREAKER_STOP) {
+        stop_stores(source, batch, n);
         return;
     }
-    for (struct fb_link *l; (l = fb_list_pop_front(batch)) != NULL;) {
-        struct fb_store_group *group = fb_member_of(l, struct fb_store_group, link);
-        group->status = FB_DOWN;
-        group->decided_by = group->nitems;
-        for (size_t i = 0; i < group->nitems; i++) {
-            group->items[i].status = FB_DOWN;
-            group->items[i].after = text_value(err.text);
-        }
-        fb_txn_stored(group, fb_clock_now());
+    struct fb_trip *trip = fb_trip_get(source, /* is_writer = */ true, slot, &err);
+    if (trip != NULL) {
+        store_batch(source, fb_trip_session(trip), trip, word, batch, n);
+        return;
     }
+    fb_source_tell(source, word, /* is_bad = */ true, (fb_span){0}, FB_STR(err.text));
+    refuse_stores(batch, text_value(err.text));
 }
 
 void fb_store_here(struct fb_source *source, struct fb_link *groups, unsigned n) {
-    store_batch(source, source->caller_session, groups, n);
+    enum fb_breaker_word word = fb_source_ask(source);
+    if (word == FB_BREAKER_STOP)
+        stop_stores(source, groups, n);
+    else
+        store_batch(source, source->caller_session, /* trip = */ NULL, word, groups, n);
 }
 
 /* ---- all effects ---- */

@@ -20,6 +20,7 @@
 #include "base/rng.h"
 #include "core/shard.h"
 #include "engine/lane.h"
+#include "policy/breaker.h"
 #include "rows/pattern.h"
 #include "source/source.h"
 
@@ -29,6 +30,7 @@
 enum {
     FB_TICK_MS = 50,               /* how late a deadline may be noticed */
     FB_SOURCES_MAX = 64,
+    FB_WHY_DOWN_MAX = 160,
 };
 
 struct fb_source {
@@ -37,11 +39,19 @@ struct fb_source {
     const struct fb_driver_ops *ops;
     struct fb_driver *driver;
     fb_source_options options;     /* with the defaults filled in */
-    struct fb_lane *reads, *writes, *lists;
+    struct fb_lane *reads, *writes, *lists, *cancels;
     struct fb_session *caller_session; /* of sources that run on the caller's thread; stateless */
     struct fb_lock error_lock;     /* covers the next two */
     fb_err last_error;
     fb_instant failed;             /* when; FB_NEVER: not yet */
+    struct fb_lock health_lock;    /* covers the next three */
+    struct fb_breaker breaker;
+    struct fb_rng rng;             /* jitter of its pauses */
+    char why_down[FB_WHY_DOWN_MAX]; /* of the last round trip that failed */
+    _Atomic int64_t shut_until;    /* of the breaker, for those who only look; 0: closed */
+    struct fb_lock trips_lock;     /* covers the next, and what fb_trip says */
+    struct fb_link trips;          /* fb_trip.link */
+    _Atomic uint64_t sessions, under_way, cancelled, stopped;
     _Atomic uint64_t read_trips, rows_wanted, write_trips, nwrites, errors;
 };
 
@@ -89,7 +99,7 @@ struct fb_cache {
     struct fb_keyspace **keyspaces;
     unsigned nkeyspaces;
     struct fb_source *sources[FB_SOURCES_MAX];
-    unsigned nsources;
+    _Atomic unsigned nsources;     /* the ticker goes through them from the first on */
     struct fb_router *router;
     _Atomic unsigned watched;      /* 1 << FB_EVENT_…; the next two are set before it, and constant while it is not 0 */
     _Atomic unsigned telling;      /* threads that may be calling the observer */
@@ -197,8 +207,35 @@ void fb_holds_release(struct fb_cache *cache, struct fb_holds *holds, bool is_do
 fb_lane_work fb_load_lane_work, fb_store_lane_work;
 fb_lane_leave fb_lane_session_leave;
 void fb_source_withdraw(struct fb_source *source);
-/* The worker's connection, opened when it is first needed and tried again with each batch. NULL: FB_DOWN. */
-struct fb_session *fb_source_session(struct fb_source *source, bool is_writer, void **slot, fb_err *reterr);
+
+/* ---- a source's health (health.c) ---- */
+
+void fb_source_health_init(struct fb_source *source);
+/* Is it known to be down: would its breaker stop a round trip? Takes no lock. */
+static inline bool fb_source_is_down(const struct fb_source *source, fb_instant now) {
+    return now.ns < atomic_load_explicit(&source->shut_until, memory_order_relaxed);
+}
+/* Before a round trip, and after it: `why` is the text of what went wrong. */
+enum fb_breaker_word fb_source_ask(struct fb_source *source);
+void fb_source_tell(struct fb_source *source, enum fb_breaker_word word, bool is_bad, fb_span took, fb_bytes why);
+/* Why nobody asks it, and for how long: "connection refused (retry in 1.8s)". */
+struct fb_value *fb_source_why_down(struct fb_source *source);
+
+/* ---- round trips (trip.c) ---- */
+
+/* A worker's place at a source: its connection, and the round trip it is making. It lives in the worker's slot. */
+struct fb_trip;
+/* With its connection, opened when it is first needed and tried again with each batch. NULL: FB_DOWN. */
+struct fb_trip *fb_trip_get(struct fb_source *source, bool is_writer, void **slot, fb_err *reterr);
+struct fb_session *fb_trip_session(const struct fb_trip *trip);
+/* Between these two it may be cancelled: when nobody waits for its flights (NULL: they are wanted), or when it takes longer
+ * than it may. After the end nothing of that is under way. A NULL trip is accepted. */
+void fb_trip_begin(struct fb_trip *trip, struct fb_flight *const *flights, unsigned n);
+void fb_trip_end(struct fb_trip *trip);
+/* Cancel what is to be cancelled. The ticker's. */
+void fb_trips_watch(struct fb_source *source);
+struct fb_lane *fb_cancel_lane_create(struct fb_source *source);
+
 struct fb_lane *fb_list_lane_create(struct fb_source *source);
 void fb_lists_withdraw(struct fb_source *source);
 void fb_load_here(struct fb_source *source, struct fb_link *flights, unsigned n);

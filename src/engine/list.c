@@ -38,9 +38,12 @@ static void list_lane_work(void *user, void **slot, struct fb_link *batch, unsig
         fb_buf keys = FB_BUF_INIT;
         fb_err err = {0};
         fb_result result = {.status = FB_DOWN, .kind = FB_KIND_HASH};
-        struct fb_session *session = fb_source_session(source, /* is_writer = */ false, slot, &err);
-        if (session != NULL)
-            result.status = source->ops->list(session, job->keyspace->binding, job->limit, &keys, &err);
+        struct fb_trip *trip = fb_trip_get(source, /* is_writer = */ false, slot, &err);
+        if (trip != NULL) {
+            fb_trip_begin(trip, NULL, 0);
+            result.status = source->ops->list(fb_trip_session(trip), job->keyspace->binding, job->limit, &keys, &err);
+            fb_trip_end(trip);
+        }
         if (result.status == FB_OK)
             result.value = fb_bytes_of(keys.data != NULL ? keys.data : "", keys.len);
         end_job(job, &result, &err);

@@ -1,4 +1,5 @@
 /* Figures, summed over the shards when somebody asks. */
+#include "base/clock.h"
 #include "base/err.h"
 #include "engine/engine.h"
 
@@ -38,6 +39,7 @@ fb_status fb_keyspace_stats_get(fb_cache *cache, unsigned index, fb_keyspace_sta
 }
 
 void fb_source_stats_get(const fb_source *source, fb_source_stats *ret_stats) {
+    struct fb_lock *lock = (struct fb_lock *)(uintptr_t)&source->health_lock;
     *ret_stats = (fb_source_stats){
         .read_trips = atomic_load(&source->read_trips),
         .rows_wanted = atomic_load(&source->rows_wanted),
@@ -45,5 +47,14 @@ void fb_source_stats_get(const fb_source *source, fb_source_stats *ret_stats) {
         .writes = atomic_load(&source->nwrites),
         .errors = atomic_load(&source->errors),
         .waiting = fb_lane_waiting(source->reads) + fb_lane_waiting(source->writes),
+        .sessions = atomic_load(&source->sessions),
+        .under_way = atomic_load(&source->under_way),
+        .cancelled = atomic_load(&source->cancelled),
+        .stopped = atomic_load(&source->stopped),
     };
+    fb_lock_acquire(lock);
+    ret_stats->breaker = source->breaker.state;
+    ret_stats->opens = source->breaker.opens;
+    ret_stats->retry_ms = (uint64_t)fb_span_ms(fb_breaker_wait(&source->breaker, fb_clock_now()));
+    fb_lock_release(lock);
 }

@@ -40,6 +40,7 @@ static void finish_read(struct fb_read *read) {
     struct async_read *async = fb_member_of(read, struct async_read, read);
     struct fb_cache *cache = read->cache;
     fb_result result = {.status = read->waiter.status, .shared = read->waiter.shared};
+    result.is_stale = read->waiter.is_stale;
     result.lane_us = fb_span_us(read->waiter.took.lane);
     result.source_us = fb_span_us(read->waiter.took.source);
     if (result.status < 0)
@@ -68,8 +69,10 @@ static fb_status submit_read(struct fb_keyspace *keyspace, const fb_op *op, fb_d
     fb_status status = op->kind == FB_OP_REFRESH
                            ? fb_refresh_begin(&async->read, keyspace, op->key, &fx)
                            : fb_read_begin(&async->read, keyspace, op->key, &copy, &kind, &fx);
-    if (status != FB_PENDING)
+    if (status != FB_PENDING) {
+        result->is_stale = async->read.waiter.is_stale;
         fb_mem_free(async);
+    }
     fb_carry_out(cache, &fx, FB_RUN_LANES);
     if (status == FB_OK) {
         struct fb_value *value = fb_value_new(kind, copy.data, copy.len);

@@ -511,6 +511,12 @@ void fb_txn_start(struct fb_txn *txn, enum fb_run run) {
     txn->run = run;
     txn->begun = fb_clock_now();
     txn->deadline = fb_after(txn->begun, fb_ms(2 * txn->source->options.write_timeout_ms));
+    if (fb_source_is_down(txn->source, txn->begun)) {
+        atomic_fetch_add_explicit(&txn->source->stopped, 1, memory_order_relaxed);
+        txn->group.items[0].after = fb_source_why_down(txn->source);
+        give_up(txn, FB_DOWN); /* before anything is hidden: what is cached goes on to serve */
+        return;
+    }
     advance(txn);
 }
 

@@ -63,13 +63,4 @@ const struct fb_ttl_class *fb_ttl_classes(void);
 /* Exponential back-off with full jitter downwards to half: attempt 0 waits about `first`, doubling up to `most`. */
 fb_span fb_backoff(unsigned attempt, fb_span first, fb_span most, uint16_t draw);
 
-/* What is tried again and again until it works: all zero at first. */
-struct fb_retry {
-    unsigned failures;     /* in a row */
-    fb_instant not_before;
-};
-bool fb_retry_may(const struct fb_retry *retry, fb_instant now);
-void fb_retry_failed(struct fb_retry *retry, fb_span first, fb_span most, fb_instant now, uint16_t draw);
-void fb_retry_worked(struct fb_retry *retry);
-
 #endif

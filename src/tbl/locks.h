@@ -8,11 +8,14 @@
     X(CONFIG, "the configuration in force, while it is read or changed")                                              \
     X(WATCH, "which events the server wants of the cache")                                                            \
     X(CHANGE, "changes of a running cache: one at a time")                                                            \
+    X(TRIPS, "the round trips under way to one source")                                                              \
     X(SHARD, "one shard: table, flights, writers, counters")                                                          \
     X(LANE, "one lane's queue")                                                                                       \
     X(PARK, "one blocked caller's completion flag")                                                                   \
     X(CANCEL, "what a session's call is given up with")                                                               \
     X(SOURCE, "a source's last error")                                                                                \
+    X(HEALTH, "a source's breaker")                                                                                   \
+                                                                                  \
     X(PUBSUB, "topics and who listens to them")                                                                       \
     X(TRACKING, "which keys which clients remember: the clients, or a part of the keys")                              \
     X(LOOP, "what other threads hand to an event loop")                                                               \

@@ -1,5 +1,5 @@
-/* The pure functions behind grace: what may stand in for an answer, when a source is left in peace, when something is
- * tried again. Tables over every boundary, one nanosecond to each side. */
+/* The pure functions behind grace: what may stand in for an answer, and when a source is left in
+ * peace. Tables over every boundary, one nanosecond to each side. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -297,26 +297,6 @@ static void without_a_number_of_failures_it_never_opens(void **state) {
     assert_int_equal(b.state, FB_BREAKER_CLOSED);
 }
 
-/* ---- trying again ---- */
-
-static void a_retry_waits_longer_each_time_until_it_works(void **state) {
-    (void)state;
-    static const int64_t waits_ms[] = {50, 100, 200, 300, 300};
-    struct fb_retry retry = {0};
-    int64_t now = 7;
-    assert_true(fb_retry_may(&retry, (fb_instant){0}));
-    for (size_t i = 0; i < COUNT(waits_ms); i++) {
-        fb_retry_failed(&retry, fb_ms(50), fb_ms(300), (fb_instant){now}, 0);
-        now += fb_ms(waits_ms[i]).ns;
-        assert_false(fb_retry_may(&retry, (fb_instant){now - 1}));
-        assert_true(fb_retry_may(&retry, (fb_instant){now}));
-    }
-    fb_retry_worked(&retry);
-    assert_true(fb_retry_may(&retry, (fb_instant){0}));
-    fb_retry_failed(&retry, fb_ms(50), fb_ms(300), (fb_instant){now}, 0);
-    assert_true(fb_retry_may(&retry, (fb_instant){now + fb_ms(50).ns}));
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verdict_changes_at_the_end_of_the_life_of_the_grace_and_of_the_grace_while_down),
@@ -335,7 +315,6 @@ int main(void) {
         cmocka_unit_test(what_comes_home_while_it_is_open_changes_nothing),
         cmocka_unit_test(a_lost_probe_that_comes_home_late_decides_nothing_any_more),
         cmocka_unit_test(without_a_number_of_failures_it_never_opens),
-        cmocka_unit_test(a_retry_waits_longer_each_time_until_it_works),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
