@@ -185,6 +185,7 @@ const struct fb_driver_ops fb_driver_mysql = {
     .scheme = "mysql",
     .alias = "mariadb",
     .has_lists = true,
+    .writers_max = 2, /* one gathers while the other waits for the disk */
     .open = open_driver,
     .close = close_driver,
     .bind = fb_mysql_bind_keyspace,

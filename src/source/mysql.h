@@ -159,7 +159,7 @@ fb_status fb_mysql_command(struct fb_session *session, const char *text, fb_err 
 /* Parameters: say how many, then give each; what they point to must live until the statement has run. */
 fb_status fb_mysql_params_begin(struct fb_session *session, size_t n, fb_err *err);
 void fb_mysql_param(struct fb_session *session, const struct fb_datum *datum);
-/* The same, a decimal number staying one: in arithmetic a text would be a double. */
+/* The same, a decimal number staying one. */
 void fb_mysql_param_number(struct fb_session *session, const struct fb_datum *datum);
 void fb_mysql_finish_statement(struct fb_mysql_statement *statement);
 /* The session's prepared statement of this text. */
@@ -182,8 +182,8 @@ fb_status fb_mysql_run(struct fb_session *session, const char *text, uint64_t *r
 struct fb_mysql_many {
     size_t n;
     const struct fb_datum *(*value)(const void *user, size_t row, unsigned param);
+    bool (*is_number)(const void *user, unsigned param); /* a decimal number stays one */
     const void *user;
-    bool as_numbers; /* decimal numbers stay so */
 };
 bool fb_mysql_takes_many(struct fb_session *session);
 fb_status fb_mysql_run_many(struct fb_session *session, const char *text, const struct fb_mysql_many *many,

@@ -17,7 +17,8 @@ static fb_status put_args(struct fb_session *session, const struct fb_binding *b
         space[i] = sql->args[i].is_key ? key[index] : row[index];
         if (!sql->args[i].is_key && b->mapping.columns[index].class == FB_CLASS_TIME)
             (void)fb_mysql_time_value(&b->types[index], &space[i]); /* as we show it, it has a zone */
-        fb_mysql_param(session, &space[i]);
+        bool is_number = !sql->args[i].is_key && b->types[index].form == FB_MYSQL_BIT;
+        (is_number ? fb_mysql_param_number : fb_mysql_param)(session, &space[i]);
     }
     return status;
 }
@@ -84,6 +85,15 @@ static const struct fb_datum *param_of(const struct fb_mysql_write *w, unsigned 
     return i < nkeys ? &w->plan->key[i] : &w->plan->assigns[i - nkeys].value;
 }
 
+/* Is a decimal number to stay one? Else it goes as text, which says aloud when it is too large; but in a sum that would be
+ * a double, and in a BIT column bytes. */
+static bool is_number(const struct fb_mysql_write *w, unsigned i) {
+    unsigned nkeys = w->binding->mapping.pattern.nparams, first = w->verb == FB_MYSQL_UPDATE ? 0 : nkeys;
+    bool is_assign = i >= first && i < first + w->plan->nassigns;
+    return is_assign && (w->plan->op == FB_OP_ADD ||
+                         w->binding->types[w->plan->assigns[i - first].column].form == FB_MYSQL_BIT);
+}
+
 static unsigned nparams_of(const struct fb_mysql_write *w) {
     return w->binding->mapping.pattern.nparams + (w->verb == FB_MYSQL_DELETE ? 0 : w->plan->nassigns);
 }
@@ -107,12 +117,8 @@ fb_status fb_mysql_write_one(struct fb_session *session, const struct fb_mysql_w
     fb_status status = write_text(session, w, err);
     if (status == FB_OK)
         status = fb_mysql_params_begin(session, n, err);
-    for (unsigned i = 0; i < n && status == FB_OK; i++) {
-        if (w->plan->op == FB_OP_ADD)
-            fb_mysql_param_number(session, param_of(w, i));
-        else
-            fb_mysql_param(session, param_of(w, i));
-    }
+    for (unsigned i = 0; i < n && status == FB_OK; i++)
+        (is_number(w, i) ? fb_mysql_param_number : fb_mysql_param)(session, param_of(w, i));
     if (status == FB_OK)
         status = fb_mysql_run(session, session->text.data, &found, err);
     status = reword(session, w->binding, w->plan, status, err);
@@ -136,6 +142,11 @@ static const struct fb_datum *value_of(const void *user, size_t row, unsigned pa
     return param_of(writes[row], param);
 }
 
+static bool many_is_number(const void *user, unsigned param) {
+    const struct fb_mysql_write *const *writes = user;
+    return is_number(writes[0], param);
+}
+
 static size_t bytes_of(const struct fb_mysql_write *w) {
     size_t bytes = 0;
     for (unsigned i = 0; i < nparams_of(w); i++) {
@@ -147,7 +158,7 @@ static size_t bytes_of(const struct fb_mysql_write *w) {
 
 static fb_status write_bulk(struct fb_session *session, const struct fb_mysql_write *const *writes, size_t n,
                             fb_err *err) {
-    const struct fb_mysql_many many = {n, value_of, writes, writes[0]->plan->op == FB_OP_ADD};
+    const struct fb_mysql_many many = {n, value_of, many_is_number, writes};
     uint64_t found = 0;
     fb_status status = write_text(session, writes[0], err);
     if (status == FB_OK)

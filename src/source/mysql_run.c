@@ -323,14 +323,14 @@ static bool make_arrays(struct arrays *a, size_t n, size_t nparams) {
     return a->values != NULL && a->lengths != NULL && a->indicators != NULL && a->binds != NULL;
 }
 
-static enum enum_field_types type_of(const struct fb_datum *datum, bool as_numbers) {
+static enum enum_field_types type_of(const struct fb_datum *datum, bool is_number) {
     switch (datum->kind) {
     case FB_DATUM_INT:
         return MYSQL_TYPE_LONGLONG;
     case FB_DATUM_REAL:
         return MYSQL_TYPE_DOUBLE;
     case FB_DATUM_NUMBER:
-        return as_numbers ? MYSQL_TYPE_NEWDECIMAL : MYSQL_TYPE_STRING;
+        return is_number ? MYSQL_TYPE_NEWDECIMAL : MYSQL_TYPE_STRING;
     case FB_DATUM_BLOB:
         return MYSQL_TYPE_BLOB;
     default:
@@ -341,6 +341,7 @@ static enum enum_field_types type_of(const struct fb_datum *datum, bool as_numbe
 static void fill_param(struct arrays *a, const struct fb_mysql_many *many, unsigned param) {
     MYSQL_BIND *bind = &a->binds[param];
     size_t first = param * many->n;
+    bool is_number = many->is_number(many->user, param);
     *bind = (MYSQL_BIND){.buffer_type = MYSQL_TYPE_STRING, .buffer = &a->values[first], .length = &a->lengths[first],
                          .u = {.indicator = &a->indicators[first]}};
     for (size_t row = 0; row < many->n; row++) {
@@ -351,7 +352,7 @@ static void fill_param(struct arrays *a, const struct fb_mysql_many *many, unsig
             value->bytes = "";
             continue;
         }
-        bind->buffer_type = type_of(datum, many->as_numbers);
+        bind->buffer_type = type_of(datum, is_number);
         if (datum->kind == FB_DATUM_INT) {
             value->i = datum->i;
         } else if (datum->kind == FB_DATUM_REAL) {

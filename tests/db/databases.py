@@ -25,7 +25,7 @@ TYPES = {
     "sqlite": {"text": "TEXT", "key": "TEXT", "int": "INTEGER", "real": "REAL", "numeric": "NUMERIC", "bytes": "BLOB"},
     "postgresql": {"text": "text", "key": "text", "int": "bigint", "real": "double precision",
                    "numeric": "numeric(38,10)", "bytes": "bytea"},
-    "mariadb": {"text": "LONGTEXT", "key": "VARCHAR(700) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "int": "BIGINT",
+    "mariadb": {"text": "LONGTEXT", "key": "VARCHAR(700) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin", "int": "BIGINT",
                 "real": "DOUBLE", "numeric": "DECIMAL(38,10)", "bytes": "LONGBLOB"},
 }
 WRITERS = {"sqlite", "postgresql", "mariadb"}  # the drivers that can write already
