@@ -62,7 +62,7 @@ static fb_status open_driver(const char *url, const fb_source_options *options, 
     if (status == FB_OK)
         status = fb_mysql_parse_url(url, &driver->address, reterr);
     if (status == FB_OK)
-        status = fb_mysql_session_new(driver, /* is_writer */ false, &driver->catalogue, reterr);
+        status = fb_mysql_session_new(driver, FB_MYSQL_CATALOGUE, &driver->catalogue, reterr);
     if (status == FB_OK)
         status = identify(driver, reterr);
     if (status != FB_OK) {
@@ -71,6 +71,11 @@ static fb_status open_driver(const char *url, const fb_source_options *options, 
     }
     *ret_driver = driver;
     return FB_OK;
+}
+
+static fb_status open_session(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session,
+                              fb_err *reterr) {
+    return fb_mysql_session_new(driver, is_writer ? FB_MYSQL_WRITER : FB_MYSQL_READER, ret_session, reterr);
 }
 
 /* ---- errors ---- */
@@ -194,7 +199,7 @@ const struct fb_driver_ops fb_driver_mysql = {
     .statement = fb_mysql_statement_text,
     .plan = plan,
     .plan_free = fb_plan_free,
-    .session_open = fb_mysql_session_new,
+    .session_open = open_session,
     .session_close = fb_mysql_session_free,
     .load = fb_mysql_load,
     .list = fb_mysql_list,

@@ -92,9 +92,12 @@ struct fb_mysql_statement {
     unsigned ncells;
 };
 
+/* CATALOGUE: reads, and prepares what it never executes. */
+enum fb_mysql_role { FB_MYSQL_READER, FB_MYSQL_WRITER, FB_MYSQL_CATALOGUE };
+
 struct fb_session {
     struct fb_driver *driver;
-    bool is_writer;
+    enum fb_mysql_role role;
     MYSQL *db;               /* NULL: not connected */
     bool is_fresh;           /* connected by this very call */
     bool is_broken;          /* the connection has failed, and is hung up with the next call */
@@ -130,7 +133,8 @@ void fb_mysql_free_address(struct fb_mysql_address *address);
 
 /* ---- mysql_session.c ---- */
 
-fb_status fb_mysql_session_new(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session, fb_err *reterr);
+fb_status fb_mysql_session_new(struct fb_driver *driver, enum fb_mysql_role role, struct fb_session **ret_session,
+                               fb_err *reterr);
 void fb_mysql_session_free(struct fb_session *session);
 /* Begin a call: its deadline, and a connection. FB_OK or FB_DOWN. */
 fb_status fb_mysql_begin_call(struct fb_session *session, fb_err *err);

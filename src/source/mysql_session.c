@@ -58,6 +58,11 @@ static void set_options(MYSQL *db, const struct fb_mysql_address *a) {
  * of a write's time, so that one row that stays locked leaves the others of its batch theirs. A connection that we left
  * with a statement under way is ended: it may hold the locks we are about to ask for. */
 static fb_status set_up(struct fb_session *session, fb_err *err) {
+    static const char *const modes[] = {
+        [FB_MYSQL_READER] = "SET SESSION TRANSACTION READ ONLY",
+        [FB_MYSQL_WRITER] = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        [FB_MYSQL_CATALOGUE] = NULL,
+    };
     char text[512];
     const char *info = mysql_get_server_info(session->db);
     bool is_mariadb = info != NULL && strstr(info, "MariaDB") != NULL;
@@ -67,7 +72,7 @@ static fb_status set_up(struct fb_session *session, fb_err *err) {
                      "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,"
                      "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', autocommit = %d, "
                      "innodb_lock_wait_timeout = %lld, ",
-                     session->is_writer ? 0 : 1, lock_s);
+                     session->role == FB_MYSQL_WRITER ? 0 : 1, lock_s);
     if (is_mariadb)
         snprintf(text + n, sizeof text - (size_t)n, "max_statement_time = %lld.%03lld", ms / 1000, ms % 1000);
     else
@@ -79,9 +84,8 @@ static fb_status set_up(struct fb_session *session, fb_err *err) {
         session->left_behind = 0;
         (void)fb_mysql_command(session, text, &own); /* it may be gone by now */
     }
-    if (status == FB_OK)
-        status = fb_mysql_command(session, session->is_writer ? "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
-                                                              : "SET SESSION TRANSACTION READ ONLY", err);
+    if (status == FB_OK && modes[session->role] != NULL)
+        status = fb_mysql_command(session, modes[session->role], err);
     return status;
 }
 
@@ -138,7 +142,7 @@ bool fb_mysql_is_lost(const struct fb_session *session) {
 }
 
 static void start_clock(struct fb_session *session) {
-    fb_span timeout = session->is_writer ? session->driver->write_timeout : session->driver->read_timeout;
+    fb_span timeout = session->role == FB_MYSQL_WRITER ? session->driver->write_timeout : session->driver->read_timeout;
     session->timeout_ms = fb_span_ms(timeout);
     session->deadline = fb_after(fb_clock_now(), fb_ms(session->timeout_ms + FB_MYSQL_GRACE_MS));
 }
@@ -165,13 +169,13 @@ fb_status fb_mysql_begin_call(struct fb_session *session, fb_err *err) {
     return fb_mysql_begin_trip(session, err);
 }
 
-fb_status fb_mysql_session_new(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session,
+fb_status fb_mysql_session_new(struct fb_driver *driver, enum fb_mysql_role role, struct fb_session **ret_session,
                                fb_err *reterr) {
     struct fb_session *session = fb_mem_calloc(1, sizeof *session);
     if (session == NULL)
         return fb_fail(reterr, FB_NOMEM, "out of memory");
     session->driver = driver;
-    session->is_writer = is_writer;
+    session->role = role;
     start_clock(session);
     fb_status status = connect_session(session, reterr);
     if (status != FB_OK) {
@@ -208,7 +212,7 @@ void fb_mysql_cancel(struct fb_session *session) {
     if (number == 0)
         return;
     atomic_store(&session->is_cancelled, true);
-    if (fb_mysql_session_new(session->driver, /* is_writer */ false, &other, &err) != FB_OK)
+    if (fb_mysql_session_new(session->driver, FB_MYSQL_CATALOGUE, &other, &err) != FB_OK)
         return; /* the deadline of the call remains */
     snprintf(text, sizeof text, "KILL QUERY %lu", number);
     (void)fb_mysql_command(other, text, &err);
