@@ -76,7 +76,8 @@ void fb_live_get(void *user, const char *glob, fb_config_emit *emit, void *emit_
 /* ---- changing --------------------------------------------------------------------------------------------------- */
 
 static bool is_same_policy(const fb_policy *a, const fb_policy *b) {
-    return a->ttl_ms == b->ttl_ms && a->jitter == b->jitter && a->negative_ttl_ms == b->negative_ttl_ms;
+    return a->ttl_ms == b->ttl_ms && a->jitter == b->jitter && a->negative_ttl_ms == b->negative_ttl_ms &&
+           a->grace_ms == b->grace_ms && a->grace_down_ms == b->grace_down_ms;
 }
 
 /* What can be refused comes first, so that taking it back is rare. */

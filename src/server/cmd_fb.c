@@ -92,6 +92,10 @@ static void write_keyspace(struct fb_call *call, unsigned i) {
         fb_page_time(&page, "negative ttl", options->policy.negative_ttl_ms);
     else
         fb_page_text(&page, "negative ttl", "off");
+    if (options->policy.grace_ms > 0)
+        fb_page_time(&page, "grace", options->policy.grace_ms);
+    else
+        fb_page_text(&page, "grace", "off");
     fb_page_number(&page, "keys", stats.keys);
     fb_page_number(&page, "negative keys", stats.negative_keys);
     fb_page_size(&page, "memory", stats.bytes);
@@ -173,6 +177,14 @@ static void write_source(struct fb_call *call, const fb_source *source) {
     fb_page_number(&page, "writes", stats.writes);
     fb_page_number(&page, "errors", stats.errors);
     fb_page_number(&page, "waiting", stats.waiting);
+    fb_page_number(&page, "connections", stats.sessions);
+    fb_page_number(&page, "cancelled", stats.cancelled);
+    fb_page_number(&page, "stopped", stats.stopped);
+    if (stats.breaker == 1)
+        fb_page_text(&page, "breaker", "open, retry in %s", fb_words_time((int64_t)stats.retry_ms, age));
+    else
+        fb_page_text(&page, "breaker", "%s", stats.breaker == 0 ? "closed" : "half-open: one round trip is finding out");
+    fb_page_number(&page, "breaker opens", stats.opens);
     fb_page_text(&page, "last error", "%s", last);
     fb_page_end(&page, call);
 }

@@ -67,7 +67,19 @@ static void add_expiry(struct fb_page *page, const fb_policy *policy, const fb_f
     char left[FB_WORDS_MAX], how[160];
     describe_life(policy, facts, how, sizeof how);
     fb_page_text(page, "soft expiry", "in %s: %s", fb_words_time(facts->life_ms, left), how);
-    fb_page_text(page, "hard expiry", "in %s: no grace", left);
+    bool has_grace = policy->grace_ms > 0 && facts->cached == FB_OK && facts->cap_ms == 0;
+    if (has_grace)
+        fb_page_text(page, "hard expiry", "in %s: grace %s", fb_words_time(facts->life_ms + policy->grace_ms, left),
+                     fb_words_time(policy->grace_ms, how));
+    else
+        fb_page_text(page, "hard expiry", "in %s: no grace", left);
+}
+
+/* What is past its life and may stand in. */
+static void add_stale(struct fb_page *page, const fb_facts *facts) {
+    char age[FB_WORDS_MAX], left[FB_WORDS_MAX];
+    fb_page_text(page, "stale copy", "%s old, may stand in for %s more while the source is slow, fails or is down",
+                 fb_words_time(facts->age_ms, age), fb_words_time(facts->grace_ms, left));
 }
 
 void fb_cmd_fb_explain(struct fb_call *call) {
@@ -98,6 +110,8 @@ void fb_cmd_fb_explain(struct fb_call *call) {
     if (facts.cached != FB_MISS) {
         add_copy(&page, &facts);
         add_expiry(&page, &options->policy, &facts);
+    } else if (facts.grace_ms > 0) {
+        add_stale(&page, &facts);
     }
     fb_page_text(&page, "loading", facts.is_loading ? "yes, %u waiting" : "no", facts.waiters);
     fb_page_text(&page, "being written", "%s", facts.is_written ? "yes" : "no");

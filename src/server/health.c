@@ -207,6 +207,16 @@ static void add_check(fb_buf *out, const char *name, const char *detail, const c
     (void)fb_buf_append(out, line, (size_t)n);
 }
 
+/* Why it is asked so rarely. */
+static void note_breaker(struct fb_source_state *state) {
+    fb_source_stats stats = {0};
+    size_t len = strlen(state->why);
+    fb_source_stats_get(state->source, &stats);
+    if (!state->is_up && stats.breaker != 0)
+        snprintf(state->why + len, sizeof state->why - len, " (breaker open, retry in %llu.%llus)",
+                 (unsigned long long)(stats.retry_ms / 1000), (unsigned long long)(stats.retry_ms % 1000 / 100));
+}
+
 bool fb_server_is_ready(struct fb_server *server, fb_buf *ret_text) {
     struct fb_source_state *states = fb_mem_calloc(FB_SOURCES_MAX, sizeof *states);
     bool is_draining = atomic_load(&server->is_draining), is_ready = states != NULL && !is_draining;
@@ -216,6 +226,7 @@ bool fb_server_is_ready(struct fb_server *server, fb_buf *ret_text) {
     add_check(ret_text, "server", "", is_draining ? "stopping" : NULL);
     for (unsigned i = 0; i < n; i++) {
         is_ready &= states[i].is_up;
+        note_breaker(&states[i]);
         add_check(ret_text, "source/", states[i].name, states[i].is_up ? NULL : states[i].why);
     }
     fb_mem_free(states);

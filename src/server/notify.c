@@ -17,11 +17,12 @@ static const struct { const char *name; unsigned class; } events[] = {
     [FB_EVENT_WRITTEN] = {NULL, FB_NOTIFY_STRING | FB_NOTIFY_HASH},
     [FB_EVENT_DELETED] = {"del", FB_NOTIFY_GENERIC},
     [FB_EVENT_UNCACHED] = {NULL, 0}, /* nothing that anybody but a tracking client could act on */
-    [FB_EVENT_DOUBTED] = {"stale", FB_NOTIFY_FOREBAY},
+    [FB_EVENT_DOUBTED] = {"doubted", FB_NOTIFY_FOREBAY},
     [FB_EVENT_INVALIDATED] = {"invalidated", FB_NOTIFY_FOREBAY},
     [FB_EVENT_LIFE] = {NULL, FB_NOTIFY_GENERIC},
     [FB_EVENT_EXPIRED] = {"expired", FB_NOTIFY_EXPIRED},
     [FB_EVENT_EVICTED] = {"evicted", FB_NOTIFY_EVICTED},
+    [FB_EVENT_STALE] = {"stale", FB_NOTIFY_FOREBAY},
     [FB_EVENT_ALL] = {"flushed", FB_NOTIFY_FOREBAY},
 };
 

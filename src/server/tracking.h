@@ -30,7 +30,7 @@ enum {
 #define FB_TRACKING_EVENTS                                                                                             \
     (1u << FB_EVENT_LOADED | 1u << FB_EVENT_REFRESHED | 1u << FB_EVENT_WRITTEN | 1u << FB_EVENT_DELETED |               \
      1u << FB_EVENT_UNCACHED | 1u << FB_EVENT_DOUBTED | 1u << FB_EVENT_INVALIDATED | 1u << FB_EVENT_EXPIRED |           \
-     1u << FB_EVENT_EVICTED | 1u << FB_EVENT_ALL)
+     1u << FB_EVENT_EVICTED | 1u << FB_EVENT_STALE | 1u << FB_EVENT_ALL)
 
 struct fb_tracking *fb_tracking_new(void);
 /* After the last event. NULL accepted. */

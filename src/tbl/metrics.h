@@ -28,7 +28,8 @@
     X("forebay_entries", "entries cached now")                                                                         \
     X("forebay_writes_total", "writes, by how they ended")                                                             \
     X("forebay_source_queries_total", "round trips to the source")                                                     \
-    X("forebay_source_rows_total", "keys and writes in the round trips")
+    X("forebay_source_rows_total", "keys and writes in the round trips")                                               \
+    X("forebay_source_pool_connections", "connections to the source, by what they do")
 
 #define FB_SERVER_METRICS(X)                                                                                           \
     X(SERVER, "redis_version", TEXT, f->redis_version, NULL, GAUGE, "",                                                \
@@ -193,7 +194,8 @@
     X(FOREBAY, "invalidations", COUNT, f->sum.invalidations, NULL, COUNTER, "",                                        \
       "cached copies dropped by a write, a command or a call")                                                         \
     X(FOREBAY, "timeouts", COUNT, f->sum.timeouts, NULL, COUNTER, "", "operations that gave up waiting")               \
-    X(FOREBAY, "stale_served", COUNT, 0, NULL, COUNTER, "", "always 0: no entry is served past its life")              \
+    X(FOREBAY, "stale_served", COUNT, f->sum.stale_served, NULL, COUNTER, "",                                          \
+      "misses answered with a copy past its life, within its grace")                                                   \
     X(FOREBAY, "dirty_keys", COUNT, 0, NULL, GAUGE, "", "always 0: a write that was answered is at its source")        \
     X(FOREBAY, "dirty_oldest_seconds", COUNT, 0, NULL, GAUGE, "", "always 0, as dirty_keys")                           \
     X(FOREBAY, "writes_flushed", COUNT, 0, NULL, COUNTER, "", "always 0, as dirty_keys")                               \
@@ -218,6 +220,8 @@
       "result=\"coalesced\"", "misses that joined a load already under way")                                           \
     X(FOREBAY_KEYSPACES, "misses", COUNT, k->stats.misses, NULL, COUNTER, "",                                          \
       "reads that needed the source, coalesced ones included")                                                         \
+    X(FOREBAY_KEYSPACES, "stale_served", COUNT, k->stats.stale_served, "forebay_stale_served_total", COUNTER, "",      \
+      "misses answered with a copy past its life, within its grace")                                                   \
     X(FOREBAY_KEYSPACES, "loads", COUNT, k->stats.loads, "forebay_loads_total", COUNTER, "",                           \
       "keys asked of the source")                                                                                      \
     X(FOREBAY_KEYSPACES, "load_errors", COUNT, k->stats.load_errors, "forebay_load_errors_total", COUNTER, "",         \
@@ -254,7 +258,19 @@
     X(FOREBAY_SOURCES, "errors", COUNT, s->stats.errors, "forebay_source_errors_total", COUNTER, "",                   \
       "round trips that failed")                                                                                       \
     X(FOREBAY_SOURCES, "waiting", COUNT, s->stats.waiting, "forebay_source_queue_length", GAUGE, "",                   \
-      "operations that wait for a connection to the source now")
+      "operations that wait for a connection to the source now")                                                       \
+    X(FOREBAY_SOURCES, "pool", COUNT, s->stats.sessions, "forebay_source_pool_connections", GAUGE, "state=\"open\"",   \
+      "connections to the source now")                                                                                 \
+    X(FOREBAY_SOURCES, "under_way", COUNT, s->stats.under_way, "forebay_source_pool_connections", GAUGE,               \
+      "state=\"busy\"", "connections with a round trip under way now")                                                 \
+    X(FOREBAY_SOURCES, "cancelled", COUNT, s->stats.cancelled, "forebay_source_cancelled_total", COUNTER, "",          \
+      "round trips given up because nobody waited for them any more, or they were late beyond their timeout")          \
+    X(FOREBAY_SOURCES, "stopped", COUNT, s->stats.stopped, "forebay_source_stopped_total", COUNTER, "",                \
+      "operations that were not sent because the breaker was open")                                                    \
+    X(FOREBAY_SOURCES, "breaker_state", COUNT, s->stats.breaker, "forebay_source_breaker_state", GAUGE, "",            \
+      "0: closed; 1: open, nobody asks; 2: half-open, one round trip is finding out")          \
+    X(FOREBAY_SOURCES, "breaker_opens", COUNT, s->stats.opens, "forebay_source_breaker_opens_total", COUNTER, "",      \
+      "times the breaker has opened")
 
 /* c: one command. INFO: section commandstats, one line "cmdstat_NAME:…" each. /metrics has its times as the histogram
  * forebay_command_duration_seconds, too. */

@@ -20,7 +20,7 @@
     X('E', KEYEVENT, 0, "sent to __keyevent@0__:<event>, with the key as the message")                                \
     X('m', MISS, 0, "keymiss: a read found no copy")                                                                  \
     X('n', NEW, 0, "never; accepted because clients ask for it")                                                      \
-    X('f', FOREBAY, 0, "loaded, refreshed, invalidated, flushed, stale")
+    X('f', FOREBAY, 0, "loaded, refreshed, invalidated, flushed, stale, doubted")
 
 enum fb_notify_index {
 #define FB_NOTIFY_(letter, name, in_a, text) FB_NOTIFY_INDEX_##name,

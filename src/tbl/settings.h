@@ -200,6 +200,18 @@
       "longest time of one transaction that writes",                                                                   \
       "After it the writer gets SRCTIMEOUT when the write was certainly not applied, else UNKNOWN. Less than the "     \
       "five seconds for which nothing is cached after an unknown outcome.")                                            \
+    X(SOURCE, soft_timeout, DURATION, "200ms", NULL, "1ms", "1h", options.soft_timeout_ms, RESTART, NULL,              \
+      "how long a read waits where a value within its grace would do",                                                 \
+      "Then it is answered with that value, and the load goes on and refreshes it. Counts for keyspaces with grace; "  \
+      "without such a value a read waits for its answer, at most twice the read_timeout.")                             \
+    X(SOURCE, breaker_failures, COUNT, "5", NULL, "1", "1000000", options.breaker_failures, RESTART, NULL,             \
+      "round trips that must fail before the source is left in peace",                                                 \
+      "When so many of the last breaker_window found no connection or no answer in time, and they are half of all or " \
+      "more, the breaker opens: operations are answered SRCDOWN at once, or from grace, until one round trip, tried "  \
+      "after 100ms and then after longer pauses of up to 2s, comes through.")                                          \
+    X(SOURCE, breaker_window, DURATION, "10s", NULL, "10ms", "1h", options.breaker_window_ms, RESTART, NULL,           \
+      "how long a failed round trip counts",                                                                           \
+      "See breaker_failures.")                                                                                         \
     X(SOURCE, added_latency, DURATION, "0ms", NULL, "0ms", "10s", options.added_latency_ms, RESTART, NULL,             \
       "slept before every round trip",                                                                                 \
       "For demonstrations and tests: makes a local file behave like a database across a network.")                     \
@@ -269,6 +281,13 @@
       "how long an absent row is remembered as absent",                                                                \
       "Asking again and again for what does not exist then costs the database nothing. 'off' asks every time. "        \
       "Without jitter.")                                                                                               \
+    X(KEYSPACE, grace, DURATION, "off", "off", "1ms", "3650d", options.policy.grace_ms, LIVE, NULL,                    \
+      "how long past its life a value may stand in",                                                                   \
+      "While the source is slow, fails or is down, an expired value is served instead of an error, at most ttl + grace "\
+      "old, and never one that a write or an invalidation has removed. 'off': what has expired is not served.")        \
+    X(KEYSPACE, grace_down, DURATION, "auto", "auto", "1ms", "3650d", options.policy.grace_down_ms, LIVE, NULL,        \
+      "the same while the source is known to be down",                                                                 \
+      "Counts while its breaker is open, when it is longer than grace. 'auto': as grace.")                             \
     X(KEYSPACE, read, CHOICE, "read-through", "read-through|cache-aside", NULL, NULL, options.read, RESTART, NULL,     \
       "what a miss does",                                                                                              \
       "'read-through' loads the row, once for all who ask at the same time. 'cache-aside' loads nothing: the "         \
@@ -301,7 +320,6 @@
     X(KEYSPACE, during_write)                                                                                          \
     X(KEYSPACE, refresh_ahead)                                                                                         \
     X(KEYSPACE, early_refresh)                                                                                         \
-    X(KEYSPACE, grace)                                                                                                 \
     X(KEYSPACE, version)                                                                                               \
     X(KEYSPACE, flush_interval)                                                                                        \
     X(KEYSPACE, flush_batch)                                                                                           \

@@ -61,7 +61,7 @@ static const struct row { const char *text, *faults; } rows[] = {
     {"server:\n  threads: 1\n  threads: 2\n" REST, "3:3 repeated"},
     {SHOP REST, "2:1 repeated"},
     {"keyspaces:\n  a: {table: t}\n  a: {table: u}\n" SHOP, "3:3 repeated"},
-    {SHOP "keyspaces:\n  a: {table: t, grace: 10m}\n", "3:17 later"},
+    {SHOP "keyspaces:\n  a: {table: t, early_refresh: xfetch}\n", "3:17 later"},
     {SHOP "keyspaces:\n  a: {table: t, write: write-behind}\n", "3:24 later"},
     {SHOP "keyspaces:\n  a: {table: t, db: 1}\n", "3:21 range"},
     {"sources: {1st: {url: 'sqlite:x'}}\nkeyspaces: {a: {table: t}}\n", "1:11 name; 2:13 missing"},

@@ -66,9 +66,14 @@ static void defaults_are_those_of_the_public_api(void **state) {
     assert_int_equal(s->queue_max, 10000);
     assert_int_equal(s->read_timeout_ms, 2000);
     assert_int_equal(s->write_timeout_ms, 3000);
+    assert_int_equal(s->soft_timeout_ms, 200);
+    assert_int_equal(s->breaker_failures, 5);
+    assert_int_equal(s->breaker_window_ms, 10000);
     assert_int_equal(k->policy.ttl_ms, expected.policy.ttl_ms);
     assert_true(k->policy.jitter > 0.0999 && k->policy.jitter < 0.1001);
     assert_int_equal(k->policy.negative_ttl_ms, expected.policy.negative_ttl_ms);
+    assert_int_equal(k->policy.grace_ms, expected.policy.grace_ms);
+    assert_int_equal(k->policy.grace_down_ms, expected.policy.grace_down_ms);
     assert_int_equal(k->read, expected.read);
     assert_int_equal(k->write, expected.write);
     assert_int_equal(k->on_set, expected.on_set);
