@@ -186,7 +186,11 @@ static fb_status plan(const struct fb_binding *binding, const fb_op *op, struct 
     return status;
 }
 
+static struct fb_mapping *mapping(struct fb_binding *binding) { return &binding->mapping; }
+
 const struct fb_driver_ops fb_driver_mysql = {
+    .mapping = mapping,
+    .writes = fb_mysql_writes,
     .scheme = "mysql",
     .alias = "mariadb",
     .has_lists = true,

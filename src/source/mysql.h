@@ -7,6 +7,7 @@
  *     mysql_types.c       columns and their values
  *     mysql_bind.c        binding a keyspace
  *     mysql_catalogue.c   … a table, against the catalogue
+ *     mysql_depend.c      … what it depends on
  *     mysql_statements.c  … statements of the configuration's own
  *     mysql_sql.c         the text of statements
  *     mysql_load.c        reading rows, many keys in one statement
@@ -78,6 +79,7 @@ struct fb_binding {
     char *list;                  /* the keys there are; its parameter is how many */
     char *update;                /* of all columns, to be shown; NULL: nothing can be written */
     char *tables[FB_MYSQL_TABLES_MAX]; /* it reads or writes: "database.table" */
+    bool is_written[FB_MYSQL_TABLES_MAX]; /* by its own statements, not by their triggers */
     unsigned ntables;
 };
 
@@ -225,6 +227,7 @@ bool fb_mysql_time_value(const struct fb_mysql_type *type, struct fb_datum *datu
 fb_status fb_mysql_bind_keyspace(struct fb_driver *driver, const fb_keyspace_options *options,
                                  struct fb_binding **ret_binding, char **ret_pattern, fb_err *reterr);
 void fb_mysql_unbind(struct fb_binding *binding);
+bool fb_mysql_writes(const struct fb_binding *writer, const struct fb_binding *reader, unsigned depend);
 const char *fb_mysql_shared_table(const struct fb_binding *a, const struct fb_binding *b);
 const char *fb_mysql_statement_text(const struct fb_binding *binding, fb_op_kind kind);
 

@@ -89,7 +89,7 @@ fb_status fb_mysql_add_columns(struct fb_mysql_bind *bind, struct fb_mysql_state
 
 /* ---- tables ---- */
 
-fb_status fb_mysql_note_table(struct fb_mysql_bind *bind, const char *schema, const char *table) {
+fb_status fb_mysql_note_table(struct fb_mysql_bind *bind, const char *schema, const char *table, bool is_written) {
     struct fb_binding *b = bind->b;
     fb_buf name = FB_BUF_INIT;
     if (fb_buf_append(&name, schema, strlen(schema)) != FB_OK || fb_buf_append(&name, ".", 1) != FB_OK ||
@@ -98,14 +98,25 @@ fb_status fb_mysql_note_table(struct fb_mysql_bind *bind, const char *schema, co
         return fb_mysql_no_memory(bind);
     }
     bool is_known = false;
-    for (unsigned i = 0; i < b->ntables; i++)
-        is_known |= strcmp(b->tables[i], name.data) == 0;
+    for (unsigned i = 0; i < b->ntables && !is_known; i++) {
+        is_known = strcmp(b->tables[i], name.data) == 0;
+        b->is_written[i] |= is_known && is_written;
+    }
     if (!is_known && b->ntables < FB_MYSQL_TABLES_MAX) {
+        b->is_written[b->ntables] = is_written;
         b->tables[b->ntables++] = name.data;
         return FB_OK;
     }
     fb_buf_free(&name);
     return is_known ? FB_OK : fb_mysql_refuse(bind, "it uses more than %d tables", FB_MYSQL_TABLES_MAX);
+}
+
+bool fb_mysql_writes(const struct fb_binding *writer, const struct fb_binding *reader, unsigned depend) {
+    bool is_same = strcmp(writer->driver->identity, reader->driver->identity) == 0;
+    for (unsigned i = 0; i < writer->ntables && is_same; i++)
+        if (writer->is_written[i] && strcmp(writer->tables[i], reader->mapping.depends[depend].table) == 0)
+            return true;
+    return false;
 }
 
 const char *fb_mysql_shared_table(const struct fb_binding *a, const struct fb_binding *b) {
@@ -203,7 +214,11 @@ static fb_status bind_all(struct fb_mysql_bind *bind) {
     if (status == FB_OK)
         status = fb_mysql_begin_call(bind->driver->catalogue, bind->err);
     if (status == FB_OK)
+        status = fb_mysql_bind_depends(bind);
+    if (status == FB_OK)
         status = o->table != NULL ? fb_mysql_bind_table(bind) : fb_mysql_bind_statements(bind);
+    if (status == FB_OK)
+        status = fb_mysql_check_depends(bind);
     if (status == FB_OK)
         status = rename_typed(bind);
     if (status == FB_OK)
@@ -220,7 +235,7 @@ fb_status fb_mysql_bind_keyspace(struct fb_driver *driver, const fb_keyspace_opt
     struct fb_binding *b = fb_mem_calloc(1, sizeof *b);
     if (b == NULL)
         return fb_fail(reterr, FB_NOMEM, "out of memory");
-    struct fb_mysql_bind bind = {driver, options, b, &b->mapping, reterr, NULL, NULL};
+    struct fb_mysql_bind bind = {driver, options, b, &b->mapping, reterr, NULL, NULL, 0};
     char *pattern = NULL;
     b->driver = driver;
     fb_status status = bind_all(&bind);

@@ -14,6 +14,7 @@ struct fb_mysql_bind {
     struct fb_mapping *m;
     fb_err *err;
     char *schema, *table; /* as the catalogue has them */
+    unsigned loose;       /* a bit for each parameter that a column of text stands for in what it depends on */
 };
 
 #define fb_mysql_refuse(bind, ...) fb_mapping_fail((bind)->m, (bind)->err, FB_CONFIG, __VA_ARGS__)
@@ -27,8 +28,18 @@ fb_status fb_mysql_ask(struct fb_mysql_bind *bind, const char *text, unsigned n,
 struct fb_pattern_part *fb_mysql_param_part(struct fb_mapping *m, unsigned param);
 /* Add columns as the server describes those of a prepared statement. */
 fb_status fb_mysql_add_columns(struct fb_mysql_bind *bind, struct fb_mysql_statement *statement);
-/* Note a table that the keyspace reads or writes; a second note of the same one is ignored. */
-fb_status fb_mysql_note_table(struct fb_mysql_bind *bind, const char *schema, const char *table);
+/* Note a table that the keyspace reads or writes. */
+fb_status fb_mysql_note_table(struct fb_mysql_bind *bind, const char *schema, const char *table, bool is_written);
+/* "table" or "database.table", *ret_schema to be freed. `what` begins the text of a refusal. */
+fb_status fb_mysql_split_name(struct fb_mysql_bind *bind, const char *what, const char *wanted, char **ret_schema,
+                              const char **ret_table);
+char *fb_mysql_copy_of(fb_bytes text);
+/* Give a parameter the type that a column of this declared type demands. `what` begins the text. */
+fb_status fb_mysql_type_param(struct fb_mysql_bind *bind, const char *what, const char *column, fb_bytes declared,
+                              unsigned param, enum fb_param_type *ret_type);
+fb_status fb_mysql_bind_depends(struct fb_mysql_bind *bind);
+/* When the columns of load are known: rows are compared exactly by us or not at all. */
+fb_status fb_mysql_check_depends(struct fb_mysql_bind *bind);
 
 fb_status fb_mysql_bind_table(struct fb_mysql_bind *bind);
 fb_status fb_mysql_bind_statements(struct fb_mysql_bind *bind);

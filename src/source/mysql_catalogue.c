@@ -15,11 +15,12 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "rows/depend.h"
 #include "rows/names.h"
 
 /* ---- the table ---- */
 
-static char *copy_of(fb_bytes text) {
+char *fb_mysql_copy_of(fb_bytes text) {
     char *copy = fb_mem_alloc(text.len + 1);
     if (copy == NULL)
         return NULL;
@@ -42,21 +43,22 @@ static bool is_plain_name(const char *name) {
 }
 
 /* "table" or "database.table". Without a database: the one of the URL. */
-static fb_status split_name(struct fb_mysql_bind *bind, char **ret_schema, const char **ret_table) {
-    const char *wanted = bind->options->table, *dot = strchr(wanted, '.');
-    char *schema = dot != NULL ? copy_of(fb_bytes_of(wanted, (size_t)(dot - wanted))) : NULL;
+fb_status fb_mysql_split_name(struct fb_mysql_bind *bind, const char *what, const char *wanted, char **ret_schema,
+                              const char **ret_table) {
+    const char *dot = strchr(wanted, '.');
+    char *schema = dot != NULL ? fb_mysql_copy_of(fb_bytes_of(wanted, (size_t)(dot - wanted))) : NULL;
     if (dot != NULL && schema == NULL)
         return fb_mysql_no_memory(bind);
     *ret_schema = schema;
     *ret_table = dot != NULL ? dot + 1 : wanted;
     if (is_plain_name(*ret_table) && (schema == NULL || is_plain_name(schema)))
         return FB_OK;
-    return fb_mysql_refuse(bind, "table '%s' is not a plain name of letters, digits, '_' and '$'", wanted);
+    return fb_mysql_refuse(bind, "%stable '%s' is not a plain name of letters, digits, '_' and '$'", what, wanted);
 }
 
 static fb_status take_nearest(struct fb_mysql_bind *bind, const fb_bytes *row, void *user) {
     struct fb_nearest *nearest = user;
-    char *name = copy_of(row[0]), *before = bind->table;
+    char *name = fb_mysql_copy_of(row[0]), *before = bind->table;
     if (name == NULL)
         return fb_mysql_no_memory(bind);
     fb_nearest_offer(nearest, name);
@@ -80,8 +82,8 @@ static fb_status take_table(struct fb_mysql_bind *bind, const fb_bytes *row, voi
     bool *is_transactional = user;
     if (is_word(row[2], "VIEW") || is_word(row[2], "SYSTEM VIEW"))
         return fb_mysql_refuse(bind, "'%s' is a view, which has no key; write a load statement", bind->options->table);
-    bind->schema = copy_of(row[0]);
-    bind->table = copy_of(row[1]);
+    bind->schema = fb_mysql_copy_of(row[0]);
+    bind->table = fb_mysql_copy_of(row[1]);
     *is_transactional = is_word(row[3], "YES");
     return bind->schema != NULL && bind->table != NULL ? FB_OK : fb_mysql_no_memory(bind);
 }
@@ -101,7 +103,7 @@ static fb_status find_table(struct fb_mysql_bind *bind) {
     char *schema = NULL;
     const char *table = NULL;
     bool is_transactional = false;
-    fb_status status = split_name(bind, &schema, &table);
+    fb_status status = fb_mysql_split_name(bind, "", bind->options->table, &schema, &table);
     const char *const values[] = {schema, table, table};
     if (status == FB_OK)
         status = fb_mysql_ask(bind,
@@ -119,7 +121,8 @@ static fb_status find_table(struct fb_mysql_bind *bind) {
         return fb_mysql_refuse(bind, "table '%s' knows no transactions, which writes need; make it ENGINE=InnoDB",
                                bind->table);
     bind->b->table = quoted_table(bind);
-    return bind->b->table != NULL ? fb_mysql_note_table(bind, bind->schema, bind->table) : fb_mysql_no_memory(bind);
+    return bind->b->table != NULL ? fb_mysql_note_table(bind, bind->schema, bind->table, bind->options->write != FB_WRITE_OFF)
+                                  : fb_mysql_no_memory(bind);
 }
 
 /* ---- columns ---- */
@@ -134,7 +137,7 @@ static int column_by_name(const struct fb_mapping *m, fb_bytes name) {
 /* The names first, to ask the server for a row of them: it describes what it would send. */
 static fb_status take_name(struct fb_mysql_bind *bind, const fb_bytes *row, void *user) {
     fb_buf *select = user;
-    char *name = copy_of(row[0]), *quoted = name != NULL ? fb_mysql_quote(name) : NULL;
+    char *name = fb_mysql_copy_of(row[0]), *quoted = name != NULL ? fb_mysql_quote(name) : NULL;
     fb_status status = quoted == NULL ? FB_NOMEM
                        : fb_buf_append(select, select->len == 0 ? "SELECT " : ", ", select->len == 0 ? 7 : 2);
     if (status == FB_OK)
@@ -220,7 +223,7 @@ static fb_status take_unique(struct fb_mysql_bind *bind, const fb_bytes *row, vo
     if (x->name == NULL || !is_word(row[0], x->name)) {
         end_index(bind, x);
         fb_mem_free(x->name);
-        x->name = copy_of(row[0]);
+        x->name = fb_mysql_copy_of(row[0]);
         if (x->name == NULL)
             return fb_mysql_no_memory(bind);
     }
@@ -288,24 +291,33 @@ static bool key_type(fb_bytes declared, enum fb_param_type *ret_type) {
     return false;
 }
 
-/* Give a parameter the type its column demands. */
+fb_status fb_mysql_type_param(struct fb_mysql_bind *bind, const char *what, const char *column, fb_bytes declared,
+                              unsigned param, enum fb_param_type *ret_type) {
+    struct fb_pattern_part *part = fb_mysql_param_part(bind->m, param);
+    enum fb_param_type wanted;
+    if (!key_type(declared, &wanted))
+        return fb_mysql_refuse(bind, "%s '%s' is %.*s; keys are integers, char, varchar, uuid or date", what, column,
+                               (int)declared.len, declared.data);
+    if (part->type == FB_PARAM_TEXT && wanted != FB_PARAM_TEXT)
+        part->type = wanted;
+    else if (wanted != FB_PARAM_TEXT && part->type != wanted)
+        return fb_mysql_refuse(bind, "%s '%s' is %.*s, parameter '%s' is %s", what, column, (int)declared.len,
+                               declared.data, part->text, fb_param_type_name(part->type));
+    *ret_type = wanted;
+    return FB_OK;
+}
+
 static fb_status take_key_type(struct fb_mysql_bind *bind, const fb_bytes *row, void *user) {
     struct fb_mapping *m = bind->m;
-    enum fb_param_type wanted;
+    enum fb_param_type type;
     int column = column_by_name(m, row[0]), param = column >= 0 ? m->columns[column].param : -1;
     (void)user;
     if (param < 0)
         return FB_OK;
-    struct fb_pattern_part *part = fb_mysql_param_part(m, (unsigned)param);
-    if (!key_type(row[1], &wanted))
-        return fb_mysql_refuse(bind, "key column '%s' is %.*s; keys are integers, char, varchar, uuid or date",
-                               m->columns[column].name, (int)row[1].len, row[1].data);
-    if (part->type == FB_PARAM_TEXT && wanted != FB_PARAM_TEXT)
-        part->type = wanted;
-    else if (wanted != FB_PARAM_TEXT && part->type != wanted)
-        return fb_mysql_refuse(bind, "key column '%s' is %.*s, parameter '%s' is %s", m->columns[column].name,
-                               (int)row[1].len, row[1].data, part->text, fb_param_type_name(part->type));
-    m->param_is_int[param] = wanted == FB_PARAM_INT;
+    fb_status status = fb_mysql_type_param(bind, "key column", m->columns[column].name, row[1], (unsigned)param, &type);
+    if (status != FB_OK)
+        return status;
+    m->param_is_int[param] = type == FB_PARAM_INT;
     m->columns[column].is_nullable = false;
     return FB_OK;
 }
@@ -387,6 +399,8 @@ fb_status fb_mysql_bind_table(struct fb_mysql_bind *bind) {
         status = check_key_columns(bind);
     if (status == FB_OK && bind->m->is_list)
         status = order_list(bind);
+    if (status == FB_OK && bind->m->is_list)
+        status = fb_depend_add_own(bind->m, bind->b->tables[0], bind->b->key_columns, bind->err);
     bind->b->is_table = true;
     return status != FB_OK || make_statements(bind->b) ? status : fb_mysql_no_memory(bind);
 }

@@ -22,6 +22,8 @@ struct words {
     bool expects_table;  /* the next name is one */
     bool is_list;        /* and so is the one behind a comma */
     bool is_after_key;   /* ON DUPLICATE KEY UPDATE is followed by columns */
+    bool is_delete;
+    bool is_written;     /* the names that come are of tables that are written */
 };
 
 static bool is_one_of(fb_bytes word, const char *const *words, size_t n) {
@@ -34,17 +36,17 @@ static bool is_one_of(fb_bytes word, const char *const *words, size_t n) {
 
 static fb_status take_found(struct fb_mysql_bind *bind, const fb_bytes *row, void *user) {
     char schema[256], table[256];
-    (void)user;
+    const bool *is_written = user;
     if (row[0].len >= sizeof schema || row[1].len >= sizeof table)
         return FB_OK;
     memcpy(schema, row[0].data, row[0].len);
     memcpy(table, row[1].data, row[1].len);
     schema[row[0].len] = table[row[1].len] = '\0';
-    return fb_mysql_note_table(bind, schema, table);
+    return fb_mysql_note_table(bind, schema, table, *is_written);
 }
 
 /* A name, perhaps with its database before it. */
-static fb_status note_name(struct fb_mysql_bind *bind, fb_bytes schema, fb_bytes table) {
+static fb_status note_name(struct fb_mysql_bind *bind, fb_bytes schema, fb_bytes table, bool is_written) {
     char texts[2][256];
     const fb_bytes names[] = {schema, table};
     for (int i = 0; i < 2; i++) {
@@ -57,7 +59,7 @@ static fb_status note_name(struct fb_mysql_bind *bind, fb_bytes schema, fb_bytes
     const char *const values[] = {schema.len > 0 ? texts[0] : NULL, texts[1]};
     return fb_mysql_ask(bind, "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE "
                               "TABLE_SCHEMA = coalesce(?, DATABASE()) AND TABLE_NAME = ?", 2, values, 2, take_found,
-                        NULL);
+                        &is_written);
 }
 
 static bool is_name_byte(char c) { return isalnum((unsigned char)c) || c == '_' || c == '$' || (c & 0x80) != 0; }
@@ -81,14 +83,17 @@ static fb_status take_word(struct words *w, const char **p) {
     static const char *const modifiers[] = {"low_priority", "high_priority", "delayed", "ignore", "quick", "lateral", "as"};
     static const char *const ends[] = {"where", "set", "values", "value", "on", "using", "group", "order", "having", "limit",
                                        "union", "for", "left", "right", "inner", "cross", "natural", "returning"};
+    static const char *const writes[] = {"into", "update", "insert", "replace"}, *const deletes[] = {"delete"};
     fb_bytes word, schema = fb_bytes_of(NULL, 0);
     bool is_bare = **p != '`';
     *p = read_name(*p, &word);
+    w->is_delete |= is_bare && IS_ONE_OF(word, deletes); /* what follows FROM and JOIN: rather one too many */
     bool is_update_of_columns = is_bare && w->is_after_key && word.len == 6 && strncasecmp(word.data, "update", 6) == 0;
     w->is_after_key = is_bare && word.len == 3 && strncasecmp(word.data, "key", 3) == 0;
     if (is_update_of_columns)
         return FB_OK;
     if (is_bare && IS_ONE_OF(word, begins)) {
+        w->is_written = IS_ONE_OF(word, writes) || (w->is_delete && word.len == 4);
         w->expects_table = w->is_list = true;
         return FB_OK;
     }
@@ -108,7 +113,7 @@ static fb_status take_word(struct words *w, const char **p) {
     if (!w->expects_table)
         return FB_OK;
     w->expects_table = false;
-    return note_name(w->bind, schema, word);
+    return note_name(w->bind, schema, word, w->is_written);
 }
 
 static fb_status note_tables(struct fb_mysql_bind *bind, const char *text) {

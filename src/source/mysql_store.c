@@ -146,6 +146,8 @@ static fb_status decide(struct joint *j, struct one *one, bool exists, const str
     }
     item->count = fb_group_count_fields(plan, exists, row);
     one->state = WRITTEN;
+    if (exists && fb_group_touch(m, row, NULL, one->group, j->err) != FB_OK)
+        return FB_NOMEM;
     if (plan->op == FB_OP_DELETE) {
         one->write.verb = exists ? FB_MYSQL_DELETE : FB_MYSQL_NOTHING;
         item->status = exists ? FB_OK : FB_NOTFOUND;
@@ -225,8 +227,8 @@ static fb_status read_part(struct joint *j, size_t first, size_t end, size_t nke
             status = take(j, &j->ones[i], row);
         else if (j->ones[i].state != WRITTEN)
             refuse(&j->ones[i], said.status, &said);
-        else /* a row that cannot be shown is no reason to take a write back */
-            item_of(&j->ones[i])->after_unknown = true, status = FB_OK;
+        else if ((status = fb_group_touch(m, NULL, row, j->ones[i].group, j->err)) == FB_OK)
+            item_of(&j->ones[i])->after_unknown = true; /* a row that cannot be shown is no reason to take a write back */
         if (status < 0 && status != FB_BADVALUE)
             break;
     }
@@ -261,6 +263,8 @@ static fb_status take_seen(struct joint *j, struct one *one, const struct fb_dat
 
 static fb_status take_after(struct joint *j, struct one *one, const struct fb_datum *row) {
     struct fb_store_item *item = item_of(one);
+    if (fb_group_touch(&item->binding->mapping, NULL, row, one->group, j->err) != FB_OK)
+        return FB_NOMEM;
     if (item->plan->op == FB_OP_ADD && item->number == NULL) {
         fb_status status = fb_mysql_take_number(item, row, j->err);
         if (status != FB_OK)
@@ -358,7 +362,11 @@ static enum outcome store_jointly(struct fb_session *session, struct one *ones, 
         fb_group_forget(ones[i].group);
         ones[i].state = WANTED;
     }
-    return run_all(&j) == FB_OK ? commit(session, err) : roll_back(session);
+    fb_status status = run_all(&j);
+    for (size_t i = 0; i < n && status == FB_OK; i++)
+        if (ones[i].state == WRITTEN)
+            status = fb_group_prepare(ones[i].group, err);
+    return status == FB_OK ? commit(session, err) : roll_back(session);
 }
 
 /* ---- one group ---- */
