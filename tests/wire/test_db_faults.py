@@ -3,6 +3,7 @@ each gives the promised error, UNKNOWN only where COMMIT may have arrived; whate
 stale row stays cached; and service is back within five seconds of the server."""
 
 import contextlib
+import random
 import threading
 import time
 
@@ -10,12 +11,12 @@ import pytest
 
 import databases
 import proxy as proxies
-from conftest import wait_until
+from conftest import IS_FULL, wait_until
 from databases import as_hash
 from resp import ReplyError
 
 BACK_S = 5.0
-READ_MS, WRITE_MS, SLACK_S = 400, 800, 1.0
+READ_MS, WRITE_MS, PATIENT_MS, SLACK_S = 400, 800, 4000, 1.0
 ROWS = 20
 WRITERS = 2  # connections that write at once
 NEVER_APPLIED = {"SRCDOWN", "SRCTIMEOUT", "SRCERR"}
@@ -28,10 +29,10 @@ INSERT INTO t(id, n, name) VALUES %s;
 class Shop:
     """A table of twenty rows behind Forebay behind a proxy; `direct` goes past both."""
 
-    def __init__(self, forebay, database):
+    def __init__(self, forebay, database, write_ms):
         self.database, self.server = database, database.server
         self.proxy = proxies.Proxy(database.kind, self.server.port)
-        source = database.source(self.proxy.port, pool=2, read_timeout=f"{READ_MS}ms", write_timeout=f"{WRITE_MS}ms")
+        source = database.source(self.proxy.port, pool=2, read_timeout=f"{READ_MS}ms", write_timeout=f"{write_ms}ms")
         self.forebay = forebay({
             "sources": {"shop": source},
             "keyspaces": {"t:{id}": {"source": "shop", "table": "t", "as": "hash", "write": "write-through",
@@ -71,11 +72,11 @@ class Shop:
 
     def connections_in_transaction(self):
         if self.database.kind == "postgresql":
-            return self.database.one("SELECT count(*) AS n FROM pg_stat_activity WHERE datname = %s AND application_name "
-                                     "= 'forebay' AND xact_start IS NOT NULL", self.database.name)
+            return self.database.one("SELECT count(*) AS n FROM pg_stat_activity WHERE datname = %s AND "
+                                     "application_name = 'forebay' AND xact_start IS NOT NULL", self.database.name)
         return self.database.one("SELECT count(*) AS n FROM information_schema.innodb_trx")
 
-    def writes_waiting(self):
+    def waiting(self):
         """Operations that wait in front of the source, as INFO counts them."""
         return self.forebay.source()["waiting"]
 
@@ -150,7 +151,7 @@ def shop(request, forebay, make_database):
     database = make_database(request.param)
     if request.param not in databases.WRITERS:
         pytest.skip(f"the driver of {request.param} does not write yet")
-    made = Shop(forebay, database.make(SCHEMA))
+    made = Shop(forebay, database.make(SCHEMA), PATIENT_MS if "patient" in request.keywords else WRITE_MS)
     yield made
     made.proxy.close()
     made.wire.close()
@@ -356,7 +357,7 @@ def test_commit_that_is_lost_is_unknown_and_the_row_is_the_old_one(shop):
 
 
 def test_commit_that_arrives_late_leaves_nothing_stale(shop):
-    """The network holds COMMIT back until the writer has given up. Reads before it arrives see the old row: not kept."""
+    """COMMIT is held back until the writer has given up. Reads before it arrives see the old row, which is not kept."""
     assert shop.get(2) == shop.row(2) and shop.set(1, 11) == 0
     shop.proxy.when("sent", "COMMIT", "hold before")
     write = shop.begin("HSET", "t:2", "n", 99)
@@ -389,16 +390,17 @@ def test_locked_row_is_a_timeout_and_is_never_written_afterwards(shop):
     shop.check_truth()
 
 
+@pytest.mark.patient
 def test_refused_rows_have_their_own_outcome_among_many(shop):
     shop.database.run("ALTER TABLE t ADD CONSTRAINT small CHECK (n < 1000)")
-    with shop.transaction("UPDATE t SET n = 77 WHERE id IN (19, 20)"):  # so that the others gather behind these
-        first = []
-        for n in range(WRITERS):
-            first.append(shop.begin("HSET", f"t:{20 - n}", "n", 20))
-            wait_until(lambda: len(shop.busy()) > n, "the write to wait for the lock", WRITE_MS / 1000)  # noqa: B023
+    first = []
+    with shop.transaction("UPDATE t SET n = 77 WHERE id IN (19, 20)"):
+        for id in (19, 20):  # all connections for writing, one or two, wait for a lock; the others gather behind them
+            first.append(shop.begin("HSET", f"t:{id}", "n", id))
+            wait_until(lambda: shop.busy() and len(shop.busy()) + shop.waiting() == len(first), "the write to wait", 3)
         writes = {id: shop.begin("HSET", f"t:{id}", "n", 5000 if id % 5 == 0 else id + 1) for id in range(1, 19)}
-        wait_until(lambda: shop.writes_waiting() >= 18, "the others to wait behind them", WRITE_MS / 1000)
-    assert [one.join() for one in first] == [0] * WRITERS
+        wait_until(lambda: shop.waiting() >= 18, "the others to wait behind them", 3)
+    assert [one.join() for one in first] == [0, 0]
     for id, write in writes.items():
         reply = write.join()
         if id % 5 == 0:
@@ -409,3 +411,115 @@ def test_refused_rows_have_their_own_outcome_among_many(shop):
     shop.check_truth()
     for id in range(1, 19):
         assert shop.row(id)[3] == (b"%d" % (id * 10) if id % 5 == 0 else b"%d" % (id + 1))
+
+
+# ---- all of it at random --------------------------------------------------------------------------------------------
+
+CHAOS_S = 20.0 if IS_FULL else 4.0
+
+
+class Writer(threading.Thread):
+    """The only one who writes its row, ever larger numbers; knows which it may hold, and reads it back."""
+
+    def __init__(self, shop, id, end):
+        super().__init__()
+        self.shop, self.id, self.end = shop, id, end
+        self.possible, self.next, self.wrong, self.counts = {id * 10}, 1000, None, {}
+
+    def run(self):
+        try:
+            with self.shop.forebay.wire(timeout=30) as wire:
+                while time.monotonic() < self.end:
+                    self.write(wire)
+                    self.read(wire)
+        except BaseException as error:  # shown by the test's own thread
+            self.wrong = repr(error)
+
+    def write(self, wire):
+        self.next += 1
+        reply = wire.ask("HSET", f"t:{self.id}", "n", self.next)
+        word = reply.word if isinstance(reply, ReplyError) else "OK"
+        self.counts[word] = self.counts.get(word, 0) + 1
+        if word == "OK":
+            self.possible = {self.next}
+        elif word == "UNKNOWN":
+            self.possible.add(self.next)
+        else:
+            assert word in NEVER_APPLIED | {"SRCBUSY"}, reply
+
+    def read(self, wire):
+        reply = wire.ask("HGETALL", f"t:{self.id}")
+        if isinstance(reply, ReplyError):
+            assert reply.word in NEVER_APPLIED | {"SRCBUSY"}, reply
+            return
+        got = int(reply[3])
+        assert got in self.possible, f"t:{self.id}: {got}, but it can only be one of {sorted(self.possible)}"
+        self.possible = {number for number in self.possible if number >= got}  # a late COMMIT may still come
+
+
+class Reader(threading.Thread):
+    """Reads all rows; no number ever becomes smaller."""
+
+    def __init__(self, shop, end):
+        super().__init__()
+        self.shop, self.end, self.wrong, self.seen = shop, end, None, {}
+
+    def run(self):
+        try:
+            with self.shop.forebay.wire(timeout=30) as wire:
+                while time.monotonic() < self.end:
+                    for id in range(1, ROWS + 1):
+                        reply = wire.ask("HGETALL", f"t:{id}")
+                        if not isinstance(reply, ReplyError):
+                            got = int(reply[3])
+                            assert got >= self.seen.get(id, 0), f"t:{id}: {got} after {self.seen[id]}"
+                            self.seen[id] = got
+        except BaseException as error:
+            self.wrong = repr(error)
+
+
+def play_havoc(shop, seed, end):
+    """One fault after the other."""
+    r = random.Random(seed)
+
+    def for_a_moment(begin, finish):
+        begin()
+        threading.Event().wait(r.uniform(0.02, 0.3))
+        finish()
+
+    def locked():
+        with shop.transaction(f"SELECT n FROM t WHERE id = {r.randint(1, ROWS)} FOR UPDATE"):
+            threading.Event().wait(r.uniform(0.02, 0.3))
+    faults = [
+        shop.proxy.cut, shop.kill_connections, locked,
+        lambda: for_a_moment(shop.proxy.hold, shop.proxy.heal), lambda: for_a_moment(shop.proxy.refuse, shop.proxy.heal),
+        lambda: for_a_moment(shop.server.freeze, shop.server.thaw),
+        lambda: shop.proxy.when("sent", "COMMIT", r.choice(["cut before", "cut after"])),
+        lambda: shop.proxy.when("answered", "COMMIT", "cut before"),
+        lambda: shop.proxy.when("sent", WRITES, r.choice(["cut before", "cut after"])),
+        lambda: for_a_moment(lambda: shop.proxy.when("sent", "COMMIT", "hold before"), shop.proxy.heal),
+    ]
+    while time.monotonic() < end:
+        r.choice(faults)()
+        threading.Event().wait(r.uniform(0.0, 0.15))
+    shop.proxy.heal()
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("seed", range(1, 4 if IS_FULL else 2))
+def test_random_faults_never_show_what_is_not_so(shop, seed):
+    end = time.monotonic() + CHAOS_S
+    writers = [Writer(shop, id, end) for id in range(1, 13)]
+    readers = [Reader(shop, end) for _ in range(2)]
+    for thread in writers + readers:
+        thread.start()
+    try:
+        play_havoc(shop, seed, end)
+    finally:
+        for thread in writers + readers:
+            thread.join(30)
+    assert [thread.wrong for thread in writers + readers if thread.wrong] == []
+    assert sum(writer.counts.get("OK", 0) for writer in writers) > 12
+    shop.check_truth()
+    for writer in writers:
+        assert int(shop.row(writer.id)[3]) in writer.possible

@@ -17,9 +17,9 @@ CREATE TABLE pair(a {key2}, b {key2}, v {bytes}, PRIMARY KEY(a, b));
 CREATE TABLE victim(id {int} PRIMARY KEY, v {text});
 INSERT INTO victim VALUES (1, 'untouched');
 """
-BITS = ["'", '"', "`", "\\", "\\'", "''", ";", "--", "-- ", "/*", "*/", "#", "%", "%s", "_", "$1", "$$", "?", "?1", ":a",
-        "@x", "{k}", "{", "}", "(", ")", ",", "\n", "\r\n", "\t", "\x1a", "\x01", "\x7f", " ", "é", "ß", "\u202e", "\ufeff",
-        "𝄞", "\u0000", "NULL", "DEFAULT", "E'", "U&'", "0x00", "\\x00", "\\000", "a", "Z", "0",
+BITS = ["'", '"', "`", "\\", "\\'", "''", ";", "--", "-- ", "/*", "*/", "#", "%", "%s", "_", "$1", "$$", "?", "?1",
+        ":a", "@x", "{k}", "{", "}", "(", ")", ",", "\n", "\r\n", "\t", "\x1a", "\x01", "\x7f", " ", "é", "ß",
+        "\u202e", "\ufeff", "𝄞", "\u0000", "NULL", "DEFAULT", "E'", "U&'", "0x00", "\\x00", "\\000", "a", "Z", "0",
         "'; DROP TABLE victim; --", "' OR '1'='1", "\\'; DELETE FROM victim; #", "1); UPDATE victim SET v = 'x'; --",
         "'||(SELECT v FROM victim)||'", "${k}", "$1::text", "';COMMIT;--", "/*!50000 DROP TABLE victim */"]
 RAW = [b"\xff", b"\xc0\xaf", b"\xe2\x82", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xbf\x27", b"\x80'--", b"\xbf\x5c"]
@@ -52,10 +52,11 @@ def as_bytes(value):
 
 
 def begin(forebay, world):
-    database = world(SCHEMA.replace("{key2}", "VARCHAR(300) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    database = world(SCHEMA.replace("{key2}", "VARCHAR(300) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
                                     if world.kind == "mariadb" else "{key}"))
     server = forebay({"sources": {"shop": database.source()}, "keyspaces": {
-        "kv:{k:rest}": {"source": "shop", "table": "kv", "as": "column:v", "write": "write-through", "on_del": "delete-row"},
+        "kv:{k:rest}": {"source": "shop", "table": "kv", "as": "column:v", "write": "write-through",
+                        "on_del": "delete-row"},
         "pair:{a}/{b:rest}": {"source": "shop", "table": "pair", "as": "column:v", "write": "write-through",
                          "on_del": "delete-row"}}})
     return database, server

@@ -197,6 +197,7 @@ def test_every_value_is_shown_exactly(typed):
 TEXT_OF = {"postgresql": "v::text", "mariadb": "HEX(CAST(v AS BINARY))"}
 
 
+@pytest.mark.short
 def test_what_is_shown_goes_back_in_and_makes_an_equal_value(typed, writing_typed):
     database, claims = typed.database, []
     with typed.wire() as wire, database.connect() as direct:
@@ -213,8 +214,8 @@ def test_what_is_shown_goes_back_in_and_makes_an_equal_value(typed, writing_type
                 claims.append((case, "OK" if verb == "SET" else 1, wire.ask(verb, *words)))
                 table = f"{SHAPES[at][0]}{n}"
                 # compared as the database's own text of them, for types that know no "="
-                rows = direct.rows(f"SELECT {TEXT_OF[database.kind]} AS v FROM {table} WHERE id IN (%s, %s) ORDER BY id",
-                                   id, id + 1000 * (at + 1))
+                rows = direct.rows(f"SELECT {TEXT_OF[database.kind]} AS v FROM {table} WHERE id IN (%s, %s) "
+                                   "ORDER BY id", id, id + 1000 * (at + 1))
                 claims.append((case, rows[:1] * 2, rows))
     gather(claims)
 
@@ -246,8 +247,9 @@ def test_zero_dates_are_errors_that_name_the_column(forebay, make_database):
 
 
 OUT_OF_RANGE = {
-    "postgresql": [("int2", "32768"), ("int8", "9223372036854775808"), ("numeric(4,2)", "100.00"), ("date", "2023-02-29"),
-                   ("date", "0000-00-00"), ("uuid", "no-uuid"), ("boolean", "2"), ("json", "{"), ("varchar(3)", "long"),
+    "postgresql": [("int2", "32768"), ("int8", "9223372036854775808"), ("numeric(4,2)", "100.00"),
+                   ("date", "2023-02-29"), ("date", "0000-00-00"), ("uuid", "no-uuid"), ("boolean", "2"), ("json", "{"),
+                   ("varchar(3)", "long"),
                    ("float4", "1e39"), ("bytea", "no base64!"), ("text", "nul\0"), ("text", b"\xff\xfe"),
                    ("int4[]", "[1,\"x\"]"), ("mood", "glad"), ("positive", "-1"), ("timestamptz", "yesterday at noon")],
     "mariadb": [("TINYINT", "128"), ("BIGINT UNSIGNED", "-1"), ("BIGINT UNSIGNED", "18446744073709551616"),
@@ -267,8 +269,8 @@ def test_value_that_the_column_does_not_take_is_refused_and_changes_nothing(fore
     columns = [f"v{i} {type_name}" for i, (type_name, _) in enumerate(OUT_OF_RANGE[kind])]
     database.script("CREATE TABLE t(id int PRIMARY KEY, %s); INSERT INTO t(id) VALUES (1);" % ", ".join(columns))
     before = database.rows("SELECT * FROM t")
-    server = forebay({"sources": {"shop": database.source()},
-                      "keyspaces": {"t:{id}": {"source": "shop", "table": "t", "as": "hash", "write": "write-through"}}})
+    server = forebay({"sources": {"shop": database.source()}, "keyspaces": {
+        "t:{id}": {"source": "shop", "table": "t", "as": "hash", "write": "write-through"}}})
     claims = []
     with server.wire() as wire:
         for i, (type_name, value) in enumerate(OUT_OF_RANGE[kind]):
@@ -285,8 +287,8 @@ def test_increments_of_exact_numbers_stay_exact(forebay, world, writing):
                      "INSERT INTO t VALUES (1, 9223372036854775000, 0.1, 0.1);")
     if world.kind == "sqlite":
         pytest.skip("SQLite keeps decimals as doubles")
-    server = forebay({"sources": {"shop": database.source()},
-                      "keyspaces": {"t:{id}": {"source": "shop", "table": "t", "as": "hash", "write": "write-through"}}})
+    server = forebay({"sources": {"shop": database.source()}, "keyspaces": {
+        "t:{id}": {"source": "shop", "table": "t", "as": "hash", "write": "write-through"}}})
     with server.wire() as wire:
         assert wire.ask("HINCRBYFLOAT", "t:1", "v", "0.2") == b"0.3000000000"
         assert wire.ask("HINCRBYFLOAT", "t:1", "v", "1234567890123456789012345678") == \
