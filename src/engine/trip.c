@@ -120,11 +120,12 @@ static bool is_to_be_cancelled(const struct fb_trip *trip, fb_instant now) {
 
 void fb_trips_watch(struct fb_source *source) {
     struct fb_link doomed = FB_LIST_INIT(doomed);
-    if (source->ops->cancel == NULL || atomic_load_explicit(&source->under_way, memory_order_relaxed) == 0)
+    if (atomic_load_explicit(&source->under_way, memory_order_relaxed) == 0)
         return;
     fb_instant now = fb_clock_now();
     fb_lock_acquire(&source->trips_lock);
-    for (struct fb_link *l = source->trips.next; l != &source->trips; l = l->next) {
+    bool can_cancel = source->ops->cancel != NULL;
+    for (struct fb_link *l = source->trips.next; can_cancel && l != &source->trips; l = l->next) {
         struct fb_trip *trip = fb_member_of(l, struct fb_trip, link);
         if (!is_to_be_cancelled(trip, now))
             continue;

@@ -103,7 +103,7 @@ static fb_status open_driver(const char *url, const fb_source_options *options, 
 
 static int on_busy(void *arg, int tries) {
     struct fb_session *session = arg;
-    if (fb_reached(fb_clock_now(), session->deadline))
+    if (fb_sqlite_is_over(session))
         return 0;
     fb_clock_sleep(fb_ms(tries < 5 ? 1 : tries < 20 ? 2 : 5)); /* locks of well-behaved writers last milliseconds */
     return 1;
@@ -111,8 +111,10 @@ static int on_busy(void *arg, int tries) {
 
 static int on_progress(void *arg) {
     struct fb_session *session = arg;
-    return fb_reached(fb_clock_now(), session->deadline);
+    return fb_sqlite_is_over(session);
 }
+
+static void cancel(struct fb_session *session) { atomic_store(&session->is_cancelled, true); }
 
 static void disconnect(struct fb_session *session) {
     for (unsigned i = 0; i < session->ncached; i++) {
@@ -159,6 +161,12 @@ static void start_clock(struct fb_session *session) {
     fb_span timeout = session->is_writer ? session->driver->write_timeout : session->driver->read_timeout;
     session->deadline = fb_after(fb_clock_now(), timeout);
     session->timeout_ms = fb_span_ms(timeout);
+    atomic_store(&session->is_cancelled, false);
+}
+
+bool fb_sqlite_is_over(const struct fb_session *session) {
+    return atomic_load_explicit(&session->is_cancelled, memory_order_relaxed) ||
+           fb_reached(fb_clock_now(), session->deadline);
 }
 
 static fb_status open_session(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session,
@@ -327,4 +335,5 @@ const struct fb_driver_ops fb_driver_sqlite = {
     .load = fb_sqlite_load,
     .list = fb_sqlite_list,
     .store = fb_sqlite_store,
+    .cancel = cancel,
 };

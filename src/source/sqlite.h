@@ -16,6 +16,7 @@
 #define FB_SOURCE_SQLITE_H
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include "rows/mapping.h"
@@ -69,6 +70,7 @@ struct fb_session {
     sqlite3 *db;             /* NULL after the file was lost and could not be opened again */
     fb_instant deadline;     /* of the call under way */
     int64_t timeout_ms;      /* for messages */
+    atomic_bool is_cancelled; /* by another thread: the call under way ends as if its time were over */
     struct fb_sqlite_cached {
         char *text;
         uint64_t hash, used;
@@ -86,6 +88,8 @@ struct fb_session {
 /* Begin a call: its deadline, and the right file. A file that was replaced or removed while it was open would take
  * writes that nobody sees again: it is opened anew. FB_OK or FB_DOWN. */
 fb_status fb_sqlite_begin_call(struct fb_session *session, fb_err *err);
+/* Is the time of the call under way over, or was it cancelled? */
+bool fb_sqlite_is_over(const struct fb_session *session);
 
 /* The prepared statement for a text, from the session's store of them. SQLite's result code. */
 int fb_sqlite_statement(struct fb_session *session, const char *text, sqlite3_stmt **ret_stmt);

@@ -163,7 +163,7 @@ fb_status fb_sqlite_find_value(struct fb_session *session, const struct fb_bindi
 
 static fb_status load_one(struct fb_session *session, struct fb_load_item *item, fb_err *err) {
     struct fb_datum key[FB_PATTERN_PARAMS_MAX];
-    if (fb_reached(fb_clock_now(), session->deadline))
+    if (fb_sqlite_is_over(session))
         return fb_sqlite_fail(session, SQLITE_INTERRUPT, err);
     fb_status status = fb_mapping_key(&item->binding->mapping, item->key, key, err);
     return status == FB_OK ? fb_sqlite_find_value(session, item->binding, key, &item->value, err) : status;

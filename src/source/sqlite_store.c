@@ -158,7 +158,7 @@ static bool is_open(const struct fb_session *session) { return !sqlite3_get_auto
 
 static fb_status begin(struct fb_session *session, fb_err *err) {
     fb_sqlite_roll_back(session);
-    if (fb_reached(fb_clock_now(), session->deadline))
+    if (fb_sqlite_is_over(session))
         return fb_sqlite_fail(session, SQLITE_INTERRUPT, err);
     int rc = fb_sqlite_run(session, "BEGIN IMMEDIATE");
     return rc == SQLITE_OK ? FB_OK : fb_sqlite_fail(session, rc, err);

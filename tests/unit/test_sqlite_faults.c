@@ -5,6 +5,7 @@
 #include "sqlite_world.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "base/clock.h"
@@ -360,6 +361,44 @@ static void a_statement_without_end_is_ended(void **state) {
     world_close(&w);
 }
 
+struct canceller {
+    struct fb_session *session;
+    atomic_bool is_over;
+};
+
+/* Again and again: the first may come before the call has begun. */
+static void *cancel_it(void *arg) {
+    struct canceller *c = arg;
+    while (!atomic_load(&c->is_over)) {
+        ops->cancel(c->session);
+        sched_yield();
+    }
+    return NULL;
+}
+
+static void a_cancelled_call_ends_long_before_its_time(void **state) {
+    (void)state;
+    struct world w;
+    world_open_with(&w, &(fb_source_options){.read_timeout_ms = 3600000});
+    fb_keyspace_options o = FB_KEYSPACE_OPTIONS_INIT;
+    o.pattern = "e:{k}";
+    o.load = "SELECT CASE WHEN :k = 'endless' THEN " ENDLESS " ELSE v END AS v FROM texts WHERE k = 'a'";
+    o.as = "text";
+    struct fb_binding *e = world_bind(&w, &o);
+    world_sql(&w, "INSERT INTO texts VALUES ('a', 'x')");
+    struct fb_load_item item = {.binding = e, .key = FB_STR("e:endless")};
+    struct canceller canceller = {.session = w.reader};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, cancel_it, &canceller), 0);
+    ops->load(w.reader, &item, 1);
+    atomic_store(&canceller.is_over, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(item.status, FB_TIMEOUT);
+    fb_value_unref(item.value);
+    expect_load(&w, e, "e:a", FB_OK, "x"); /* what was meant for one call does not hit the next */
+    world_close(&w);
+}
+
 static void added_latency_is_slept_once_per_round_trip(void **state) {
     (void)state;
     struct world w;
@@ -493,6 +532,7 @@ int main(void) {
         cmocka_unit_test(a_commit_that_fails_on_the_disk_is_unknown),
         cmocka_unit_test(a_lock_held_elsewhere_is_a_timeout_and_nothing_is_applied),
         cmocka_unit_test(a_statement_without_end_is_ended),
+        cmocka_unit_test(a_cancelled_call_ends_long_before_its_time),
         cmocka_unit_test(added_latency_is_slept_once_per_round_trip),
         cmocka_unit_test(two_threads_read_whole_groups_while_one_writes),
         cmocka_unit_test(sums_of_two_processes_are_all_there),
