@@ -186,6 +186,14 @@ fb_status fb_open(const fb_options *options, fb_cache **ret_cache, fb_err *reter
     return FB_OK;
 }
 
+/* Cancels last: whoever is being cancelled waits for the end of that. */
+static void stop_lanes(struct fb_source *source) {
+    fb_lane_stop(source->reads);
+    fb_lane_stop(source->writes);
+    fb_lane_stop(source->lists);
+    fb_lane_stop(source->cancels);
+}
+
 static void close_source(struct fb_source *source) {
     fb_lane_destroy(source->reads);
     fb_lane_destroy(source->writes);
@@ -218,15 +226,10 @@ void fb_close(fb_cache *cache) {
         pthread_join(cache->ticker, NULL);
     for (unsigned i = 0; i < cache->nshards; i++)
         fb_tickets_drop_all(&cache->shards[i]);
-    /* Lanes first: a load that nobody waits for any more may still be on its way. */
-    for (unsigned i = 0; i < cache->nsources; i++) {
-        fb_lane_destroy(cache->sources[i]->reads);
-        fb_lane_destroy(cache->sources[i]->writes);
-        fb_lane_destroy(cache->sources[i]->lists);
-        fb_lane_destroy(cache->sources[i]->cancels);
-        cache->sources[i]->cancels = NULL;
-        cache->sources[i]->reads = cache->sources[i]->writes = cache->sources[i]->lists = NULL;
-    }
+    /* Lanes first: a load that nobody waits for any more may still be on its way. All of them before any is freed: a
+     * worker of one may be about to wake a worker of another, whose item has ended meanwhile. */
+    for (unsigned i = 0; i < cache->nsources; i++)
+        stop_lanes(cache->sources[i]);
     for (unsigned i = 0; i < cache->nkeyspaces; i++)
         fb_keyspace_free(cache->keyspaces[i]);
     for (unsigned i = 0; i < cache->nsources; i++)

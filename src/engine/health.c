@@ -54,9 +54,9 @@ void fb_source_tell(struct fb_source *source, enum fb_breaker_word word, bool is
     fb_lock_acquire(&source->health_lock);
     fb_breaker_tell(&source->breaker, &rules, word == FB_BREAKER_PROBE, is_bad, took, fb_clock_now(),
                     (uint16_t)fb_rng_next(&source->rng));
+    int len = (int)(why.len < FB_WHY_DOWN_MAX ? why.len : FB_WHY_DOWN_MAX);
     if (is_bad)
-        snprintf(source->why_down, sizeof source->why_down, "%.*s", (int)(why.len < FB_WHY_DOWN_MAX ? why.len : 0),
-                 why.data);
+        snprintf(source->why_down, sizeof source->why_down, "%.*s", len, len > 0 ? why.data : "");
     show(source);
     fb_lock_release(&source->health_lock);
 }

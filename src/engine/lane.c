@@ -98,7 +98,7 @@ static void *run(void *arg) {
 /* One more worker when nobody is idle; with the lane's lock held. A thread that cannot be had is not missed as long as
  * there is one: the queue waits for it. */
 static void start_worker(struct fb_lane *lane) {
-    if (lane->idle > 0 || lane->started == lane->options.workers)
+    if (lane->idle > 0 || lane->started == lane->options.workers || lane->is_stopping)
         return;
     if (pthread_create(&lane->threads[lane->started], NULL, run, lane) == 0)
         lane->started++;
@@ -137,16 +137,23 @@ unsigned fb_lane_waiting(struct fb_lane *lane) {
     return n;
 }
 
-void fb_lane_destroy(struct fb_lane *lane) {
+void fb_lane_stop(struct fb_lane *lane) {
     if (lane == NULL)
         return;
     fb_lock_acquire(&lane->lock);
     lane->is_stopping = true;
     fb_cond_broadcast(&lane->filled);
     unsigned started = lane->started;
+    lane->started = 0;
     fb_lock_release(&lane->lock);
     for (unsigned i = 0; i < started; i++)
         pthread_join(lane->threads[i], NULL);
+}
+
+void fb_lane_destroy(struct fb_lane *lane) {
+    if (lane == NULL)
+        return;
+    fb_lane_stop(lane);
     fb_cond_finish(&lane->filled);
     fb_lock_finish(&lane->lock);
     fb_mem_free(lane);

@@ -35,7 +35,10 @@ struct fb_lane_options {
 };
 
 struct fb_lane *fb_lane_create(const struct fb_lane_options *options);
-/* Let the workers finish what is queued, then stop them. Nothing may be pushed any more. NULL accepted. */
+/* Let the workers finish what is queued, then stop them. Who still pushes, as workers of other lanes may, keeps the items.
+ * NULL accepted. */
+void fb_lane_stop(struct fb_lane *lane);
+/* Of a lane that was stopped, or never used: nobody may be in one of its functions. NULL accepted. */
 void fb_lane_destroy(struct fb_lane *lane);
 
 /* Queue as many of `items` as there is room for; the rest stays on the list. Thread-safe. */

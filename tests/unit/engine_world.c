@@ -25,7 +25,7 @@ static fb_status load(void *user, fb_bytes key, fb_buf *ret_value, fb_err *reter
     pthread_mutex_unlock(&w->mutex);
     if (status != FB_OK) {
         reterr->status = status;
-        snprintf(reterr->text, sizeof reterr->text, "no such luck");
+        snprintf(reterr->text, sizeof reterr->text, "%s", w->load_text != NULL ? w->load_text : "no such luck");
         return status;
     }
     return row[0] != '\0' ? fb_buf_append(ret_value, row, strlen(row)) : FB_NOTFOUND;

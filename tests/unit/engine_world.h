@@ -28,6 +28,7 @@ struct world {
     int loads, stores, waiting_loads, waiting_stores, closed_answers;
     bool loads_held, stores_held;
     fb_status load_status, store_status;  /* an error to answer instead */
+    const char *load_text;            /* and what it says; NULL: "no such luck" */
     fb_cache *cache;
     fb_source *source;
 };

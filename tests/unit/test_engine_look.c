@@ -422,6 +422,28 @@ static void a_cache_is_changed_while_it_is_used(void **state) {
     close_world(&w);
 }
 
+/* A database library may have a lot to say, first of all where it tried. */
+static void an_open_breaker_says_why_however_long_that_is(void **state) {
+    (void)state;
+    struct world w;
+    char why[400];
+    fb_err err = {0};
+    fb_buf buf = FB_BUF_INIT;
+    open_world(&w, writing(), (fb_source_options){.breaker_failures = 1});
+    memset(why, '.', sizeof why);
+    memcpy(why, "connection refused ", strlen("connection refused "));
+    why[sizeof why - 1] = '\0';
+    w.load_status = FB_DOWN;
+    w.load_text = why;
+    assert_int_equal(fb_get(w.cache, FB_STR("k:1"), &buf, &err), FB_DOWN);
+    assert_int_equal(fb_get(w.cache, FB_STR("k:2"), &buf, &err), FB_DOWN);
+    assert_int_equal(w.loads, 1);
+    assert_non_null(strstr(err.text, "unreachable: connection refused ..."));
+    assert_non_null(strstr(err.text, "... (retry in 0."));
+    fb_buf_free(&buf);
+    close_world(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scan_visits_values_and_nothing_else),
@@ -432,6 +454,7 @@ int main(void) {
         cmocka_unit_test(a_result_says_where_its_time_went),
         cmocka_unit_test(a_write_tells_its_wait_for_other_writers),
         cmocka_unit_test(the_last_error_of_a_source_is_kept_with_its_age),
+        cmocka_unit_test(an_open_breaker_says_why_however_long_that_is),
         cmocka_unit_test(a_fingerprint_tells_values_kinds_and_absence_apart),
         cmocka_unit_test(a_new_ttl_counts_at_once_for_what_is_cached),
         cmocka_unit_test(memory_max_can_shrink_and_grow),
