@@ -56,11 +56,14 @@ def main():
         files = {os.path.join(place, name) for place, _, names in os.walk(top) for name in names}
         [pc] = [path for path in files if path.endswith("/forebay.pc")]
         [binary] = [path for path in files if path.endswith("/bin/forebay")]
+        [unit] = [path for path in files if path.endswith("/lib/systemd/system/forebay.service")]
         libraries = os.path.dirname(os.path.dirname(pc))
         env = dict(os.environ, PKG_CONFIG_PATH=os.path.dirname(pc), PKG_CONFIG_SYSROOT_DIR=top,
                    LD_LIBRARY_PATH=libraries)
 
         assert run(binary, "version").startswith("forebay ")
+        with open(unit, encoding="utf-8") as file:
+            assert f"ExecStart={binary[len(top):]} serve" in file.read()
         flags = run("pkg-config", "--cflags", "--libs", "forebay", env=env).split()
         for compiler, standard, suffix in [("cc", "c99", "c"), ("c++", "c++11", "cpp")]:
             text, program = os.path.join(top, f"program.{suffix}"), os.path.join(top, f"program-{suffix}")
