@@ -189,8 +189,6 @@ static fb_status plan(const struct fb_binding *binding, const fb_op *op, struct 
 static struct fb_mapping *mapping(struct fb_binding *binding) { return &binding->mapping; }
 
 const struct fb_driver_ops fb_driver_mysql = {
-    .mapping = mapping,
-    .writes = fb_mysql_writes,
     .scheme = "mysql",
     .alias = "mariadb",
     .has_lists = true,
@@ -199,6 +197,10 @@ const struct fb_driver_ops fb_driver_mysql = {
     .close = close_driver,
     .bind = fb_mysql_bind_keyspace,
     .unbind = fb_mysql_unbind,
+    .review = fb_mysql_review,
+    .tables = fb_mysql_tables,
+    .mapping = mapping,
+    .writes = fb_mysql_writes,
     .shared_table = fb_mysql_shared_table,
     .statement = fb_mysql_statement_text,
     .plan = plan,

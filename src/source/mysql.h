@@ -8,6 +8,7 @@
  *     mysql_bind.c        binding a keyspace
  *     mysql_catalogue.c   … a table, against the catalogue
  *     mysql_depend.c      … what it depends on
+ *     mysql_review.c      … everything that is to be said of one; the tables that there are
  *     mysql_statements.c  … statements of the configuration's own
  *     mysql_sql.c         the text of statements
  *     mysql_load.c        reading rows, many keys in one statement
@@ -78,6 +79,7 @@ struct fb_binding {
     char *load_many[FB_MYSQL_SHAPES], *try_lock_many[FB_MYSQL_SHAPES]; /* what others have locked is left out */
     char *list;                  /* the keys there are; its parameter is how many */
     char *update;                /* of all columns, to be shown; NULL: nothing can be written */
+    bool is_loose;               /* the database finds rows of other keys with a key's (bob, Bob) */
     char *tables[FB_MYSQL_TABLES_MAX]; /* it reads or writes: "database.table" */
     bool is_written[FB_MYSQL_TABLES_MAX]; /* by its own statements, not by their triggers */
     unsigned ntables;
@@ -230,6 +232,13 @@ void fb_mysql_unbind(struct fb_binding *binding);
 bool fb_mysql_writes(const struct fb_binding *writer, const struct fb_binding *reader, unsigned depend);
 const char *fb_mysql_shared_table(const struct fb_binding *a, const struct fb_binding *b);
 const char *fb_mysql_statement_text(const struct fb_binding *binding, fb_op_kind kind);
+
+/* ---- mysql_review.c ---- */
+
+fb_status fb_mysql_review(struct fb_driver *driver, const fb_keyspace_options *options,
+                          const struct fb_binding *const *others, size_t nothers, fb_remark remark, void *user,
+                          fb_err *reterr);
+fb_status fb_mysql_tables(struct fb_driver *driver, fb_source_visit visit, void *user, fb_err *reterr);
 
 /* ---- mysql_sql.c: text is appended to `out`, which ends with NUL when FB_OK is returned ---- */
 

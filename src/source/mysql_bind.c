@@ -89,26 +89,32 @@ fb_status fb_mysql_add_columns(struct fb_mysql_bind *bind, struct fb_mysql_state
 
 /* ---- tables ---- */
 
-fb_status fb_mysql_note_table(struct fb_mysql_bind *bind, const char *schema, const char *table, bool is_written) {
-    struct fb_binding *b = bind->b;
+char *fb_mysql_full_name(const char *schema, const char *table) {
     fb_buf name = FB_BUF_INIT;
     if (fb_buf_append(&name, schema, strlen(schema)) != FB_OK || fb_buf_append(&name, ".", 1) != FB_OK ||
-        fb_buf_append(&name, table, strlen(table) + 1) != FB_OK) {
+        fb_buf_append(&name, table, strlen(table) + 1) != FB_OK)
         fb_buf_free(&name);
+    return name.data;
+}
+
+fb_status fb_mysql_note_table(struct fb_mysql_bind *bind, const char *schema, const char *table, bool is_written) {
+    struct fb_binding *b = bind->b;
+    char *name = fb_mysql_full_name(schema, table);
+    if (name == NULL)
         return fb_mysql_no_memory(bind);
+    for (unsigned i = 0; i < b->ntables; i++)
+        if (strcmp(b->tables[i], name) == 0) {
+            b->is_written[i] |= is_written;
+            fb_mem_free(name);
+            return FB_OK;
+        }
+    if (b->ntables == FB_MYSQL_TABLES_MAX) {
+        fb_mem_free(name);
+        return fb_mysql_refuse(bind, "it uses more than %d tables", FB_MYSQL_TABLES_MAX);
     }
-    bool is_known = false;
-    for (unsigned i = 0; i < b->ntables && !is_known; i++) {
-        is_known = strcmp(b->tables[i], name.data) == 0;
-        b->is_written[i] |= is_known && is_written;
-    }
-    if (!is_known && b->ntables < FB_MYSQL_TABLES_MAX) {
-        b->is_written[b->ntables] = is_written;
-        b->tables[b->ntables++] = name.data;
-        return FB_OK;
-    }
-    fb_buf_free(&name);
-    return is_known ? FB_OK : fb_mysql_refuse(bind, "it uses more than %d tables", FB_MYSQL_TABLES_MAX);
+    b->is_written[b->ntables] = is_written;
+    b->tables[b->ntables++] = name;
+    return FB_OK;
 }
 
 bool fb_mysql_writes(const struct fb_binding *writer, const struct fb_binding *reader, unsigned depend) {
@@ -200,33 +206,63 @@ static fb_status rename_typed(struct fb_mysql_bind *bind) {
     return FB_OK;
 }
 
-static fb_status bind_all(struct fb_mysql_bind *bind) {
+fb_status fb_mysql_go_on(struct fb_mysql_bind *bind, fb_status status) {
+    if (status != FB_CONFIG || bind->remark == NULL)
+        return status;
+    bind->remark(bind->remark_user, 1, "keyspace", bind->err->text);
+    bind->nfaults++;
+    return FB_OK;
+}
+
+static fb_status begin(struct fb_mysql_bind *bind) {
     const fb_keyspace_options *o = bind->options;
-    fb_status status = FB_OK;
+    bind->b->driver = bind->driver;
     bind->m->name = fb_mem_strdup(o->pattern);
     bind->m->set_replaces = o->set_mode == FB_SET_REPLACE;
     bind->m->is_list = o->rows == FB_ROWS_MANY;
     bind->m->limit = o->limit;
-    status = bind->m->name == NULL ? fb_mysql_no_memory(bind)
-                                   : fb_pattern_parse(o->pattern, &bind->m->pattern, bind->err);
+    fb_status status = bind->m->name == NULL ? fb_mysql_no_memory(bind)
+                                             : fb_pattern_parse(o->pattern, &bind->m->pattern, bind->err);
     if (status == FB_OK && o->table == NULL && o->load == NULL)
         status = fb_mysql_refuse(bind, "a table or a load statement is wanted");
-    if (status == FB_OK)
-        status = fb_mysql_begin_call(bind->driver->catalogue, bind->err);
+    return status == FB_OK ? fb_mysql_begin_call(bind->driver->catalogue, bind->err) : status;
+}
+
+static fb_status hide_columns(struct fb_mysql_bind *bind) {
+    fb_status status = FB_OK;
+    for (const char *const *name = bind->options->hide; status == FB_OK && name != NULL && *name != NULL; name++) {
+        const char *const one[] = {*name, NULL};
+        status = fb_mysql_go_on(bind, fb_mapping_hide(bind->m, one, bind->err));
+    }
+    return status;
+}
+
+fb_status fb_mysql_bind_all(struct fb_mysql_bind *bind) {
+    const fb_keyspace_options *o = bind->options;
+    struct fb_binding *b = bind->b;
+    fb_status status = begin(bind);
     if (status == FB_OK)
         status = fb_mysql_bind_depends(bind);
     if (status == FB_OK)
         status = o->table != NULL ? fb_mysql_bind_table(bind) : fb_mysql_bind_statements(bind);
     if (status == FB_OK)
-        status = fb_mysql_check_depends(bind);
-    if (status == FB_OK)
+        status = fb_mysql_go_on(bind, fb_mysql_check_depends(bind));
+    if (status == FB_OK && bind->nfaults == 0)
         status = rename_typed(bind);
     if (status == FB_OK)
-        status = fb_mapping_hide(bind->m, o->hide, bind->err);
+        status = hide_columns(bind);
     if (status == FB_OK)
-        status = fb_mapping_set_as(bind->m, o->as, /* is_explicit_sql */ !bind->b->is_table, bind->err);
-    if (status == FB_OK && bind->b->is_table && !bind->m->is_list)
+        status = fb_mysql_go_on(bind,
+                                fb_mapping_set_as(bind->m, o->as, /* is_explicit_sql */ o->table == NULL, bind->err));
+    if (status == FB_OK && bind->nfaults == 0 && b->is_table && !bind->m->is_list)
         status = make_update(bind);
+    if (status == FB_OK && bind->nfaults > 0)
+        status = FB_CONFIG; /* said already */
+    else if (status == FB_CONFIG)
+        (void)fb_mysql_go_on(bind, status);
+    fb_mysql_free_table(&bind->table);
+    if (status != FB_OK)
+        fb_mysql_unbind(b);
     return status;
 }
 
@@ -235,17 +271,14 @@ fb_status fb_mysql_bind_keyspace(struct fb_driver *driver, const fb_keyspace_opt
     struct fb_binding *b = fb_mem_calloc(1, sizeof *b);
     if (b == NULL)
         return fb_fail(reterr, FB_NOMEM, "out of memory");
-    struct fb_mysql_bind bind = {driver, options, b, &b->mapping, reterr, NULL, NULL, 0};
-    char *pattern = NULL;
-    b->driver = driver;
-    fb_status status = bind_all(&bind);
-    if (status == FB_OK && (pattern = fb_mem_strdup(b->mapping.name)) == NULL)
-        status = fb_mysql_no_memory(&bind);
-    fb_mem_free(bind.schema);
-    fb_mem_free(bind.table);
-    if (status != FB_OK) {
-        fb_mysql_unbind(b);
+    struct fb_mysql_bind bind = {.driver = driver, .options = options, .b = b, .m = &b->mapping, .err = reterr};
+    fb_status status = fb_mysql_bind_all(&bind);
+    if (status != FB_OK)
         return status;
+    char *pattern = fb_mem_strdup(b->mapping.name);
+    if (pattern == NULL) {
+        fb_mysql_unbind(b);
+        return fb_fail(reterr, FB_NOMEM, "out of memory");
     }
     *ret_binding = b;
     *ret_pattern = pattern;

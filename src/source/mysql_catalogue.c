@@ -20,7 +20,7 @@
 
 /* ---- the table ---- */
 
-char *fb_mysql_copy_of(fb_bytes text) {
+static char *copy_of(fb_bytes text) {
     char *copy = fb_mem_alloc(text.len + 1);
     if (copy == NULL)
         return NULL;
@@ -43,10 +43,10 @@ static bool is_plain_name(const char *name) {
 }
 
 /* "table" or "database.table". Without a database: the one of the URL. */
-fb_status fb_mysql_split_name(struct fb_mysql_bind *bind, const char *what, const char *wanted, char **ret_schema,
-                              const char **ret_table) {
+static fb_status split_name(struct fb_mysql_bind *bind, const char *what, const char *wanted, char **ret_schema,
+                            const char **ret_table) {
     const char *dot = strchr(wanted, '.');
-    char *schema = dot != NULL ? fb_mysql_copy_of(fb_bytes_of(wanted, (size_t)(dot - wanted))) : NULL;
+    char *schema = dot != NULL ? copy_of(fb_bytes_of(wanted, (size_t)(dot - wanted))) : NULL;
     if (dot != NULL && schema == NULL)
         return fb_mysql_no_memory(bind);
     *ret_schema = schema;
@@ -56,54 +56,57 @@ fb_status fb_mysql_split_name(struct fb_mysql_bind *bind, const char *what, cons
     return fb_mysql_refuse(bind, "%stable '%s' is not a plain name of letters, digits, '_' and '$'", what, wanted);
 }
 
+struct near {
+    struct fb_nearest nearest;
+    char best[FB_NAME_LEN_MAX + 1]; /* names of a row end with it */
+};
+
 static fb_status take_nearest(struct fb_mysql_bind *bind, const fb_bytes *row, void *user) {
-    struct fb_nearest *nearest = user;
-    char *name = fb_mysql_copy_of(row[0]), *before = bind->table;
-    if (name == NULL)
-        return fb_mysql_no_memory(bind);
-    fb_nearest_offer(nearest, name);
-    bool is_best = nearest->best == name;
-    if (is_best)
-        bind->table = name; /* keeps its memory */
-    fb_mem_free(is_best ? before : name);
+    struct near *near = user;
+    char name[FB_NAME_LEN_MAX + 1];
+    (void)bind;
+    if (row[0].len >= sizeof name)
+        return FB_OK;
+    memcpy(name, row[0].data, row[0].len);
+    name[row[0].len] = '\0';
+    fb_nearest_offer(&near->nearest, name);
+    if (near->nearest.best == name) {
+        memcpy(near->best, name, sizeof name);
+        near->nearest.best = near->best;
+    }
     return FB_OK;
 }
 
-static fb_status no_such_table(struct fb_mysql_bind *bind) {
-    struct fb_nearest nearest = FB_NEAREST_INIT(FB_STR(bind->options->table));
+static fb_status no_such_table(struct fb_mysql_bind *bind, const char *what, const char *wanted) {
+    struct near near = {.nearest = FB_NEAREST_INIT(FB_STR(wanted))};
     char hint[FB_NAME_LEN_MAX + 24];
     fb_status status = fb_mysql_ask(bind, "SELECT TABLE_NAME FROM information_schema.TABLES WHERE "
-                                          "TABLE_SCHEMA = DATABASE()", 0, NULL, 1, take_nearest, &nearest);
-    return status != FB_OK ? status : fb_mysql_refuse(bind, "there is no table '%s'%s", bind->options->table,
-                                                      fb_nearest_hint(&nearest, hint));
+                                          "TABLE_SCHEMA = DATABASE()", 0, NULL, 1, take_nearest, &near);
+    return status != FB_OK ? status : fb_mysql_refuse(bind, "%sthere is no table '%s'%s", what, wanted,
+                                                      fb_nearest_hint(&near.nearest, hint));
 }
 
 static fb_status take_table(struct fb_mysql_bind *bind, const fb_bytes *row, void *user) {
-    bool *is_transactional = user;
-    if (is_word(row[2], "VIEW") || is_word(row[2], "SYSTEM VIEW"))
-        return fb_mysql_refuse(bind, "'%s' is a view, which has no key; write a load statement", bind->options->table);
-    bind->schema = fb_mysql_copy_of(row[0]);
-    bind->table = fb_mysql_copy_of(row[1]);
-    *is_transactional = is_word(row[3], "YES");
-    return bind->schema != NULL && bind->table != NULL ? FB_OK : fb_mysql_no_memory(bind);
+    struct fb_mysql_table *table = user;
+    table->schema = copy_of(row[0]);
+    table->name = copy_of(row[1]);
+    table->is_view = is_word(row[2], "VIEW") || is_word(row[2], "SYSTEM VIEW");
+    table->is_transactional = is_word(row[3], "YES");
+    return table->schema != NULL && table->name != NULL ? FB_OK : fb_mysql_no_memory(bind);
 }
 
-static char *quoted_table(const struct fb_mysql_bind *bind) {
-    char *schema = fb_mysql_quote(bind->schema), *table = fb_mysql_quote(bind->table);
-    fb_buf name = FB_BUF_INIT;
-    if (schema == NULL || table == NULL || fb_buf_append(&name, schema, strlen(schema)) != FB_OK ||
-        fb_buf_append(&name, ".", 1) != FB_OK || fb_buf_append(&name, table, strlen(table) + 1) != FB_OK)
-        fb_buf_free(&name);
-    fb_mem_free(schema);
-    fb_mem_free(table);
-    return name.data;
+void fb_mysql_free_table(struct fb_mysql_table *table) {
+    fb_mem_free(table->schema);
+    fb_mem_free(table->name);
+    *table = (struct fb_mysql_table){.schema = NULL};
 }
 
-static fb_status find_table(struct fb_mysql_bind *bind) {
+fb_status fb_mysql_find_table(struct fb_mysql_bind *bind, const char *what, const char *wanted,
+                              struct fb_mysql_table *ret_table) {
+    struct fb_mysql_table found = {.schema = NULL};
     char *schema = NULL;
     const char *table = NULL;
-    bool is_transactional = false;
-    fb_status status = fb_mysql_split_name(bind, "", bind->options->table, &schema, &table);
+    fb_status status = split_name(bind, what, wanted, &schema, &table);
     const char *const values[] = {schema, table, table};
     if (status == FB_OK)
         status = fb_mysql_ask(bind,
@@ -111,18 +114,37 @@ static fb_status find_table(struct fb_mysql_bind *bind) {
                               "information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE "
                               "WHERE t.TABLE_SCHEMA = coalesce(?, DATABASE()) AND t.TABLE_NAME = ? "
                               "ORDER BY CAST(t.TABLE_NAME AS BINARY) = CAST(? AS BINARY) DESC LIMIT 1",
-                              3, values, 4, take_table, &is_transactional);
+                              3, values, 4, take_table, &found);
     fb_mem_free(schema);
+    if (status == FB_OK && found.schema == NULL)
+        status = no_such_table(bind, what, wanted);
+    else if (status == FB_OK && found.is_view)
+        status = fb_mysql_refuse(bind, "%s'%s' is a view, which has no key; write a load statement", what, wanted);
+    if (status != FB_OK)
+        fb_mysql_free_table(&found);
+    *ret_table = found;
+    return status;
+}
+
+static char *quoted_table(const struct fb_mysql_table *t) {
+    char *schema = fb_mysql_quote(t->schema), *table = fb_mysql_quote(t->name);
+    char *name = schema != NULL && table != NULL ? fb_mysql_full_name(schema, table) : NULL;
+    fb_mem_free(schema);
+    fb_mem_free(table);
+    return name;
+}
+
+static fb_status find_own_table(struct fb_mysql_bind *bind) {
+    fb_status status = fb_mysql_find_table(bind, "", bind->options->table, &bind->table);
     if (status != FB_OK)
         return status;
-    if (bind->schema == NULL)
-        return no_such_table(bind);
-    if (!is_transactional && bind->options->write != FB_WRITE_OFF)
-        return fb_mysql_refuse(bind, "table '%s' knows no transactions, which writes need; make it ENGINE=InnoDB",
-                               bind->table);
-    bind->b->table = quoted_table(bind);
-    return bind->b->table != NULL ? fb_mysql_note_table(bind, bind->schema, bind->table, bind->options->write != FB_WRITE_OFF)
-                                  : fb_mysql_no_memory(bind);
+    if (!bind->table.is_transactional && bind->options->write != FB_WRITE_OFF)
+        status = fb_mysql_go_on(bind, fb_mysql_refuse(bind, "table '%s' knows no transactions, which writes need; make it "
+                                                            "ENGINE=InnoDB", bind->table.name));
+    bind->b->table = quoted_table(&bind->table);
+    if (status != FB_OK || bind->b->table == NULL)
+        return status != FB_OK ? status : fb_mysql_no_memory(bind);
+    return fb_mysql_note_table(bind, bind->table.schema, bind->table.name, bind->options->write != FB_WRITE_OFF);
 }
 
 /* ---- columns ---- */
@@ -137,7 +159,7 @@ static int column_by_name(const struct fb_mapping *m, fb_bytes name) {
 /* The names first, to ask the server for a row of them: it describes what it would send. */
 static fb_status take_name(struct fb_mysql_bind *bind, const fb_bytes *row, void *user) {
     fb_buf *select = user;
-    char *name = fb_mysql_copy_of(row[0]), *quoted = name != NULL ? fb_mysql_quote(name) : NULL;
+    char *name = copy_of(row[0]), *quoted = name != NULL ? fb_mysql_quote(name) : NULL;
     fb_status status = quoted == NULL ? FB_NOMEM
                        : fb_buf_append(select, select->len == 0 ? "SELECT " : ", ", select->len == 0 ? 7 : 2);
     if (status == FB_OK)
@@ -170,7 +192,7 @@ static fb_status describe(struct fb_mysql_bind *bind, fb_buf *select) {
 }
 
 static fb_status read_columns(struct fb_mysql_bind *bind) {
-    const char *const values[] = {bind->schema, bind->table};
+    const char *const values[] = {bind->table.schema, bind->table.name};
     struct fb_binding *b = bind->b;
     fb_buf select = FB_BUF_INIT;
     fb_status status = fb_mysql_ask(bind, "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? "
@@ -223,7 +245,7 @@ static fb_status take_unique(struct fb_mysql_bind *bind, const fb_bytes *row, vo
     if (x->name == NULL || !is_word(row[0], x->name)) {
         end_index(bind, x);
         fb_mem_free(x->name);
-        x->name = fb_mysql_copy_of(row[0]);
+        x->name = copy_of(row[0]);
         if (x->name == NULL)
             return fb_mysql_no_memory(bind);
     }
@@ -255,14 +277,15 @@ static fb_status find_key_column(struct fb_mysql_bind *bind, const struct indexe
 }
 
 static fb_status find_key_columns(struct fb_mysql_bind *bind) {
-    const char *const values[] = {bind->schema, bind->table};
+    const char *const values[] = {bind->table.schema, bind->table.name};
     struct indexes x = {.primary = -1};
     fb_status status = fb_mysql_ask(bind, "SELECT COLUMN_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = ? "
                                           "AND TABLE_NAME = ? AND INDEX_NAME = 'PRIMARY'", 2, values, 1, take_primary,
                                     &x);
+    unsigned nfaults = bind->nfaults;
     for (unsigned i = 0; i < bind->m->pattern.nparams && status == FB_OK; i++)
-        status = find_key_column(bind, &x, i);
-    if (status != FB_OK || bind->m->is_list)
+        status = fb_mysql_go_on(bind, find_key_column(bind, &x, i));
+    if (status != FB_OK || bind->m->is_list || bind->nfaults > nfaults) /* of unknown columns nothing more can be said */
         return status;
     status = fb_mysql_ask(bind, "SELECT INDEX_NAME, coalesce(COLUMN_NAME, '') FROM information_schema.STATISTICS "
                                 "WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND NON_UNIQUE = 0 "
@@ -293,39 +316,51 @@ static bool key_type(fb_bytes declared, enum fb_param_type *ret_type) {
 
 fb_status fb_mysql_type_param(struct fb_mysql_bind *bind, const char *what, const char *column, fb_bytes declared,
                               unsigned param, enum fb_param_type *ret_type) {
+    enum fb_param_type wanted = FB_PARAM_TEXT;
     struct fb_pattern_part *part = fb_mysql_param_part(bind->m, param);
-    enum fb_param_type wanted;
+    fb_status status = FB_OK;
+    int len = (int)declared.len;
     if (!key_type(declared, &wanted))
-        return fb_mysql_refuse(bind, "%s '%s' is %.*s; keys are integers, char, varchar, uuid or date", what, column,
-                               (int)declared.len, declared.data);
-    if (part->type == FB_PARAM_TEXT && wanted != FB_PARAM_TEXT)
+        status = fb_mysql_refuse(bind, "%s '%s' is %.*s; keys are integers, char, varchar, uuid or date", what, column, len,
+                                 declared.data);
+    else if (part->type == FB_PARAM_TEXT && wanted != FB_PARAM_TEXT)
         part->type = wanted;
     else if (wanted != FB_PARAM_TEXT && part->type != wanted)
-        return fb_mysql_refuse(bind, "%s '%s' is %.*s, parameter '%s' is %s", what, column, (int)declared.len,
-                               declared.data, part->text, fb_param_type_name(part->type));
+        status = fb_mysql_refuse(bind, "%s '%s' is %.*s, parameter '%s' is %s", what, column, len, declared.data,
+                                 part->text, fb_param_type_name(part->type));
     *ret_type = wanted;
-    return FB_OK;
+    return status;
+}
+
+/* Does a text of this collation equal only itself? Most disregard letter case, and blanks at the end. */
+static bool is_exact(fb_bytes collation) {
+    static const char *const ends[] = {"_nopad_bin", "_0900_bin"};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        if (collation.len > strlen(ends[i]) &&
+            memcmp(collation.data + collation.len - strlen(ends[i]), ends[i], strlen(ends[i])) == 0)
+            return true;
+    return collation.len == 0;
 }
 
 static fb_status take_key_type(struct fb_mysql_bind *bind, const fb_bytes *row, void *user) {
     struct fb_mapping *m = bind->m;
-    enum fb_param_type type;
     int column = column_by_name(m, row[0]), param = column >= 0 ? m->columns[column].param : -1;
+    enum fb_param_type type = FB_PARAM_TEXT;
     (void)user;
     if (param < 0)
         return FB_OK;
     fb_status status = fb_mysql_type_param(bind, "key column", m->columns[column].name, row[1], (unsigned)param, &type);
-    if (status != FB_OK)
-        return status;
     m->param_is_int[param] = type == FB_PARAM_INT;
     m->columns[column].is_nullable = false;
-    return FB_OK;
+    bind->b->is_loose |= !is_exact(row[2]);
+    return fb_mysql_go_on(bind, status);
 }
 
 static fb_status check_key_columns(struct fb_mysql_bind *bind) {
-    const char *const values[] = {bind->schema, bind->table};
-    return fb_mysql_ask(bind, "SELECT COLUMN_NAME, DATA_TYPE FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND "
-                              "TABLE_NAME = ?", 2, values, 2, take_key_type, NULL);
+    const char *const values[] = {bind->table.schema, bind->table.name};
+    return fb_mysql_ask(bind, "SELECT COLUMN_NAME, DATA_TYPE, coalesce(COLLATION_NAME, '') FROM "
+                              "information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?", 2, values, 3,
+                        take_key_type, NULL);
 }
 
 /* ---- statements ---- */
@@ -375,10 +410,10 @@ static fb_status take_order(struct fb_mysql_bind *bind, const fb_bytes *row, voi
 }
 
 static fb_status order_list(struct fb_mysql_bind *bind) {
-    const char *const values[] = {bind->schema, bind->table};
+    const char *const values[] = {bind->table.schema, bind->table.name};
     fb_status status = FB_OK;
     for (const char *const *item = bind->options->order; status == FB_OK && item != NULL && *item != NULL; item++)
-        status = fb_mapping_order(bind->m, *item, bind->err);
+        status = fb_mysql_go_on(bind, fb_mapping_order(bind->m, *item, bind->err));
     if (status == FB_OK)
         status = fb_mysql_ask(bind, "SELECT COLUMN_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = ? AND "
                                     "TABLE_NAME = ? AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX", 2, values, 1,
@@ -390,17 +425,17 @@ fb_status fb_mysql_bind_table(struct fb_mysql_bind *bind) {
     const fb_keyspace_options *o = bind->options;
     if (o->load != NULL || o->store != NULL || o->del != NULL)
         return fb_mysql_refuse(bind, "give either a table or statements of your own");
-    fb_status status = find_table(bind);
+    fb_status status = find_own_table(bind);
     if (status == FB_OK)
         status = read_columns(bind);
     if (status == FB_OK)
-        status = find_key_columns(bind);
+        status = fb_mysql_go_on(bind, find_key_columns(bind));
     if (status == FB_OK)
         status = check_key_columns(bind);
     if (status == FB_OK && bind->m->is_list)
         status = order_list(bind);
-    if (status == FB_OK && bind->m->is_list)
+    if (status == FB_OK && bind->m->is_list && bind->nfaults == 0)
         status = fb_depend_add_own(bind->m, bind->b->tables[0], bind->b->key_columns, bind->err);
     bind->b->is_table = true;
-    return status != FB_OK || make_statements(bind->b) ? status : fb_mysql_no_memory(bind);
+    return status != FB_OK || bind->nfaults > 0 || make_statements(bind->b) ? status : fb_mysql_no_memory(bind);
 }

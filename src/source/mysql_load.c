@@ -65,9 +65,16 @@ fb_status fb_mysql_take_list(struct fb_session *session, const struct fb_binding
     struct fb_datum row[FB_COLUMNS_MAX];
     struct fb_list list;
     session->rendered.len = 0;
+    if (b->is_loose && fb_mysql_nrows(statement) > FB_MANY_ROWS_MAX)
+        return fb_mapping_fail(m, err, FB_SOURCE, "the database finds more than %d rows, as the texts of its key compare "
+                               "loosely; give the column the collation utf8mb4_nopad_bin", FB_MANY_ROWS_MAX);
     fb_status status = fb_list_begin(&list, m, &session->rendered);
-    while (status == FB_OK && (status = fb_mysql_next(session, statement, m, row, err)) == FB_OK)
+    bool is_full = false;
+    while (status == FB_OK && !is_full && (status = fb_mysql_next(session, statement, m, row, err)) == FB_OK) {
         status = fb_mapping_row_is_key(m, row, key) ? fb_list_add(&list, row, err) : FB_OK;
+        is_full = m->limit > 0 && list.nrows == m->limit;
+    }
+    status = is_full && status == FB_OK ? FB_NOTFOUND : status;
     if (status != FB_NOTFOUND)
         return status == FB_NOMEM ? fb_fail(err, FB_NOMEM, "out of memory") : status == FB_BADVALUE ? FB_SOURCE : status;
     status = fb_list_end(&list, err);

@@ -73,6 +73,8 @@ static fb_status set_up(struct fb_session *session, fb_err *err) {
                      "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', autocommit = %d, "
                      "innodb_lock_wait_timeout = %lld, ",
                      session->role == FB_MYSQL_WRITER ? 0 : 1, lock_s);
+    if (session->role != FB_MYSQL_CATALOGUE) /* of the one row too many a list is told, and not more are sent */
+        n += snprintf(text + n, sizeof text - (size_t)n, "sql_select_limit = %d, ", FB_MANY_ROWS_MAX + 1);
     if (is_mariadb)
         snprintf(text + n, sizeof text - (size_t)n, "max_statement_time = %lld.%03lld", ms / 1000, ms % 1000);
     else

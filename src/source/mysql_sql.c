@@ -79,7 +79,8 @@ static void put_order(struct text *t, const struct fb_binding *b) {
         put(t, b->quoted[m->order[i].column]);
         put(t, m->order[i].is_descending ? " DESC" : "");
     }
-    snprintf(limit, sizeof limit, " LIMIT %u", fb_list_wanted(m));
+    /* Rows of other keys that the database finds as well must not use up the limit. */
+    snprintf(limit, sizeof limit, " LIMIT %u", b->is_loose ? FB_MANY_ROWS_MAX + 1u : fb_list_wanted(m));
     put(t, limit);
 }
 
