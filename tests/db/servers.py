@@ -108,7 +108,7 @@ class Server:
         """For subprocess: as the ordinary user, in the server's folder, and without what would configure it."""
         more = {"cwd": self.folder, "stdin": subprocess.DEVNULL,
                 "env": {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8", "TZ": "UTC",
-                        "HOME": self.folder, **self.environment()}}
+                        "HOME": self.folder, "TMPDIR": self.folder}}
         if self.user is not None:
             more.update(user=self.user.pw_uid, group=self.user.pw_gid, extra_groups=[])
         return more
@@ -197,9 +197,6 @@ class Server:
     # For each kind:
     def programs(self):
         raise NotImplementedError
-
-    def environment(self):
-        return {}
 
     def make(self):
         raise NotImplementedError

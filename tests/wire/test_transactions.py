@@ -2,29 +2,25 @@
 
 Where the two differ on purpose (a failing write takes the others back; two sources are refused) the test says so."""
 
-import sqlite3
 import threading
 
 import pytest
 
-from conftest import query
 from resp import encode
 
 redis = pytest.importorskip("redis")
 
 SCHEMA = """
-CREATE TABLE kv(k TEXT PRIMARY KEY, v TEXT);
-CREATE TABLE number(k TEXT PRIMARY KEY, n INTEGER CHECK (n < 1000));
-CREATE TABLE person(id INTEGER PRIMARY KEY, name TEXT, age INTEGER);
-CREATE TABLE side(k TEXT PRIMARY KEY, v TEXT);
+CREATE TABLE kv(k {key} PRIMARY KEY, v {text});
+CREATE TABLE number(k {key} PRIMARY KEY, n {int} CHECK (n < 1000));
+CREATE TABLE person(id {int} PRIMARY KEY, name {text}, age {int});
+CREATE TABLE side(k {key} PRIMARY KEY, v {text});
 """
 
 
-@pytest.fixture
-def shop(forebay, database):
-    path, archive = database(SCHEMA), database(SCHEMA, "archive.db")
+def serve(forebay, database, archive):
     server = forebay({
-        "sources": {"shop": {"url": f"sqlite:{path}"}, "archive": {"url": f"sqlite:{archive}"}},
+        "sources": {"shop": database.source(), "archive": archive.source()},
         "keyspaces": {
             "k:{k}": {"source": "shop", "table": "kv", "as": "column:v", "write": "write-through",
                       "on_del": "delete-row"},
@@ -34,18 +30,23 @@ def shop(forebay, database):
             "old:{k}": {"source": "archive", "table": "kv", "as": "column:v", "write": "write-through"},
         },
     })
-    server.database, server.archive = path, archive
+    server.database, server.archive = database, archive
     return server
 
 
-def sql(path, text):
-    with sqlite3.connect(path, timeout=10) as connection:
-        connection.execute(text)
-    connection.close()
+@pytest.fixture
+def shop(forebay, world):
+    """Once for each kind of database."""
+    return serve(forebay, world(SCHEMA), world(SCHEMA))
+
+
+@pytest.fixture
+def sqlite_shop(forebay, make_database):
+    return serve(forebay, make_database("sqlite").make(SCHEMA), make_database("sqlite").make(SCHEMA))
 
 
 def rows(server, text):
-    return [tuple(row) for row in query(server.database, text)]
+    return [tuple(row.values()) for row in server.database.rows(text)]
 
 
 # ---- the same as Redis ------------------------------------------------------------------------------------------------
@@ -82,22 +83,35 @@ ALIKE = [
 ]
 
 
+def said(server, lines, version):
+    """All bytes that a server answers."""
+    with socket_of(server) as wire:
+        wire.sendall(f"HELLO {version}\r\n".encode() + b"".join(line.encode() + b"\r\n" for line in lines)
+                     + b"ECHO --end\r\n")
+        out = b""
+        while not out.endswith(b"$5\r\n--end\r\n"):
+            more = wire.recv(65536)
+            assert more, out
+            out += more
+    return out[out.index(b"modules\r\n*0\r\n"):].decode()
+
+
 @pytest.mark.short
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("lines", ALIKE, ids=lambda lines: " ".join(lines)[:60])
-def test_replies_are_those_of_redis(shop, redis_server, lines, version):
-    def said(server):
-        with socket_of(server) as wire:
-            wire.sendall(f"HELLO {version}\r\n".encode() + b"".join(line.encode() + b"\r\n" for line in lines)
-                         + b"ECHO --end\r\n")
-            out = b""
-            while not out.endswith(b"$5\r\n--end\r\n"):
-                more = wire.recv(65536)
-                assert more, out
-                out += more
-        return out[out.index(b"modules\r\n*0\r\n"):].decode()
+def test_replies_are_those_of_redis(sqlite_shop, redis_server, lines, version):
+    assert said(sqlite_shop, lines, version) == said(redis_server(), lines, version)
+
+
+def test_replies_are_those_of_redis_whatever_the_database(shop, redis_server):
     theirs = redis_server()
-    assert said(shop) == said(theirs)
+    with shop.wire() as ours, theirs.wire() as wire, shop.database.connect() as direct:
+        for lines in ALIKE:
+            for version in (2, 3):
+                assert said(shop, lines, version) == said(theirs, lines, version), lines
+                for table in ("kv", "number", "person", "side"):
+                    direct.run(f"DELETE FROM {table}")
+                assert ours.ask("FLUSHALL") == wire.ask("FLUSHALL") == "OK"
 
 
 def socket_of(server):
@@ -114,8 +128,11 @@ def test_a_failing_write_takes_the_others_back(shop):
     pipe.set("k:a", "1").incr("n:b").set("k:c", "1")
     with pytest.raises(redis.ResponseError) as error:
         pipe.execute()
+    said = {"sqlite": "CHECK constraint failed: n < 1000",
+            "postgresql": '23514 new row for relation "number" violates check constraint "number_n_check"',
+            "mariadb": f"23000 (4025) CONSTRAINT `number.n` failed for `{shop.database.name}`.`number`"}
     assert str(error.value) == ("Transaction rolled back: command 2 ('incrby'): CONFLICT keyspace 'n:{k}': "
-                                "CHECK constraint failed: n < 1000")
+                                + said[shop.database.kind])
     assert isinstance(error.value, redis.exceptions.ExecAbortError)
     assert rows(shop, "SELECT count(*) FROM kv") == [(0,)]
     assert client.mget("k:a", "n:b", "k:c") == [None, "999", None]
@@ -136,7 +153,7 @@ def test_what_can_be_known_before_is_refused_in_the_same_words(shop):
             pipe.execute()
         assert f"Transaction rolled back: {error_text}" in str(error.value)
         assert rows(shop, "SELECT count(*) FROM kv") == [(0,)]
-    assert query(shop.archive, "SELECT count(*) FROM kv")[0][0] == 0
+    assert shop.archive.one("SELECT count(*) FROM kv") == 0
 
 
 def test_an_unmapped_key_is_told_when_it_is_queued(shop):
@@ -201,7 +218,7 @@ def test_a_row_changed_behind_our_back_is_seen_by_watch(shop):
     with client.pipeline() as pipe:
         pipe.watch("n:a")
         assert pipe.get("n:a") == "5"
-        sql(shop.database, "UPDATE number SET n = 6 WHERE k = 'a'")
+        shop.database.run("UPDATE number SET n = 6 WHERE k = 'a'")
         pipe.multi()
         pipe.set("n:a", 7)
         with pytest.raises(redis.WatchError):
@@ -219,7 +236,7 @@ def test_a_watch_over_reads_only_is_checked_too(shop):
     client.set("k:a", "1")
     with client.pipeline() as pipe:
         pipe.watch("k:a")
-        sql(shop.database, "UPDATE kv SET v = '2'")
+        shop.database.run("UPDATE kv SET v = '2'")
         pipe.multi()
         pipe.get("k:a")
         with pytest.raises(redis.WatchError):
@@ -250,7 +267,7 @@ def test_no_update_is_lost(shop):
     for thread in threads:
         thread.start()
     for _ in range(rounds):
-        sql(shop.database, "UPDATE number SET n = n + 1 WHERE k = 'a'")
+        shop.database.run("UPDATE number SET n = n + 1 WHERE k = 'a'")
     for thread in threads:
         thread.join()
     assert not failures
