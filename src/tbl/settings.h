@@ -256,7 +256,7 @@
       "the first so many rows of a list of a table",                                                                   \
       "'none': all of them. A load query has a LIMIT of its own.")                                                     \
     X(KEYSPACE, depends, NAMES, NULL, NULL, NULL, NULL, options.depends, RESTART, NULL,                                \
-      "tables whose rows the value shows, as TABLE(COLUMN): a column for each parameter of the pattern",               \
+      "tables whose rows the value shows, as TABLE(COLUMN, …)",               \
       "A write through Forebay to a row of such a table forgets the copies of the keys that its columns made before "  \
       "and make after. For keyspaces that are only read; a list of a table depends on that table by itself. With "     \
       "several columns write '\"orders(user_id, kind)\"'.")                                                            \
