@@ -50,7 +50,6 @@ struct fb_driver {
     struct fb_mysql_address address; /* has the password: never to be printed */
     char *identity;          /* of the server, whatever names lead to it */
     fb_span read_timeout, write_timeout, added_latency;
-    bool is_mariadb;
     struct fb_session *catalogue; /* for bind alone, which is never called from two threads */
 };
 
@@ -103,6 +102,7 @@ struct fb_session {
     struct fb_driver *driver;
     enum fb_mysql_role role;
     MYSQL *db;               /* NULL: not connected */
+    bool is_mariadb;         /* as the server says that it is; a proxy may lead to one or the other */
     bool is_fresh;           /* connected by this very call */
     bool is_broken;          /* the connection has failed, and is hung up with the next call */
     unsigned number_failed;  /* the last error's number */
@@ -212,7 +212,7 @@ struct fb_mysql_cell {
     unsigned long len;
     my_bool is_null, is_cut;
     fb_buf bytes;
-    char space[40];
+    char space[48]; /* for the longest date that the fields of MYSQL_TIME could make, whatever the server sends */
 };
 void fb_mysql_cell_bind(struct fb_mysql_cell *cell, const struct fb_mysql_type *type, MYSQL_BIND *bind);
 /* The cell as a datum that borrows from it. False: a date that is none (and NULL in its place). */

@@ -84,12 +84,20 @@ static void forget_handle(struct fb_session *session, struct fb_mysql_statement 
     statement->handle = NULL;
 }
 
-void fb_mysql_finish_statement(struct fb_mysql_statement *statement) {
+static void free_cells(struct fb_mysql_statement *statement) {
     for (unsigned i = 0; i < statement->ncells; i++)
         fb_buf_free(&statement->cells[i].bytes);
     fb_mem_free(statement->cells);
     fb_mem_free(statement->types);
     fb_mem_free(statement->results);
+    statement->cells = NULL;
+    statement->types = NULL;
+    statement->results = NULL;
+    statement->ncells = 0;
+}
+
+void fb_mysql_finish_statement(struct fb_mysql_statement *statement) {
+    free_cells(statement);
     fb_mem_free(statement->text);
     *statement = (struct fb_mysql_statement){.text = NULL};
 }
@@ -143,6 +151,7 @@ fb_status fb_mysql_prepare(struct fb_session *session, const char *text, struct 
 static fb_status make_cells(struct fb_mysql_statement *statement, unsigned n, fb_err *err) {
     if (statement->ncells == n)
         return FB_OK;
+    free_cells(statement); /* of as many columns as the same text had before */
     statement->cells = fb_mem_calloc(n, sizeof *statement->cells);
     statement->types = fb_mem_calloc(n, sizeof *statement->types);
     statement->results = fb_mem_calloc(n, sizeof *statement->results);
@@ -294,7 +303,7 @@ fb_status fb_mysql_run(struct fb_session *session, const char *text, uint64_t *r
 
 bool fb_mysql_takes_many(struct fb_session *session) {
     unsigned long capabilities = 0;
-    if (!session->driver->is_mariadb ||
+    if (!session->is_mariadb ||
         mariadb_get_infov(session->db, MARIADB_CONNECTION_EXTENDED_SERVER_CAPABILITIES, &capabilities) != 0)
         return false;
     return (capabilities & (unsigned long)(MARIADB_CLIENT_STMT_BULK_OPERATIONS >> 32)) != 0;

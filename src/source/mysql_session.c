@@ -65,9 +65,8 @@ static fb_status set_up(struct fb_session *session, fb_err *err) {
     };
     char text[512];
     const char *info = mysql_get_server_info(session->db);
-    bool is_mariadb = info != NULL && strstr(info, "MariaDB") != NULL;
     long long ms = (long long)session->timeout_ms, lock_s = ms / 2000 > 0 ? ms / 2000 : 1;
-    session->driver->is_mariadb = is_mariadb;
+    session->is_mariadb = info != NULL && strstr(info, "MariaDB") != NULL;
     int n = snprintf(text, sizeof text,
                      "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,"
                      "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', autocommit = %d, "
@@ -75,7 +74,7 @@ static fb_status set_up(struct fb_session *session, fb_err *err) {
                      session->role == FB_MYSQL_WRITER ? 0 : 1, lock_s);
     if (session->role != FB_MYSQL_CATALOGUE) /* of the one row too many a list is told, and not more are sent */
         n += snprintf(text + n, sizeof text - (size_t)n, "sql_select_limit = %d, ", FB_MANY_ROWS_MAX + 1);
-    if (is_mariadb)
+    if (session->is_mariadb)
         snprintf(text + n, sizeof text - (size_t)n, "max_statement_time = %lld.%03lld", ms / 1000, ms % 1000);
     else
         snprintf(text + n, sizeof text - (size_t)n, "max_execution_time = %lld", ms);

@@ -51,17 +51,12 @@ static void close_driver(struct fb_driver *driver) {
     if (driver == NULL)
         return;
     PQfinish(driver->catalogue);
-    fb_mem_free(driver->conninfo);
+    fb_mem_free(driver->url);
     fb_mem_free(driver->identity);
     fb_mem_free(driver);
 }
 
-/* Unless the URL says otherwise: writes must reach a server that takes them, every connection names itself, and what the
- * network has swallowed is given up (libpq's own waits, as PQcancel's, have no other end). */
-static fb_status keep_conninfo(struct fb_driver *driver, const char *url, fb_err *err) {
-    char patience[40];
-    const char *const extra[] = {"target_session_attrs=read-write", "application_name=forebay", patience};
-    snprintf(patience, sizeof patience, "tcp_user_timeout=%lld", (long long)fb_span_ms(driver->read_timeout));
+static fb_status keep_url(struct fb_driver *driver, const char *url, fb_err *err) {
     char *message = NULL;
     PQconninfoOption *parsed = PQconninfoParse(url, &message);
     if (parsed == NULL) {
@@ -70,21 +65,8 @@ static fb_status keep_conninfo(struct fb_driver *driver, const char *url, fb_err
         return fb_fail(err, FB_INVALID, "the URL is not one of PostgreSQL's: postgresql://USER@HOST:PORT/DATABASE");
     }
     PQconninfoFree(parsed);
-    fb_buf text = FB_BUF_INIT;
-    fb_status status = fb_buf_append(&text, url, strlen(url));
-    for (size_t i = 0; i < sizeof extra / sizeof extra[0] && status == FB_OK; i++) {
-        size_t name = (size_t)(strchr(extra[i], '=') - extra[i]);
-        if (memmem(url, strlen(url), extra[i], name + 1) != NULL)
-            continue;
-        bool is_first = memchr(text.data, '?', text.len) == NULL;
-        status = fb_buf_append(&text, is_first ? "?" : "&", 1);
-        if (status == FB_OK)
-            status = fb_buf_append(&text, extra[i], strlen(extra[i]));
-    }
-    if (status == FB_OK)
-        status = fb_buf_append(&text, "", 1);
-    driver->conninfo = text.data;
-    return status == FB_OK ? FB_OK : fb_fail(err, FB_NOMEM, "out of memory");
+    driver->url = fb_mem_strdup(url);
+    return driver->url != NULL ? FB_OK : fb_fail(err, FB_NOMEM, "out of memory");
 }
 
 static fb_status open_driver(const char *url, const fb_source_options *options, struct fb_driver **ret_driver,
@@ -97,7 +79,7 @@ static fb_status open_driver(const char *url, const fb_source_options *options, 
     driver->read_timeout = fb_ms(o->read_timeout_ms > 0 ? o->read_timeout_ms : FB_PG_READ_TIMEOUT_MS);
     driver->write_timeout = fb_ms(o->write_timeout_ms > 0 ? o->write_timeout_ms : FB_PG_WRITE_TIMEOUT_MS);
     driver->added_latency = fb_ms(o->added_latency_ms);
-    fb_status status = keep_conninfo(driver, url, reterr);
+    fb_status status = keep_url(driver, url, reterr);
     if (status == FB_OK)
         status = fb_pg_catalogue(driver, reterr);
     if (status == FB_OK)

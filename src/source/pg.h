@@ -34,7 +34,7 @@ enum {
 };
 
 struct fb_driver {
-    char *conninfo;      /* has the password: never to be printed */
+    char *url;           /* has the password: never to be printed */
     char *identity;      /* of the database, whatever names lead to it */
     fb_span read_timeout, write_timeout, added_latency;
     PGconn *catalogue;   /* for bind alone, which is never called from two threads */

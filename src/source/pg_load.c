@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "rows/list.h"
@@ -200,7 +201,8 @@ static void ask(struct fb_session *session, struct fb_asked *asked, struct fb_pg
     round_trip(session, asked, sent, n);
     /* A connection that died while nobody used it is found out by the first who does. */
     fb_err err;
-    if (fb_pg_is_lost(session) && !session->is_fresh && fb_pg_begin_call(session, &err) == FB_OK)
+    bool is_over = fb_reached(fb_clock_now(), session->deadline);
+    if (fb_pg_is_lost(session) && !session->is_fresh && !is_over && fb_pg_reconnect(session, &err) == FB_OK)
         for (size_t i = 0; i < n; i++)
             if (asked[i].err.status != FB_OK)
                 round_trip(session, &asked[i], &sent[i], 1);

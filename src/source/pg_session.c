@@ -33,8 +33,19 @@ static bool wait_for(PGconn *db, bool writes, fb_instant deadline) {
 
 /* ---- connecting ---- */
 
+/* Unless the URL says otherwise, as what stands behind goes before: writes must reach a server that takes them, every
+ * connection names itself, and what the network has swallowed is given up (libpq's own waits, as PQcancel's, have no
+ * other end). */
+static PGconn *start_connecting(const struct fb_driver *driver) {
+    char patience[24];
+    snprintf(patience, sizeof patience, "%lld", (long long)fb_span_ms(driver->read_timeout));
+    const char *const names[] = {"target_session_attrs", "application_name", "tcp_user_timeout", "dbname", NULL};
+    const char *const values[] = {"read-write", "forebay", patience, driver->url, NULL};
+    return PQconnectStartParams(names, values, /* expand_dbname = */ 1);
+}
+
 fb_status fb_pg_connect(const struct fb_driver *driver, fb_instant deadline, PGconn **ret_db, fb_err *err) {
-    PGconn *db = PQconnectStart(driver->conninfo);
+    PGconn *db = start_connecting(driver);
     if (db == NULL)
         return fb_fail(err, FB_NOMEM, "out of memory");
     PostgresPollingStatusType step = PQstatus(db) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
@@ -235,22 +246,19 @@ static struct fb_pg_cached *new_cached(struct fb_session *session, const char *t
     if (copy == NULL)
         return NULL;
     struct fb_pg_cached *place = &session->cached[0];
+    bool is_sent = true;
     if (session->ncached < FB_PG_STATEMENTS_MAX) {
         place = &session->cached[session->ncached++];
     } else {
         for (unsigned i = 1; i < session->ncached; i++)
             if (session->cached[i].used < place->used)
                 place = &session->cached[i];
-        bool is_sent = send_close(session, place, sent);
+        is_sent = send_close(session, place, sent);
         fb_mem_free(place->text);
-        if (!is_sent) {
-            *place = (struct fb_pg_cached){.text = copy, .hash = hash};
-            return NULL;
-        }
     }
     *place = (struct fb_pg_cached){.text = copy, .hash = hash};
     name_anew(session, place);
-    return place;
+    return is_sent ? place : NULL;
 }
 
 bool fb_pg_send(struct fb_session *session, const char *text, const struct fb_pg_params *params,

@@ -32,6 +32,7 @@ class Shop:
     def __init__(self, forebay, database, write_ms):
         self.database, self.server = database, database.server
         self.proxy = proxies.Proxy(database.kind, self.server.port)
+        self.forebay_of = forebay  # to start another one
         source = database.source(self.proxy.port, pool=2, read_timeout=f"{READ_MS}ms", write_timeout=f"{write_ms}ms")
         self.forebay = forebay({
             "sources": {"shop": source},
@@ -221,6 +222,31 @@ def test_frozen_server_is_a_timeout_and_the_cache_serves_on(shop):
         shop.server.thaw()
     shop.check_truth()
     assert shop.row(3)[3] == b"30"  # what was said not to be applied is not applied afterwards
+
+
+def test_read_of_a_frozen_server_takes_one_timeout_and_not_a_second(shop):
+    source = shop.database.source(read_timeout="2000ms", pool=1)
+    patient = shop.forebay_of({"sources": {"s": source}, "keyspaces": {"t:{id}": {"source": "s", "table": "t"}}})
+    with patient.wire(timeout=30) as wire:
+        assert b"row 1" in wire.ask("GET", "t:1")  # the connection is there, and is not new any more
+        shop.server.freeze()
+        try:
+            began = time.monotonic()
+            assert failed(wire.ask("GET", "t:2"), {"SRCTIMEOUT"})
+            assert 1.8 < time.monotonic() - began < 3.6
+        finally:
+            shop.server.thaw()
+
+
+def test_options_of_the_url_go_before_ours(shop):
+    if shop.database.kind != "postgresql":
+        pytest.skip("the driver of MariaDB sets nothing that a URL could set")
+    source = shop.database.source(pool=1)
+    source["url"] += ("&" if "?" in source["url"] else "?") + "application_name=till%3F"
+    own = shop.forebay_of({"sources": {"s": source}, "keyspaces": {"t:{id}": {"source": "s", "table": "t"}}})
+    with own.wire() as wire:
+        assert b"row 1" in wire.ask("GET", "t:1")
+        assert shop.database.one("SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'till?'") == 2
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
