@@ -208,10 +208,12 @@ typedef struct fb_keyspace_options {
                                 NULL-terminated. A write that this cache carries to a row of TABLE, through whatever
                                 keyspace, forgets the copies of the keys that the row's columns made before it and make
                                 after it, as if it had written them. A list of a table depends on that table by itself */
+    const char *const *rename; /* keyspaces of a table: "COLUMN=NAME", what clients call a column, NULL-terminated. All
+                                other options, and the pattern, name columns as the table does */
 } fb_keyspace_options;
 #define FB_KEYSPACE_OPTIONS_INIT                                                                                      \
     {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, FB_POLICY_INIT, FB_READ_THROUGH, FB_WRITE_OFF,                   \
-     FB_ON_SET_DEFAULT, FB_ON_DEL_INVALIDATE, FB_SET_MERGE, FB_ROWS_ONE, NULL, 0, NULL}
+     FB_ON_SET_DEFAULT, FB_ON_DEL_INVALIDATE, FB_SET_MERGE, FB_ROWS_ONE, NULL, 0, NULL, NULL}
 
 /* Add a keyspace and check it against the source's catalogue: FB_CONFIG says what does not fit (a pattern that is
  * ambiguous with another, a missing table or column, a key that is not the primary key, …). */

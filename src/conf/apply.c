@@ -69,11 +69,11 @@ static const struct fb_origin *place_of(const struct fb_object *object, const ch
 
 static struct complaint take_apart(const struct fb_object *object, const char *text) {
     struct complaint c = {.at = &object->where};
-    const char *name = strstr(text, object->name);
-    size_t len = strlen(object->name);
-    if (strncmp(text, "keyspace '", strlen("keyspace '")) == 0 && name == text + strlen("keyspace '") &&
-        strncmp(name + len, "': ", 3) == 0)
-        text = name + len + 3;
+    /* The pattern is there as it was given, or with its types filled in. */
+    const char *name = strncmp(text, "keyspace '", strlen("keyspace '")) == 0 ? text + strlen("keyspace '") : NULL;
+    const char *end = name != NULL ? strchr(name, '\'') : NULL;
+    if (end != NULL && strncmp(end, "': ", 3) == 0)
+        text = end + 3;
     const char *hint = strstr(text, " (did you mean '");
     size_t all = strlen(text);
     c.text = text;

@@ -251,6 +251,8 @@ static void check_combinations(struct fb_conf_details *d, const struct fb_object
          "remove it, or 'write'; writes of the keyspace's own rows need no depends"},
         {o->depends != NULL && many && table && !load, "depends", "table", "conflict",
          "a list of a table depends on that table by itself", "remove it; for other tables write a load query"},
+        {o->rename != NULL && load && !table, "rename_columns", "load", "conflict", "rename_columns belongs to a table",
+         "name the columns of the load query with AS"},
         {!many && table && !load && o->as != NULL && strcmp(o->as, "text") == 0, "as", "table", "conflict",
          "text is the only column of a load query; a table has several", "write column:NAME"},
     };

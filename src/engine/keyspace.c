@@ -14,7 +14,7 @@ enum { NEAR_PATTERNS_MAX = 128 }; /* looked at for a hint: a client that asks fo
 #define STRINGS(X) X(pattern) X(table) X(load) X(store) X(del) X(as)
 
 /* And those that are lists of strings. */
-#define LISTS(X) X(hide) X(order) X(depends)
+#define LISTS(X) X(hide) X(order) X(depends) X(rename)
 
 static bool copy_list(const char *const *list, const char *const **ret_copy) {
     size_t n = 0;
@@ -86,6 +86,8 @@ static fb_status check_list(const fb_keyspace_options *o, fb_err *reterr) {
         return fb_fail(reterr, FB_CONFIG, "rows: many is a JSON array: as: json or column:NAME");
     if (!is_of_table && (o->order != NULL || o->limit > 0))
         return fb_fail(reterr, FB_CONFIG, "order and limit belong to rows: many of a table");
+    if (o->rename != NULL && o->table == NULL)
+        return fb_fail(reterr, FB_CONFIG, "rename_columns belongs to a table; name the columns of load with AS");
     if (o->depends != NULL && o->write != FB_WRITE_OFF)
         return fb_fail(reterr, FB_CONFIG, "depends belongs to keyspaces that are only read (write: off)");
     if (o->depends != NULL && is_of_table)

@@ -70,8 +70,10 @@ bool fb_mapping_row_is_key(const struct fb_mapping *mapping, const struct fb_dat
 
 void fb_mapping_finish(struct fb_mapping *mapping) {
     fb_pattern_finish(&mapping->pattern);
-    for (unsigned i = 0; i < mapping->ncolumns; i++)
+    for (unsigned i = 0; i < mapping->ncolumns; i++) {
         fb_mem_free(mapping->columns[i].name);
+        fb_mem_free(mapping->columns[i].db_name);
+    }
     fb_mem_free(mapping->columns);
     for (unsigned i = 0; i < mapping->ndepends; i++)
         fb_depend_finish(&mapping->depends[i]);
@@ -133,8 +135,54 @@ static int any_column(const struct fb_mapping *mapping, const char *name, size_t
     return -1;
 }
 
+static const char *db_name(const struct fb_column *column) {
+    return column->db_name != NULL ? column->db_name : column->name;
+}
+
 int fb_mapping_column(const struct fb_mapping *mapping, const char *name) {
-    return any_column(mapping, name, strlen(name));
+    for (unsigned i = 0; i < mapping->ncolumns; i++)
+        if (strcmp(db_name(&mapping->columns[i]), name) == 0)
+            return (int)i;
+    return -1;
+}
+
+/* Does an item of the list give this column another name? */
+static bool is_renamed(const struct fb_column *column, const char *const *list) {
+    size_t len = strlen(db_name(column));
+    for (; *list != NULL; list++)
+        if (strncmp(*list, db_name(column), len) == 0 && (*list)[len] == '=')
+            return true;
+    return false;
+}
+
+fb_status fb_mapping_rename(struct fb_mapping *mapping, const char *const *list, size_t i, fb_err *reterr) {
+    const char *item = list[i], *to = strchr(item, '=');
+    char from[FB_NAME_LEN_MAX + 1], what[3 * FB_NAME_LEN_MAX];
+    if (to == NULL || to == item || to[1] == '\0' || strchr(to + 1, '=') != NULL || strlen(to + 1) > FB_NAME_LEN_MAX)
+        return fb_mapping_fail(mapping, reterr, FB_CONFIG, "rename_columns: '%s' is not COLUMN=NAME", item);
+    (void)snprintf(from, sizeof from, "%.*s", (int)(to - item), item);
+    (void)snprintf(what, sizeof what, "rename_columns: '%s'", item);
+    to++;
+    int column = fb_mapping_column(mapping, from);
+    if (column < 0)
+        return no_such_column(mapping, what, from, reterr);
+    struct fb_column *c = &mapping->columns[column];
+    if (c->is_hidden || c->db_name != NULL)
+        return fb_mapping_fail(mapping, reterr, FB_CONFIG, "%s: column '%s' is %s", what, from,
+                               c->is_hidden ? "hidden" : "renamed already");
+    for (unsigned k = 0; k < mapping->ncolumns; k++) {
+        const struct fb_column *other = &mapping->columns[k];
+        bool goes_away = other->db_name == NULL && is_renamed(other, list);
+        if (other != c && !other->is_hidden && !goes_away && strcmp(other->name, to) == 0)
+            return fb_mapping_fail(mapping, reterr, FB_CONFIG, "%s: two columns would be called '%s'", what, to);
+    }
+    char *name = fb_mem_strdup(to);
+    if (name == NULL)
+        return fb_fail(reterr, FB_NOMEM, "out of memory");
+    c->db_name = c->name;
+    c->name = name;
+    c->name_len = strlen(name);
+    return FB_OK;
 }
 
 fb_status fb_mapping_order(struct fb_mapping *mapping, const char *item, fb_err *reterr) {

@@ -28,8 +28,9 @@ enum fb_class {
 const char *fb_class_name(enum fb_class class);
 
 struct fb_column {
-    char *name;
+    char *name;        /* as clients know it */
     size_t name_len;
+    char *db_name;     /* as the table has it, where that is another; else NULL */
     enum fb_class class;
     bool is_nullable;
     bool has_default;
@@ -127,6 +128,9 @@ fb_status fb_mapping_order(struct fb_mapping *mapping, const char *item, fb_err 
 /* The primary key, after what was asked for, in the direction of the last of it: rows that are alike otherwise always come
  * in the same order, and an index over the columns before serves for all of it. */
 void fb_mapping_order_key(struct fb_mapping *mapping, unsigned column);
+/* Give a column the name that clients know it by: list[i] is "COLUMN=NAME". The last thing that is done to a mapping. No
+ * two columns that are shown may have one name. FB_CONFIG. */
+fb_status fb_mapping_rename(struct fb_mapping *mapping, const char *const *list, size_t i, fb_err *reterr);
 /* Mark the hidden columns. FB_CONFIG with the nearest name; key columns may be hidden. */
 fb_status fb_mapping_hide(struct fb_mapping *mapping, const char *const *names, fb_err *reterr);
 

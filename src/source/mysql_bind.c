@@ -254,6 +254,8 @@ fb_status fb_mysql_bind_all(struct fb_mysql_bind *bind) {
     if (status == FB_OK)
         status = fb_mysql_go_on(bind,
                                 fb_mapping_set_as(bind->m, o->as, /* is_explicit_sql */ o->table == NULL, bind->err));
+    for (size_t i = 0; status == FB_OK && o->rename != NULL && o->rename[i] != NULL; i++)
+        status = fb_mysql_go_on(bind, fb_mapping_rename(bind->m, o->rename, i, bind->err));
     if (status == FB_OK && bind->nfaults == 0 && b->is_table && !bind->m->is_list)
         status = make_update(bind);
     if (status == FB_OK && bind->nfaults > 0)

@@ -497,6 +497,13 @@ static fb_status hide_columns(struct fb_pg_bind *bind) {
     return status;
 }
 
+static fb_status rename_columns(struct fb_pg_bind *bind) {
+    fb_status status = FB_OK;
+    for (size_t i = 0; status == FB_OK && bind->options->rename != NULL && bind->options->rename[i] != NULL; i++)
+        status = fb_pg_go_on(bind, fb_mapping_rename(bind->m, bind->options->rename, i, bind->err));
+    return status;
+}
+
 fb_status fb_pg_bind_all(struct fb_pg_bind *bind) {
     const fb_keyspace_options *o = bind->options;
     struct fb_binding *b = bind->b;
@@ -524,6 +531,8 @@ fb_status fb_pg_bind_all(struct fb_pg_bind *bind) {
                              fb_mapping_set_as(bind->m, o->as, /* is_explicit_sql */ !b->is_table, bind->err));
     if (status == FB_OK && b->is_table && bind->nfaults == 0 && !bind->m->is_list)
         b->update = text_of(b, update_text); /* NULL: nothing can be written, or shown */
+    if (status == FB_OK)
+        status = rename_columns(bind);
     if (status == FB_OK && bind->nfaults > 0)
         status = FB_CONFIG; /* said already */
     else if (status == FB_CONFIG)

@@ -222,6 +222,13 @@ static fb_status hide_columns(struct fb_sqlite_bind *bind) {
     return status;
 }
 
+static fb_status rename_columns(struct fb_sqlite_bind *bind) {
+    fb_status status = FB_OK;
+    for (size_t i = 0; status == FB_OK && bind->options->rename != NULL && bind->options->rename[i] != NULL; i++)
+        status = fb_sqlite_go_on(bind, fb_mapping_rename(bind->m, bind->options->rename, i, bind->err));
+    return status;
+}
+
 fb_status fb_sqlite_bind_all(struct fb_sqlite_bind *bind) {
     const fb_keyspace_options *options = bind->options;
     struct fb_binding *b = bind->b;
@@ -239,6 +246,8 @@ fb_status fb_sqlite_bind_all(struct fb_sqlite_bind *bind) {
     if (status == FB_OK)
         status = fb_sqlite_go_on(
             bind, fb_mapping_set_as(bind->m, options->as, /* is_explicit_sql */ !b->is_table, bind->err));
+    if (status == FB_OK)
+        status = rename_columns(bind);
     if (status == FB_OK && bind->nfaults > 0)
         status = FB_CONFIG; /* said already */
     else if (status == FB_CONFIG)

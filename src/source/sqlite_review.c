@@ -77,7 +77,7 @@ static void review_insert(struct review *r) {
         for (unsigned i = 0; name != NULL && i < m->ncolumns; i++) {
             const struct fb_column *c = &m->columns[i];
             bool is_shown = !c->is_hidden && (m->as != FB_AS_COLUMN || i == m->as_column);
-            if (strcmp(c->name, name) == 0 && !is_shown && c->param < 0 && !c->is_readonly)
+            if (strcmp(c->db_name != NULL ? c->db_name : c->name, name) == 0 && !is_shown && c->param < 0 && !c->is_readonly)
                 warn(r, "insert",
                      "write: no row can be inserted, only changed: column '%s' must not be NULL, has no default, and is "
                      "not shown to clients",

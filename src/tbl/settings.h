@@ -312,7 +312,11 @@
       "'merge' leaves them as they are; 'replace' resets them to their defaults.")                                     \
     X(KEYSPACE, hide_columns, NAMES, NULL, NULL, NULL, NULL, options.hide, RESTART, NULL,                              \
       "columns never shown nor written",                                                                               \
-      "Password hashes and the like. A column of the key may be hidden too: its value is in the key.")
+      "Password hashes and the like. A column of the key may be hidden too: its value is in the key.")                 \
+    X(KEYSPACE, rename_columns, NAMES, NULL, NULL, NULL, NULL, options.rename, RESTART, NULL,                          \
+      "names that clients know columns by, as COLUMN=NAME",                                                            \
+      "In JSON, as fields of a hash, and in what clients write. The pattern and the other settings name columns as "   \
+      "the table does. A load query names its columns with AS.")
 
 /* Settings and sections that are designed and not yet built: named, so that they are not taken for spelling mistakes.
  * X(scope or section, name) */

@@ -168,7 +168,8 @@ def test_every_fault_of_a_list_is_said(shop):
         "  b:{user_id}: {load: SELECT 1 AS x, depends: [ordrs(user_id), orders(usr_id), orders,\n"
         "    'orders(user_id, id)', orders(id, user_id)]}\n"
         "  c:{user_id:uuid}: {load: SELECT 1 AS x, depends: orders(user_id)}\n"
-        "  d:{usr_id}: {table: orders, rows: many}\n")
+        "  d:{usr_id}: {table: orders, rows: many}\n"
+        "  e:{id}: {table: users, hide_columns: [n], rename_columns: [nme=a, name, email=name, n=m]}\n")
     _, faults = check(shop)
     assert [(fault["line"], fault["message"], fault["help"][:12]) for fault in faults] == [
         (3, "order: 'at up' is neither NAME, NAME asc nor NAME desc", "compare the "),
@@ -182,6 +183,10 @@ def test_every_fault_of_a_list_is_said(shop):
             "order", "compare the "),
         (6, "depends: 'orders(user_id)': column 'user_id' is an integer, parameter 'user_id' is uuid", "compare the "),
         (7, "parameter 'usr_id' is no column of table 'orders'", "did you mean"),
+        (8, "rename_columns: 'nme=a': there is no column 'nme'", "did you mean"),
+        (8, "rename_columns: 'name' is not COLUMN=NAME", "compare the "),
+        (8, "rename_columns: 'email=name': two columns would be called 'name'", "compare the "),
+        (8, "rename_columns: 'n=m': column 'n' is hidden", "compare the "),
     ]
 
 
