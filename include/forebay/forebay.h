@@ -552,6 +552,22 @@ typedef struct fb_source_stats {
     uint64_t retry_ms;    /* open: until one round trip may find out; 0: the next does */
 } fb_source_stats;
 
+/* How long things took at a source, as a histogram: times[i] of them took at most fb_time_steps_us[i], and not less than
+ * the step before; the last count is of those that took longer than all steps. */
+typedef enum fb_time_kind {
+    FB_TIME_LOAD,  /* round trips for loads */
+    FB_TIME_STORE, /* transactions */
+    FB_TIME_LANE,  /* keys waiting for such a round trip to begin */
+    FB_TIME_KINDS
+} fb_time_kind;
+#define FB_TIME_STEPS 16
+extern const int64_t fb_time_steps_us[FB_TIME_STEPS];
+typedef struct fb_times {
+    uint64_t n, sum_us;
+    uint64_t counts[FB_TIME_STEPS + 1];
+} fb_times;
+void fb_source_times_get(const fb_source *source, fb_time_kind kind, fb_times *ret_times);
+
 typedef struct fb_stats {
     uint64_t memory_max;
     uint64_t memory_used;

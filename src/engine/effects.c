@@ -57,6 +57,7 @@ static void load_batch(struct fb_source *source, struct fb_session *session, str
         fb_lock_acquire(&shard->lock);
         fb_shard_dispatched(shard->core, flight, fb_clock_now());
         fb_lock_release(&shard->lock);
+        fb_source_timed(source, FB_TIME_LANE, fb_since(flight->sent, flight->launched));
         flown[i] = flight;
         items[i] = (struct fb_load_item){
             .binding = keyspace_of(source, flight->keyspace)->binding,
@@ -70,7 +71,9 @@ static void load_batch(struct fb_source *source, struct fb_session *session, str
     source->ops->load(session, items, n);
     fb_trip_end(trip);
     carrying = outer;
-    tell_loads(source, word, items, n, fb_since(fb_clock_now(), begun));
+    fb_span took = fb_since(fb_clock_now(), begun);
+    fb_source_timed(source, FB_TIME_LOAD, took);
+    tell_loads(source, word, items, n, took);
     atomic_fetch_add_explicit(&source->read_trips, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&source->rows_wanted, n, memory_order_relaxed);
     bool has_error = false;
@@ -224,7 +227,9 @@ static void store_batch(struct fb_source *source, struct fb_session *session, st
     source->ops->store(session, sent, n);
     fb_trip_end(trip);
     carrying = outer;
-    tell_stores(source, word, sent, n, fb_since(fb_clock_now(), now));
+    fb_span took = fb_since(fb_clock_now(), now);
+    fb_source_timed(source, FB_TIME_STORE, took);
+    tell_stores(source, word, sent, n, took);
     atomic_fetch_add_explicit(&source->write_trips, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&source->nwrites, writes, memory_order_relaxed);
     for (unsigned i = 0; i < n; i++)

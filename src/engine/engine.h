@@ -33,6 +33,10 @@ enum {
     FB_WHY_DOWN_MAX = 160,
 };
 
+struct fb_timing {
+    _Atomic uint64_t n, sum_us, counts[FB_TIME_STEPS + 1];
+};
+
 struct fb_source {
     char *name;                    /* constant after open */
     struct fb_cache *cache;
@@ -52,6 +56,7 @@ struct fb_source {
     struct fb_lock trips_lock;     /* covers the next, and what fb_trip says */
     struct fb_link trips;          /* fb_trip.link */
     _Atomic uint64_t sessions, under_way, cancelled, stopped;
+    struct fb_timing timings[FB_TIME_KINDS];
     _Atomic uint64_t read_trips, rows_wanted, write_trips, nwrites, errors;
 };
 
@@ -207,6 +212,8 @@ void fb_holds_release(struct fb_cache *cache, struct fb_holds *holds, bool is_do
 fb_lane_work fb_load_lane_work, fb_store_lane_work;
 fb_lane_leave fb_lane_session_leave;
 void fb_source_withdraw(struct fb_source *source);
+
+void fb_source_timed(struct fb_source *source, fb_time_kind kind, fb_span took);
 
 /* ---- a source's health (health.c) ---- */
 

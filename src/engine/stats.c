@@ -38,6 +38,27 @@ fb_status fb_keyspace_stats_get(fb_cache *cache, unsigned index, fb_keyspace_sta
     return FB_OK;
 }
 
+const int64_t fb_time_steps_us[FB_TIME_STEPS] = {50,    100,   250,    500,    1000,   2500,    5000,    10000,
+                                                 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000};
+
+void fb_source_timed(struct fb_source *source, fb_time_kind kind, fb_span took) {
+    struct fb_timing *timing = &source->timings[kind];
+    int64_t us = took.ns > 0 ? took.ns / 1000 : 0;
+    unsigned i = 0;
+    while (i < FB_TIME_STEPS && us > fb_time_steps_us[i])
+        i++;
+    atomic_fetch_add_explicit(&timing->n, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&timing->sum_us, (uint64_t)us, memory_order_relaxed);
+    atomic_fetch_add_explicit(&timing->counts[i], 1, memory_order_relaxed);
+}
+
+void fb_source_times_get(const fb_source *source, fb_time_kind kind, fb_times *ret_times) {
+    const struct fb_timing *timing = &source->timings[kind];
+    *ret_times = (fb_times){.n = atomic_load(&timing->n), .sum_us = atomic_load(&timing->sum_us)};
+    for (unsigned i = 0; i <= FB_TIME_STEPS; i++)
+        ret_times->counts[i] = atomic_load(&timing->counts[i]);
+}
+
 void fb_source_stats_get(const fb_source *source, fb_source_stats *ret_stats) {
     struct fb_lock *lock = (struct fb_lock *)(uintptr_t)&source->health_lock;
     *ret_stats = (fb_source_stats){

@@ -96,7 +96,7 @@ static void note_result(struct fb_part *part, const fb_result *result) {
     fb_bytes bytes = part->wants_old ? result->old : result->value;
     part->status = result->status;
     part->number = result->number;
-    part->split = (struct fb_split){result->lane_us, result->source_us, result->shared};
+    part->split = (struct fb_split){result->lane_us, result->source_us, result->shared, result->is_stale != 0};
     part->kind = part->wants_old && bytes.data == NULL ? FB_KIND_NONE : result->kind;
     part->bytes.len = 0;
     if (result->status < 0)
@@ -173,10 +173,12 @@ static void add_split(struct fb_wait *wait) {
         longest.lane_us = one->lane_us > longest.lane_us ? one->lane_us : longest.lane_us;
         longest.source_us = one->source_us > longest.source_us ? one->source_us : longest.source_us;
         longest.shared = one->shared > longest.shared ? one->shared : longest.shared;
+        longest.is_stale |= one->is_stale;
     }
     sum->lane_us += longest.lane_us;
     sum->source_us += longest.source_us;
     sum->shared = longest.shared > sum->shared ? longest.shared : sum->shared;
+    sum->is_stale |= longest.is_stale;
 }
 
 bool fb_wait_advance(struct fb_wait *wait) {

@@ -34,7 +34,7 @@ struct fb_command {
 };
 
 /* Where the time of a request that asked a source went, as fb_result says it: the longest of its parts. */
-struct fb_split { int64_t lane_us, source_us; unsigned shared; };
+struct fb_split { int64_t lane_us, source_us; unsigned shared; bool is_stale; };
 
 /* The outcome of one operation. */
 struct fb_part {

@@ -152,11 +152,50 @@ static void add_spreads(struct page *page) {
     fb_mem_free(spread);
 }
 
+/* ---- histograms of sources -------------------------------------------------------------------------------------- */
+
+static void add_times(struct page *page, const char *metric, const char *op, const fb_source *source,
+                      fb_time_kind kind) {
+    char name[NAME_MAX_], labels[LABELS_MAX];
+    fb_times times;
+    uint64_t seen = 0;
+    escape(fb_source_name(source), name, sizeof name);
+    snprintf(labels, sizeof labels, "source=\"%s\"%s", name, op);
+    fb_source_times_get(source, kind, &times);
+    for (unsigned i = 0; i < FB_TIME_STEPS; i++) {
+        seen += times.counts[i];
+        add(page, "%s_bucket{%s,le=\"%g\"} %" PRIu64 "\n", metric, labels, (double)fb_time_steps_us[i] / 1e6, seen);
+    }
+    seen += times.counts[FB_TIME_STEPS];
+    add(page, "%s_bucket{%s,le=\"+Inf\"} %" PRIu64 "\n", metric, labels, seen);
+    add(page, "%s_sum{%s} %.6f\n", metric, labels, (double)times.sum_us / 1e6);
+    add(page, "%s_count{%s} %" PRIu64 "\n", metric, labels, seen);
+}
+
+static void add_source_times(struct page *page) {
+    static const char query[] = "forebay_source_query_duration_seconds", lane[] = "forebay_source_lane_wait_seconds";
+    struct fb_source_state *states = fb_mem_calloc(FB_SOURCES_MAX, sizeof *states);
+    unsigned n = states != NULL ? fb_health_look(page->server, states) : 0;
+    page->has_failed |= states == NULL;
+    if (n > 0)
+        add_head(page, query, "histogram", "round trips to the source; one may carry many keys");
+    for (unsigned i = 0; i < n; i++) {
+        add_times(page, query, ",op=\"load\"", states[i].source, FB_TIME_LOAD);
+        add_times(page, query, ",op=\"store\"", states[i].source, FB_TIME_STORE);
+    }
+    if (n > 0)
+        add_head(page, lane, "histogram", "keys waiting for a round trip to begin");
+    for (unsigned i = 0; i < n; i++)
+        add_times(page, lane, "", states[i].source, FB_TIME_LANE);
+    fb_mem_free(states);
+}
+
 fb_status fb_server_print_metrics(struct fb_server *server, bool is_openmetrics, fb_buf *out) {
     struct page page = {.server = server, .out = out, .is_openmetrics = is_openmetrics};
     for (int scope = 0; scope < FB_OF_COUNT_; scope++)
         add_scope(&page, (enum fb_scope_of_metric)scope);
     add_spreads(&page);
+    add_source_times(&page);
     if (is_openmetrics)
         add(&page, "# EOF\n");
     return page.has_failed ? FB_NOMEM : FB_OK;

@@ -102,6 +102,8 @@ static void explain(const struct fb_call *call, const struct fb_preview *shown, 
                         split->source_us);
     if (split->shared > 1)
         len += (size_t)snprintf(out + len, FB_SLOW_NOTE_MAX - len, " coalesced=%u", split->shared);
+    if (split->is_stale)
+        len += (size_t)snprintf(out + len, FB_SLOW_NOTE_MAX - len, " stale");
     snprintf(out + len, FB_SLOW_NOTE_MAX - len, " */");
 }
 

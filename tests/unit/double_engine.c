@@ -751,6 +751,11 @@ void fb_source_stats_get(const fb_source *source, fb_source_stats *ret_stats) {
     (void)source;
     *ret_stats = (fb_source_stats){0};
 }
+const int64_t fb_time_steps_us[FB_TIME_STEPS];
+void fb_source_times_get(const fb_source *source, fb_time_kind kind, fb_times *ret_times) {
+    (void)source, (void)kind;
+    *ret_times = (fb_times){0};
+}
 const char *fb_source_name(const fb_source *source) {
     (void)source;
     return "double";
