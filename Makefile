@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 COUNT ?= 1000000
 DURATION ?= 60
 
-.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim fuzz bench-hit bench-db docs install clean
+.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim model fuzz bench-hit bench-db docs install clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -58,6 +58,11 @@ sim: ## the simulator over COUNT seeds (default 1000000, about half a minute)
 	@tools/setup.sh build test
 	@tools/build $(BUILD) -Dtests=enabled
 	@$(BUILD)/tests/sim/sim --count $(COUNT)
+
+model: ## the protocol of several Forebays with one Redis: all configurations (about a minute, 2.5 GB of memory)
+	@tools/setup.sh build test
+	@tools/build $(BUILD) -Dtests=enabled
+	@$(BUILD)/tests/model/model
 
 fuzz: ## parser, rules of users, and the whole server under libFuzzer, ASan and UBSan: DURATION seconds each (60)
 	@tools/setup.sh build fuzz

@@ -12,7 +12,7 @@ import tempfile
 FLOORS = {
     "server": 5, "admin": 5, "cli": 5,
     "engine": 4, "conf": 4,
-    "source": 3,
+    "source": 3, "store": 3,
     "core": 2,
     "policy": 1, "proto": 1, "rows": 1,
     "base": 0, "tbl": 0,
