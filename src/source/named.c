@@ -145,7 +145,7 @@ static bool is_unnamed(const struct fb_named_dialect *d, const char *p) {
 
 static fb_status rewrite(struct reader *r, const char *text) {
     fb_status status = FB_OK;
-    for (const char *p = text; *p != '\0' && status == FB_OK;) {
+    for (const char *p = text; status == FB_OK && *p != '\0';) {
         const char *end = fb_named_pass_over(r->dialect, p);
         if (end != NULL) {
             status = put(r, p, (size_t)(end - p));
