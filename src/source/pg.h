@@ -22,6 +22,7 @@
 #include "rows/mapping.h"
 #include "rows/plan.h"
 #include "source/group.h"
+#include "source/named.h"
 #include "source/source.h"
 
 enum {
@@ -43,16 +44,6 @@ struct fb_driver {
 /* How the text of a column becomes a datum. */
 enum fb_pg_form { FB_PG_TEXT, FB_PG_INT, FB_PG_REAL, FB_PG_NUMERIC, FB_PG_BOOL, FB_PG_BYTEA, FB_PG_TIMESTAMP };
 
-/* Statement text with its parameters $1 … $n taken from the key or from a row. */
-struct fb_pg_sql {
-    char *text; /* NULL: there is no such statement */
-    struct fb_pg_arg {
-        bool is_key;    /* else a column */
-        unsigned index;
-    } *args;
-    unsigned nargs;
-};
-
 struct fb_binding {
     struct fb_mapping mapping;
     const struct fb_driver *driver;
@@ -65,7 +56,7 @@ struct fb_binding {
     bool *is_composed;           /* arrays and rows: read as JSON */
     bool key_is_int[FB_PATTERN_PARAMS_MAX]; /* of the parameters: goes into int8[], else into text[] */
     int key_columns[FB_PATTERN_PARAMS_MAX]; /* of the parameters, in their order */
-    struct fb_pg_sql load, del, store; /* one key; store: explicit SQL only */
+    struct fb_named_sql load, del, store; /* one key; store: explicit SQL only */
     char *lock, *try_lock;       /* load, with the row locked; or left out where somebody else has locked it */
     char *load_many;             /* tables only: arrays of keys */
     char *update;                /* of all columns, to be shown */

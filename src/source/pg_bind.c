@@ -368,13 +368,13 @@ const char *fb_pg_statement_text(const struct fb_binding *b, fb_op_kind kind) {
 }
 
 /* Its parameters are the key's. */
-static bool set_key_statement(struct fb_binding *b, struct fb_pg_sql *sql, make_text *make) {
+static bool set_key_statement(struct fb_binding *b, struct fb_named_sql *sql, make_text *make) {
     unsigned n = b->mapping.pattern.nparams;
     sql->args = fb_mem_calloc(n, sizeof *sql->args);
     sql->text = text_of(b, make);
     sql->nargs = n;
     for (unsigned i = 0; i < n && sql->args != NULL; i++)
-        sql->args[i] = (struct fb_pg_arg){.is_key = true, .index = i};
+        sql->args[i] = (struct fb_named_arg){.is_key = true, .index = i};
     return sql->args != NULL && sql->text != NULL;
 }
 
@@ -440,11 +440,6 @@ const char *fb_pg_shared_table(const struct fb_binding *a, const struct fb_bindi
 
 /* ---- bind ---- */
 
-static void free_sql(struct fb_pg_sql *sql) {
-    fb_mem_free(sql->text);
-    fb_mem_free(sql->args);
-}
-
 void fb_pg_unbind(struct fb_binding *b) {
     if (b == NULL)
         return;
@@ -463,9 +458,9 @@ void fb_pg_unbind(struct fb_binding *b) {
     fb_mem_free(b->update);
     fb_mem_free(b->lock);
     fb_mem_free(b->try_lock);
-    free_sql(&b->load);
-    free_sql(&b->del);
-    free_sql(&b->store);
+    fb_named_finish(&b->load);
+    fb_named_finish(&b->del);
+    fb_named_finish(&b->store);
     fb_mapping_finish(&b->mapping);
     fb_mem_free(b);
 }

@@ -87,7 +87,7 @@ static fb_status send_many(struct fb_session *session, const struct fb_asked *as
 static fb_status send_one(struct fb_session *session, const struct fb_asked *asked, struct fb_pg_sent *sent,
                           fb_err *err) {
     struct fb_pg_params params;
-    const struct fb_pg_sql *load = &asked->binding->load;
+    const struct fb_named_sql *load = &asked->binding->load;
     size_t bytes = 0;
     for (unsigned i = 0; i < load->nargs; i++)
         bytes += fb_pg_param_size(&asked->wanted[0].key[load->args[i].index]);

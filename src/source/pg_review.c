@@ -30,7 +30,7 @@ static void warn(const struct review *r, const char *code, const char *format, .
 
 /* What the planner would do for one key. It scans small tables because they are small: only what it would do if it could
  * help it counts. */
-static void review_plan(struct review *r, const char *what, const struct fb_pg_sql *sql) {
+static void review_plan(struct review *r, const char *what, const struct fb_named_sql *sql) {
     PGconn *db = r->bind->driver->catalogue;
     fb_buf text = FB_BUF_INIT;
     if (sql->text == NULL)

@@ -9,7 +9,7 @@
 
 /* ---- finding ---- */
 
-static fb_status send_with_key(struct fb_session *session, const char *text, const struct fb_pg_sql *sql,
+static fb_status send_with_key(struct fb_session *session, const char *text, const struct fb_named_sql *sql,
                                const struct fb_datum *key, const struct fb_datum *row, struct fb_pg_sent *ret_sent,
                                fb_err *err) {
     struct fb_pg_params params;

@@ -15,133 +15,10 @@
 #include "rows/list.h"
 #include "rows/names.h"
 
-enum { ARGS_MAX = 256 }; /* different parameters of one statement */
-
-static bool is_name_start(char c) { return isalpha((unsigned char)c) || c == '_'; }
-static bool is_name_byte(char c) { return isalnum((unsigned char)c) || c == '_'; }
-
-/* ---- passing over ---- */
-
-/* The end of what begins here and is no statement text of its own: a text, a quoted name, a comment, a dollar-quoted
- * body. NULL: none begins here. */
-static const char *pass_over(const char *p) {
-    if (p[0] == '\'' || p[0] == '"') {
-        char quote = *p++;
-        while (*p != '\0' && *p != quote)
-            p++;
-        return *p != '\0' ? p + 1 : p;
-    }
-    if (p[0] == '-' && p[1] == '-')
-        return p + strcspn(p, "\n");
-    if (p[0] == '/' && p[1] == '*') {
-        unsigned depth = 0;
-        do {
-            depth += p[0] == '/' && p[1] == '*';
-            depth -= p[0] == '*' && p[1] == '/';
-            p += (p[0] == '/' && p[1] == '*') || (p[0] == '*' && p[1] == '/') ? 2 : 1;
-        } while (depth > 0 && *p != '\0');
-        return p;
-    }
-    if (p[0] == '$' && (p[1] == '$' || is_name_start(p[1]))) {
-        const char *end = p + 1;
-        while (is_name_byte(*end))
-            end++;
-        if (*end != '$')
-            return NULL;
-        size_t tag = (size_t)(end + 1 - p);
-        for (const char *q = end + 1; *q != '\0'; q++)
-            if (strncmp(q, p, tag) == 0)
-                return q + tag;
-        return p + strlen(p);
-    }
-    return NULL;
-}
-
-/* ---- parameters ---- */
-
-static fb_status find_arg(struct fb_pg_bind *bind, const char *what, fb_bytes name, bool takes_columns,
-                          struct fb_pg_arg *ret_arg) {
-    struct fb_mapping *m = bind->m;
-    struct fb_nearest nearest = FB_NEAREST_INIT(name);
-    char hint[FB_NAME_LEN_MAX + 24];
-    for (unsigned p = 0; p < m->pattern.nparams; p++) {
-        const char *text = fb_pg_param_part(m, p)->text;
-        *ret_arg = (struct fb_pg_arg){.is_key = true, .index = p};
-        if (strlen(text) == name.len && memcmp(text, name.data, name.len) == 0)
-            return FB_OK;
-        fb_nearest_offer(&nearest, text);
-    }
-    for (unsigned c = 0; c < m->ncolumns && takes_columns; c++) {
-        *ret_arg = (struct fb_pg_arg){.is_key = false, .index = c};
-        if (m->columns[c].name_len == name.len && memcmp(m->columns[c].name, name.data, name.len) == 0)
-            return FB_OK;
-        fb_nearest_offer(&nearest, m->columns[c].name);
-    }
-    return fb_pg_refuse(bind, "%s: :%.*s is no parameter of the pattern%s%s", what, (int)name.len, name.data,
-                        takes_columns ? " and no column of load" : "", fb_nearest_hint(&nearest, hint));
-}
-
-/* The number of this parameter, which may have come before. */
-static fb_status number_of(struct fb_pg_bind *bind, const char *what, fb_bytes name, bool takes_columns,
-                           struct fb_pg_sql *sql, unsigned *ret_number) {
-    struct fb_pg_arg arg;
-    fb_status status = find_arg(bind, what, name, takes_columns, &arg);
-    if (status != FB_OK)
-        return status;
-    for (unsigned i = 0; i < sql->nargs; i++)
-        if (sql->args[i].is_key == arg.is_key && sql->args[i].index == arg.index) {
-            *ret_number = i + 1;
-            return FB_OK;
-        }
-    if (sql->nargs == ARGS_MAX)
-        return fb_pg_refuse(bind, "%s: more than %d parameters", what, ARGS_MAX);
-    sql->args[sql->nargs++] = arg;
-    *ret_number = sql->nargs;
-    return FB_OK;
-}
+static const struct fb_named_dialect dialect = {.is_numbered = true, .has_dollar_bodies = true, .nests_comments = true};
 
 static fb_status put(struct fb_pg_bind *bind, fb_buf *out, const char *data, size_t len) {
     return fb_buf_append(out, data, len) == FB_OK ? FB_OK : fb_pg_no_memory(bind);
-}
-
-/* Text with $1 … $n, without a semicolon at the end. */
-static fb_status rewrite(struct fb_pg_bind *bind, const char *what, const char *text, bool takes_columns,
-                         struct fb_pg_sql *sql) {
-    fb_buf out = FB_BUF_INIT;
-    fb_status status = FB_OK;
-    sql->args = fb_mem_calloc(ARGS_MAX, sizeof *sql->args);
-    if (sql->args == NULL)
-        return fb_pg_no_memory(bind);
-    for (const char *p = text; *p != '\0' && status == FB_OK;) {
-        const char *end = pass_over(p);
-        if (end != NULL) {
-            status = put(bind, &out, p, (size_t)(end - p));
-        } else if (p[0] == ':' && p[1] == ':') {
-            end = p + 2;
-            status = put(bind, &out, p, 2);
-        } else if (p[0] == ':' && is_name_start(p[1])) {
-            char number[16];
-            unsigned n = 0;
-            for (end = p + 1; is_name_byte(*end);)
-                end++;
-            status = number_of(bind, what, fb_bytes_of(p + 1, (size_t)(end - p - 1)), takes_columns, sql, &n);
-            int len = snprintf(number, sizeof number, "$%u", n);
-            status = status == FB_OK ? put(bind, &out, number, (size_t)len) : status;
-        } else if (p[0] == '$' && isdigit((unsigned char)p[1])) {
-            status = fb_pg_refuse(bind, "%s: parameters have names, for example :%s", what,
-                                  bind->m->pattern.nparams > 0 ? fb_pg_param_part(bind->m, 0)->text : "name");
-        } else {
-            end = p + 1;
-            status = put(bind, &out, p, 1);
-        }
-        p = end;
-    }
-    while (status == FB_OK && out.len > 0 && strchr("; \t\r\n", out.data[out.len - 1]) != NULL)
-        out.len--;
-    if (status == FB_OK)
-        status = put(bind, &out, "", 1);
-    sql->text = out.data;
-    return status;
 }
 
 /* ---- asking the server ---- */
@@ -172,7 +49,7 @@ static fb_status run_quietly(struct fb_pg_bind *bind, const char *text) {
 }
 
 /* The tables of a statement, from its generic plan. Tables that only triggers or functions touch are not in it. */
-static fb_status note_tables(struct fb_pg_bind *bind, const struct fb_pg_sql *sql) {
+static fb_status note_tables(struct fb_pg_bind *bind, const struct fb_named_sql *sql) {
     PGconn *db = bind->driver->catalogue;
     fb_buf text = FB_BUF_INIT;
     PGresult *result;
@@ -300,23 +177,17 @@ static fb_status wrap_composed(struct fb_pg_bind *bind) {
     return status;
 }
 
-static bool reads_only(const char *text) {
-    while (isspace((unsigned char)*text) || *text == '(')
-        text++;
-    return strncasecmp(text, "select", 6) == 0 || strncasecmp(text, "with", 4) == 0 ||
-           strncasecmp(text, "values", 6) == 0 || strncasecmp(text, "table", 5) == 0;
-}
-
 static fb_status bind_load(struct fb_pg_bind *bind) {
     PGresult *described;
     struct fb_binding *b = bind->b;
-    fb_status status = rewrite(bind, "load", bind->options->load, /* takes_columns */ false, &b->load);
+    fb_status status = fb_named_parse(&dialect, bind->m, "load", bind->options->load, /* takes_columns */ false,
+                                      &b->load, bind->err);
     if (status == FB_OK)
         status = describe(bind, "load", b->load.text, &described);
     if (status != FB_OK)
         return status;
     /* A statement that writes inside WITH is refused by the read-only transactions in which loads run. */
-    status = reads_only(b->load.text) && PQnfields(described) > 0
+    status = fb_named_reads_only(b->load.text) && PQnfields(described) > 0
                  ? read_result_columns(bind, described)
                  : fb_pg_refuse(bind, "load: a statement that only reads is wanted");
     PQclear(described);
@@ -326,17 +197,17 @@ static fb_status bind_load(struct fb_pg_bind *bind) {
 }
 
 static fb_status bind_write(struct fb_pg_bind *bind, const char *what, const char *text, bool takes_columns,
-                            struct fb_pg_sql *sql) {
+                            struct fb_named_sql *sql) {
     PGresult *described;
     if (text == NULL)
         return FB_OK;
-    fb_status status = rewrite(bind, what, text, takes_columns, sql);
+    fb_status status = fb_named_parse(&dialect, bind->m, what, text, takes_columns, sql, bind->err);
     if (status == FB_OK)
         status = describe(bind, what, sql->text, &described);
     if (status != FB_OK)
         return status;
     PQclear(described);
-    if (reads_only(sql->text) && strncasecmp(sql->text, "with", 4) != 0)
+    if (fb_named_reads_only(sql->text) && strncasecmp(sql->text, "with", 4) != 0)
         return fb_pg_refuse(bind, "%s: the statement writes nothing", what);
     return note_tables(bind, sql);
 }
