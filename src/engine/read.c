@@ -64,13 +64,13 @@ fb_status fb_read_begin(struct fb_read *read, struct fb_keyspace *keyspace, fb_b
     read->keyspace = keyspace;
     if (!read->waiter.wants_lease)
         read->waiter.deadline = fb_after(now, fb_ms(WAIT_TRIPS * keyspace->source->options.read_timeout_ms));
-    read->waiter.patience = fb_ms(keyspace->source->options.soft_timeout_ms);
-    read->waiter.source_down = fb_source_is_down(keyspace->source, now);
     /* Counted before anything can complete it: its completion may run before this function returns. */
     fb_cache_op_begin(cache);
     fb_lock_acquire(&shard->lock);
     fb_status status = fb_shard_peek(shard->core, hash, key, now, out, ret_kind);
     if (status == FB_MISS && may_load) {
+        read->waiter.patience = fb_ms(keyspace->source->options.soft_timeout_ms);
+        read->waiter.source_down = fb_source_is_down(keyspace->source, now);
         status = fb_shard_stale(shard->core, hash, key, keyspace->id, &read->waiter, now, out, ret_kind);
         read->waiter.is_stale = status == FB_OK;
     }
