@@ -8,6 +8,7 @@ import threading
 import pytest
 import redis
 
+import proxy as proxies
 from resp import ReplyError
 
 SHOP = """
@@ -183,3 +184,34 @@ def test_explain_shows_what_a_list_depends_on(shop):
         page = wire.ask("FB.EXPLAIN", "ids:7")
         words = dict(zip(page[::2], page[1::2]))
         assert words[b"rows"] == b"many"
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def far(request, forebay, make_database):
+    """The same shop behind a proxy that can lose what it is told."""
+    database = make_database(request.param).make(SHOP)
+    proxy = proxies.Proxy(database.kind, database.server.port)
+    server = forebay({"sources": {"shop": database.source(proxy.port, read_timeout="400ms", write_timeout="800ms")},
+                      "keyspaces": LISTS})
+    server.database, server.proxy = database, proxy
+    yield server
+    proxy.close()
+
+
+@pytest.mark.parametrize("moment, user", [("answered", 8), ("sent", 7)])
+def test_a_write_of_unknown_outcome_leaves_no_list_cached(far, moment, user):
+    """COMMIT, or its answer, is lost. The lists show what the database has, and are not kept while it may still land."""
+    lists = ["ids:7", "ids:8", "count:7", "count:8"]
+    with far.wire(timeout=30) as wire:
+        assert [wire.ask("GET", name) for name in lists] == [b"[1,2]", b"[3]", b"2", b"1"]
+        assert wire.ask("HSET", "order:3", "total", "4") == 0  # the connections are there
+        assert wire.ask("MGET", *lists) == [b"[1,2]", b"[3]", b"2", b"1"]
+        far.proxy.when(moment, "COMMIT", "cut before")
+        reply = wire.ask("HSET", "order:1", "user_id", "8")
+        assert far.proxy.fired.is_set()
+        assert isinstance(reply, ReplyError) and reply.word == "UNKNOWN", reply
+        expected = [b"[2]", b"[1,3]", b"1", b"2"] if user == 8 else [b"[1,2]", b"[3]", b"2", b"1"]
+        assert wire.ask("MGET", *lists) == expected
+        far.database.run("UPDATE orders SET user_id = 9 WHERE id = 2")  # past Forebay: seen, since nothing is cached
+        assert wire.ask("GET", "ids:7") == (b"[]" if user == 8 else b"[1]")
+        assert wire.ask("MGET", *lists) == ([b"[]", b"[1,3]", b"0", b"2"] if user == 8 else [b"[1]", b"[3]", b"1", b"1"])
