@@ -27,6 +27,8 @@ enum { OPT_CHECK = FB_OPT_OWN, OPT_PRINT };
 
 /* ---- the ready line --------------------------------------------------------------------------------------------- */
 
+enum { KEYSPACES_SHOWN = 3 };
+
 static bool is_tcp(const char *address) { return strncmp(address, "unix:", 5) != 0; }
 
 /* Addresses as they came out: port 0 has become a number. */
@@ -46,11 +48,14 @@ static void list_addresses(const struct fb_conf *conf, unsigned port, char *out,
     }
 }
 
+/* The first of them: the line has to fit a terminal. */
 static void list_keyspaces(const struct fb_conf *conf, char *out, size_t size) {
-    size_t len = 0;
+    size_t len = 0, n = conf->nkeyspaces, shown = n > KEYSPACES_SHOWN ? KEYSPACES_SHOWN - 1 : n;
     out[0] = '\0';
-    for (size_t i = 0; i < conf->nkeyspaces && len < size; i++)
+    for (size_t i = 0; i < shown && len < size; i++)
         len += (size_t)snprintf(out + len, size - len, "%s%s", i > 0 ? "," : "", conf->keyspaces[i].options.pattern);
+    if (shown < n && len < size)
+        snprintf(out + len, size - len, " and %zu more", n - shown);
 }
 
 /* A first command to type. */

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 
 import pytest
@@ -292,6 +293,17 @@ def test_flags_alone_serve_a_database(serve, folder):
     server = serve("--source", "sqlite:shop.db", "--map", "user:{id:int}=users", "--port", "0")
     with Wire("127.0.0.1", server.port()) as wire:
         assert wire.ask("GET", "user:42") == b'{"id":42,"name":"Ada"}'
+
+
+def test_the_ready_line_stays_short_with_many_keyspaces(serve, folder):
+    os.unlink(folder / "forebay.yaml")
+    with sqlite3.connect(folder / "shop.db") as database:
+        for name in "abcde":
+            database.execute(f"CREATE TABLE t{name}(id INTEGER PRIMARY KEY)")
+    maps = [word for name in "abcde" for word in ("--map", f"{name}:{{id:int}}=t{name}")]
+    server = serve("--source", "sqlite:shop.db", *maps, "--port", "0")
+    server.ready()
+    assert "keyspaces: a:{id:int},b:{id:int} and 3 more" in server.log()
 
 
 def test_the_ready_line_says_what_to_type(serve, folder):
