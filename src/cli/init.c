@@ -169,8 +169,31 @@ static void visit(void *user, const fb_source_table *table) {
         print_refused(init, table, bare(&err));
 }
 
-/* Where the database is, in words. */
-static void print_head(FILE *out, const char *name, const char *url) {
+/* ---- the password ----------------------------------------------------------------------------------------------- */
+
+/* A configuration takes none in a URL, and nobody should find one in a file: the URL without it, and the variable where it
+ * is looked for instead. Both are the caller's to free; false: out of memory. */
+static bool part_password(const char *url, const char *name, char **ret_url, char **ret_variable) {
+    const char *rest = strstr(url, "://");
+    rest = rest != NULL ? rest + 3 : url + strlen(url);
+    const char *at = memrchr(rest, '@', strcspn(rest, "/?#"));
+    const char *colon = at != NULL ? memchr(rest, ':', (size_t)(at - rest)) : NULL;
+    *ret_variable = NULL;
+    *ret_url = fb_mem_strdup(url);
+    if (*ret_url == NULL || colon == NULL)
+        return *ret_url != NULL;
+    memmove(*ret_url + (colon - url), at, strlen(at) + 1);
+    size_t size = strlen(name) + sizeof "FOREBAY_SOURCE__PASSWORD";
+    *ret_variable = fb_mem_alloc(size);
+    if (*ret_variable == NULL)
+        return false;
+    int len = snprintf(*ret_variable, size, "FOREBAY_SOURCE_%s_PASSWORD", name);
+    for (int i = 0; i < len; i++)
+        (*ret_variable)[i] = (char)toupper((unsigned char)(*ret_variable)[i]);
+    return true;
+}
+
+static void print_head(FILE *out, const char *name, const char *url, const char *variable) {
     fputs("# Written by `forebay init` from the database's catalogue. Check it with `forebay check FILE`, start it with\n"
           "# `forebay serve -c FILE`, and see every setting with `forebay reference settings`.\n"
           "\n"
@@ -184,6 +207,8 @@ static void print_head(FILE *out, const char *name, const char *url) {
     fputs(name, out);
     fputs(":\n    url: ", out);
     fb_conf_print_text(out, url);
+    if (variable != NULL)
+        fprintf(out, "\n    password: env:%s", variable);
     fputs("\n\n"
           "# One keyspace per table: GET of a key answers with its row as JSON. `as: hash` gives a hash of the columns\n"
           "# instead. A row that is changed elsewhere is seen after `ttl` at the latest. Without `write` a keyspace is\n"
@@ -198,12 +223,19 @@ static int write_all(struct init *init, const char *name, const char *url) {
     fb_status status = fb_open(&(fb_options){.memory_max = 1 << 20}, &init->cache, &err);
     if (status == FB_OK)
         status = fb_source_open(init->cache, name, url, &(fb_source_options){.pool = 1}, &init->source, &err);
+    char *bare_url = NULL, *variable = NULL;
+    if (status == FB_OK && !part_password(url, name, &bare_url, &variable))
+        status = FB_NOMEM;
     if (status == FB_OK) {
-        print_head(init->out, name, url);
+        print_head(init->out, name, bare_url, variable);
         status = fb_source_tables(init->source, visit, init, &err);
     }
     if (init->is_out_of_memory)
         status = FB_NOMEM;
+    if (status == FB_OK && variable != NULL)
+        fprintf(stderr, "the URL's password is not written down: set %s where Forebay is started\n", variable);
+    fb_mem_free(bare_url);
+    fb_mem_free(variable);
     if (status != FB_OK) {
         fprintf(stderr, "forebay: %s\n", err.text[0] != '\0' ? err.text : "out of memory");
         return status == FB_INVALID ? FB_EXIT_USAGE : fb_cli_exit_of(status);
@@ -212,7 +244,9 @@ static int write_all(struct init *init, const char *name, const char *url) {
             init->refused);
     if (init->mapped > 0)
         return FB_EXIT_OK;
-    fprintf(stderr, "forebay: no table could be mapped by its primary key; the comments say why\n");
+    fprintf(stderr, "forebay: %s\n", init->refused > 0
+                                        ? "no table could be mapped by its primary key; the comments say why"
+                                        : "the database has no tables that this user may read");
     return FB_EXIT_FAILURE;
 }
 
@@ -262,7 +296,7 @@ static int run(struct fb_cli_args *args) {
         default: return fb_cli_refuse(args, opt, value);
         }
     if (url == NULL)
-        return fb_cli_usage(args->command, "say which database: forebay init sqlite:shop.db");
+        return fb_cli_usage(args->command, "say which database: forebay init sqlite:shop.db, or postgresql://… or mysql://…");
     if (!is_word(name))
         return fb_cli_usage(args->command, "'%s' is no name for a source: letters, digits and '_'", name);
     int status = write_to(&init, path, name, url);

@@ -124,6 +124,20 @@ static void warn_unknown(struct fb_conf_details *d, const char *name) {
         fb_help(d, "it has no effect; 'forebay reference settings' lists the settings");
 }
 
+/* Does a setting keep its secret there (env:NAME)? */
+static bool is_named(const struct fb_conf_details *d, const char *variable) {
+    for (size_t i = 0; i < d->nobjects; i++) {
+        size_t n;
+        (void)fb_settings_of(d->objects[i]->scope, &n);
+        for (size_t k = 0; k < n; k++) {
+            const char *reference = d->objects[i]->origins[k].reference;
+            if (reference != NULL && strncmp(reference, "env:", 4) == 0 && strcmp(reference + 4, variable) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 static void read_variable(struct fb_conf_details *d, const char *entry) {
     struct variable v = {0};
     const char *eq = strchr(entry, '=');
@@ -138,7 +152,7 @@ static void read_variable(struct fb_conf_details *d, const char *entry) {
         apply_variable(d, &v);
     } else if (match_scope(FB_SCOPE_SERVER, name + strlen(server), &v)) {
         apply_variable(d, &v);
-    } else if (!is_foreign(name)) {
+    } else if (!is_foreign(name) && !is_named(d, name)) {
         warn_unknown(d, name);
     }
 }

@@ -383,7 +383,10 @@ static bool check_url(const char *text, bool is_literal, struct fb_complaint *re
     const char *rest = text + scheme + 3;
     size_t authority = strcspn(rest, "/?#");
     const char *at = memrchr(rest, '@', authority);
-    if (!is_literal && at != NULL && memchr(rest, ':', (size_t)(at - rest)) != NULL)
+    bool has_password = at != NULL && memchr(rest, ':', (size_t)(at - rest)) != NULL;
+    for (const char *option = strchr(rest, '?'); option != NULL; option = strchr(option, '&'))
+        has_password |= strncmp(++option, "password=", strlen("password=")) == 0;
+    if (!is_literal && has_password)
         return fb_complain(reterr, "secret",
                            "take it out and set 'password: env:NAME' (or file:/PATH, credential:NAME) beside url",
                            "a password does not belong into a URL");

@@ -185,7 +185,9 @@ static const char tables_text[] =
     "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
     "LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary "
     "WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND NOT c.relispartition AND n.nspname <> 'information_schema' "
-    "AND n.nspname !~ '^pg_' AND has_table_privilege(c.oid, 'SELECT') ORDER BY 2, 1, c.oid, a.attnum";
+    "AND n.nspname !~ '^pg_' AND has_table_privilege(c.oid, 'SELECT') AND NOT EXISTS (SELECT FROM pg_depend d WHERE "
+    "d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') " /* of an extension */
+    "ORDER BY 2, 1, c.oid, a.attnum";
 
 /* The table whose columns are rows first … end−1. */
 static void visit_table(const PGresult *result, int first, int end, fb_source_visit visit, void *user) {
