@@ -25,8 +25,8 @@ TYPES = {
     "sqlite": {"text": "TEXT", "key": "TEXT", "int": "INTEGER", "real": "REAL", "numeric": "NUMERIC", "bytes": "BLOB"},
     "postgresql": {"text": "text", "key": "text", "int": "bigint", "real": "double precision",
                    "numeric": "numeric(38,10)", "bytes": "bytea"},
-    "mariadb": {"text": "LONGTEXT", "key": "VARCHAR(700) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin", "int": "BIGINT",
-                "real": "DOUBLE", "numeric": "DECIMAL(38,10)", "bytes": "LONGBLOB"},
+    "mariadb": {"text": "LONGTEXT", "key": "VARCHAR(700) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin",
+                "int": "BIGINT", "real": "DOUBLE", "numeric": "DECIMAL(38,10)", "bytes": "LONGBLOB"},
 }
 WRITERS = {"sqlite", "postgresql", "mariadb"}  # the drivers that can write already
 numbers = itertools.count(1)
@@ -163,6 +163,27 @@ class Database:
                 (others if row["k"] is None else key).append((row["k"], row["c"]))
         return {table: ([name for _, name in sorted(key)], [name for _, name in others])
                 for table, (key, others) in found.items()}
+
+    def connections(self):
+        """The numbers of Forebay's connections, as the server sees them."""
+        if self.kind == "postgresql":
+            rows = self.rows("SELECT pid AS id FROM pg_stat_activity WHERE datname = %s AND "
+                                      "application_name = 'forebay'", self.name)
+        else:
+            rows = self.rows("SELECT id AS id FROM information_schema.processlist WHERE db = %s AND "
+                                      "id <> connection_id() AND host NOT LIKE 'localhost%%'", self.name)
+        return [row["id"] for row in rows]
+
+    def busy(self):
+        """Statements of Forebay's that the server is working on, or waits with."""
+        if self.kind == "postgresql":
+            rows = self.rows("SELECT query AS q FROM pg_stat_activity WHERE datname = %s AND "
+                                      "application_name = 'forebay' AND state = 'active'", self.name)
+        else:
+            rows = self.rows("SELECT info AS q FROM information_schema.processlist WHERE db = %s AND id <> "
+                                      "connection_id() AND host NOT LIKE 'localhost%%' AND info IS NOT NULL",
+                                      self.name)
+        return [row["q"] for row in rows]
 
     def drop(self):
         if self.kind == "sqlite":

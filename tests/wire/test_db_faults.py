@@ -50,27 +50,6 @@ class Shop:
     def set(self, id, n):
         return self.wire.ask("HSET", f"t:{id}", "n", n)
 
-    def connections(self):
-        """The numbers of Forebay's connections, as the server sees them."""
-        if self.database.kind == "postgresql":
-            rows = self.database.rows("SELECT pid AS id FROM pg_stat_activity WHERE datname = %s AND "
-                                      "application_name = 'forebay'", self.database.name)
-        else:
-            rows = self.database.rows("SELECT id AS id FROM information_schema.processlist WHERE db = %s AND "
-                                      "id <> connection_id() AND host NOT LIKE 'localhost%%'", self.database.name)
-        return [row["id"] for row in rows]
-
-    def busy(self):
-        """Statements of Forebay's that the server is working on, or waits with."""
-        if self.database.kind == "postgresql":
-            rows = self.database.rows("SELECT query AS q FROM pg_stat_activity WHERE datname = %s AND "
-                                      "application_name = 'forebay' AND state = 'active'", self.database.name)
-        else:
-            rows = self.database.rows("SELECT info AS q FROM information_schema.processlist WHERE db = %s AND id <> "
-                                      "connection_id() AND host NOT LIKE 'localhost%%' AND info IS NOT NULL",
-                                      self.database.name)
-        return [row["q"] for row in rows]
-
     def connections_in_transaction(self):
         if self.database.kind == "postgresql":
             return self.database.one("SELECT count(*) AS n FROM pg_stat_activity WHERE datname = %s AND "
@@ -83,7 +62,7 @@ class Shop:
 
     def kill_connections(self):
         with self.database.connect() as direct:
-            for id in self.connections():
+            for id in self.database.connections():
                 with contextlib.suppress(Exception):  # it went by itself
                     direct.run(f"SELECT pg_terminate_backend({id})" if self.database.kind == "postgresql"
                                else f"KILL CONNECTION {id}")
@@ -167,7 +146,7 @@ def failed(reply, words=NEVER_APPLIED):
 def test_killed_backend_in_the_middle_of_a_read(shop):
     with shop.locked_table():
         reads = [shop.begin("HGETALL", f"t:{id}") for id in (1, 2)]
-        wait_until(shop.busy, "the reads to wait for the lock", READ_MS / 1000)
+        wait_until(shop.database.busy, "the reads to wait for the lock", READ_MS / 1000)
         shop.kill_connections()
         for read in reads:
             assert failed(read.join(), {"SRCDOWN", "SRCTIMEOUT"}), read.reply
@@ -203,7 +182,7 @@ def test_locked_table_is_a_timeout_and_no_statement_stays_behind(shop):
         assert failed(reply, {"SRCTIMEOUT"}), reply
         assert READ_MS / 1000 * 0.9 < time.monotonic() - began < READ_MS / 1000 + SLACK_S
         assert shop.get(1)[1] == b"1"  # what is cached is served
-        wait_until(lambda: not shop.busy(), "the end of the statement that nobody waits for", 2.0)
+        wait_until(lambda: not shop.database.busy(), "the end of the statement that nobody waits for", 2.0)
     shop.check_truth()
 
 
@@ -301,7 +280,7 @@ def test_pool_never_exceeds_its_size(shop):
     begun += [shop.begin("HSET", f"t:{id}", "n", id) for id in range(1, ROWS + 1)]
     for one in begun:
         one.join()
-    assert len(shop.connections()) <= 2 + WRITERS + 1  # pool, writers, the catalogue
+    assert len(shop.database.connections()) <= 2 + WRITERS + 1  # pool, writers, the catalogue
     shop.check_truth()
 
 
@@ -411,7 +390,7 @@ def test_locked_row_is_a_timeout_and_is_never_written_afterwards(shop):
         for other in others:  # one lock holds up nobody else's write
             assert other.join() == 0, (other.words, other.reply)
         assert shop.get(2) == shop.row(2)
-    wait_until(lambda: not shop.busy(), "the end of the statement that nobody waits for", 2.0)
+    wait_until(lambda: not shop.database.busy(), "the end of the statement that nobody waits for", 2.0)
     assert shop.row(2)[3] == b"20"
     shop.check_truth()
 
@@ -423,7 +402,7 @@ def test_refused_rows_have_their_own_outcome_among_many(shop):
     with shop.transaction("UPDATE t SET n = 77 WHERE id IN (19, 20)"):
         for id in (19, 20):  # all connections for writing, one or two, wait for a lock; the others gather behind them
             first.append(shop.begin("HSET", f"t:{id}", "n", id))
-            wait_until(lambda: shop.busy() and len(shop.busy()) + shop.waiting() == len(first), "the write to wait", 3)
+            wait_until(lambda: 0 < len(shop.database.busy()) >= len(first) - shop.waiting(), "the write to wait", 3)
         writes = {id: shop.begin("HSET", f"t:{id}", "n", 5000 if id % 5 == 0 else id + 1) for id in range(1, 19)}
         wait_until(lambda: shop.waiting() >= 18, "the others to wait behind them", 3)
     assert [one.join() for one in first] == [0, 0]
@@ -518,7 +497,8 @@ def play_havoc(shop, seed, end):
             threading.Event().wait(r.uniform(0.02, 0.3))
     faults = [
         shop.proxy.cut, shop.kill_connections, locked,
-        lambda: for_a_moment(shop.proxy.hold, shop.proxy.heal), lambda: for_a_moment(shop.proxy.refuse, shop.proxy.heal),
+        lambda: for_a_moment(shop.proxy.hold, shop.proxy.heal),
+        lambda: for_a_moment(shop.proxy.refuse, shop.proxy.heal),
         lambda: for_a_moment(shop.server.freeze, shop.server.thaw),
         lambda: shop.proxy.when("sent", "COMMIT", r.choice(["cut before", "cut after"])),
         lambda: shop.proxy.when("answered", "COMMIT", "cut before"),
