@@ -1,39 +1,22 @@
-/* One connection: reading, the order of replies, sending, closing. */
+/* One connection: reading, requests, the order of replies, sending. Its begin and its end are in session_life.c. */
 #include "server/session.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include "base/clock.h"
-#include "base/mem.h"
 #include "server/commands.h"
-#include "server/login.h"
 #include "server/measure.h"
 #include "server/multi.h"
+#include "server/session_parts.h"
 #include "server/tracking.h"
 #include "tbl/errors.h"
 
 enum {
-    KEEPALIVE_SECONDS = 60,
     INPUT_KEPT = 16 * 1024,  /* an empty input buffer up to this size is kept for the next request */
     OUTPUT_MOVED = 64 * 1024, /* sent bytes are cut off the front of the buffer from this many on */
-    FIRST_TICK = 1,          /* 0 means "not counting" */
 };
-
-static size_t unsent(const struct fb_session *s) { return s->out.buf.len - s->out_start; }
-static size_t unread(const struct fb_session *s) { return s->in.len - s->in_start; }
-static bool may_begin(const struct fb_session *s) {
-    return !s->is_held && s->nwaits < FB_WAITS_MAX && !fb_link_is_in_list(&s->starved) && !s->is_closing &&
-           !s->is_dead;
-}
 
 /* ---- sending ---------------------------------------------------------------------------------------------------- */
 
@@ -57,8 +40,8 @@ static void return_output(struct fb_session *s) {
 }
 
 static void send_out(struct fb_session *s) {
-    while (unsent(s) > 0) {
-        ssize_t n = fb_transport_send(&s->io, s->out.buf.data + s->out_start, unsent(s));
+    while (fb_session_unsent(s) > 0) {
+        ssize_t n = fb_transport_send(&s->io, s->out.buf.data + s->out_start, fb_session_unsent(s));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
@@ -67,24 +50,24 @@ static void send_out(struct fb_session *s) {
         }
         fb_count(&s->loop->counters.bytes_out, (uint64_t)n);
         s->out_start += (size_t)n;
-        if (unsent(s) > 0)
+        if (fb_session_unsent(s) > 0)
             break; /* the socket is full; asking again would only be told so */
     }
-    if (unsent(s) == 0) {
+    if (fb_session_unsent(s) == 0) {
         return_output(s);
     } else if (s->out_start >= OUTPUT_MOVED && s->out_start >= s->out.buf.len / 2) {
-        memmove(s->out.buf.data, s->out.buf.data + s->out_start, unsent(s));
-        s->out.buf.len = unsent(s);
+        memmove(s->out.buf.data, s->out.buf.data + s->out_start, fb_session_unsent(s));
+        s->out.buf.len = fb_session_unsent(s);
         s->out_start = 0;
     }
 }
 
 /* No connection makes us keep more than its limit. */
 static void check_output(struct fb_session *s) {
-    if (unsent(s) > FB_FLUSH_AT)
+    if (fb_session_unsent(s) > FB_FLUSH_AT)
         send_out(s);
     size_t max = s->is_authenticated ? FB_LIVE(s->loop->server, output_buffer_max) : FB_STRANGER_OUTPUT;
-    size_t held = unsent(s) + s->waiting_bytes;
+    size_t held = fb_session_unsent(s) + s->waiting_bytes;
     if (held > max || (held > FB_SUBSCRIBER_OUTPUT && !fb_list_is_empty(&s->subscriptions)))
         fb_session_exceed(s, FB_EXCESS_OUTPUT);
 }
@@ -222,7 +205,7 @@ static bool carry_out_one(struct fb_session *s, const struct request *request) {
 
 /* What EXEC has to answer comes before what was received since. Ends early only where nothing may begin now. */
 static void answer_exec(struct fb_session *s) {
-    while (fb_exec_is_running(s) && may_begin(s) && carry_out_one(s, NULL))
+    while (fb_exec_is_running(s) && fb_session_may_begin(s) && carry_out_one(s, NULL))
         ;
     if (s->pushes.len == 0 || fb_exec_is_under_way(s))
         return;
@@ -281,12 +264,12 @@ static size_t consume(struct fb_session *s, const char *data, size_t len) {
     struct request requests[FB_PREFETCH_MAX];
     size_t pos = 0, size = 0;
     fb_err err;
-    while (pos < len && len - pos >= s->need && may_begin(s)) {
+    while (pos < len && len - pos >= s->need && fb_session_may_begin(s)) {
         enum fb_resp_verdict verdict = FB_RESP_DONE;
         unsigned i = 0, n = parse_ahead(s, data + pos, data + len, requests, &verdict, &size, &err);
         prefetch(s, requests, n);
         fb_measure_begin(s->loop);
-        for (; i < n && may_begin(s); i++) {
+        for (; i < n && fb_session_may_begin(s); i++) {
             if (requests[i].count > 0 && !carry_out(s, &requests[i]))
                 return pos;
             s->need = 0;
@@ -294,26 +277,26 @@ static size_t consume(struct fb_session *s, const char *data, size_t len) {
             s->has_asked = true;
             pos += requests[i].size;
         }
-        if (i < n || verdict == FB_RESP_DONE || !may_begin(s))
+        if (i < n || verdict == FB_RESP_DONE || !fb_session_may_begin(s))
             continue; /* what was wrong or missing behind them is found again when its turn comes */
         if (verdict == FB_RESP_BAD)
             refuse(s, err.text);
         s->is_dead |= verdict == FB_RESP_NOMEM;
         s->need = verdict == FB_RESP_MORE ? size : 0;
         if (s->partial_since == 0)
-            s->partial_since = s->loop->tick + FIRST_TICK;
+            s->partial_since = s->loop->tick + FB_FIRST_TICK;
     }
     return s->is_closing || s->is_dead ? len : pos;
 }
 
 static void tidy_input(struct fb_session *s) {
-    if (unread(s) == 0) {
+    if (fb_session_unread(s) == 0) {
         s->in.len = s->in_start = 0;
         if (s->in.cap > INPUT_KEPT)
             fb_buf_free(&s->in);
     } else if (s->in_start >= s->in.len / 2) {
-        memmove(s->in.data, s->in.data + s->in_start, unread(s));
-        s->in.len = unread(s);
+        memmove(s->in.data, s->in.data + s->in_start, fb_session_unread(s));
+        s->in.len = fb_session_unread(s);
         s->in_start = 0;
     }
 }
@@ -323,8 +306,8 @@ void fb_session_resume(struct fb_session *s) {
         fb_measure_begin(s->loop);
         answer_exec(s);
     }
-    if (unread(s) > 0)
-        s->in_start += consume(s, s->in.data + s->in_start, unread(s));
+    if (fb_session_unread(s) > 0)
+        s->in_start += consume(s, s->in.data + s->in_start, fb_session_unread(s));
     tidy_input(s);
 }
 
@@ -332,7 +315,7 @@ void fb_session_resume(struct fb_session *s) {
 
 static void check_input(struct fb_session *s) {
     size_t max = s->is_authenticated ? FB_LIVE(s->loop->server, query_buffer_max) : FB_STRANGER_QUERY;
-    if (unread(s) <= max || !may_begin(s))
+    if (fb_session_unread(s) <= max || !fb_session_may_begin(s))
         return;
     refuse(s, FB_TEXT_REQUEST_TOO_BIG);
     fb_count(&s->loop->counters.over_query, 1);
@@ -378,7 +361,7 @@ static void read_some(struct fb_session *s) {
     if (s->is_lingering)
         n = recv(s->io.fd, s->loop->read_buffer, FB_READ_BUFFER, 0);
     else
-        n = unread(s) == 0 ? read_fresh(s) : read_more(s);
+        n = fb_session_unread(s) == 0 ? read_fresh(s) : read_more(s);
     if (n > 0) {
         fb_count(&s->loop->counters.bytes_in, (uint64_t)n);
         s->quiet_since = s->is_lingering ? s->quiet_since : s->loop->tick;
@@ -392,11 +375,11 @@ static void read_some(struct fb_session *s) {
         watch_handshake(s);
 }
 
-/* ---- waiting and closing ---------------------------------------------------------------------------------------- */
+/* ---- waiting ----------------------------------------------------------------------------------------------------- */
 
 static bool wants_input(const struct fb_session *s) {
     return s->is_lingering || (!s->has_ended && !s->is_closing && !s->is_draining &&
-                               (may_begin(s) || unread(s) < FB_READ_AHEAD));
+                               (fb_session_may_begin(s) || fb_session_unread(s) < FB_READ_AHEAD));
 }
 
 /* With TLS either event may be what a receive has been waiting for. */
@@ -409,8 +392,8 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
     fb_session_settle(s);
 }
 
-static void wait_for_events(struct fb_session *s) {
-    int events = (wants_input(s) ? UV_READABLE : 0) | (unsent(s) > 0 ? UV_WRITABLE : 0);
+void fb_session_wait(struct fb_session *s) {
+    int events = (wants_input(s) ? UV_READABLE : 0) | (fb_session_unsent(s) > 0 ? UV_WRITABLE : 0);
     if (s->io.tls != NULL && !s->is_lingering)
         events = fb_tls_events(s->io.tls, events);
     if (events == s->events)
@@ -431,9 +414,9 @@ static bool has_unread(const struct fb_session *s) {
 /* For CLIENT LIST, which other threads print. */
 static void show(struct fb_session *s) {
     const size_t figures[FB_SHOWN_COUNT_] = {
-        [FB_SHOWN_QUERY] = unread(s),
+        [FB_SHOWN_QUERY] = fb_session_unread(s),
         [FB_SHOWN_QUERY_FREE] = s->in.cap - s->in.len,
-        [FB_SHOWN_UNSENT] = unsent(s),
+        [FB_SHOWN_UNSENT] = fb_session_unsent(s),
         [FB_SHOWN_WAITS] = s->waiting_bytes > 0 ? s->nwaits : 0,
         [FB_SHOWN_OUTPUT] = s->out.buf.cap + s->waiting_bytes,
         [FB_SHOWN_WEIGHT] = s->weight,
@@ -457,7 +440,7 @@ void fb_session_settle(struct fb_session *s) {
         send_out(s);
     if (s->nwaits == 0 && !fb_link_is_in_list(&s->starved) && (s->has_ended || s->is_draining))
         s->is_closing = true; /* what came before the end has been answered */
-    if (s->is_closing && !s->is_dead && s->nwaits == 0 && unsent(s) == 0 && !s->is_lingering) {
+    if (s->is_closing && !s->is_dead && s->nwaits == 0 && fb_session_unsent(s) == 0 && !s->is_lingering) {
         /* Closing with unread bytes makes the kernel throw away what the other side has not read yet, our last words
          * among it. So say that we are through and give it a moment. */
         bool may_linger = !s->has_ended && (!s->is_draining || has_unread(s));
@@ -472,7 +455,7 @@ void fb_session_settle(struct fb_session *s) {
     if (s->is_dead)
         fb_session_close(s);
     else
-        wait_for_events(s);
+        fb_session_wait(s);
 }
 
 void fb_session_drain(struct fb_session *s) {
@@ -480,182 +463,4 @@ void fb_session_drain(struct fb_session *s) {
         read_some(s);
     s->is_draining = true;
     fb_session_settle(s);
-}
-
-/* Which limit of time has been exceeded? */
-static bool is_late(const struct fb_session *s, uint32_t now, enum fb_excess *ret_excess) {
-    bool is_stranger = !s->is_authenticated;
-    *ret_excess = FB_EXCESS_TIME;
-    if (s->io.tls != NULL && s->arrival.counts_handshake) {
-        *ret_excess = FB_EXCESS_HANDSHAKE;
-        return now - s->opened > FB_HANDSHAKE_SECONDS;
-    }
-    if (s->partial_since != 0 && may_begin(s)) {
-        uint32_t allowed = is_stranger ? FB_STRANGER_SECONDS : FB_PARTIAL_SECONDS + (uint32_t)(unread(s) / 1024);
-        return now + FIRST_TICK - s->partial_since > allowed;
-    }
-    if (is_stranger)
-        return now - s->quiet_since > (s->has_asked ? FB_STRANGER_IDLE_SECONDS : FB_STRANGER_SECONDS);
-    *ret_excess = FB_EXCESS_IDLE;
-    int64_t idle_ms = FB_LIVE(s->loop->server, idle_timeout_ms);
-    bool is_busy = s->nwaits > 0 || unsent(s) > 0 || !fb_list_is_empty(&s->subscriptions) || s->tracker != NULL ||
-                   (s->gates & FB_GATE_SUBSCRIBED);
-    return idle_ms > 0 && !is_busy && (int64_t)(now - s->quiet_since) * 1000 > idle_ms;
-}
-
-static void check_soft_output(struct fb_session *s, uint32_t now) {
-    uint32_t allowed = fb_list_is_empty(&s->subscriptions) ? FB_SOFT_SECONDS : FB_SUBSCRIBER_SOFT_SECONDS;
-    if (unsent(s) <= FB_OUTPUT_SOFT)
-        s->soft_since = 0;
-    else if (s->soft_since == 0)
-        s->soft_since = now + FIRST_TICK;
-    else if (now + FIRST_TICK - s->soft_since > allowed)
-        fb_session_exceed(s, FB_EXCESS_OUTPUT);
-}
-
-void fb_session_tick(struct fb_session *s) {
-    uint32_t now = s->loop->tick;
-    enum fb_excess excess;
-    if (s->is_lingering)
-        s->is_dead |= now - s->quiet_since >= FB_LINGER_SECONDS;
-    else if (is_late(s, now, &excess))
-        fb_session_exceed(s, excess);
-    check_soft_output(s, now);
-    if (s->is_dead)
-        fb_session_close(s);
-}
-
-static void on_closed(uv_handle_t *handle) {
-    struct fb_session *s = handle->data;
-    fb_buf_free(&s->in);
-    fb_buf_free(&s->out.buf);
-    fb_tls_free(s->io.tls);
-    fb_session_end_user(s);
-    fb_buf_free(&s->pushes);
-    fb_mem_free(s);
-}
-
-void fb_session_close(struct fb_session *s) {
-    if (uv_is_closing((uv_handle_t *)&s->poll))
-        return;
-    s->is_dead = true;
-    struct fb_link *link;
-    while ((link = fb_list_pop_front(&s->waits)) != NULL) {
-        struct fb_wait *wait = fb_member_of(link, struct fb_wait, link);
-        if (wait->is_over) /* the others come home, find no session and end there */
-            fb_wait_free(wait);
-    }
-    s->nwaits = 0;
-    fb_session_set_paused(s, false);
-    fb_multi_reset(s);
-    fb_list_remove(&s->touched);
-    fb_list_remove(&s->starved);
-    fb_pubsub_leave_all(s);
-    fb_tracking_end(s);
-    fb_loop_remove(s->loop, s);
-    fb_session_weigh(s, 0);
-    fb_bounds_leave(s->loop->server, &s->arrival);
-    if (unsent(s) > 0) { /* the kernel would keep what it has for a reader that does not read */
-        struct linger reset = {.l_onoff = 1, .l_linger = 0};
-        (void)setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-    }
-    /* In this order: once closed, the number can be another thread's new connection. */
-    uv_close((uv_handle_t *)&s->poll, on_closed);
-    close(s->io.fd);
-}
-
-/* ---- opening ---------------------------------------------------------------------------------------------------- */
-
-static void print_address(char out[FB_ADDRESS_MAX], const struct sockaddr_storage *address) {
-    char host[INET6_ADDRSTRLEN] = "?";
-    if (address->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
-        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-        snprintf(out, FB_ADDRESS_MAX, "%s:%u", host, ntohs(in->sin_port));
-    } else if (address->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)address;
-        inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host);
-        snprintf(out, FB_ADDRESS_MAX, "[%s]:%u", host, ntohs(in->sin6_port));
-    } else {
-        const struct sockaddr_un *un = (const struct sockaddr_un *)address;
-        snprintf(out, FB_ADDRESS_MAX, "%s:0", un->sun_path[0] != '\0' ? un->sun_path : "unix");
-    }
-}
-
-static void note_addresses(struct fb_session *s, bool is_unix) {
-    struct sockaddr_storage address = {0};
-    socklen_t len = sizeof address;
-    if (getsockname(s->io.fd, (struct sockaddr *)&address, &len) == 0)
-        print_address(s->local_address, &address);
-    address = (struct sockaddr_storage){0};
-    len = sizeof address;
-    if (is_unix) /* clients of a unix socket have no address of their own; Redis shows the socket's */
-        memcpy(s->address, s->local_address, sizeof s->address);
-    else if (getpeername(s->io.fd, (struct sockaddr *)&address, &len) == 0)
-        print_address(s->address, &address);
-}
-
-static void tune_socket(int fd) {
-    int on = 1, idle = KEEPALIVE_SECONDS;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-}
-
-/* The server's TLS as it is now; a reload may change it any time. */
-static bool begin_tls(struct fb_session *s) {
-    struct fb_server *server = s->loop->server;
-    fb_lock_acquire(&server->lock);
-    struct fb_tls_context *context = fb_tls_context_ref(server->tls);
-    fb_lock_release(&server->lock);
-    s->io.tls = fb_tls_new(context, s->io.fd);
-    fb_tls_context_unref(context);
-    return s->io.tls != NULL;
-}
-
-void fb_session_open(struct fb_loop *loop, const struct fb_arrival *arrival) {
-    struct fb_arrival place = *arrival;
-    struct fb_session *s = fb_mem_calloc(1, sizeof *s);
-    if (s == NULL)
-        goto refused;
-    s->loop = loop;
-    s->arrival = place;
-    s->io.fd = place.fd;
-    s->out = (struct fb_resp_out)FB_RESP_OUT_INIT;
-    fb_list_init(&s->waits);
-    fb_list_init(&s->touched);
-    fb_list_init(&s->starved);
-    fb_list_init(&s->subscriptions);
-    s->id = atomic_fetch_add(&loop->server->next_client_id, 1) + 1;
-    s->opened = s->quiet_since = loop->tick;
-    s->since_wall_us = fb_clock_wall_us();
-    atomic_store(&s->last_tick, loop->tick);
-    atomic_store(&s->shown_version, 2);
-    note_addresses(s, place.is_unix);
-    if (!place.is_unix)
-        tune_socket(place.fd);
-    if ((place.is_tls && !begin_tls(s)) || !fb_session_begin_user(s) || uv_poll_init(&loop->uv, &s->poll, place.fd) != 0)
-        goto refused;
-    s->poll.data = s;
-    if (fb_loop_add(loop, s) != FB_OK) {
-        fb_bounds_leave(loop->server, &place);
-        uv_close((uv_handle_t *)&s->poll, on_closed);
-        close(place.fd);
-        return;
-    }
-    fb_count(&loop->counters.connections, 1);
-    if (loop->is_draining)
-        fb_session_close(s);
-    else
-        wait_for_events(s);
-    return;
-
-refused:
-    if (s != NULL) {
-        fb_session_end_user(s);
-        fb_tls_free(s->io.tls);
-    }
-    fb_mem_free(s);
-    fb_bounds_leave(loop->server, &place);
-    close(place.fd);
 }
