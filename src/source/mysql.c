@@ -91,6 +91,7 @@ static const struct { unsigned number; fb_status status; } numbers[] = {
     {1047, FB_DOWN},     /* a node that is not part of its cluster */
     {1053, FB_DOWN},     /* shutting down */
     {1114, FB_DOWN},     /* table full */
+    {1153, FB_BADVALUE}, /* larger than max_allowed_packet */
     {1203, FB_DOWN},     /* too many connections of this user */
     {1205, FB_TIMEOUT},  /* waited too long for a lock */
     {1213, FB_CONFLICT}, /* deadlock */

@@ -8,6 +8,8 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
+enum { CELL_KEPT_MAX = 64 << 10 }; /* bytes of a place for a value that stay with it; larger ones are made anew */
+
 fb_status fb_mysql_command(struct fb_session *session, const char *text, fb_err *err) {
     int failed = 1;
     FB_MYSQL_AWAIT(session, session->db, mysql_real_query, &failed, session->db, text, strlen(text));
@@ -177,8 +179,11 @@ static fb_status read_types(struct fb_mysql_statement *statement, const struct f
 }
 
 static fb_status bind_results(struct fb_mysql_statement *statement, fb_err *err) {
-    for (unsigned i = 0; i < statement->ncells; i++)
+    for (unsigned i = 0; i < statement->ncells; i++) {
+        if (statement->cells[i].bytes.cap > CELL_KEPT_MAX)
+            fb_buf_free(&statement->cells[i].bytes);
         fb_mysql_cell_bind(&statement->cells[i], &statement->types[i], &statement->results[i]);
+    }
     return mysql_stmt_bind_result(statement->handle, statement->results) == 0 ? FB_OK
                                                                               : fb_fail(err, FB_NOMEM, "out of memory");
 }
@@ -202,6 +207,13 @@ static fb_status take_result(struct fb_session *session, struct fb_mysql_stateme
         status = failed == 0 ? FB_OK : fb_mysql_fail(session, statement->handle, err);
     }
     return status;
+}
+
+/* Pass over rows that nobody has taken from the connection: that is waiting, too. */
+static void pass_over(struct fb_session *session, struct fb_mysql_statement *statement) {
+    my_bool failed;
+    if (!fb_mysql_is_lost(session))
+        FB_MYSQL_AWAIT(session, session->db, mysql_stmt_free_result, &failed, statement->handle);
 }
 
 fb_status fb_mysql_execute(struct fb_session *session, const char *text, const struct fb_mapping *m,
@@ -233,7 +245,7 @@ fb_status fb_mysql_execute(struct fb_session *session, const char *text, const s
     if (status == FB_OK) {
         *ret_statement = statement;
     } else {
-        fb_mysql_release(statement);
+        pass_over(session, statement);
         if (!fb_mysql_is_lost(session))
             forget_handle(session, statement);
     }
@@ -295,7 +307,7 @@ fb_status fb_mysql_run(struct fb_session *session, const char *text, uint64_t *r
     if (status != FB_OK)
         return status;
     *ret_found = mysql_stmt_affected_rows(statement->handle);
-    fb_mysql_release(statement); /* rows of RETURNING are passed over */
+    pass_over(session, statement); /* rows of RETURNING */
     return FB_OK;
 }
 
