@@ -217,17 +217,34 @@ static void note_breaker(struct fb_source_state *state) {
                  (unsigned long long)(stats.retry_ms / 1000), (unsigned long long)(stats.retry_ms % 1000 / 100));
 }
 
+/* Do all its keyspaces have something to serve while it is down? Then clients are better off here than turned away. */
+static bool serves_stale(struct fb_server *server, const fb_source *source) {
+    bool does = false;
+    for (unsigned i = 0; i < fb_keyspace_count(server->cache); i++) {
+        const fb_keyspace_options *keyspace = fb_keyspace_at(server->cache, i);
+        if (keyspace->source != source)
+            continue;
+        if (keyspace->policy.grace_ms == 0 && keyspace->policy.grace_down_ms == 0)
+            return false;
+        does = true;
+    }
+    return does;
+}
+
 bool fb_server_is_ready(struct fb_server *server, fb_buf *ret_text) {
     struct fb_source_state *states = fb_mem_calloc(FB_SOURCES_MAX, sizeof *states);
+    char name[128];
     bool is_draining = atomic_load(&server->is_draining), is_ready = states != NULL && !is_draining;
     if (is_ready)
         fb_health_probe(server);
     unsigned n = states != NULL ? fb_health_look(server, states) : 0;
     add_check(ret_text, "server", "", is_draining ? "stopping" : NULL);
     for (unsigned i = 0; i < n; i++) {
-        is_ready &= states[i].is_up;
+        bool has_grace = !states[i].is_up && serves_stale(server, states[i].source);
+        is_ready &= states[i].is_up || has_grace;
         note_breaker(&states[i]);
-        add_check(ret_text, "source/", states[i].name, states[i].is_up ? NULL : states[i].why);
+        snprintf(name, sizeof name, "%.60s%s", states[i].name, has_grace ? " (down, expired values are served)" : "");
+        add_check(ret_text, "source/", name, states[i].is_up || has_grace ? NULL : states[i].why);
     }
     fb_mem_free(states);
     return is_ready;

@@ -4,10 +4,12 @@ nothing to serve, and everything as before within seconds of its return."""
 import os
 import sqlite3
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
-from conftest import query, wait_until
+from conftest import free_port, query, wait_until
 from resp import ReplyError
 
 USERS = """CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT);
@@ -120,6 +122,31 @@ def test_a_stale_answer_is_told(shop):
         assert listener.read() == [b"message", b"__keyevent@0__:stale", b"user:1"]
         page = str(wire.ask("FB.EXPLAIN", "user:1"))
         assert "stale copy" in page and "may stand in" in page, page
+
+
+@pytest.mark.parametrize("grace, status", [("1h", 200), ("off", 503)])
+def test_readiness_depends_on_whether_there_is_something_to_serve(shop, grace, status):
+    port = free_port()
+    server = shop({"grace": grace}, server={"admin": f"127.0.0.1:{port}"})
+
+    def ready():
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz?verbose", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, refusal.read().decode()
+
+    assert ready()[0] == 200
+    shop.away()
+    with server.wire() as wire:
+        fail(wire)
+    wait_until(lambda: ready()[0] == status and "ok\n[+]source/shop ok" not in ready()[1], "the source to be seen down")
+    text = ready()[1]
+    if status == 200:
+        assert "[+]source/shop (down, expired values are served) ok" in text
+    else:
+        assert "[-]source/shop failed: " in text
+    shop.back()
 
 
 def test_grace_can_be_changed_while_running(shop):
