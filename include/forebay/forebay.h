@@ -236,6 +236,8 @@ typedef struct fb_source_table {
     size_t nkey;
     const char *const *columns; /* all of them */
     size_t ncolumns;
+    const char *const *references; /* those that are a foreign key by themselves */
+    size_t nreferences;
 } fb_source_table;
 typedef void (*fb_source_visit)(void *user, const fb_source_table *table);
 /* Visit the tables and views of a source by name; its own bookkeeping is left out. FB_UNSUPPORTED for functions. */

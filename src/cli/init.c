@@ -138,6 +138,32 @@ static fb_status add(struct init *init, const char *prefix, const fb_source_tabl
     return status;
 }
 
+/* The rows that refer to one row elsewhere: "orders:by-user_id:{user_id}". As a comment, because who wants which list
+ * cannot be known. */
+static void propose_lists(struct init *init, const fb_source_table *table) {
+    char prefix[NAME_SIZE], pattern[PATTERN_SIZE];
+    make_prefix(table->name, false, prefix);
+    for (size_t i = 0; i < table->nreferences; i++) {
+        const char *column = table->references[i];
+        fb_keyspace_options options = FB_KEYSPACE_OPTIONS_INIT;
+        fb_err err;
+        if (!is_word(column) || (table->nkey == 1 && strcmp(table->key[0], column) == 0))
+            continue;
+        (void)snprintf(pattern, sizeof pattern, "%s:by-%s:{%s}", prefix, column, column);
+        options.pattern = pattern;
+        options.source = init->source;
+        options.table = table->name;
+        options.rows = FB_ROWS_MANY;
+        if (fb_keyspace_add(init->cache, &options, &err) != FB_OK)
+            continue;
+        fputs("  # ", init->out);
+        fb_conf_print_text(init->out, fb_keyspace_at(init->cache, fb_keyspace_count(init->cache) - 1)->pattern);
+        fputs(":   # all its rows as a JSON array\n  #   table: ", init->out);
+        fb_conf_print_text(init->out, table->name);
+        fputs("\n  #   rows: many\n", init->out);
+    }
+}
+
 static void visit(void *user, const fb_source_table *table) {
     struct init *init = user;
     char prefix[NAME_SIZE];
@@ -167,6 +193,8 @@ static void visit(void *user, const fb_source_table *table) {
         init->is_out_of_memory = true;
     else if (status != FB_OK)
         print_refused(init, table, bare(&err));
+    else
+        propose_lists(init, table);
 }
 
 /* ---- the password ----------------------------------------------------------------------------------------------- */
@@ -316,7 +344,8 @@ const struct fb_cli_command fb_cli_init = {
     "write a configuration from a database's tables",
     "Reads the catalogue of the database and writes a commented configuration: each table with a\n"
     "primary key becomes a keyspace, read-only until the line 'write' is uncommented; tables and\n"
-    "views that cannot be mapped stand there as comments with the reason.\n\n"
+    "views that cannot be mapped stand there as comments with the reason, and so do lists of the\n"
+    "rows that refer to another table's.\n\n"
     "  forebay init sqlite:shop.db -o forebay.yaml && forebay serve",
     options,
     false,

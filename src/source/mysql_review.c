@@ -214,8 +214,8 @@ struct visited {
     char *name;
     bool is_view;
     char *columns[FB_COLUMNS_MAX];
-    const char *key[FB_PATTERN_PARAMS_MAX];
-    size_t ncolumns, nkey;
+    const char *key[FB_PATTERN_PARAMS_MAX], *references[FB_COLUMNS_MAX];
+    size_t ncolumns, nkey, nreferences;
 };
 
 static void end_table(struct visited *v) {
@@ -223,7 +223,7 @@ static void end_table(struct visited *v) {
         v->nkey = v->key[k] != NULL ? v->nkey : 0;
     if (v->name != NULL)
         v->visit(v->user, &(fb_source_table){v->name, v->is_view, v->key, v->nkey, (const char *const *)v->columns,
-                                             v->ncolumns});
+                                             v->ncolumns, v->references, v->nreferences});
     for (size_t i = 0; i < v->ncolumns; i++)
         fb_mem_free(v->columns[i]);
     fb_mem_free(v->name);
@@ -259,6 +259,8 @@ static fb_status take_column(struct fb_mysql_bind *bind, const fb_bytes *row, vo
     if (column == NULL)
         return fb_mysql_no_memory(bind);
     v->ncolumns++;
+    if (row[4].len == 1 && row[4].data[0] == '1')
+        v->references[v->nreferences++] = column;
     size_t place = row[3].len == 1 ? (size_t)(row[3].data[0] - '0') : 0;
     if (place > 0 && place <= FB_PATTERN_PARAMS_MAX) {
         v->key[place - 1] = column;
@@ -275,14 +277,19 @@ fb_status fb_mysql_tables(struct fb_driver *driver, fb_source_visit visit, void 
     if (status == FB_OK)
         status = fb_mysql_ask(&bind,
                               "SELECT t.TABLE_NAME, CAST(t.TABLE_TYPE AS CHAR), c.COLUMN_NAME, "
-                              "CAST(coalesce(k.SEQ_IN_INDEX, 0) AS CHAR) FROM information_schema.TABLES t "
+                              "CAST(coalesce(k.SEQ_IN_INDEX, 0) AS CHAR), CAST(f.COLUMN_NAME IS NOT NULL AS CHAR) "
+                              "FROM information_schema.TABLES t "
                               "JOIN information_schema.COLUMNS c "
                               "ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME "
                               "LEFT JOIN information_schema.STATISTICS k ON k.TABLE_SCHEMA = t.TABLE_SCHEMA AND "
                               "k.TABLE_NAME = t.TABLE_NAME AND k.COLUMN_NAME = c.COLUMN_NAME AND k.INDEX_NAME = 'PRIMARY' "
+                              "LEFT JOIN (SELECT DISTINCT TABLE_NAME, max(COLUMN_NAME) AS COLUMN_NAME FROM "
+                              "information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA = DATABASE() AND "
+                              "REFERENCED_TABLE_NAME IS NOT NULL GROUP BY TABLE_NAME, CONSTRAINT_NAME "
+                              "HAVING count(*) = 1) f ON f.TABLE_NAME = t.TABLE_NAME AND f.COLUMN_NAME = c.COLUMN_NAME "
                               "WHERE t.TABLE_SCHEMA = DATABASE() ORDER BY t.TABLE_TYPE = 'VIEW', t.TABLE_NAME, "
                               "c.ORDINAL_POSITION",
-                              0, NULL, 4, take_column, &v);
+                              0, NULL, 5, take_column, &v);
     v.visit = status == FB_OK ? visit : pass; /* of half a table nothing is said */
     end_table(&v);
     return status;

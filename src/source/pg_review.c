@@ -180,7 +180,8 @@ fb_status fb_pg_review(struct fb_driver *driver, const fb_keyspace_options *opti
 static const char tables_text[] =
     "SELECT CASE WHEN pg_table_is_visible(c.oid) THEN c.relname ELSE n.nspname || '.' || c.relname END, "
     "c.relkind IN ('v', 'm'), a.attname, "
-    "coalesce((SELECT k.place FROM unnest(i.indkey) WITH ORDINALITY AS k(attnum, place) WHERE k.attnum = a.attnum), 0) "
+    "coalesce((SELECT k.place FROM unnest(i.indkey) WITH ORDINALITY AS k(attnum, place) WHERE k.attnum = a.attnum), 0), "
+    "EXISTS (SELECT 1 FROM pg_constraint f WHERE f.conrelid = c.oid AND f.contype = 'f' AND f.conkey = ARRAY[a.attnum]) "
     "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
     "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
     "LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary "
@@ -191,12 +192,14 @@ static const char tables_text[] =
 
 /* The table whose columns are rows first … end−1. */
 static void visit_table(const PGresult *result, int first, int end, fb_source_visit visit, void *user) {
-    const char *columns[FB_COLUMNS_MAX], *key[FB_PATTERN_PARAMS_MAX] = {0};
-    size_t ncolumns = 0, nkey = 0;
+    const char *columns[FB_COLUMNS_MAX], *references[FB_COLUMNS_MAX], *key[FB_PATTERN_PARAMS_MAX] = {0};
+    size_t ncolumns = 0, nkey = 0, nreferences = 0;
     for (int i = first; i < end && ncolumns < FB_COLUMNS_MAX; i++) {
         unsigned place = (unsigned)(PQgetvalue(result, i, 3)[0] - '0');
         bool is_short = PQgetlength(result, i, 3) == 1 && place <= FB_PATTERN_PARAMS_MAX;
         columns[ncolumns++] = PQgetvalue(result, i, 2);
+        if (PQgetvalue(result, i, 4)[0] == 't')
+            references[nreferences++] = PQgetvalue(result, i, 2);
         if (is_short && place > 0) {
             key[place - 1] = PQgetvalue(result, i, 2);
             nkey = place > nkey ? place : nkey;
@@ -205,7 +208,7 @@ static void visit_table(const PGresult *result, int first, int end, fb_source_vi
     for (size_t k = 0; k < nkey; k++)
         nkey = key[k] != NULL ? nkey : 0;
     visit(user, &(fb_source_table){PQgetvalue(result, first, 0), PQgetvalue(result, first, 1)[0] == 't', key, nkey,
-                                   columns, ncolumns});
+                                   columns, ncolumns, references, nreferences});
 }
 
 fb_status fb_pg_tables(struct fb_driver *driver, fb_source_visit visit, void *user, fb_err *reterr) {

@@ -245,16 +245,21 @@ static fb_status read_names(sqlite3 *db, const char *sql, const char *table, str
 }
 
 static fb_status visit_table(sqlite3 *db, const char *name, bool is_view, fb_source_visit visit, void *user) {
-    struct names *key = fb_mem_calloc(2, sizeof *key), *columns = key + 1;
+    struct names *key = fb_mem_calloc(3, sizeof *key), *columns = key + 1, *references = key + 2;
     if (key == NULL)
         return FB_NOMEM;
     fb_status status =
         read_names(db, "SELECT name FROM pragma_table_xinfo(?1) WHERE pk > 0 AND hidden <> 1 ORDER BY pk", name, key);
     if (status == FB_OK)
         status = read_names(db, "SELECT name FROM pragma_table_xinfo(?1) WHERE hidden <> 1", name, columns);
+    if (status == FB_OK)
+        status = read_names(db, "SELECT max(\"from\") FROM pragma_foreign_key_list(?1) GROUP BY id HAVING count(*) = 1 "
+                                "ORDER BY 1", name, references);
     if (status != FB_NOMEM) /* a view whose table is gone has no columns that could be asked for */
         visit(user, &(fb_source_table){name, is_view, (const char *const *)key->items, key->n,
-                                (const char *const *)columns->items, columns->n});
+                                (const char *const *)columns->items, columns->n,
+                                (const char *const *)references->items, references->n});
+    free_names(references);
     free_names(columns);
     free_names(key);
     fb_mem_free(key);

@@ -432,6 +432,11 @@ def test_init_maps_all_of_chinook(tmp_path, chinook):
     (tmp_path / "c.yaml").write_text(end.stdout)
     assert run("check", "--strict", "c.yaml", cwd=tmp_path).returncode == 0
     assert "playlist_track:{PlaylistId:int}:{TrackId:int}:" in end.stdout
+    assert ("  # album:by-ArtistId:{ArtistId:int}:   # all its rows as a JSON array\n"
+            "  #   table: Album\n  #   rows: many\n") in end.stdout
+    (tmp_path / "c.yaml").write_text(re.sub(r"(?m)^  # (  )?(\S+:by-\S+:|table: |rows: many)", r"  \1\2", end.stdout))
+    end = run("check", "c.yaml", cwd=tmp_path)
+    assert (end.returncode, end.stdout) == (0, "c.yaml: 1 source, 22 keyspaces: all is well\n"), end.stderr
 
 
 def test_init_overwrites_nothing_and_leaves_nothing_half_done(tmp_path, database):

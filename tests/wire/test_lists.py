@@ -3,12 +3,15 @@ GET as one JSON array; and that a write of a row is seen in every list it was in
 
 import json
 import random
+import subprocess
 import threading
+import urllib.parse
 
 import pytest
 import redis
 
 import proxy as proxies
+from conftest import FOREBAY
 from resp import ReplyError
 
 SHOP = """
@@ -215,3 +218,21 @@ def test_a_write_of_unknown_outcome_leaves_no_list_cached(far, moment, user):
         far.database.run("UPDATE orders SET user_id = 9 WHERE id = 2")  # past Forebay: seen, since nothing is cached
         assert wire.ask("GET", "ids:7") == (b"[]" if user == 8 else b"[1]")
         assert wire.ask("MGET", *lists) == ([b"[]", b"[1,3]", b"0", b"2"] if user == 8 else [b"[1]", b"[3]", b"1", b"1"])
+
+
+def test_init_proposes_lists_of_what_refers_to_other_rows(world, tmp_path):
+    database = world("""
+        CREATE TABLE makers(id {int} PRIMARY KEY, country {int}, city {int}, UNIQUE(country, city));
+        CREATE TABLE things(id {int} PRIMARY KEY, maker_id {int}, country {int}, city {int},
+          FOREIGN KEY (maker_id) REFERENCES makers(id), FOREIGN KEY (country, city) REFERENCES makers(country, city));
+    """)
+    source = database.source()
+    url = source["url"]
+    if "password" in source:
+        with open(source["password"].removeprefix("file:"), encoding="utf-8") as file:
+            url = url.replace("@", f":{urllib.parse.quote(file.read().strip(), safe='')}@", 1)
+    end = subprocess.run([FOREBAY, "init", url], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert end.returncode == 0, end.stderr
+    assert ("  # things:by-maker_id:{maker_id:int}:   # all its rows as a JSON array\n"
+            "  #   table: things\n  #   rows: many\n") in end.stdout
+    assert end.stdout.count("rows: many") == 1
