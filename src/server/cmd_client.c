@@ -12,7 +12,10 @@
 #include "server/pause.h"
 #include "server/users.h"
 
-enum { LINE_MAX_ = 1024, FLAGS_MAX = 8 };
+enum {
+    LINE_MAX_ = 2048, /* four names and two addresses at their longest, and the figures */
+    FLAGS_MAX = 8,
+};
 
 static void refuse_arity(struct fb_call *call) {
     fb_call_error(call, SUBCOMMAND_ARITY, (int)call->argv[1].len, call->argv[1].data, "CLIENT");

@@ -292,6 +292,21 @@ def clean_text(tree):
     return found
 
 
+def links_lead_somewhere(tree):
+    """Links between pages, and each page of docs/ can be reached from the README."""
+    found, linked = [], set()
+    for path, text in sorted(tree.items()):
+        if not path.endswith(".md"):
+            continue
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", re.sub(r"(?s)```.*?```|`[^`\n]*`", "", text)):
+            target = os.path.normpath(os.path.join(os.path.dirname(path), link))
+            linked |= {target} if path == "README.md" else set()
+            if "://" not in link and target not in tree and not any(name.startswith(target + "/") for name in tree):
+                found.append(f"{path}: there is no {link}")
+    return found + [f"{path}: the README does not lead to it" for path in sorted(tree)
+                    if re.fullmatch(r"docs/[^/]+\.md", path) and "README.md" in tree and path not in linked]
+
+
 def lock_file_names_no_registry(tree):
     return [f"{path}: records where packages came from; run npm with the .npmrc beside it"
             for path, text in sorted(tree.items()) if path.endswith("package-lock.json") and '"resolved"' in text]
@@ -361,6 +376,11 @@ RULES = [
      [{"src/a.c": "int a; \n"}, {"src/a.c": "\tint a;\n"}, {"a.md": "text"},
       {"tools/a": "echo\t1\n"}],
      {"src/a.c": "int a;\n", "Makefile": "a:\n\tb\n", "a.md": "", "picture.png": "\t \n"}),
+    (links_lead_somewhere,
+     [{"docs/a.md": "[b](b.md)\n"}, {"README.md": "[a](docs/a.md#part)\n"},
+      {"README.md": "no link: docs/a.md\n", "docs/a.md": ""}],
+     {"README.md": "[a](docs/a.md#part), [out](https://example.org/x), `[c](d)`\n", "docs/a.md": "[src](../src)\n",
+      "src/a.c": ""}),
     (lock_file_names_no_registry,
      [{"tests/wire/npm/package-lock.json": '"resolved": "https://r/a.tgz"'}],
      {"tests/wire/npm/package-lock.json": '"integrity": "sha512"', "docs/a.md": '"resolved"'}),
