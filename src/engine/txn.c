@@ -150,6 +150,17 @@ static bool is_ignorable(const fb_op *op) {
 
 static bool is_write(fb_op_kind kind) { return kind != FB_OP_READ && kind != FB_OP_CHECK; }
 
+/* Names a keyspace that writes the rows, if there is one. */
+static fb_status refuse_list(const struct fb_keyspace *list, fb_err *reterr) {
+    const struct fb_cache *cache = list->source->cache;
+    for (unsigned i = 0; i < cache->nkeyspaces; i++)
+        if (fb_keyspace_depends(list, cache->keyspaces[i]))
+            return fb_fail(reterr, FB_READONLY, "keyspace '%s' is a list of rows, which is read-only; write its rows as "
+                           "'%s'", list->options.pattern, cache->keyspaces[i]->options.pattern);
+    return fb_fail(reterr, FB_READONLY, "keyspace '%s' is a list of rows, which is read-only; write the rows by keys of "
+                   "their own", list->options.pattern);
+}
+
 static fb_status may_run(const struct fb_keyspace *keyspace, const fb_op *op, fb_err *reterr) {
     if (!is_write(op->kind))
         return FB_OK;
@@ -160,8 +171,7 @@ static fb_status may_run(const struct fb_keyspace *keyspace, const fb_op *op, fb
                        "keyspace '%s' ignores writes (on_set: ignore), and this one asks for an answer",
                        keyspace->options.pattern);
     if (keyspace->options.rows == FB_ROWS_MANY)
-        return fb_fail(reterr, FB_READONLY, "keyspace '%s' is a list of rows, which is read-only; write the rows by "
-                       "keys of their own", keyspace->options.pattern);
+        return refuse_list(keyspace, reterr);
     if (keyspace->options.write == FB_WRITE_OFF)
         return fb_fail(reterr, FB_READONLY,
                        "keyspace '%s' is read-only (write: off); set write: write-through to write rows",

@@ -67,8 +67,11 @@ def test_a_list_cannot_be_written(shop):
     with shop.wire() as wire:
         for command in (["SET", "ids:7", "[]"], ["SETNX", "ids:7", "[]"], ["INCR", "ids:7"], ["HSET", "ids:7", "a", "b"]):
             assert wire.ask(*command) == ReplyError(
-                "MAPRO keyspace 'ids:{user_id:int}' is a list of rows, which is read-only; write the rows by keys of "
-                "their own")
+                "MAPRO keyspace 'ids:{user_id:int}' is a list of rows, which is read-only; write its rows as "
+                "'order:{id:int}'")
+        assert wire.ask("SET", "sums:7", "[]") == ReplyError(
+            "MAPRO keyspace 'sums:{user_id:int}' is a list of rows, which is read-only; write the rows by keys of their "
+            "own")
         assert wire.ask("GET", "ids:7") == b"[1,2]"
 
 
