@@ -2,10 +2,12 @@
 triggers that refuse, and many writes in one transaction with each its own outcome."""
 
 import json
+import subprocess
 import threading
 
 import pytest
 
+from conftest import FOREBAY
 from resp import ReplyError
 
 PARTS = 40
@@ -182,3 +184,58 @@ def test_lists_hold_the_rows_of_exactly_this_key(serve):
     with server.wire() as wire:
         assert json.loads(wire.ask("GET", "o:bob")) == [{"id": 1, "who": "bob", "n": 3}, {"id": 3, "who": "bob", "n": 2}]
         assert wire.ask("GET", "o:nobody") == b"[]"
+
+
+def test_two_caches_that_insert_the_same_rows_at_once(forebay, make_database):
+    database = make_database("mariadb").make("CREATE TABLE p(id int PRIMARY KEY, n int NOT NULL DEFAULT 0);")
+    spaces = {"p:{id}": {"source": "shop", "table": "p", "as": "hash", "write": "write-through"}}
+    servers = [forebay({"sources": {"shop": database.source()}, "keyspaces": spaces}) for _ in range(2)]
+    replies = [None, None]
+    start = threading.Barrier(2)
+
+    def ask(i):
+        with servers[i].wire(timeout=60) as wire:
+            start.wait()
+            replies[i] = wire.pipeline([("HINCRBY", f"p:{id}", "n", 1) for id in range(300)])
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [sorted(pair) for pair in zip(*replies)] == [[1, 2]] * 300  # each added to what the other had made
+    assert database.rows("SELECT min(n) AS a, max(n) AS b, count(*) AS c FROM p") == [{"a": 2, "b": 2, "c": 300}]
+
+
+def test_table_without_transactions_is_read_and_not_written(forebay, make_database, tmp_path):
+    database = make_database("mariadb").make("CREATE TABLE p(id int PRIMARY KEY, n int) ENGINE=MyISAM;"
+                                             "INSERT INTO p VALUES (1, 2);")
+    source = {"sources": {"shop": database.source()}}
+    server = forebay({**source, "keyspaces": {"p:{id}": {"source": "shop", "table": "p"}}})
+    with server.wire() as wire:
+        assert wire.ask("GET", "p:1") == b'{"id":1,"n":2}'
+    path = tmp_path / "writes.yaml"
+    path.write_text(json.dumps({**source, "keyspaces": {"p:{id}": {"source": "shop", "table": "p",
+                                                                   "write": "write-through"}}}))
+    result = subprocess.run([FOREBAY, "check", "-c", path], capture_output=True, text=True, check=False)
+    assert result.returncode == 78 and "knows no transactions" in result.stdout + result.stderr
+
+
+@pytest.fixture
+def small_packets(serve, mariadb):
+    """The server takes packets of a MiB, from connections that are made now."""
+    with mariadb.connect() as direct:
+        before = direct.one("SELECT @@global.max_allowed_packet AS n")
+        direct.run(f"SET GLOBAL max_allowed_packet = {1 << 20}")
+        yield
+        direct.run(f"SET GLOBAL max_allowed_packet = {before}")
+
+
+def test_larger_than_the_server_takes_is_refused_and_the_rest_goes_on(small_packets, serve):
+    server = serve("CREATE TABLE p(id int PRIMARY KEY, v longblob);", {"p:{id}": {"table": "p", "as": "column:v"}})
+    with server.wire(timeout=60) as wire:
+        assert wire.ask("SET", "p:1", b"x" * 900000) == "OK" and len(wire.ask("GET", "p:1")) == 900000
+        reply = wire.ask("SET", "p:2", b"x" * (2 << 20))
+        assert isinstance(reply, ReplyError) and reply.word in ("BADVALUE", "SRCDOWN"), reply
+        assert wire.ask("SET", "p:3", b"y") == "OK" and wire.ask("GET", "p:3") == b"y"
+    assert server.database.rows("SELECT id, length(v) AS n FROM p ORDER BY id") == [{"id": 1, "n": 900000},
+                                                                                   {"id": 3, "n": 1}]
