@@ -88,7 +88,8 @@ class Server:
     name = None
     stop_signal, death_signal = signal.SIGTERM, signal.SIGKILL
 
-    def __init__(self, durable=False):
+    def __init__(self, durable=False, tls=None):
+        """tls: the files of a certificate and its key; whoever connects may encrypt then."""
         self.durable, self.process, self.port = durable, None, free_port()
         self.programs()  # before anything is made
         self.folder = tempfile.mkdtemp(prefix=f"forebay-{self.name}-")
@@ -98,11 +99,20 @@ class Server:
         if self.user is not None:
             os.chmod(self.folder, 0o755)
             os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
+        self.tls = [self._keep(path) for path in tls or []]
         try:
             self.make()
         except subprocess.CalledProcessError as error:
             self.remove()
             raise RuntimeError(f"{self.name}: {error}\n{error.stdout}") from error
+
+    def _keep(self, path):
+        """A copy of a file that is the server's alone."""
+        copy = shutil.copyfile(path, os.path.join(self.folder, os.path.basename(path)))
+        os.chmod(copy, 0o600)
+        if self.user is not None:
+            os.chown(copy, self.user.pw_uid, self.user.pw_gid)
+        return copy
 
     def _as_user(self):
         """For subprocess: as the ordinary user, in the server's folder, and without what would configure it."""
@@ -256,6 +266,8 @@ log_timezone = 'UTC'
 fsync = {'on' if self.durable else 'off'}
 full_page_writes = {'on' if self.durable else 'off'}
 """)
+            if self.tls:
+                file.write(f"ssl = on\nssl_cert_file = '{self.tls[0]}'\nssl_key_file = '{self.tls[1]}'\n")
         self.start()
         quoted = PASSWORD.replace("'", "''")
         with self.connect(user="postgres") as connection:
@@ -322,7 +334,8 @@ class MariaDB(Server):
                 "--skip-name-resolve", "--skip-log-bin", "--performance-schema=off", "--innodb-log-file-size=8M",
                 "--innodb-buffer-pool-size=32M", "--character-set-server=utf8mb4", "--max-allowed-packet=32M",
                 "--default-time-zone=+01:00", f"--innodb-flush-log-at-trx-commit={1 if self.durable else 2}",
-                *([] if self.durable else ["--innodb-flush-method=nosync"])]
+                *([] if self.durable else ["--innodb-flush-method=nosync"]),
+                *([f"--ssl-cert={self.tls[0]}", f"--ssl-key={self.tls[1]}"] if self.tls else [])]
 
     def answers(self):
         try:
