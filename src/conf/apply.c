@@ -154,7 +154,7 @@ static fb_status open_sources(struct fb_conf *conf, fb_cache *cache, fb_source *
         bool is_file = strncmp(s->url, "sqlite:", strlen("sqlite:")) == 0;
         fault_of(d, object, is_down ? "source-down" : "source", &err,
                  is_file   ? "the file must exist; a relative path begins where forebay is started"
-                 : is_down ? "start the database, or correct the URL"
+                 : is_down ? "start the database, or correct the URL or the password"
                            : "correct the URL");
         worst = is_down && worst != FB_CONFIG ? FB_DOWN : FB_CONFIG;
     }

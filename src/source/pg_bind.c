@@ -177,6 +177,8 @@ static fb_status read_columns(struct fb_pg_bind *bind) {
         struct fb_column *c;
         status = fb_pg_add_column(bind, PQgetvalue(result, i, 0), PQgetvalue(result, i, 1), PQgetvalue(result, i, 2),
                                   (Oid)strtoul(PQgetvalue(result, i, 3), NULL, 10), PQgetvalue(result, i, 4)[0], &c);
+        if (status != FB_OK)
+            break;
         c->is_nullable = PQgetvalue(result, i, 5)[0] == 'f';
         c->has_default = PQgetvalue(result, i, 6)[0] == 't';
         c->is_readonly = PQgetvalue(result, i, 7)[0] == 't';

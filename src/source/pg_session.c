@@ -35,12 +35,13 @@ static bool wait_for(PGconn *db, bool writes, fb_instant deadline) {
 
 /* Unless the URL says otherwise, as what stands behind goes before: writes must reach a server that takes them, every
  * connection names itself, and what the network has swallowed is given up (libpq's own waits, as PQcancel's, have no
- * other end). */
+ * other end). And whatever it says: names and texts are UTF-8 here. */
 static PGconn *start_connecting(const struct fb_driver *driver) {
     char patience[24];
     snprintf(patience, sizeof patience, "%lld", (long long)fb_span_ms(driver->read_timeout));
-    const char *const names[] = {"target_session_attrs", "application_name", "tcp_user_timeout", "dbname", NULL};
-    const char *const values[] = {"read-write", "forebay", patience, driver->url, NULL};
+    const char *const names[] = {"target_session_attrs", "application_name", "tcp_user_timeout", "dbname",
+                                 "client_encoding", NULL};
+    const char *const values[] = {"read-write", "forebay", patience, driver->url, "UTF8", NULL};
     return PQconnectStartParams(names, values, /* expand_dbname = */ 1);
 }
 
@@ -118,7 +119,7 @@ static fb_status set_up(struct fb_session *session, fb_err *err) {
     char text[512];
     int64_t ms = session->timeout_ms;
     snprintf(text, sizeof text,
-             "SET SESSION client_encoding = 'UTF8'; SET datestyle = 'ISO'; SET intervalstyle = 'iso_8601'; "
+             "SET datestyle = 'ISO'; SET intervalstyle = 'iso_8601'; "
              "SET timezone = 'UTC'; SET extra_float_digits = 1; SET bytea_output = 'hex'; "
              "SET statement_timeout = %lld; SET lock_timeout = %lld; "
              "SET idle_in_transaction_session_timeout = %lld; SET default_transaction_read_only = %s",

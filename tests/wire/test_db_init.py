@@ -31,6 +31,23 @@ def test_init_writes_what_check_accepts_and_no_password(kind, make_database, tmp
     assert (end.returncode, end.stdout) == (0, "forebay.yaml: 1 source, 1 keyspace: all is well\n"), end.stderr
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_names_in_other_encodings_are_read_or_refused(make_database, tmp_path, encoding):
+    server = make_database("postgresql").make(SCHEMA).server
+    name = f"in_{encoding.lower()}"
+    server.connect().run(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")
+    other = server.connect(name)
+    other.run("SET client_encoding = 'LATIN1'")
+    other.raw.set_client_encoding("LATIN1")
+    other.run("CREATE TABLE t(id int PRIMARY KEY, na\u00efve int)")
+    end = run(tmp_path, "init", server.url(name), "-o", f"{name}.yaml")
+    if encoding == "SQL_ASCII":  # nobody knows what the bytes mean
+        assert end.returncode == 69 and "invalid byte sequence" in end.stderr
+    else:
+        assert "1 table mapped" in end.stderr
+    other.close()
+
+
 @pytest.mark.parametrize("url", ["postgresql://me@127.0.0.1:1/x?sslmode=disable&password=pst",
                                  "postgresql://me@127.0.0.1:1/x?password=pst", "postgresql://me:pst@127.0.0.1:1/x"])
 def test_password_in_a_url_is_refused_and_not_shown(tmp_path, url):
