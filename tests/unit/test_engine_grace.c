@@ -301,6 +301,7 @@ static void a_promised_refresh_is_not_cancelled_before_its_time_is_over(void **s
     assert_int_equal(fb_get_or_lease(w.cache, FB_STR("k:9"), 0, &buf, &token, &err), FB_LEASE);
     assert_int_equal(fb_get_or_lease(w.cache, FB_STR("k:9"), TICKS_MS, &buf, &token, &err), FB_TIMEOUT);
     assert_int_equal(atomic_load(&cancels), 0);
+    fb_lease_drop(w.cache, FB_STR("k:9"), token);
     hold_loads(&w, false);
     close_world(&w);
 }
