@@ -149,6 +149,22 @@ def test_readiness_depends_on_whether_there_is_something_to_serve(shop, grace, s
     shop.back()
 
 
+def test_a_slow_database_keeps_nobody_waiting_who_has_an_expired_value(shop):
+    latency_s = 1.0
+    server = shop({"ttl": "100ms"}, {"added_latency": f"{int(latency_s * 1000)}ms"})
+    with server.wire() as wire:
+        assert wire.ask("GET", "user:1") == b"Ada"
+        expire(wire, "user:1")
+        begun = time.monotonic()
+        assert wire.ask("GET", "user:1") == b"Ada"
+        assert time.monotonic() - begun < latency_s
+        with sqlite3.connect(shop.path) as db:
+            db.execute("UPDATE users SET name = 'Ada L.' WHERE id = 1")
+        db.close()
+        wait_until(lambda: wire.ask("GET", "user:1") == b"Ada L.", "a load to come home and take its place")
+    assert int(server.info("forebay")["forebay"]["stale_served"]) >= 1
+
+
 def test_grace_can_be_changed_while_running(shop):
     with shop({"grace": "off"}).wire() as wire:
         assert wire.ask("GET", "user:1") == b"Ada"
