@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "engine/engine.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
@@ -291,6 +292,29 @@ static void what_is_held_is_not_cached_until_the_outcome_is_known(void **state) 
     }
 }
 
+/* Without memory a write may fail, and a list may not be kept; but what is cached is the truth. */
+static void no_memory_leaves_nothing_stale(void **state) {
+    (void)state;
+    struct world w;
+    char text[512];
+    unsigned failed = 0;
+    open_world(&w);
+    add_all(&w, FB_WRITE_THROUGH, NULL);
+    forgotten(&w, text, sizeof text);
+    for (int64_t n = 0; n < 60; n++) {
+        char value[64];
+        snprintf(value, sizeof value, "{\"user_id\":%d,\"total\":%d}", 7 + (int)n % 3, (int)n);
+        fb_mem_fail_after(n);
+        fb_status status = fb_set(w.cache, FB_STR("order:1"), FB_STR(value), &w.err);
+        fb_mem_fail_after(-1);
+        failed += status < 0; /* FB_NOMEM; or FB_DOWN, where it was a connection's */
+        assert_int_not_equal(status, FB_UNKNOWN);
+        expect_truth(&w);
+    }
+    assert_true(failed > 3);
+    close_world(&w);
+}
+
 static void what_does_not_fit_is_refused(void **state) {
     (void)state;
     static const struct { const char *pattern, *depends, *text; } cases[] = {
@@ -356,6 +380,7 @@ int main(void) {
         cmocka_unit_test(every_kind_of_write_tells),
         cmocka_unit_test(a_transaction_tells_of_all_its_rows_or_of_none),
         cmocka_unit_test(what_is_held_is_not_cached_until_the_outcome_is_known),
+        cmocka_unit_test(no_memory_leaves_nothing_stale),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
