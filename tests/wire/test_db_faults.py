@@ -462,8 +462,35 @@ class Writer(threading.Thread):
         self.possible = {number for number in self.possible if number >= got}  # a late COMMIT may still come
 
 
+class Mover(threading.Thread):
+    """Moves amounts between rows, in transactions: their sum stays what it was, whatever becomes of each."""
+
+    ROWS = range(15, ROWS + 1)
+
+    def __init__(self, shop, seed, end):
+        super().__init__()
+        self.shop, self.random, self.end, self.wrong, self.done = shop, random.Random(seed), end, None, 0
+
+    def run(self):
+        try:
+            with self.shop.forebay.wire(timeout=30) as wire:
+                while time.monotonic() < self.end:
+                    self.move(wire, *self.random.sample(self.ROWS, 2), self.random.randint(1, 9))
+        except BaseException as error:
+            self.wrong = repr(error)
+
+    def move(self, wire, giver, taker, amount):
+        *_, reply = wire.pipeline([("MULTI",), ("HINCRBY", f"t:{giver}", "n", -amount),
+                                   ("HINCRBY", f"t:{taker}", "n", amount), ("EXEC",)])
+        if isinstance(reply, ReplyError):
+            assert reply.word == "EXECABORT" or reply.word in NEVER_APPLIED | {"UNKNOWN", "SRCBUSY", "CONFLICT"}, reply
+        else:
+            assert len(reply) == 2 and all(isinstance(number, int) for number in reply), reply
+            self.done += 1
+
+
 class Reader(threading.Thread):
-    """Reads all rows; no number ever becomes smaller."""
+    """Reads the writers' rows; no number ever becomes smaller."""
 
     def __init__(self, shop, end):
         super().__init__()
@@ -473,7 +500,7 @@ class Reader(threading.Thread):
         try:
             with self.shop.forebay.wire(timeout=30) as wire:
                 while time.monotonic() < self.end:
-                    for id in range(1, ROWS + 1):
+                    for id in range(1, Mover.ROWS[0]):
                         reply = wire.ask("HGETALL", f"t:{id}")
                         if not isinstance(reply, ReplyError):
                             got = int(reply[3])
@@ -516,7 +543,9 @@ def play_havoc(shop, seed, end):
 def test_random_faults_never_show_what_is_not_so(shop, seed):
     end = time.monotonic() + CHAOS_S
     writers = [Writer(shop, id, end) for id in range(1, 13)]
-    readers = [Reader(shop, end) for _ in range(2)]
+    readers = [Reader(shop, end) for _ in range(2)] + [Mover(shop, n, end) for n in range(3)]
+    total = f"SELECT sum(n) FROM t WHERE id >= {Mover.ROWS[0]}"
+    before = shop.database.one(total)
     for thread in writers + readers:
         thread.start()
     try:
@@ -527,5 +556,6 @@ def test_random_faults_never_show_what_is_not_so(shop, seed):
     assert [thread.wrong for thread in writers + readers if thread.wrong] == []
     assert sum(writer.counts.get("OK", 0) for writer in writers) > 12
     shop.check_truth()
+    assert shop.database.one(total) == before and sum(mover.done for mover in readers[2:]) > 0
     for writer in writers:
         assert int(shop.row(writer.id)[3]) in writer.possible
