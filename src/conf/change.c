@@ -34,7 +34,7 @@ static void copy_object(struct fb_conf_details *d, const struct fb_object *from)
     struct fb_origin where;
     copy_origin(&d->arena, &from->where, &where);
     const char *name = copy_text(&d->arena, from->name);
-    struct fb_object *to = from->scope == FB_SCOPE_SERVER ? d->server : fb_object_get(d, from->scope, name, &where);
+    struct fb_object *to = fb_object_get(d, from->scope, name, &where);
     size_t n;
     fb_settings_of(from->scope, &n);
     for (size_t i = 0; to != NULL && i < n; i++)
@@ -209,8 +209,7 @@ static void list(fb_buf *out, const struct fb_object *object, const char *tail, 
 /* A class is not looked at: what it gives is looked at where it is used. */
 static void merge_object(struct fb_conf_details *d, struct fb_object *to, const struct fb_conf_details *wanted,
                          fb_buf *changed, fb_buf *needs_restart) {
-    const struct fb_object *from = to->scope == FB_SCOPE_SERVER ? wanted->server
-                                                                : fb_object_find(wanted, to->scope, to->name);
+    const struct fb_object *from = fb_object_find(wanted, to->scope, to->name);
     size_t n;
     const struct fb_setting *rows = fb_settings_of(to->scope, &n);
     if (from == NULL) {
@@ -240,7 +239,7 @@ fb_status fb_conf_merge(const struct fb_conf *running, const struct fb_conf *wan
         const struct fb_object *o = wanted->details->objects[i];
         if (o->scope == FB_SCOPE_CLASS && fb_object_find(d, o->scope, o->name) == NULL)
             copy_object(d, o);
-        else if (o->scope != FB_SCOPE_SERVER && fb_object_find(d, o->scope, o->name) == NULL)
+        else if (fb_object_find(d, o->scope, o->name) == NULL)
             list(ret_needs_restart, o, "(new)", " ");
     }
     fb_status status = finish(merged);

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "base/store_url.h"
 #include "conf/details.h"
 #include "policy/policy.h"
 #include "rows/pattern.h"
@@ -314,6 +315,24 @@ static void warn_unused(struct fb_conf_details *d, const struct fb_object *objec
     fb_help(d, "remove it, or write '%s: %s' in a keyspace", fb_sections[object->scope].one, object->name);
 }
 
+static void check_store(const struct fb_conf *conf) {
+    struct fb_conf_details *d = conf->details;
+    const struct fb_object *store = fb_object_find(d, FB_SCOPE_STORE, NULL);
+    struct fb_store_url url;
+    fb_err err;
+    if (conf->store_url != NULL && fb_store_url_parse(conf->store_url, &url, &err) != FB_OK) {
+        fb_fault(d, place_of(store, "url"), "url", "%s", err.text);
+        fb_help(d, "as in redis://127.0.0.1:6379/0");
+    } else if (conf->store_url != NULL && url.is_tls) {
+        fb_fault(d, place_of(store, "url"), "later", "TLS to the store is not in this version");
+        fb_help(d, "use redis:// on this machine or in a network that nobody else listens to");
+    }
+    if (conf->store_url == NULL && conf->unmapped == FB_UNMAPPED_PASS) {
+        fb_fault(d, place_of(d->server, "unmapped"), "conflict", "unmapped keys have no store to go to");
+        fb_help(d, "give store.url, or 'unmapped: error'");
+    }
+}
+
 void fb_conf_check(struct fb_conf *conf) {
     struct fb_conf_details *d = conf->details;
     struct fb_router *router = fb_router_create();
@@ -323,6 +342,7 @@ void fb_conf_check(struct fb_conf *conf) {
     }
     check_server(conf);
     check_transport(conf);
+    check_store(conf);
     for (size_t i = 0, id = 0; i < d->nobjects && !d->arena.is_exhausted; i++) {
         const struct fb_object *object = d->objects[i];
         check_required(d, object);

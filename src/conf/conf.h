@@ -46,7 +46,7 @@ struct fb_conf_keyspace {
 /* As the words of server.log_level stand in the table. */
 enum fb_conf_log_level { FB_CONF_DEBUG, FB_CONF_INFO, FB_CONF_NOTICE, FB_CONF_WARNING, FB_CONF_ERROR };
 
-enum fb_conf_unmapped { FB_UNMAPPED_AUTO, FB_UNMAPPED_ERROR };
+enum fb_conf_unmapped { FB_UNMAPPED_AUTO, FB_UNMAPPED_ERROR, FB_UNMAPPED_PASS };
 
 struct fb_conf {
     char *path;                  /* NULL: no file */
@@ -69,6 +69,8 @@ struct fb_conf {
     unsigned log_format;         /* enum fb_log_format */
     enum fb_conf_log_level log_level;
     fb_eviction eviction;
+    char *store_url, *store_password;   /* NULL: no store; none beside the URL */
+    int64_t store_connect_timeout_ms, store_timeout_ms;
     struct fb_conf_source *sources;
     size_t nsources;
     struct fb_conf_keyspace *keyspaces;

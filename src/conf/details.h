@@ -31,7 +31,7 @@ struct fb_origin {
 
 struct fb_object {
     enum fb_scope scope;
-    const char *name;            /* NULL: the server */
+    const char *name;            /* NULL: the server, the store */
     void *data;
     struct fb_origin *origins;   /* one per setting of the scope, in the table's order */
     struct fb_origin where;      /* its own key */

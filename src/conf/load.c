@@ -94,7 +94,7 @@ static void read_section(struct fb_conf_details *d, enum fb_scope scope, const s
         return;
     }
     if (section->one == NULL) {
-        read_settings(d, d->server, node);
+        read_settings(d, fb_object_find(d, scope, NULL), node);
         return;
     }
     for (const struct fb_node *member = node->first; member != NULL; member = member->next) {
@@ -136,7 +136,7 @@ static void read_root(struct fb_conf_details *d, const struct fb_node *root) {
             if (near.best != NULL)
                 fb_help(d, "did you mean '%s'?", near.best);
             else
-                fb_help(d, "sections are: server, sources, classes, keyspaces");
+                fb_help(d, "sections are: server, store, sources, classes, keyspaces");
         }
     }
 }
@@ -246,11 +246,12 @@ fb_status fb_conf_new(struct fb_conf **ret_conf) {
     }
     conf->details = d;
     d->server = fb_object_get(d, FB_SCOPE_SERVER, NULL, &(struct fb_origin){0});
-    if (d->server == NULL) {
+    struct fb_object *store = fb_object_get(d, FB_SCOPE_STORE, NULL, &(struct fb_origin){0});
+    if (d->server == NULL || store == NULL) {
         fb_conf_free(conf);
         return FB_NOMEM;
     }
-    d->server->data = conf;
+    d->server->data = store->data = conf;
     *ret_conf = conf;
     return FB_OK;
 }

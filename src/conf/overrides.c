@@ -44,9 +44,10 @@ static bool match_scope(enum fb_scope scope, const char *rest, struct variable *
         to_variable(rows[i].name, name);
         for (int is_path = 0; is_path <= (rows[i].type == FB_TYPE_SECRET); is_path++) {
             char tail[VARIABLE_MAX + 8];
-            snprintf(tail, sizeof tail, "%s%s%s", scope == FB_SCOPE_SERVER ? "" : "_", name, is_path ? "_FILE" : "");
+            bool is_whole = fb_sections[scope].one == NULL;
+            snprintf(tail, sizeof tail, "%s%s%s", is_whole ? "" : "_", name, is_path ? "_FILE" : "");
             size_t len = strlen(rest), tail_len = strlen(tail);
-            bool fits = scope == FB_SCOPE_SERVER ? strcmp(rest, tail) == 0 : ends_in(rest, len, tail) && len > tail_len;
+            bool fits = is_whole ? strcmp(rest, tail) == 0 : ends_in(rest, len, tail) && len > tail_len;
             if (!fits || tail_len <= longest)
                 continue;
             longest = tail_len;
@@ -147,8 +148,11 @@ static void read_variable(struct fb_conf_details *d, const char *entry) {
     snprintf(name, sizeof name, "%.*s", (int)(eq - entry), entry);
     v.name = name;
     v.value = eq + 1;
-    const char *source = fb_sections[FB_SCOPE_SOURCE].variable, *server = fb_sections[FB_SCOPE_SERVER].variable;
-    if (strncmp(name, source, strlen(source)) == 0 && match_scope(FB_SCOPE_SOURCE, name + strlen(source), &v)) {
+    const char *source = fb_sections[FB_SCOPE_SOURCE].variable, *server = fb_sections[FB_SCOPE_SERVER].variable,
+               *store = fb_sections[FB_SCOPE_STORE].variable;
+    if (strncmp(name, store, strlen(store)) == 0 && match_scope(FB_SCOPE_STORE, name + strlen(store), &v)) {
+        apply_variable(d, &v);
+    } else if (strncmp(name, source, strlen(source)) == 0 && match_scope(FB_SCOPE_SOURCE, name + strlen(source), &v)) {
         apply_variable(d, &v);
     } else if (match_scope(FB_SCOPE_SERVER, name + strlen(server), &v)) {
         apply_variable(d, &v);
@@ -213,7 +217,7 @@ static void read_flag(struct fb_conf_details *d, const struct fb_conf_flag *flag
     }
     *last = '\0';
     struct fb_object *object = fb_sections[scope].one == NULL
-                                   ? d->server
+                                   ? fb_object_find(d, (enum fb_scope)scope, NULL)
                                    : fb_object_get(d, (enum fb_scope)scope, first + 1, &at);
     if (object == NULL)
         return;

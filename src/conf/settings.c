@@ -13,6 +13,7 @@ enum { SOURCES_MAX = 64, CLASSES_MAX = 256 };
 
 const struct fb_section fb_sections[FB_SCOPE_COUNT_] = {
     [FB_SCOPE_SERVER] = {"server", NULL, "FOREBAY_", NULL, 1, sizeof(struct fb_conf)},
+    [FB_SCOPE_STORE] = {"store", NULL, "FOREBAY_STORE_", NULL, 1, sizeof(struct fb_conf)},
     [FB_SCOPE_SOURCE] = {"sources", "source", "FOREBAY_SOURCE_", "NAME", SOURCES_MAX, sizeof(struct fb_conf_source)},
     [FB_SCOPE_CLASS] = {"classes", "class", NULL, "NAME", CLASSES_MAX, sizeof(struct fb_conf_class)},
     [FB_SCOPE_KEYSPACE] = {"keyspaces", "keyspace", NULL, "PATTERN", FB_ROUTER_KEYSPACES_MAX,
@@ -20,6 +21,7 @@ const struct fb_section fb_sections[FB_SCOPE_COUNT_] = {
 };
 
 #define STRUCT_SERVER struct fb_conf
+#define STRUCT_STORE struct fb_conf
 #define STRUCT_SOURCE struct fb_conf_source
 #define STRUCT_CLASS struct fb_conf_class
 #define STRUCT_KEYSPACE struct fb_conf_keyspace
@@ -143,8 +145,9 @@ void fb_conf_print_flags(FILE *out) {
         const struct fb_section *section = &fb_sections[s->scope];
         char left[96];
         int at = s->scope == FB_SCOPE_SERVER ? snprintf(left, sizeof left, "--%s", s->name)
-                                             : snprintf(left, sizeof left, "--%s.%s.%s", section->name, section->label,
-                                                        s->name);
+                 : section->one == NULL ? snprintf(left, sizeof left, "--%s.%s", section->name, s->name)
+                                        : snprintf(left, sizeof left, "--%s.%s.%s", section->name, section->label,
+                                                   s->name);
         for (int c = 0; s->scope == FB_SCOPE_SERVER && c < at; c++)
             if (left[c] == '_')
                 left[c] = '-';

@@ -11,7 +11,9 @@
 #include "conf/nearest.h"
 #include "tbl/settings.h"
 
-enum fb_scope { FB_SCOPE_SERVER, FB_SCOPE_SOURCE, FB_SCOPE_CLASS, FB_SCOPE_KEYSPACE, FB_SCOPE_COUNT_, FB_SCOPE_FILE };
+enum fb_scope {
+    FB_SCOPE_SERVER, FB_SCOPE_STORE, FB_SCOPE_SOURCE, FB_SCOPE_CLASS, FB_SCOPE_KEYSPACE, FB_SCOPE_COUNT_, FB_SCOPE_FILE,
+};
 
 enum fb_setting_type {
 #define FB_TYPE_ENUM_(type, text) FB_TYPE_##type,

@@ -32,6 +32,8 @@ enum fb_acl_category fb_acl_category(fb_bytes name) {
 static const struct { const char *group; uint32_t categories; } groups[] = {
     {"generic", CAT(KEYSPACE)}, {"string", CAT(STRING)}, {"hash", CAT(HASH)}, {"connection", CAT(CONNECTION)},
     {"pubsub", CAT(PUBSUB)}, {"scripting", CAT(SCRIPTING)}, {"transactions", CAT(TRANSACTION)}, {"forebay", CAT(FOREBAY)},
+    {"list", CAT(LIST)}, {"set", CAT(SET)}, {"sorted-set", CAT(SORTEDSET)}, {"stream", CAT(STREAM)},
+    {"bitmap", CAT(BITMAP)}, {"hyperloglog", CAT(HYPERLOGLOG)}, {"geo", CAT(GEO)},
 };
 
 /* Where Redis sorts a command otherwise than its group and flags say. */
@@ -73,6 +75,7 @@ static uint32_t derive_categories(const struct fb_command *command, const char *
         return c; /* what it does its subcommands say */
     c |= command->flags & FB_CMD_READ ? CAT(READ) : 0;
     c |= command->flags & FB_CMD_WRITE ? CAT(WRITE) : 0;
+    c |= command->flags & FB_CMD_BLOCKS ? CAT(BLOCKING) : 0;
     c |= command->flags & FB_CMD_ADMIN ? CAT(ADMIN) | CAT(DANGEROUS) : 0;
     for (size_t i = 0; group != NULL && i < sizeof groups / sizeof groups[0]; i++)
         c |= strcmp(groups[i].group, group) == 0 ? groups[i].categories : 0;
@@ -100,13 +103,15 @@ static void derive(const struct fb_command *command, const char *group) {
 }
 
 void fb_acl_prepare(void) {
-    size_t n, nsub;
-    const struct fb_command *rows = fb_commands(&n), *subs = fb_subcommands(&nsub);
-    assert(n + nsub <= FB_COMMAND_IDS_MAX);
+    size_t n, nsub, nforeign;
+    const struct fb_command *rows = fb_commands(&n), *subs = fb_subcommands(&nsub), *foreign = fb_foreign(&nforeign);
+    assert(n + nsub + nforeign < FB_COMMAND_IDS_MAX);
     for (size_t i = 0; i < n; i++)
         derive(&rows[i], rows[i].group);
     for (size_t i = 0; i < nsub; i++)
         derive(&subs[i], fb_command_named(FB_STR(subs[i].parent))->group);
+    for (size_t i = 0; i < nforeign; i++)
+        derive(&foreign[i], foreign[i].group);
 }
 
 uint32_t fb_acl_categories(const struct fb_command *command) { return facts[fb_command_number(command)].categories; }
@@ -121,6 +126,52 @@ bool fb_command_keys(const struct fb_command *command, size_t argc, struct fb_ke
     *ret_range = (struct fb_key_range){(size_t)command->first, last < argc ? last : argc - 1,
                                        command->step > 0 ? (size_t)command->step : 1};
     return ret_range->first <= ret_range->last;
+}
+
+/* Behind a number of keys that is none, everything may be one. */
+static size_t counted_end(const struct fb_command *command, const fb_bytes *argv, size_t argc) {
+    size_t at = (size_t)command->counted;
+    int64_t n;
+    if (at >= argc)
+        return argc;
+    if (!fb_parse_integer(argv[at], &n) || n < 0 || (uint64_t)n > argc - at - 1)
+        return argc;
+    return at + 1 + (size_t)n;
+}
+
+/* The first half of what follows the word STREAMS. */
+static size_t streams_next(const fb_bytes *argv, size_t argc, size_t after) {
+    size_t word = 1;
+    while (word < argc && !fb_is_word(argv[word], "streams"))
+        word++;
+    if (word >= argc)
+        return argc;
+    size_t end = word + 1 + (argc - word) / 2, next = after > word ? after + 1 : word + 1;
+    return next < end && next < argc ? next : argc;
+}
+
+/* What stands behind the word as another option's value is taken for a key rather than passed over. */
+static size_t stored_next(const fb_bytes *argv, size_t argc, size_t after) {
+    for (size_t i = after > 2 ? after + 1 : 3; i < argc; i++)
+        if (fb_is_word(argv[i - 1], "store") || fb_is_word(argv[i - 1], "storedist"))
+            return i;
+    return argc;
+}
+
+size_t fb_key_next(const struct fb_command *command, const fb_bytes *argv, size_t argc, size_t after) {
+    struct fb_key_range keys;
+    if (command->flags & FB_KEYS_STREAMS)
+        return streams_next(argv, argc, after);
+    if (fb_command_keys(command, argc, &keys)) {
+        size_t next = after < keys.first ? keys.first : after + keys.step;
+        if (next <= keys.last)
+            return next;
+    }
+    if (command->counted > 0) {
+        size_t first = (size_t)command->counted + 1, next = after < first ? first : after + 1;
+        return next < counted_end(command, argv, argc) ? next : argc;
+    }
+    return command->flags & FB_KEYS_STORE ? stored_next(argv, argc, after) : argc;
 }
 
 bool fb_command_has_get(const fb_bytes *argv, size_t argc) {
@@ -161,13 +212,12 @@ static enum fb_acl_verdict judge(const struct fb_grant *grant, const struct fb_c
                                  size_t argc, size_t *ret_which) {
     size_t id = fb_command_number(command);
     const struct fact *fact = &facts[id];
-    struct fb_key_range keys;
     *ret_which = 0;
     if (!(grant->commands[id / 64] >> id % 64 & 1) && !(command->flags & FB_CMD_NO_AUTH))
         return FB_ACL_NO_COMMAND;
-    if (!grant->has_all_keys && fb_command_keys(command, argc, &keys)) {
+    if (!grant->has_all_keys) {
         unsigned modes = fact->modes | (fact->may_read_too && fb_command_has_get(argv, argc) ? FB_ACL_READ : 0u);
-        for (size_t i = keys.first; i <= keys.last; i += keys.step)
+        for (size_t i = fb_key_next(command, argv, argc, 0); i < argc; i = fb_key_next(command, argv, argc, i))
             if (*ret_which = i, !may_use_key(grant, argv[i], modes))
                 return FB_ACL_NO_KEY;
     }

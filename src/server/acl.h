@@ -48,6 +48,8 @@ enum fb_acl_category fb_acl_category(fb_bytes name);
 /* The keys of a request; false: it has none. */
 struct fb_key_range { size_t first, last, step; };
 bool fb_command_keys(const struct fb_command *command, size_t argc, struct fb_key_range *ret_range);
+/* The place of the next key behind `after` (0: of the first), wherever the command has its keys; argc: there is none. */
+size_t fb_key_next(const struct fb_command *command, const fb_bytes *argv, size_t argc, size_t after);
 /* Does this SET hand out the old value? */
 bool fb_command_has_get(const fb_bytes *argv, size_t argc);
 

@@ -185,8 +185,8 @@ static void set_bit(struct fb_grant *grant, const struct fb_command *command, bo
 
 static void set_category(struct fb_grant *grant, enum fb_acl_category category, bool value) {
     size_t n;
-    for (int table = 0; table < 2; table++) {
-        const struct fb_command *rows = table == 0 ? fb_commands(&n) : fb_subcommands(&n);
+    for (int table = 0; table < 3; table++) {
+        const struct fb_command *rows = table == 0 ? fb_commands(&n) : table == 1 ? fb_subcommands(&n) : fb_foreign(&n);
         for (size_t i = 0; i < n; i++)
             if (fb_acl_categories(&rows[i]) >> category & 1)
                 set_bit(grant, &rows[i], value);
@@ -242,6 +242,10 @@ static fb_status set_command(struct fb_grant *grant, fb_bytes name, bool value, 
     if (words[0].len == 0 || (bar != NULL && words[1].len == 0))
         return unknown(reterr);
     struct fb_verb verb = fb_verb_find(words, bar != NULL ? 2 : 1);
+    if (verb.foreign != NULL) /* the store's, or refused to everybody */
+        set_bit(grant, verb.foreign, value);
+    if (verb.foreign != NULL)
+        return FB_OK;
     if (verb.refused != NULL)
         return FB_OK;
     if (verb.command == NULL || (bar != NULL && verb.command->parent == NULL))

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "server/multi.h"
 #include "server/notify.h"
+#include "server/pass.h"
 #include "server/slowlog.h"
 
 enum { SHOWN_KEY_MAX = 128 }; /* bytes of a key in an error; its hint is at most FB_ERR_TEXT_MAX */
@@ -52,6 +53,7 @@ struct fb_wait *fb_wait_free(struct fb_wait *wait) {
     atomic_fetch_sub(&wait->inbox->held, atomic_load(&wait->held));
     fb_buf_free(&wait->reply.buf);
     fb_buf_free(&wait->after.buf);
+    fb_buf_free(&wait->passed);
     fb_mem_free(wait->args);
     fb_inbox_unref(wait->inbox);
     fb_mem_free(wait);
@@ -232,6 +234,18 @@ void fb_call_run(struct fb_call *call, size_t n, fb_call_prepare *prepare, fb_ca
     wait->prepare = prepare;
     wait->finish = finish;
     begin_wait(call, wait, submit_batch(wait, &wait->call));
+}
+
+struct fb_wait *fb_call_away(struct fb_call *call) {
+    struct fb_wait *wait = new_wait(call, 0);
+    if (wait == NULL) {
+        fb_call_out_of_memory(call);
+        return NULL;
+    }
+    fb_list_init(&wait->message.link);
+    wait->is_passed = true;
+    begin_wait(call, wait, /* is_over */ false);
+    return wait;
 }
 
 void fb_call_steps(struct fb_call *call, size_t room, fb_call_finish *finish) {
@@ -415,7 +429,7 @@ static void finish_read(struct fb_call *call, struct fb_part *parts, size_t n) {
 void fb_call_load(struct fb_call *call, fb_call_render *render) {
     if (fb_key_is_probe(call->argv[1])) {
         render(call, FB_KIND_NONE, fb_bytes_of(NULL, 0));
-    } else if (fb_call_maps(call, call->argv[1])) {
+    } else if (!fb_pass_unmapped(call, call->argv[1]) && fb_call_maps(call, call->argv[1])) {
         call->render = render;
         call->keeps_args = true;
         fb_call_run(call, 1, prepare_read, finish_read);

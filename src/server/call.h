@@ -31,6 +31,7 @@ struct fb_command {
     unsigned flags;
     int first, last, step;
     const char *group, *since, *syntax, *summary;
+    int counted; /* where the number of keys stands that follow it; 0: nowhere */
 };
 
 /* Where the time of a request that asked a source went, as fb_result says it: the longest of its parts. */
@@ -61,6 +62,7 @@ struct fb_call {
     struct fb_resp_out *out;
     size_t mark;               /* where its reply begins in out */
     bool is_silent;            /* nobody wants the reply */
+    bool is_delayed;           /* not begun: as if it had not come yet */
     bool is_starved;           /* not begun: too many operations are under way */
     bool is_again;             /* it was once, and has passed the gates before */
     bool is_inner;             /* of a transaction: EXEC carries it out */
@@ -80,6 +82,7 @@ struct fb_call {
     fb_call_render *render;
     unsigned flags;
     int64_t number[2];
+    bool is_alone;             /* nothing begins before it is over, whatever its row says */
     bool keeps_args;           /* argv is needed after the submission */
     fb_buf notes;              /* of a finish, for the next; freed with the wait */
     const void *context;       /* of a job: something that outlives the session */
@@ -101,6 +104,9 @@ void fb_call_work(struct fb_call *call, fb_call_job *work, fb_call_finish *finis
 /* one operation that is not begun with fb_submit (fb_list_keys); then another finish with one part. */
 typedef fb_status fb_call_begin(struct fb_call *call, fb_done done, void *user, fb_result *ret_result);
 void fb_call_await(struct fb_call *call, fb_call_begin *begin, fb_call_finish *finish);
+/* Nothing is begun here: the reply comes from the store (pass.c), and is written into the wait. NULL: no memory, and the
+ * error has been written. */
+struct fb_wait *fb_call_away(struct fb_call *call);
 /* Several operations as one transaction (fb_submit_all), then finish: the first part is the outcome of all (its number
  * says which operation decided), behind it one part per operation. */
 void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_finish *finish);
@@ -165,6 +171,9 @@ struct fb_wait {
     fb_call_prepare *prepare;
     fb_call_finish *finish;        /* NULL once it has run and wants nothing more */
     bool is_over, is_silent;
+    bool is_passed;                /* its reply comes from the store */
+    bool is_too_long;              /* the reply; it becomes an error */
+    fb_buf passed;                 /* the store's part of a reply that is split */
     fb_bytes *args;                /* own copy of argv with its bytes, or NULL */
     size_t nparts, next;           /* parts in all; the first not yet submitted */
     size_t room;                   /* for parts */

@@ -6,6 +6,7 @@
 #include "server/multi.h"
 #include "server/measure.h"
 #include "server/login.h"
+#include "server/pass.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -29,17 +30,25 @@ static const struct fb_command commands[] = {
      syntax, summary},
     FB_SUBCOMMAND_MAP(ROW)
 #undef ROW
+#define ROW(name, arity, flags, first, last, step, counted, group, since)                                              \
+    {name, NULL, fb_cmd_foreign, arity, (flags) | FB_CMD_FOREIGN, first, last, step, group, since, "", "", counted},
+    FB_FOREIGN_MAP(ROW)
+#undef ROW
+    /* What no table knows, as a command of the store. */
+    {"unknown", NULL, fb_cmd_foreign, -1, FB_CMD_WRITE | FB_CMD_FOREIGN, 0, 0, 0, NULL, "1.0.0", "", "", 0},
 };
 
-/* How many of them are no subcommands. */
+/* How many of them are what. */
 enum {
 #define ROW(...) +1
     NCOMMANDS = 0 FB_COMMAND_MAP(ROW),
+    NSUBCOMMANDS = 0 FB_SUBCOMMAND_MAP(ROW),
+    NFOREIGN = 0 FB_FOREIGN_MAP(ROW),
 #undef ROW
     NROWS = sizeof commands / sizeof commands[0],
-    NSUBCOMMANDS = NROWS - NCOMMANDS,
 };
 static const struct fb_command *const subcommands = commands + NCOMMANDS;
+static const struct fb_command *const foreign = commands + NCOMMANDS + NSUBCOMMANDS;
 
 enum refusal { DATA, SCRIPT, NEVER, CLUSTER };
 
@@ -77,6 +86,13 @@ const struct fb_command *fb_subcommands(size_t *ret_count) {
     return subcommands;
 }
 
+const struct fb_command *fb_foreign(size_t *ret_count) {
+    *ret_count = NFOREIGN;
+    return foreign;
+}
+
+const struct fb_command *fb_command_unknown(void) { return &commands[NROWS - 1]; }
+
 size_t fb_command_count(void) { return NROWS; }
 size_t fb_command_number(const struct fb_command *command) { return (size_t)(command - commands); }
 
@@ -96,8 +112,10 @@ static struct slot {
     struct name name;
     uint8_t len;
     bool has_other; /* than letters */
-    const struct fb_command *command; /* or: */
+    const char *text;
+    const struct fb_command *command; /* or one of these, or both: */
     const struct fb_refused *refused;
+    const struct fb_command *foreign;
 } names[INDEX_SIZE];
 
 static struct name fold(fb_bytes text) {
@@ -132,27 +150,32 @@ static const struct slot *find(fb_bytes text) {
         if (slot->len == 0)
             return &nothing;
         if (slot->len == text.len && is_same(&slot->name, &name) &&
-            (!slot->has_other || fb_is_word(text, slot->command ? slot->command->name : slot->refused->name)))
+            (!slot->has_other || fb_is_word(text, slot->text)))
             return slot;
     }
 }
 
-static void add(const char *text, const struct fb_command *command, const struct fb_refused *refusal) {
+static struct slot *add(const char *text) {
     assert(strlen(text) <= sizeof(struct name));
     struct name name = fold(FB_STR(text));
     size_t i = place_of(&name);
-    while (names[i].len != 0)
+    while (names[i].len != 0 && strcmp(names[i].text, text) != 0)
         i = (i + 1) % INDEX_SIZE;
-    names[i] = (struct slot){.name = name, .len = (uint8_t)strlen(text), .command = command, .refused = refusal};
+    names[i].name = name;
+    names[i].len = (uint8_t)strlen(text);
+    names[i].text = text;
     for (const char *p = text; *p != '\0'; p++)
         names[i].has_other |= *p < 'a' || *p > 'z';
+    return &names[i];
 }
 
 static void build(void) {
     for (size_t i = 0; i < NCOMMANDS; i++)
-        add(commands[i].name, &commands[i], NULL);
+        add(commands[i].name)->command = &commands[i];
     for (size_t i = 0; i < NREFUSED; i++)
-        add(refused[i].name, NULL, &refused[i]);
+        add(refused[i].name)->refused = &refused[i];
+    for (size_t i = 0; i < NFOREIGN; i++)
+        add(foreign[i].name)->foreign = &foreign[i];
     fb_acl_prepare();
 }
 
@@ -172,7 +195,7 @@ static const struct fb_command *find_subcommand(const struct fb_command *parent,
 
 struct fb_verb fb_verb_find(const fb_bytes *argv, size_t argc) {
     const struct slot *slot = find(argv[0]);
-    struct fb_verb verb = {slot->command, slot->command, slot->refused};
+    struct fb_verb verb = {slot->command, slot->command, slot->refused, slot->foreign};
     if (verb.command != NULL && (verb.command->flags & FB_CMD_PARENT) && argc > 1)
         verb.command = find_subcommand(verb.parent, argv[1]);
     return verb;
@@ -282,6 +305,9 @@ void fb_print_refused(FILE *out) {
     }
 }
 
+/* The gate STORE stands before it wherever there is a store; without one nothing finds it. */
+void fb_cmd_foreign(struct fb_call *call) { refuse_absent(call, call->command->name); }
+
 /* ---- dispatch --------------------------------------------------------------------------------------------------- */
 
 /* A browser made to send a form to this port; what follows would be commands of somebody else's choice. */
@@ -292,9 +318,18 @@ static bool is_for_strangers(const struct fb_verb *verb) {
     return verb->command != NULL ? (verb->command->flags & FB_CMD_NO_AUTH) != 0 : verb->refused == NULL;
 }
 
+/* What only the store carries out: Redis' commands on other kinds of data, scripts. NULL: nothing. */
+static const struct fb_command *find_foreign(const struct fb_session *session, const struct fb_verb *verb) {
+    if (!fb_pass_is_on(session->loop->server))
+        return NULL;
+    if (verb->foreign != NULL)
+        return verb->foreign;
+    return verb->parent != NULL && (verb->parent->flags & FB_CMD_STORES) ? verb->parent : NULL;
+}
+
 static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
     struct fb_session *session = call->session;
-    const struct fb_command *command = verb->command;
+    const struct fb_command *command = verb->command != NULL ? verb->command : find_foreign(session, verb);
     call->command = command;
     if (command != NULL && !fb_arity_fits(command, call->argc)) {
         refuse_arity(call, command);
@@ -304,19 +339,21 @@ static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
         atomic_store_explicit(&session->last_command, command, memory_order_relaxed);
         atomic_store_explicit(&session->last_tick, session->loop->tick, memory_order_relaxed);
         unsigned up = session->gates | atomic_load_explicit(&session->loop->server->gates, memory_order_relaxed);
-        enum fb_passage passage = up == 0 ? FB_PASS : fb_gates_pass(call, up);
+        bool is_free = up == 0 || (up == FB_GATE_STORE && (command->flags & FB_CMD_PEEKS));
+        enum fb_passage passage = is_free ? FB_PASS : fb_gates_pass(call, up);
         if (passage == FB_DELAY)
             return FB_DISPATCH_HOLD;
-        call->has_begun = passage == FB_PASS;
-        if (call->has_begun)
+        if (passage == FB_PASS) {
+            call->has_begun = true;
             command->handler(call);
+        }
     } else if (verb->parent != NULL) {
         refuse_subcommand(call, verb->parent);
     } else if (verb->refused != NULL) {
         refuse_known(call, verb->refused);
     } else if (is_http(call->argv[0])) {
         return FB_DISPATCH_HANG_UP;
-    } else {
+    } else if (!fb_pass_unknown(call)) {
         refuse_unknown(call);
     }
     return FB_DISPATCH_DONE;
@@ -337,12 +374,17 @@ enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *v
                              size_t argc) {
     struct fb_call call = {.session = session, .argv = argv, .argc = argc, .began = session->loop->clock};
     enum fb_reply_mode mode = session->reply_mode;
-    if (session->nwaits > 0 && fb_verb_is_alone(verb))
+    if (session->nwaits > 0 && fb_verb_is_alone(verb) && !fb_pass_may_overtake(session, verb, argv, argc))
         return FB_DISPATCH_HOLD;
     open_reply(&call, mode != FB_REPLY_ON);
     if (mode == FB_REPLY_SKIP)
         session->reply_mode = FB_REPLY_ON;
     enum fb_dispatch outcome = run(&call, verb);
+    if (call.is_delayed) {
+        fb_call_rewind(&call);
+        session->gates |= FB_GATE_AGAIN;
+        outcome = FB_DISPATCH_HOLD;
+    }
     if (outcome == FB_DISPATCH_HOLD) {
         session->reply_mode = mode;
         return outcome;

@@ -4,6 +4,7 @@
 
 #include "server/call.h"
 #include "tbl/commands.h"
+#include "tbl/foreign.h"
 
 #include <stdio.h>
 
@@ -15,6 +16,7 @@ struct fb_refused;
 struct fb_verb {
     const struct fb_command *command, *parent;
     const struct fb_refused *refused;
+    const struct fb_command *foreign; /* the same as a row of tbl/foreign.h, for the store */
 };
 struct fb_verb fb_verb_find(const fb_bytes *argv, size_t argc);
 /* Does it need its connection for itself (S2)? */
@@ -26,7 +28,10 @@ const struct fb_command *fb_command_named(fb_bytes name);
 /* All rows, in the order of the table; and those of FB_SUBCOMMAND_MAP, which follow them in memory. */
 const struct fb_command *fb_commands(size_t *ret_count);
 const struct fb_command *fb_subcommands(size_t *ret_count);
-/* Rows and subrows together, and where one stands among them. */
+/* Those of FB_FOREIGN_MAP, behind both; and the row that stands for what no table knows. */
+const struct fb_command *fb_foreign(size_t *ret_count);
+const struct fb_command *fb_command_unknown(void);
+/* All rows together, and where one stands among them. */
 size_t fb_command_count(void);
 size_t fb_command_number(const struct fb_command *command);
 /* "get", "config|get". */
@@ -42,6 +47,7 @@ enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *v
 /* The same for the next of the requests that a running EXEC answers. */
 enum fb_dispatch fb_dispatch_queued(struct fb_session *session);
 
+fb_handler fb_cmd_foreign;
 #define FB_DECLARE_COMMAND_(name, handler, ...) fb_handler fb_cmd_##handler;
 #define FB_DECLARE_SUBCOMMAND_(parent, name, handler, ...) fb_handler fb_cmd_##handler;
 FB_COMMAND_MAP(FB_DECLARE_COMMAND_)

@@ -3,6 +3,7 @@
 
 #include "server/login.h"
 #include "server/multi.h"
+#include "server/pass.h"
 #include "server/pause.h"
 
 typedef enum fb_passage gate(struct fb_call *call);
@@ -14,6 +15,7 @@ static const struct { unsigned bit; gate *ask; } gates[] = {
     {FB_GATE_QUEUE, fb_gate_queue},
     {FB_GATE_MONITOR, fb_gate_monitor},
     {FB_GATE_TRACKING, fb_gate_tracking},
+    {FB_GATE_STORE, fb_gate_store},
 };
 
 enum fb_passage fb_gates_pass(struct fb_call *call, unsigned up) {

@@ -11,6 +11,8 @@
  *   MONITOR     somebody watches every request
  *   TRACKING    the keys a client reads are remembered, so that it can be told when they change; before the read, since
  *               a change between the two would go unnoticed
+ *   STORE       there is a store, and the request may be its own (pass.h); for a command that asks the cache first this
+ *               gate is as if it were not up, so that a hit does not know of it
  *
  * A request that found too many operations under way comes a second time; AGAIN says so to those gates that note it.
  *
@@ -28,6 +30,7 @@ enum fb_gate {
     FB_GATE_MONITOR = 1 << 4,
     FB_GATE_TRACKING = 1 << 5,
     FB_GATE_AGAIN = 1 << 6,
+    FB_GATE_STORE = 1 << 7,
 };
 
 enum fb_passage {

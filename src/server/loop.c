@@ -13,6 +13,7 @@
 #include "server/login.h"
 #include "server/pause.h"
 #include "server/tracking.h"
+#include "server/upstream.h"
 
 enum {
     TICK_MS = 1000,
@@ -110,9 +111,15 @@ void fb_loop_touch(struct fb_loop *loop, struct fb_session *session) {
         fb_list_push_back(&loop->touched, &session->touched);
 }
 
-static void feed_starved(struct fb_loop *loop) {
+void fb_loop_settle(struct fb_loop *loop) {
     struct fb_link *link;
-    while (loop->operations < loop->server->operations_max && (link = fb_list_pop_front(&loop->starved)) != NULL) {
+    while ((link = fb_list_pop_front(&loop->touched)) != NULL)
+        fb_session_settle(fb_member_of(link, struct fb_session, touched));
+}
+
+void fb_loop_feed(struct fb_loop *loop) {
+    struct fb_link *link;
+    while (loop->operations < loop->server->operations_max && !fb_upstreams_are_full(loop) && (link = fb_list_pop_front(&loop->starved)) != NULL) {
         struct fb_session *session = fb_member_of(link, struct fb_session, starved);
         fb_session_resume(session);
         fb_loop_touch(loop, session);
@@ -129,7 +136,7 @@ static void take_wait(struct fb_loop *loop, struct fb_wait *wait) {
         fb_session_deliver(session, wait);
         fb_loop_touch(loop, session);
     }
-    feed_starved(loop);
+    fb_loop_feed(loop);
 }
 
 static void kill_client(struct fb_loop *loop, uint64_t id) {
@@ -150,6 +157,7 @@ static void leave_if_empty(struct fb_loop *loop) {
     uv_close((uv_handle_t *)&loop->second, NULL);
     uv_close((uv_handle_t *)&loop->deadline, NULL);
     fb_pause_close(loop);
+    fb_upstreams_close(loop);
 }
 
 static void kill_session(struct fb_session *session) {
@@ -205,8 +213,7 @@ static void on_wake(uv_async_t *async) {
         take_message(loop, fb_member_of(link, struct fb_message, link));
     fb_push_make_good(loop);
     /* After the whole round, so that many completions for one connection leave in one write. */
-    while ((link = fb_list_pop_front(&loop->touched)) != NULL)
-        fb_session_settle(fb_member_of(link, struct fb_session, touched));
+    fb_loop_settle(loop);
     leave_if_empty(loop);
 }
 
@@ -230,6 +237,7 @@ static void on_second(uv_timer_t *timer) {
     struct fb_loop *loop = timer->data;
     loop->tick++;
     for_each_session(loop, fb_session_tick);
+    fb_upstreams_tick(loop);
     fb_bounds_shed(loop);
     if (loop->spare.buf.cap > WARM_OUTPUT_MAX)
         fb_buf_free(&loop->spare.buf);
@@ -250,6 +258,7 @@ static void run(void *user) {
 }
 
 static void finish(struct fb_loop *loop) {
+    fb_upstreams_free(loop);
     fb_mem_free(loop->slots);
     fb_mem_free(loop->read_buffer);
     fb_resp_args_finish(&loop->args);
@@ -288,6 +297,14 @@ fb_status fb_loop_start(struct fb_loop *loop, struct fb_server *server, unsigned
     fb_pause_init(loop);
     loop->wake.data = loop->second.data = loop->deadline.data = loop;
     uv_timer_start(&loop->second, on_second, TICK_MS, TICK_MS);
+    if (fb_upstreams_init(loop) != FB_OK) {
+        loop->is_draining = true;
+        leave_if_empty(loop);
+        run(loop);
+        uv_loop_close(&loop->uv);
+        finish(loop);
+        return fb_fail(reterr, FB_NOMEM, "no memory for an event loop");
+    }
     loop->inbox->wake = &loop->wake;
     loop->inbox->is_closed = false;
     rc = uv_thread_create(&loop->thread, run, loop);

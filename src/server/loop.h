@@ -64,6 +64,7 @@ struct fb_stop_message {
 /* ---- the loop --------------------------------------------------------------------------------------------------- */
 
 struct fb_session;
+struct fb_upstreams;
 
 /* A connection by number: the slot may have got another connection since, then the generation differs. */
 struct fb_session_ref { uint32_t slot, generation; };
@@ -94,6 +95,7 @@ struct fb_loop {
     size_t operations;          /* under way, of all sessions */
     struct fb_link paused;      /* sessions with a request that CLIENT PAUSE holds back, by the same link */
     uv_timer_t pause;           /* runs while there are any */
+    struct fb_upstreams *upstreams; /* connections to the store; NULL: there is none */
     struct fb_link starved;     /* sessions with a request that found operations_max under way, oldest first */
     bool is_draining;
     struct fb_stop_message stop; /* the one message that must not need memory */
@@ -129,5 +131,9 @@ void fb_loop_remove(struct fb_loop *loop, struct fb_session *session);
 struct fb_session *fb_loop_session(struct fb_loop *loop, struct fb_session_ref ref);
 /* Something was done to it: settle it at the end of this round of messages. */
 void fb_loop_touch(struct fb_loop *loop, struct fb_session *session);
+/* Settle them now, where no round of messages does it. */
+void fb_loop_settle(struct fb_loop *loop);
+/* There may be room for operations again. */
+void fb_loop_feed(struct fb_loop *loop);
 
 #endif

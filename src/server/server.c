@@ -19,12 +19,15 @@
 #include "server/push.h"
 #include "server/tracking.h"
 #include "server/bounds.h"
+#include "server/gates.h"
 #include "server/tls.h"
+#include "server/upstream.h"
 #include "server/users.h"
 
 enum {
     CLIENTS_DEFAULT = 10000,
     TRACKED_DEFAULT = 1000000,
+    CONNECT_TIMEOUT_MS = 1000, STORE_TIMEOUT_MS = 5000,
     DESCRIPTORS_OTHER = 1024, /* loops, listeners, databases, files */
 };
 static const uint64_t bulk_default = 8 << 20, query_default = 16 << 20, output_default = 64 << 20,
@@ -62,14 +65,16 @@ static void free_options(struct fb_server_options *options) {
     fb_mem_free((char *)options->tls.key);
     fb_mem_free((char *)options->tls.ca);
     fb_mem_free((char *)options->users_file);
+    fb_mem_free((char *)options->store.url);
     fb_mem_free((char *)options->config_file);
 }
 
 /* Own copies of all strings; what has been copied is freed by free_options in any case. */
 static bool copy_options(struct fb_server_options *to, const struct fb_server_options *from) {
     *to = *from;
-    to->password = NULL; /* its hash is with the users */
+    to->password = to->store.password = NULL; /* its hash is with the users; the other is with the store */
     bool ok = copy_text(&to->users_file, from->users_file);
+    ok &= copy_text(&to->store.url, from->store.url);
     ok &= copy_text(&to->config_file, from->config_file);
     ok &= copy_text(&to->tls.cert, from->tls.cert);
     ok &= copy_text(&to->tls.key, from->tls.key);
@@ -187,10 +192,32 @@ static void free_server(struct fb_server *server) {
     fb_bounds_free(server->bounds);
     fb_tls_context_unref(server->tls);
     fb_health_free(server);
+    if (server->store != NULL)
+        explicit_bzero(server->store, sizeof *server->store);
+    fb_mem_free(server->store);
     free_options(&server->options);
     fb_lock_finish(&server->watch_lock);
     fb_lock_finish(&server->lock);
     fb_mem_free(server);
+}
+
+/* It need not be there yet. */
+static fb_status open_store(struct fb_server *server, const struct fb_server_store *options, fb_err *reterr) {
+    if (options->url == NULL)
+        return FB_OK;
+    struct fb_store *store = server->store = fb_mem_calloc(1, sizeof *server->store);
+    if (store == NULL)
+        return fb_fail(reterr, FB_NOMEM, "no memory for the store");
+    fb_status status = fb_store_url_parse(options->url, &store->url, reterr);
+    if (status != FB_OK)
+        return status;
+    if (options->password != NULL)
+        snprintf(store->url.password, sizeof store->url.password, "%s", options->password);
+    (void)fb_store_url_print(&store->url, store->shown);
+    store->connect_timeout_ms = options->connect_timeout_ms > 0 ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
+    store->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : STORE_TIMEOUT_MS;
+    atomic_fetch_or(&server->gates, FB_GATE_STORE);
+    return FB_OK;
 }
 
 static fb_status start_loops(struct fb_server *server, fb_err *reterr) {
@@ -252,6 +279,7 @@ fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *optio
     raise_descriptors(server);
     if ((status = fb_users_open(server->users, options->users_file, options->password, reterr)) != FB_OK ||
         (has_tls(options) && (status = fb_tls_context_new(&server->options.tls, &server->tls, reterr)) != FB_OK) ||
+        (status = open_store(server, &options->store, reterr)) != FB_OK ||
         (status = fb_listeners_open(server, reterr)) != FB_OK ||
         (status = start_loops(server, reterr)) != FB_OK) {
         free_server(server);

@@ -62,6 +62,13 @@ struct fb_server_tls {
     bool needs_1_3;              /* else 1.2 */
 };
 
+/* Where what is not mapped goes (docs/pass-through.md). */
+struct fb_server_store {
+    const char *url;             /* redis://… or unix://…; NULL: nowhere */
+    const char *password;        /* goes before one in the URL; NULL: none */
+    int64_t connect_timeout_ms, timeout_ms; /* 0: 1 s, 5 s */
+};
+
 struct fb_server_options {
     const char *const *listen;   /* "127.0.0.1:6380", "[::1]:6380", "unix:/path"; NULL ends. Port 0: any free one */
     unsigned threads;            /* event loops; 0 = number of cores */
@@ -69,6 +76,7 @@ struct fb_server_options {
     struct fb_server_live live;  /* as it is at the start */
     const char *users_file;      /* in the words of Redis' ACL files; NULL: none */
     struct fb_server_tls tls;
+    struct fb_server_store store;
     unsigned unix_mode;          /* of unix sockets; 0: 0700 */
     bool is_protected;           /* refuse a non-loopback listener without a password */
     const char *config_file;     /* for INFO; NULL: none */

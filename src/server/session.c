@@ -124,7 +124,8 @@ void fb_session_enqueue(struct fb_session *s, struct fb_wait *wait) {
     fb_list_push_back(&s->waits, &wait->link);
     s->nwaits++;
     note_waiting(s);
-    if (wait->call.command->flags & (FB_CMD_WRITE | FB_CMD_ALONE))
+    unsigned alone = wait->is_passed ? FB_CMD_BLOCKS : FB_CMD_WRITE | FB_CMD_ALONE;
+    if ((wait->call.command->flags & alone) || wait->call.is_alone)
         s->is_held = true;
 }
 
@@ -311,6 +312,19 @@ void fb_session_resume(struct fb_session *s) {
     tidy_input(s);
 }
 
+bool fb_session_is_slow(struct fb_session *s) {
+    return s->is_slow = fb_session_unsent(s) + s->waiting_bytes > FB_SLOW_OUTPUT;
+}
+
+static void go_on_asking(struct fb_session *s) {
+    while (s->is_slow && !s->is_dead && !fb_session_is_slow(s)) {
+        if (fb_list_is_empty(&s->waits))
+            s->is_held = false;
+        fb_session_resume(s);
+        send_out(s);
+    }
+}
+
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
 
 static void check_input(struct fb_session *s) {
@@ -438,6 +452,8 @@ static void weigh(struct fb_session *s) {
 void fb_session_settle(struct fb_session *s) {
     if (!s->is_dead)
         send_out(s);
+    if (s->is_slow)
+        go_on_asking(s);
     if (s->nwaits == 0 && !fb_link_is_in_list(&s->starved) && (s->has_ended || s->is_draining))
         s->is_closing = true; /* what came before the end has been answered */
     if (s->is_closing && !s->is_dead && s->nwaits == 0 && fb_session_unsent(s) == 0 && !s->is_lingering) {

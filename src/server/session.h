@@ -24,6 +24,7 @@ enum {
     FB_NAME_MAX = 128,              /* CLIENT SETNAME, SETINFO */
     FB_SUBSCRIBER_OUTPUT = 32 << 20, /* unsent bytes of one that listens to topics; both as in Redis */
     FB_SUBSCRIBER_SOFT_SECONDS = 60,
+    FB_SLOW_OUTPUT = 1 << 20,       /* bytes of replies with which no more is asked of the store */
     FB_LINGER_SECONDS = 2,          /* for the other side to read our last words */
 };
 
@@ -34,6 +35,7 @@ struct fb_multi;
 struct fb_user;
 struct fb_wait;
 struct fb_tracker;
+struct fb_upstream;
 
 /* CLIENT CACHING: of the next request, and of the one being carried out. */
 struct fb_caching { bool next, now; };
@@ -76,10 +78,12 @@ struct fb_session {
     bool has_ended;             /* the other side sends no more */
     bool is_draining;           /* we read no more; the server is stopping */
     bool is_dead;
+    bool is_slow;               /* a request for the store waits until it has read more of its replies */
     bool is_paused;             /* CLIENT PAUSE holds its request back */
     bool is_counted_waiting;    /* in loop->waiting */
     unsigned gates;             /* enum fb_gate: what its requests have to pass */
     struct fb_multi *multi;     /* MULTI, WATCH: NULL when there is nothing of it */
+    struct fb_upstream *own;    /* its connection to the store, or NULL */
     fb_buf pushes;              /* that wait for the end of EXEC's array; counted in waiting_bytes */
     enum fb_reply_mode reply_mode;
     unsigned wrong_passwords;   /* since the last right one */
@@ -135,6 +139,8 @@ void fb_session_deliver(struct fb_session *session, struct fb_wait *wait);
 void fb_session_resume(struct fb_session *session);
 /* CLIENT PAUSE holds back a request, or does so no more. */
 void fb_session_set_paused(struct fb_session *session, bool is_paused);
+/* Does it leave so much unread that the store should not be asked for more? Then its request is taken up again later. */
+bool fb_session_is_slow(struct fb_session *session);
 /* Put a wait at the end of the queue. */
 void fb_session_enqueue(struct fb_session *session, struct fb_wait *wait);
 

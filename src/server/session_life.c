@@ -14,8 +14,10 @@
 #include "base/mem.h"
 #include "server/login.h"
 #include "server/multi.h"
+#include "server/pass.h"
 #include "server/session_parts.h"
 #include "server/tracking.h"
+#include "server/upstream.h"
 
 enum { KEEPALIVE_SECONDS = 60 };
 
@@ -61,6 +63,7 @@ void fb_session_tick(struct fb_session *s) {
     else if (is_late(s, now, &excess))
         fb_session_exceed(s, excess);
     check_soft_output(s, now);
+    s->is_dead |= (s->has_ended || s->is_draining) && fb_pass_is_blocked(s); /* nobody is there to be answered */
     if (s->is_dead)
         fb_session_close(s);
 }
@@ -95,6 +98,8 @@ void fb_session_close(struct fb_session *s) {
     fb_pubsub_leave_all(s);
     fb_tracking_end(s);
     fb_loop_remove(s->loop, s);
+    fb_upstream_drop(s->own); /* what is under way there finds no session */
+    s->own = NULL;
     fb_session_weigh(s, 0);
     fb_bounds_leave(s->loop->server, &s->arrival);
     if (fb_session_unsent(s) > 0) { /* the kernel would keep what it has for a reader that does not read */

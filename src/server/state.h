@@ -61,6 +61,7 @@ struct fb_server {
     struct fb_server_options options; /* its strings are the server's own */
     struct fb_users *users;           /* users.h */
     struct fb_bounds *bounds;         /* bounds.h */
+    struct fb_store *store;           /* upstream.h; NULL: none */
     struct fb_resp_limits limits_of_strangers; /* before AUTH */
     struct fb_loop *loops;
     unsigned nloops;

@@ -65,6 +65,20 @@
       "the keyspace's setting `as` says what it holds")                                                                \
     X(NOT_ON_ROWS, "ERR", "'%s' is not supported on mapped key '%.*s' (keyspace '%s', as %s)",                         \
       "lists, sets, streams and the like: a row is not this kind of data", "keep such keys in a Redis of their own")   \
+    X(MIXED_KEYS, "ERR", "'%s' cannot use mapped key '%.*s' and unmapped key '%.*s' together",                         \
+      "one of the keys is a row, another lies in the store, and the command would have to see both",                   \
+      "use keys of one kind; MGET, MSET, DEL, UNLINK, EXISTS and TOUCH may have both")                                 \
+    X(SPLIT_LARGE, "ERR", "at most %d mapped keys at a time beside unmapped ones",                                     \
+      "a request with keys of both kinds has too many", "ask for less at a time")                                      \
+    X(SCRIPT_KEY, "ERR",                                                                                               \
+      "script touches mapped key '%.*s' (keyspace '%s'); scripts run in the store and cannot see it",                  \
+      "EVAL, FCALL and their kin with a mapped key", "read the row before, and give the script what it needs")         \
+    X(STORE_DOWN, "STOREDOWN", "store '%s' cannot be reached: %s",                                                     \
+      "a key or command goes to the store, which is not there; certainly nothing was changed",                         \
+      "see whether the Redis runs that `store.url` names; mapped keys do not need it")                                 \
+    X(STORE_UNKNOWN, "UNKNOWN", "store '%s' was lost before it answered: %s",                                          \
+      "a command that writes was sent to the store, and nobody knows whether it was carried out",                      \
+      "read before retrying")                                                                                          \
     X(NO_LFU, "ERR",                                                                                                   \
       "An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "        \
       "between policies at runtime LRU and LFU data will take some time to adjust.",                                   \

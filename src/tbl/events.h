@@ -36,6 +36,8 @@
       "a client sent what is no request and was closed")                                                               \
     X(AUTH_FAILED, "auth.failed", WARNING, LIMITED, "address user", "a wrong user name or password was given")         \
     X(SOURCE_DOWN, "source.down", ERROR, LIMITED, "source error", "a source does not answer any more")                 \
-    X(SOURCE_UP, "source.up", NOTICE, LIMITED, "source", "a source answers again")
+    X(SOURCE_UP, "source.up", NOTICE, LIMITED, "source", "a source answers again")                                     \
+    X(STORE_LOST, "store.lost", ERROR, LIMITED, "store reason", "the store does not answer any more")                  \
+    X(STORE_BACK, "store.back", NOTICE, LIMITED, "store", "the store answers again")
 
 #endif

@@ -2,7 +2,7 @@
  * `--print-config`, CONFIG GET and docs/settings.md come from these rows.
  *
  * X(scope, name, type, default, choices, min, max, member, effect, alias, line, text)
- *   scope    SERVER, SOURCE, CLASS, KEYSPACE: the section of the file
+ *   scope    SERVER, STORE, SOURCE, CLASS, KEYSPACE: the section of the file
  *   type     a row of FB_SETTING_TYPES. The times differ in what Redis counts and we store: DURATION is stored in
  *            milliseconds where Redis has seconds, TIME_MS is milliseconds on both sides, TIME_US microseconds
  *   default  as one would write it; NULL: none. REQUIRED stands alone for "must be given"
@@ -72,10 +72,10 @@
       "Without it none is asked. Never written into the file: give env:NAME, file:/PATH or credential:NAME (systemd's "\
       "LoadCredential). In the environment, FOREBAY_PASSWORD holds the password itself and FOREBAY_PASSWORD_FILE the " \
       "path of a file with it.")                                                                                       \
-    X(SERVER, unmapped, CHOICE, "auto", "auto|error|!pass", NULL, NULL, unmapped, RESTART, NULL,                       \
+    X(SERVER, unmapped, CHOICE, "auto", "auto|error|pass", NULL, NULL, unmapped, RESTART, NULL,                        \
       "what happens to a key that no keyspace matches",                                                                \
-      "'error' answers NOMAP. 'auto' passes it on when there is a shared store, else it is 'error'; this version has " \
-      "no store.")                                                                                                     \
+      "'error' answers NOMAP. 'pass' hands its commands to the store. 'auto' is 'pass' where there is a store, else "  \
+      "'error'. docs/pass-through.md tells what goes where.")                                                          \
     X(SERVER, clients_max, COUNT, "10000", NULL, "1", "1000000", clients_max, LIVE, "maxclients",                      \
       "connections at a time",                                                                                         \
       "One more is told so and closed, as Redis does.")                                                                \
@@ -173,6 +173,21 @@
       "bytes of the buffers of all connections together",                                                              \
       "When they are more, connections with the biggest buffers are closed. 'auto' is a quarter of memory_max, at "    \
       "least 64mb.")                                                                                                   \
+                                                                                                                       \
+    X(STORE, url, URL, NULL, NULL, NULL, NULL, store_url, RESTART, NULL,                                               \
+      "the Redis or Valkey for what is not mapped",                                                                    \
+      "redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=N]. Keys that no keyspace matches, and commands that "      \
+      "Forebay does not carry out, go there unchanged (docs/pass-through.md). It may be down when Forebay starts.")    \
+    X(STORE, password, SECRET, NULL, NULL, NULL, NULL, store_password, RESTART, NULL,                                  \
+      "the password for the store",                                                                                    \
+      "Given as env:NAME, file:/PATH or credential:NAME; goes before one in the URL.")                                 \
+    X(STORE, connect_timeout, DURATION, "1s", NULL, "100ms", "1m", store_connect_timeout_ms, RESTART, NULL,            \
+      "how long a connection to the store may take to be made",                                                        \
+      "Login included. Then what waits for it is answered STOREDOWN, and the next attempt is made after a while.")     \
+    X(STORE, timeout, DURATION, "5s", NULL, "100ms", "1h", store_timeout_ms, RESTART, NULL,                            \
+      "how long the store may be silent while it owes an answer",                                                      \
+      "Then its connection is closed and what waits for it is answered STOREDOWN or UNKNOWN. Looked at once a "        \
+      "second. Commands that block (BLPOP) wait as long as they say.")                                                 \
                                                                                                                        \
     X(SOURCE, url, URL, FB_SETTING_REQUIRED, NULL, NULL, NULL, url, RESTART, NULL,                                     \
       "the database",                                                                                                  \
@@ -326,7 +341,6 @@
     X(KEYSPACE, early_refresh)                                                                                         \
     X(KEYSPACE, version)                                                                                               \
     X(KEYSPACE, flush_interval)                                                                                        \
-    X(KEYSPACE, flush_batch)                                                                                           \
-    X(FILE, store)
+    X(KEYSPACE, flush_batch)
 
 #endif

@@ -174,6 +174,14 @@ ELSEWHERE = {
         ("tests/unit/test_inspect.c", "by the program that it is part of"),
     "ERR too many wrong passwords from this address; try again in … seconds":
         ("tests/wire/test_limits.py", "too many wrong passwords"),
+    "ERR '…' cannot use mapped key '…' and unmapped key '…' together":
+        ("tests/wire/test_pass_through.py", "cannot use mapped key 'user:1' and unmapped key 'a' together"),
+    "ERR at most … mapped keys at a time beside unmapped ones":
+        ("tests/wire/test_pass_through.py", "mapped keys at a time beside unmapped ones"),
+    "ERR script touches mapped key '…' (keyspace '…'); scripts run in the store and cannot see it":
+        ("tests/wire/test_pass_through.py", "script touches mapped key"),
+    "STOREDOWN store '…' cannot be reached: …": ("tests/wire/test_pass_through.py", '"STOREDOWN"'),
+    "UNKNOWN store '…' was lost before it answered: …": ("tests/wire/test_pass_through.py", '"UNKNOWN"'),
     "ERR max number of clients reached": ("tests/wire/test_config.py", "max number of clients reached"),
 }
 

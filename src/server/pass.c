@@ -1,0 +1,358 @@
+/* Passing requests to the store: whose is a request, sending it, splitting it, what comes back. */
+#include "server/pass.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "server/acl.h"
+#include "server/measure.h"
+#include "server/multi.h"
+#include "server/upstream.h"
+
+enum { SHOWN_MAX = 128 }; /* bytes of a key in an error */
+
+static const struct fb_store *store_of(const struct fb_call *call) { return fb_call_server(call)->store; }
+static int shown(fb_bytes key) { return (int)(key.len < SHOWN_MAX ? key.len : SHOWN_MAX); }
+
+static bool is_mapped(const struct fb_session *s, unsigned db, fb_bytes key) {
+    return db == 0 && fb_keyspace_of(s->loop->server->cache, key) >= 0;
+}
+
+#define COUNT(call, name) fb_count(&fb_call_loop(call)->upstreams->counters.name, 1)
+
+/* ---- whose ---------------------------------------------------------------------------------------------------------- */
+
+struct owners { size_t here, there; fb_bytes mapped, unmapped; };
+
+/* Of all keys; `mapped` and `unmapped` are the first of each kind. */
+static struct owners owners_of(const struct fb_session *s, const struct fb_command *command, const fb_bytes *argv,
+                               size_t argc) {
+    struct owners owners = {0};
+    for (size_t i = fb_key_next(command, argv, argc, 0); i < argc; i = fb_key_next(command, argv, argc, i)) {
+        if (is_mapped(s, s->db, argv[i])) {
+            if (owners.here++ == 0)
+                owners.mapped = argv[i];
+        } else if (owners.there++ == 0) {
+            owners.unmapped = argv[i];
+        }
+    }
+    return owners;
+}
+
+static bool is_ours_alone(const struct fb_command *command) {
+    return strncmp(command->name, "fb.", 3) == 0 || command->handler == fb_cmd_watch;
+}
+
+bool fb_pass_may_overtake(struct fb_session *s, const struct fb_verb *verb, const fb_bytes *argv, size_t argc) {
+    const struct fb_command *command = verb->command;
+    if (!fb_pass_is_on(s->loop->server) || command == NULL || command->first == 0 || is_ours_alone(command) ||
+        fb_multi_is_open(s) || !fb_arity_fits(command, argc))
+        return false;
+    return owners_of(s, command, argv, argc).here == 0;
+}
+
+/* ---- sending ---------------------------------------------------------------------------------------------------------- */
+
+static struct fb_upstream *own_of(struct fb_call *call) {
+    struct fb_session *s = call->session;
+    unsigned version = atomic_load_explicit(&s->shown_version, memory_order_relaxed);
+    if (s->own != NULL && !fb_upstream_is(s->own, version, s->db)) {
+        fb_upstream_drop(s->own);
+        s->own = NULL;
+    }
+    if (s->own == NULL)
+        s->own = fb_upstream_own(fb_call_loop(call), version, s->db);
+    return s->own;
+}
+
+/* The connection for it, ready to be asked; NULL: the error has been written, or it is starved (which what has begun
+ * cannot be). */
+static struct fb_upstream *upstream_for(struct fb_call *call, bool is_own, bool is_begun) {
+    char why[FB_UPSTREAM_REASON_MAX + 64];
+    struct fb_loop *loop = fb_call_loop(call);
+    if (!is_own && !is_begun && (fb_upstreams_are_full(loop) || fb_call_is_starved(call))) {
+        call->is_starved = true;
+        return NULL;
+    }
+    struct fb_upstream *u = is_own ? own_of(call) : fb_upstream_shared(loop, call->out->version, call->session->db);
+    if (u == NULL) {
+        fb_call_out_of_memory(call);
+    } else if (!fb_upstream_may_ask(u, why, sizeof why)) {
+        COUNT(call, unanswered);
+        fb_call_error(call, STORE_DOWN, store_of(call)->shown, why);
+        return NULL;
+    }
+    return u;
+}
+
+static enum fb_passage pass(struct fb_call *call) {
+    bool is_own = (call->command->flags & FB_CMD_BLOCKS) != 0;
+    if ((is_own && call->session->nwaits > 0) || fb_session_is_slow(call->session))
+        return FB_DELAY;
+    struct fb_upstream *u = upstream_for(call, is_own, /* is_begun */ false);
+    if (u == NULL)
+        return FB_STOP;
+    call->has_begun = true;
+    struct fb_wait *wait = fb_call_away(call);
+    if (wait == NULL)
+        return FB_STOP;
+    if (!fb_upstream_ask(u, wait, call->argv, call->argc)) {
+        fb_call_out_of_memory(&wait->call);
+        wait->is_over = true;
+        fb_session_deliver(call->session, wait);
+        return FB_STOP;
+    }
+    COUNT(call, passed);
+    return FB_STOP;
+}
+
+/* ---- refusing --------------------------------------------------------------------------------------------------------- */
+
+static enum fb_passage refuse(struct fb_call *call, const struct owners *owners) {
+    char name[FB_COMMAND_NAME_MAX];
+    const struct fb_command *command = call->command;
+    fb_cache *cache = fb_call_cache(call);
+    const fb_keyspace_options *keyspace = fb_keyspace_at(cache, (unsigned)fb_keyspace_of(cache, owners->mapped));
+    fb_command_full_name(command, name);
+    COUNT(call, refused);
+    if (command->group != NULL && strcmp(command->group, "scripting") == 0)
+        fb_call_error(call, SCRIPT_KEY, shown(owners->mapped), owners->mapped.data, keyspace->pattern);
+    else if (owners->there > 0)
+        fb_call_error(call, MIXED_KEYS, name, shown(owners->mapped), owners->mapped.data, shown(owners->unmapped),
+                      owners->unmapped.data);
+    else
+        fb_call_error(call, NOT_ON_ROWS, name, shown(owners->mapped), owners->mapped.data, keyspace->pattern,
+                      keyspace->as != NULL ? keyspace->as : "json");
+    return FB_STOP;
+}
+
+/* ---- splitting: the mapped keys here, then the others there --------------------------------------------------------- */
+
+static bool is_ours(const struct fb_call *call, size_t i) {
+    return is_mapped(call->session, call->session->db, call->argv[i]);
+}
+
+/* All parts are prepared in one go, in their order. */
+static void prepare_split(const struct fb_call *call, size_t i, fb_op *op) {
+    size_t *at = &fb_call_loop(call)->upstreams->split_at;
+    for (*at = i == 0 ? 1 : *at + 1; !is_ours(call, *at); ++*at)
+        ;
+    op->key = call->argv[*at];
+    if (call->command->handler == fb_cmd_del)
+        op->kind = FB_OP_DROP;
+}
+
+static void write_value(struct fb_call *call, const struct fb_part *part) {
+    if (part->status == FB_OK && part->kind == FB_KIND_STRING)
+        fb_resp_write_bulk(call->out, fb_bytes_of(part->bytes.data, part->bytes.len));
+    else
+        fb_resp_write_null(call->out);
+}
+
+/* The store's elements in their places between ours. */
+static void merge_values(struct fb_call *call, const struct fb_part *parts, fb_bytes theirs) {
+    struct fb_resp_follow follow = FB_RESP_FOLLOW_INIT;
+    enum fb_resp_verdict verdict;
+    size_t pos = (size_t)((const char *)memchr(theirs.data, '\n', theirs.len) - theirs.data) + 1;
+    fb_resp_write_array(call->out, call->argc - 1);
+    for (size_t i = 1; i < call->argc; i++) {
+        if (is_ours(call, i)) {
+            write_value(call, parts++);
+            continue;
+        }
+        size_t n = fb_resp_follow(&follow, theirs.data + pos, theirs.len - pos, &verdict);
+        call->out->failed |= fb_buf_append(&call->out->buf, theirs.data + pos, n) != FB_OK;
+        pos += n;
+    }
+}
+
+static void finish_split(struct fb_call *call, struct fb_part *parts, size_t n) {
+    fb_bytes theirs = fb_bytes_of(call->wait->passed.data, call->wait->passed.len);
+    int64_t number = 0;
+    (void)n;
+    if (theirs.data[0] == '*' && call->command->handler == fb_cmd_mget) {
+        merge_values(call, parts, theirs);
+    } else if (theirs.data[0] == ':' &&
+               fb_parse_integer(fb_bytes_of(theirs.data + 1, theirs.len - 3), &number)) {
+        fb_resp_write_integer(call->out, number + call->number[0]);
+    } else { /* OK, or an error */
+        call->out->failed |= fb_buf_append(&call->out->buf, theirs.data, theirs.len) != FB_OK;
+        call->has_failed |= theirs.data[0] == '-';
+    }
+}
+
+/* What is not ours of the request, in loop->fields. */
+static fb_bytes *rest_of(const struct fb_call *call, size_t *ret_argc) {
+    fb_buf *room = &fb_call_loop(call)->fields;
+    size_t n = 0, step = (size_t)call->command->step;
+    room->len = 0;
+    if (fb_buf_reserve(room, call->argc * sizeof(fb_bytes)) != FB_OK)
+        return NULL;
+    fb_bytes *rest = (fb_bytes *)(void *)room->data;
+    rest[n++] = call->argv[0];
+    for (size_t i = 1; i < call->argc; i += step)
+        for (size_t k = 0; k < step && !is_ours(call, i); k++)
+            rest[n++] = call->argv[i + k];
+    *ret_argc = n;
+    return rest;
+}
+
+static void finish_ours(struct fb_call *call, struct fb_part *parts, size_t n) {
+    size_t argc;
+    call->number[0] = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (fb_call_failed(call, &parts[i]))
+            return;
+        call->number[0] += parts[i].status == FB_OK;
+    }
+    fb_bytes *rest = rest_of(call, &argc);
+    struct fb_upstream *u = rest != NULL ? upstream_for(call, /* is_own */ false, /* is_begun */ true) : NULL;
+    if (u != NULL && fb_upstream_ask(u, call->wait, rest, argc)) {
+        call->wait->finish = finish_split;
+        call->wait->is_away = true;
+        call->is_alone = false;
+    } else if (rest == NULL || u != NULL) {
+        fb_call_out_of_memory(call);
+    }
+}
+
+static void split_mset(struct fb_call *call, size_t n) {
+    fb_buf *room = &fb_call_loop(call)->fields;
+    room->len = 0;
+    if (fb_buf_reserve(room, n * sizeof(fb_op)) != FB_OK) {
+        fb_call_out_of_memory(call);
+        return;
+    }
+    fb_op *ops = (fb_op *)(void *)room->data, *op = ops;
+    for (size_t i = 1; i < call->argc; i += 2)
+        if (is_ours(call, i))
+            *op++ = (fb_op){.kind = FB_OP_SET, .origin = call->session->id, .key = call->argv[i],
+                            .value = call->argv[i + 1]};
+    fb_call_run_all(call, ops, n, finish_ours);
+}
+
+static enum fb_passage split(struct fb_call *call, size_t n) {
+    bool is_mset = call->command->handler == fb_cmd_mset;
+    if (n > FB_SPLIT_MAX) {
+        fb_call_error(call, SPLIT_LARGE, FB_SPLIT_MAX);
+        return FB_STOP;
+    }
+    if (is_mset && call->argc % 2 == 0)
+        return FB_PASS; /* the handler says what is wrong with it */
+    if (call->session->nwaits > 0 && (call->command->flags & FB_CMD_WRITE))
+        return FB_DELAY;
+    if (upstream_for(call, /* is_own */ false, /* is_begun */ false) == NULL) /* before anything has happened */
+        return FB_STOP;
+    call->has_begun = true;
+    COUNT(call, split);
+    call->keeps_args = call->is_alone = true; /* until the store is asked */
+    if (is_mset)
+        split_mset(call, n);
+    else
+        fb_call_run(call, n, prepare_split, finish_ours);
+    return FB_STOP;
+}
+
+/* ---- the gate --------------------------------------------------------------------------------------------------------- */
+
+static enum fb_passage route(struct fb_call *call) {
+    const struct fb_command *command = call->command;
+    struct owners owners = owners_of(call->session, command, call->argv, call->argc);
+    if (owners.here == 0)
+        return pass(call);
+    if (owners.there > 0 && (command->flags & FB_CMD_SPLITS))
+        return split(call, owners.here);
+    if (owners.there == 0 && !(command->flags & FB_CMD_FOREIGN))
+        return FB_PASS;
+    return refuse(call, &owners);
+}
+
+enum fb_passage fb_gate_store(struct fb_call *call) {
+    const struct fb_command *command = call->command;
+    if (command->flags & (FB_CMD_FOREIGN | FB_CMD_STORES))
+        return route(call);
+    if (command->first == 0 || (command->flags & FB_CMD_PEEKS) || is_ours_alone(command))
+        return FB_PASS;
+    return route(call);
+}
+
+bool fb_pass_unmapped(struct fb_call *call, fb_bytes key) {
+    if (!fb_pass_is_on(fb_call_server(call)) || call->plan != NULL || call->is_inner ||
+        is_mapped(call->session, call->session->db, key))
+        return false;
+    fb_call_rewind(call);
+    call->is_delayed = pass(call) == FB_DELAY;
+    return true;
+}
+
+bool fb_pass_unknown(struct fb_call *call) {
+    struct owners owners = {.here = 1};
+    if (!fb_pass_is_on(fb_call_server(call)) || !call->session->is_authenticated ||
+        (call->session->gates & (FB_GATE_USER | FB_GATE_SUBSCRIBED | FB_GATE_QUEUE)))
+        return false;
+    call->command = fb_command_unknown();
+    for (size_t i = 1; i < call->argc; i++)
+        if (is_mapped(call->session, call->session->db, call->argv[i])) {
+            owners.mapped = call->argv[i];
+            (void)refuse(call, &owners);
+            return true;
+        }
+    call->is_delayed = pass(call) == FB_DELAY;
+    return true;
+}
+
+bool fb_pass_is_blocked(const struct fb_session *s) {
+    if (s->own == NULL || fb_list_is_empty(&s->waits))
+        return false;
+    return (fb_member_of(s->waits.next, struct fb_wait, link)->call.command->flags & FB_CMD_BLOCKS) != 0;
+}
+
+/* ---- what comes back -------------------------------------------------------------------------------------------------- */
+
+bool fb_pass_take(struct fb_loop *loop, struct fb_wait *wait, const char *data, size_t len, bool is_end) {
+    struct fb_resp_out *reply = &wait->reply;
+    fb_buf *into = wait->finish != NULL ? &wait->passed : &reply->buf;
+    if (fb_loop_session(loop, wait->session) == NULL) /* gone meanwhile */
+        return is_end;
+    if (!wait->is_too_long && into->len + len > wait->inbox->held_max) {
+        fb_buf_free(into);
+        wait->is_too_long = true;
+    }
+    if (!wait->is_too_long && fb_buf_append(into, data, len) != FB_OK)
+        reply->failed = true;
+    if (is_end && wait->is_too_long) {
+        wait->finish = NULL;
+        fb_call_error(&wait->call, REPLY_TOO_LONG);
+    } else if (is_end && reply->failed) {
+        wait->finish = NULL;
+    } else if (is_end && wait->finish == NULL) {
+        wait->call.has_failed = reply->buf.data[0] == '-';
+    }
+    return is_end;
+}
+
+void fb_pass_fail(struct fb_loop *loop, struct fb_wait *wait, const char *reason, bool was_sent) {
+    struct fb_call *call = &wait->call;
+    if (fb_loop_session(loop, wait->session) == NULL)
+        return;
+    wait->finish = NULL;
+    wait->reply.buf.len = 0;
+    if (was_sent && !(call->command->flags & FB_CMD_READ))
+        fb_call_error(call, STORE_UNKNOWN, store_of(call)->shown, reason);
+    else
+        fb_call_error(call, STORE_DOWN, store_of(call)->shown, reason);
+}
+
+void fb_pass_home(struct fb_loop *loop, struct fb_wait *wait) {
+    struct fb_session *session = fb_loop_session(loop, wait->session);
+    if (session == NULL) {
+        fb_wait_free(wait);
+        return;
+    }
+    if (wait->finish != NULL)
+        (void)fb_wait_advance(wait);
+    wait->is_over = true;
+    fb_measure_done(&wait->call);
+    fb_session_deliver(session, wait);
+    fb_loop_touch(loop, session);
+}

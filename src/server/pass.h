@@ -1,0 +1,42 @@
+/* What goes to the store: which requests, and what becomes of their replies.
+ *
+ * A request is answered here when all its keys are mapped, or it has none and the command is ours; it is passed on when
+ * none is mapped. The six commands that treat each key for itself (MGET MSET DEL UNLINK EXISTS TOUCH) are split: here
+ * first, then there, and the answers become one. Everything else that names keys of both kinds is refused. Redis'
+ * commands on other kinds of data (tbl/foreign.h) are passed or refused, never answered here.
+ *
+ * Order. What is passed waits in the session's queue like any request and is in nobody's way: it neither has the
+ * connection for itself nor waits for what came before, since a connection to the store keeps the order and mapped keys
+ * are others. A command that blocks does both. A read that asks the cache first (FB_CMD_PEEKS) learns that its key is not
+ * mapped only when nothing is found, so a hit never comes here. */
+#ifndef FB_SERVER_PASS_H
+#define FB_SERVER_PASS_H
+
+#include "server/gates.h"
+
+enum { FB_SPLIT_MAX = 1024 }; /* mapped keys in a request of both kinds */
+
+/* Is there a store? */
+static inline bool fb_pass_is_on(const struct fb_server *server) { return server->store != NULL; }
+/* The gate STORE. */
+enum fb_passage fb_gate_store(struct fb_call *call);
+/* The key of a reading command is not cached: if it is not mapped either, the request is passed on (or refused), true. */
+bool fb_pass_unmapped(struct fb_call *call, fb_bytes key);
+/* A command that no table knows. True: it was passed on, or refused for its arguments. */
+bool fb_pass_unknown(struct fb_call *call);
+/* May a request begin that would otherwise wait for those before it (S2)? */
+bool fb_pass_may_overtake(struct fb_session *session, const struct fb_verb *verb, const fb_bytes *argv, size_t argc);
+
+/* Does it wait for a command that blocks at the store? */
+bool fb_pass_is_blocked(const struct fb_session *session);
+
+/* ---- from upstream.c ----------------------------------------------------------------------------------------------- */
+
+/* Bytes of the reply; true when it is complete and nothing more is owed. */
+bool fb_pass_take(struct fb_loop *loop, struct fb_wait *wait, const char *data, size_t len, bool is_end);
+/* There will be no reply. `was_sent`: the store may have carried it out. */
+void fb_pass_fail(struct fb_loop *loop, struct fb_wait *wait, const char *reason, bool was_sent);
+/* The reply is complete, or replaced by an error. */
+void fb_pass_home(struct fb_loop *loop, struct fb_wait *wait);
+
+#endif

@@ -1,0 +1,618 @@
+/* One connection to the store: making it, sending, taking replies, losing it. */
+#include "server/upstream.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "server/pass.h"
+
+enum {
+    KEPT_BUFFER = 64 * 1024, /* an empty buffer up to this size is kept */
+    SENT_MOVED = 64 * 1024,  /* sent bytes are cut off the front from this many on */
+    GREETING_MAX = 4096,     /* bytes of the replies to the login */
+    PORT_DIGITS = 8,
+    KEEPALIVE_SECONDS = 60,
+};
+
+enum state { CLOSED, RESOLVING, CONNECTING, GREETING, READY };
+
+/* A socket with its handle, which outlives the connection by a turn of the loop. */
+struct line {
+    uv_poll_t poll;
+    struct fb_upstream *upstream;
+    int fd, events;
+};
+
+struct resolving {
+    uv_getaddrinfo_t request;
+    struct fb_upstream *upstream; /* NULL: nobody waits for it any more */
+};
+
+struct fb_upstream {
+    struct fb_loop *loop;
+    struct fb_link link;       /* in all */
+    struct fb_link dirty;
+    unsigned version, db;
+    bool is_own, is_full;
+    bool is_taking, is_dropped; /* replies are being handed on; and it is to be freed behind the last */
+    enum state state;
+    struct line *line;
+    struct resolving *resolving;
+    struct addrinfo *addresses, *next;
+    fb_instant since;          /* of the state, of the last byte that came, or of the oldest request */
+    uint32_t used;             /* tick of the last request */
+    fb_buf hello;              /* the replies to the login */
+    unsigned greetings;        /* of them still to come */
+    fb_buf out;
+    size_t sent;
+    struct fb_link asked;      /* waits, by their message.link, oldest first */
+    struct fb_resp_follow follow;
+};
+
+static const struct fb_store *store_of(const struct fb_upstream *u) { return u->loop->server->store; }
+static struct fb_upstreams *all_of(const struct fb_upstream *u) { return u->loop->upstreams; }
+static size_t unsent(const struct fb_upstream *u) { return u->out.len - u->sent; }
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void discard(struct fb_upstream *u) {
+    fb_list_remove(&u->link);
+    fb_mem_free(u);
+}
+
+/* ---- answers ------------------------------------------------------------------------------------------------------ */
+
+static void come_home(struct fb_upstream *u, struct fb_wait *wait) {
+    u->loop->operations -= !u->is_own;
+    fb_pass_home(u->loop, wait);
+}
+
+static void fail_asked(struct fb_upstream *u, const char *reason, bool was_sent) {
+    struct fb_link asked, *link;
+    bool was_taking = u->is_taking;
+    u->is_taking = true;
+    fb_list_init(&asked);
+    fb_list_append(&asked, &u->asked); /* an answer may lead to a new request */
+    while ((link = fb_list_pop_front(&asked)) != NULL) {
+        struct fb_wait *wait = fb_member_of(link, struct fb_wait, message.link);
+        fb_count(&all_of(u)->counters.unanswered, 1);
+        fb_pass_fail(u->loop, wait, reason, was_sent);
+        come_home(u, wait);
+    }
+    u->is_taking = was_taking;
+    if (u->is_dropped && !u->is_taking)
+        discard(u);
+}
+
+/* ---- losing ------------------------------------------------------------------------------------------------------- */
+
+static void note_full(struct fb_upstream *u) {
+    bool is_full = !u->is_own && unsent(u) > FB_UPSTREAM_UNSENT;
+    if (is_full && !u->is_full)
+        all_of(u)->full++;
+    else if (!is_full && u->is_full)
+        all_of(u)->full--;
+    u->is_full = is_full;
+}
+
+static void on_line_closed(uv_handle_t *handle) { fb_mem_free(handle->data); }
+
+static void close_line(struct fb_upstream *u) {
+    struct line *line = u->line;
+    if (line == NULL)
+        return;
+    u->line = NULL;
+    uv_close((uv_handle_t *)&line->poll, on_line_closed);
+    close(line->fd);
+}
+
+static void forget_addresses(struct fb_upstream *u) {
+    if (u->resolving != NULL)
+        u->resolving->upstream = NULL;
+    u->resolving = NULL;
+    if (u->addresses != NULL)
+        uv_freeaddrinfo(u->addresses);
+    u->addresses = u->next = NULL;
+}
+
+static void shut(struct fb_upstream *u) {
+    if (u->state == READY)
+        fb_count(&all_of(u)->counters.connections, (uint64_t)-1);
+    u->state = CLOSED;
+    close_line(u);
+    forget_addresses(u);
+    fb_list_remove(&u->dirty);
+    fb_buf_free(&u->hello);
+    fb_buf_free(&u->out);
+    u->sent = 0;
+    u->greetings = 0;
+    u->follow = (struct fb_resp_follow)FB_RESP_FOLLOW_INIT;
+    note_full(u);
+}
+
+/* Where a connection could not be made nothing is tried for a while, a different while in each loop. */
+static void back_off(struct fb_upstreams *all) {
+    int64_t ms = all->backoff_ms > 0 ? 2 * all->backoff_ms : FB_UPSTREAM_BACKOFF_FIRST_MS;
+    uint16_t draw;
+    fb_rng_system(&draw, sizeof draw);
+    all->backoff_ms = ms < FB_UPSTREAM_BACKOFF_MAX_MS ? ms : FB_UPSTREAM_BACKOFF_MAX_MS;
+    all->retry_at = fb_after(fb_clock_now(), fb_ms(all->backoff_ms / 2 + draw % (all->backoff_ms / 2)));
+}
+
+static void lose(struct fb_upstream *u, const char *reason) {
+    struct fb_upstreams *all = all_of(u);
+    char text[FB_UPSTREAM_REASON_MAX];
+    bool was_ready = u->state == READY;
+    snprintf(text, sizeof text, "%s", reason);
+    snprintf(all->reason, sizeof all->reason, "%s", text);
+    if (!was_ready)
+        back_off(all);
+    if (all->is_well || was_ready)
+        fb_server_log(u->loop->server, FB_LOG_STORE_LOST, "the store cannot be reached",
+                      FB_LOG_FIELDS({"store", store_of(u)->shown}, {"reason", text}));
+    all->is_well = false;
+    shut(u);
+    fail_asked(u, text, was_ready);
+}
+
+/* ---- sending ------------------------------------------------------------------------------------------------------ */
+
+static void watch(struct fb_upstream *u) {
+    if (u->line == NULL)
+        return;
+    int events = u->state == CONNECTING ? UV_WRITABLE
+                                        : UV_READABLE | (u->state == READY && unsent(u) > 0 ? UV_WRITABLE : 0);
+    if (events == u->line->events)
+        return;
+    u->line->events = events;
+    uv_poll_start(&u->line->poll, events, on_poll);
+}
+
+static void send_out(struct fb_upstream *u) {
+    while (unsent(u) > 0) {
+        ssize_t n = send(u->line->fd, u->out.data + u->sent, unsent(u), MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+        if (n < 0) {
+            lose(u, strerror(errno));
+            return;
+        }
+        fb_count(&all_of(u)->counters.bytes_out, (uint64_t)n);
+        u->sent += (size_t)n;
+    }
+    if (unsent(u) == 0) {
+        u->out.len = u->sent = 0;
+        if (u->out.cap > KEPT_BUFFER)
+            fb_buf_free(&u->out);
+    } else if (u->sent >= SENT_MOVED && u->sent >= u->out.len / 2) {
+        memmove(u->out.data, u->out.data + u->sent, unsent(u));
+        u->out.len = unsent(u);
+        u->sent = 0;
+    }
+    note_full(u);
+    watch(u);
+}
+
+static void on_flush(uv_prepare_t *handle) {
+    struct fb_loop *loop = handle->data;
+    struct fb_link *link;
+    uv_prepare_stop(handle);
+    while ((link = fb_list_pop_front(&loop->upstreams->dirty)) != NULL)
+        send_out(fb_member_of(link, struct fb_upstream, dirty));
+    fb_loop_settle(loop);
+}
+
+static void mark_dirty(struct fb_upstream *u) {
+    struct fb_upstreams *all = all_of(u);
+    if (u->state != READY || unsent(u) == 0 || fb_link_is_in_list(&u->dirty))
+        return;
+    uv_prepare_start(&all->flush, on_flush);
+    fb_list_push_back(&all->dirty, &u->dirty);
+}
+
+static bool append_words(fb_buf *out, const fb_bytes *argv, size_t argc) {
+    struct fb_resp_out words = {.buf = *out, .version = 2};
+    size_t before = out->len;
+    fb_resp_write_command(&words, argv, argc);
+    *out = words.buf;
+    if (words.failed)
+        out->len = before;
+    return !words.failed;
+}
+
+/* ---- connecting --------------------------------------------------------------------------------------------------- */
+
+/* Small enough for any socket's buffer, and nothing has been sent before. */
+static void greet(struct fb_upstream *u) {
+    const struct fb_store_url *url = &store_of(u)->url;
+    fb_buf out = FB_BUF_INIT;
+    char digits[16];
+    bool ok = true;
+    fb_bytes auth[] = {FB_STR("AUTH"), FB_STR(url->user), FB_STR(url->password)}, bare[] = {auth[0], auth[2]};
+    snprintf(digits, sizeof digits, "%u", u->db);
+    fb_bytes hello[] = {FB_STR("HELLO"), FB_STR("3")}, select[] = {FB_STR("SELECT"), FB_STR(digits)};
+    fb_bytes name[] = {FB_STR("CLIENT"), FB_STR("SETNAME"), FB_STR("forebay")};
+    u->state = GREETING;
+    u->greetings = 1;
+    if (url->password[0] != '\0') {
+        ok = url->user[0] != '\0' ? append_words(&out, auth, 3) : append_words(&out, bare, 2);
+        u->greetings++;
+    }
+    if (u->version == 3) {
+        ok &= append_words(&out, hello, 2);
+        u->greetings++;
+    }
+    if (u->db != 0) {
+        ok &= append_words(&out, select, 2);
+        u->greetings++;
+    }
+    ok &= append_words(&out, name, 3);
+    ssize_t n = ok ? send(u->line->fd, out.data, out.len, MSG_NOSIGNAL) : -1;
+    ok = n == (ssize_t)out.len;
+    if (out.data != NULL)
+        explicit_bzero(out.data, out.len);
+    fb_buf_free(&out);
+    if (!ok)
+        lose(u, "the login could not be sent");
+    else
+        watch(u);
+}
+
+/* False: this address does not do. */
+static bool open_line(struct fb_upstream *u, const struct sockaddr *address, socklen_t len) {
+    struct line *line = fb_mem_calloc(1, sizeof *line);
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, idle = KEEPALIVE_SECONDS;
+    if (line == NULL || fd < 0)
+        goto failed;
+    if (address->sa_family != AF_UNIX) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    }
+    if (connect(fd, address, len) != 0 && errno != EINPROGRESS)
+        goto failed;
+    if (uv_poll_init(&u->loop->uv, &line->poll, fd) != 0)
+        goto failed;
+    *line = (struct line){.poll = line->poll, .upstream = u, .fd = fd};
+    line->poll.data = line;
+    u->line = line;
+    u->state = CONNECTING;
+    watch(u);
+    return true;
+
+failed:;
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    fb_mem_free(line);
+    errno = error;
+    return false;
+}
+
+/* The next of the addresses that the host's name has. */
+static void try_next(struct fb_upstream *u) {
+    close_line(u);
+    while (u->next != NULL) {
+        const struct addrinfo *one = u->next;
+        u->next = one->ai_next;
+        if (open_line(u, one->ai_addr, one->ai_addrlen))
+            return;
+    }
+    lose(u, strerror(errno));
+}
+
+static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
+    struct resolving *resolving = fb_member_of(request, struct resolving, request);
+    struct fb_upstream *u = resolving->upstream;
+    fb_mem_free(resolving);
+    if (u == NULL) {
+        uv_freeaddrinfo(found);
+        return;
+    }
+    struct fb_loop *loop = u->loop;
+    u->resolving = NULL;
+    u->addresses = u->next = found;
+    if (status != 0)
+        lose(u, uv_strerror(status));
+    else
+        try_next(u);
+    fb_loop_settle(loop);
+}
+
+static void resolve(struct fb_upstream *u) {
+    const struct fb_store_url *url = &store_of(u)->url;
+    char port[PORT_DIGITS];
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct resolving *resolving = fb_mem_calloc(1, sizeof *resolving);
+    snprintf(port, sizeof port, "%u", url->port);
+    u->state = RESOLVING;
+    if (resolving == NULL) {
+        lose(u, "out of memory");
+        return;
+    }
+    resolving->upstream = u;
+    int rc = uv_getaddrinfo(&u->loop->uv, &resolving->request, on_resolved, url->host, port, &hints);
+    if (rc == 0) {
+        u->resolving = resolving;
+        return;
+    }
+    fb_mem_free(resolving);
+    lose(u, uv_strerror(rc));
+}
+
+static void begin(struct fb_upstream *u) {
+    const struct fb_store_url *url = &store_of(u)->url;
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)url->port)};
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    u->since = fb_clock_now();
+    errno = 0;
+    if (url->is_unix) {
+        memcpy(un.sun_path, url->host, strlen(url->host) + 1);
+        if (!open_line(u, (const struct sockaddr *)&un, sizeof un))
+            lose(u, strerror(errno));
+    } else if (uv_inet_pton(AF_INET, url->host, &in.sin_addr) == 0) {
+        if (!open_line(u, (const struct sockaddr *)&in, sizeof in))
+            lose(u, strerror(errno));
+    } else {
+        resolve(u);
+    }
+}
+
+static void end_connecting(struct fb_upstream *u) {
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (getsockopt(u->line->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
+        errno = error;
+        try_next(u);
+        return;
+    }
+    forget_addresses(u);
+    greet(u);
+}
+
+/* ---- taking replies ----------------------------------------------------------------------------------------------- */
+
+/* A reply to the login is complete. Naming the connection, the last word of it, may be refused. */
+static void end_greeting(struct fb_upstream *u) {
+    struct fb_upstreams *all = all_of(u);
+    bool is_refused = u->hello.data[0] == '-' && u->greetings > 1;
+    if (is_refused) {
+        char text[FB_UPSTREAM_REASON_MAX];
+        int len = (int)(u->hello.len - 1 - (u->hello.len > 2 ? 2 : 0));
+        snprintf(text, sizeof text, "the login is refused: %.*s", len < 80 ? len : 80, u->hello.data + 1);
+        lose(u, text);
+        return;
+    }
+    u->hello.len = 0;
+    if (--u->greetings > 0)
+        return;
+    fb_buf_free(&u->hello);
+    u->state = READY;
+    u->since = fb_clock_now();
+    if (!all->is_well && all->backoff_ms > 0)
+        fb_server_log(u->loop->server, FB_LOG_STORE_BACK, "the store can be reached again",
+                      FB_LOG_FIELDS({"store", store_of(u)->shown}));
+    all->is_well = true;
+    all->backoff_ms = 0;
+    fb_count(&all->counters.connects, 1);
+    fb_count(&all->counters.connections, 1);
+    mark_dirty(u);
+}
+
+/* One reply, or a part of one; returns its bytes. 0: the connection is closed. */
+static size_t take_one(struct fb_upstream *u, const char *data, size_t len) {
+    enum fb_resp_verdict verdict;
+    bool is_greeting = u->state == GREETING;
+    size_t n = fb_resp_follow(&u->follow, data, len, &verdict);
+    if (verdict == FB_RESP_BAD || (fb_list_is_empty(&u->asked) && !is_greeting && u->follow.type != '>') ||
+        (is_greeting && u->hello.len + n > GREETING_MAX)) {
+        lose(u, "the store sent what is no answer");
+        return 0;
+    }
+    if (u->follow.type == '>') /* nobody asked for it */
+        return n;
+    if (is_greeting) {
+        if (fb_buf_append(&u->hello, data, n) != FB_OK)
+            lose(u, "out of memory");
+        else if (verdict == FB_RESP_DONE)
+            end_greeting(u);
+        return u->state == CLOSED ? 0 : n;
+    }
+    struct fb_wait *wait = fb_member_of(u->asked.next, struct fb_wait, message.link);
+    bool is_last = fb_pass_take(u->loop, wait, data, n, verdict == FB_RESP_DONE);
+    if (is_last) {
+        fb_list_remove(&wait->message.link);
+        come_home(u, wait);
+    }
+    return n;
+}
+
+static void read_some(struct fb_upstream *u) {
+    char *buffer = u->loop->read_buffer;
+    ssize_t n = recv(u->line->fd, buffer, FB_READ_BUFFER, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return;
+    if (n <= 0) {
+        lose(u, n == 0 ? "the store closed the connection" : strerror(errno));
+        return;
+    }
+    fb_count(&all_of(u)->counters.bytes_in, (uint64_t)n);
+    u->since = fb_clock_now();
+    for (size_t pos = 0; pos < (size_t)n && u->state != CLOSED;) {
+        size_t taken = take_one(u, buffer + pos, (size_t)n - pos);
+        if (taken == 0)
+            break;
+        pos += taken;
+    }
+}
+
+/* Nothing frees the connection while its replies lead to whatever they lead to. */
+static void on_poll(uv_poll_t *poll, int status, int events) {
+    struct line *line = poll->data;
+    struct fb_upstream *u = line->upstream;
+    struct fb_loop *loop = u->loop;
+    u->is_taking = true;
+    if (u->state == CONNECTING)
+        end_connecting(u);
+    else if (status < 0)
+        lose(u, uv_strerror(status));
+    else if (events & UV_READABLE)
+        read_some(u);
+    if (u->state == READY && (events & UV_WRITABLE))
+        send_out(u);
+    u->is_taking = false;
+    if (u->is_dropped)
+        discard(u);
+    fb_loop_feed(loop);
+    fb_loop_settle(loop);
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------------- */
+
+static struct fb_upstream *upstream_new(struct fb_loop *loop, unsigned version, unsigned db, bool is_own) {
+    struct fb_upstream *u = fb_mem_calloc(1, sizeof *u);
+    if (u == NULL)
+        return NULL;
+    u->loop = loop;
+    u->version = version;
+    u->db = db == 0 ? loop->server->store->url.db : db;
+    u->is_own = is_own;
+    fb_list_init(&u->dirty);
+    fb_list_init(&u->asked);
+    fb_list_push_back(&loop->upstreams->all, &u->link);
+    return u;
+}
+
+struct fb_upstream *fb_upstream_shared(struct fb_loop *loop, unsigned version, unsigned db) {
+    struct fb_upstream **place = &loop->upstreams->shared[version == 3][db];
+    if (*place == NULL)
+        *place = upstream_new(loop, version, db, false);
+    return *place;
+}
+
+struct fb_upstream *fb_upstream_own(struct fb_loop *loop, unsigned version, unsigned db) {
+    return upstream_new(loop, version, db, true);
+}
+
+bool fb_upstream_is(const struct fb_upstream *u, unsigned version, unsigned db) {
+    return u->version == version && u->db == (db == 0 ? store_of(u)->url.db : db);
+}
+
+void fb_upstream_drop(struct fb_upstream *u) {
+    if (u == NULL)
+        return;
+    bool was_taking = u->is_taking;
+    u->is_taking = true;
+    shut(u);
+    fail_asked(u, "the connection has ended", true);
+    u->is_taking = was_taking;
+    u->is_dropped = true;
+    if (!u->is_taking)
+        discard(u);
+}
+
+bool fb_upstream_may_ask(struct fb_upstream *u, char *why, size_t size) {
+    struct fb_upstreams *all = all_of(u);
+    fb_instant now = fb_clock_now();
+    if (u->state == CLOSED && (all->backoff_ms == 0 || fb_reached(now, all->retry_at)))
+        begin(u);
+    if (u->state != CLOSED)
+        return true;
+    int64_t ms = fb_span_ms(fb_since(all->retry_at, now));
+    snprintf(why, size, "%s (next attempt in %lld ms)", all->reason, (long long)(ms > 0 ? ms : 0));
+    return false;
+}
+
+bool fb_upstream_ask(struct fb_upstream *u, struct fb_wait *wait, const fb_bytes *argv, size_t argc) {
+    if (!append_words(&u->out, argv, argc))
+        return false;
+    if (fb_list_is_empty(&u->asked) && u->state == READY)
+        u->since = fb_clock_now();
+    u->used = u->loop->tick;
+    u->loop->operations += !u->is_own;
+    fb_list_push_back(&u->asked, &wait->message.link);
+    note_full(u);
+    mark_dirty(u);
+    return true;
+}
+
+/* ---- of a loop ---------------------------------------------------------------------------------------------------- */
+
+fb_status fb_upstreams_init(struct fb_loop *loop) {
+    if (loop->server->store == NULL)
+        return FB_OK;
+    struct fb_upstreams *all = fb_mem_calloc(1, sizeof *all);
+    if (all == NULL)
+        return FB_NOMEM;
+    fb_list_init(&all->all);
+    fb_list_init(&all->dirty);
+    all->is_well = true;
+    (void)uv_prepare_init(&loop->uv, &all->flush);
+    all->flush.data = loop;
+    loop->upstreams = all;
+    return FB_OK;
+}
+
+void fb_upstreams_close(struct fb_loop *loop) {
+    struct fb_upstreams *all = loop->upstreams;
+    if (all == NULL)
+        return;
+    while (!fb_list_is_empty(&all->all))
+        fb_upstream_drop(fb_member_of(all->all.next, struct fb_upstream, link));
+    uv_close((uv_handle_t *)&all->flush, NULL);
+}
+
+void fb_upstreams_free(struct fb_loop *loop) {
+    fb_mem_free(loop->upstreams);
+    loop->upstreams = NULL;
+}
+
+bool fb_upstreams_are_full(const struct fb_loop *loop) { return loop->upstreams != NULL && loop->upstreams->full > 0; }
+
+/* A request that blocks says itself how long. */
+static bool is_patient(const struct fb_upstream *u) {
+    return fb_list_is_empty(&u->asked) ||
+           (u->is_own && fb_member_of(u->asked.next, struct fb_wait, message.link)->call.command->flags & FB_CMD_BLOCKS);
+}
+
+static void look(struct fb_upstream *u) {
+    char text[FB_UPSTREAM_REASON_MAX];
+    int64_t ms = fb_span_ms(fb_since(fb_clock_now(), u->since)), connect_ms = store_of(u)->connect_timeout_ms,
+            silent_ms = store_of(u)->timeout_ms;
+    if (u->state != CLOSED && u->state != READY && ms > connect_ms) {
+        snprintf(text, sizeof text, "no connection within %lld ms", (long long)connect_ms);
+        lose(u, text);
+    } else if (u->state == READY && !is_patient(u) && ms > silent_ms) {
+        snprintf(text, sizeof text, "no answer within %lld ms", (long long)silent_ms);
+        lose(u, text);
+    } else if (u->state == READY && !u->is_own && fb_list_is_empty(&u->asked) &&
+               u->loop->tick - u->used > FB_UPSTREAM_IDLE_SECONDS) {
+        shut(u);
+    }
+}
+
+void fb_upstreams_tick(struct fb_loop *loop) {
+    if (loop->upstreams == NULL)
+        return;
+    for (struct fb_link *l = loop->upstreams->all.next, *next; l != &loop->upstreams->all; l = next) {
+        next = l->next;
+        struct fb_upstream *u = fb_member_of(l, struct fb_upstream, link);
+        u->is_taking = true;
+        look(u);
+        u->is_taking = false;
+        next = l->next;
+        if (u->is_dropped)
+            discard(u);
+    }
+    fb_loop_settle(loop);
+}

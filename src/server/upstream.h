@@ -1,0 +1,94 @@
+/* Connections of one loop to the store: requests out, replies home to the waits that asked, in their order.
+ *
+ * A loop shares one connection per protocol version and database among its sessions, opened when the first request needs
+ * it; requests of all sessions of one turn of the loop leave in one write. A request that may block has a connection of
+ * its session's own. Requests are sent as they came and replies are handed on as they come, each whole: until its last
+ * byte is here a reply can still become an error, when the connection is lost.
+ *
+ *   U1 a reply goes to the oldest request that has none; a connection on which that is not certain is closed
+ *   U2 no request is sent before the connection is logged in and in its database
+ *   U3 whoever asked gets one reply: the store's, or an error
+ *
+ * Bounds. Unsent bytes: FB_UPSTREAM_UNSENT and one request; then sessions wait (fb_upstreams_are_full). Requests under way
+ * are counted in loop->operations. A reply longer than output_buffer_max becomes an error. Silence while an answer is
+ * owed: store.timeout; login: store.connect_timeout. After a failure nothing is tried for a while, and what asks
+ * meanwhile is refused at once. */
+#ifndef FB_SERVER_UPSTREAM_H
+#define FB_SERVER_UPSTREAM_H
+
+#include "base/store_url.h"
+#include "proto/follow.h"
+#include "server/call.h"
+
+enum {
+    FB_UPSTREAM_UNSENT = 1 << 20,
+    FB_UPSTREAM_BACKOFF_FIRST_MS = 50,
+    FB_UPSTREAM_BACKOFF_MAX_MS = 2000,
+    FB_UPSTREAM_IDLE_SECONDS = 300, /* a shared connection that nobody asks so long is closed */
+    FB_UPSTREAM_VERSIONS = 2,       /* RESP2, RESP3 */
+    FB_UPSTREAM_REASON_MAX = 160,
+};
+
+/* What the server knows of its store. */
+struct fb_store {
+    struct fb_store_url url;
+    char shown[FB_STORE_TEXT_MAX + 16];
+    int64_t connect_timeout_ms, timeout_ms;
+};
+
+/* One writer, the loop; any reader. X(name, what) */
+#define FB_UPSTREAM_COUNTERS(X)                                                                                        \
+    X(passed, "requests sent to the store")                                                                            \
+    X(split, "requests of which the store got a part")                                                                 \
+    X(unanswered, "requests that got an error because the store could not be asked, or did not answer")                \
+    X(refused, "requests refused because they would touch mapped keys")                                                \
+    X(connects, "connections made to the store")                                                                       \
+    X(connections, "connections to the store now")                                                                     \
+    X(bytes_out, "bytes sent to the store")                                                                            \
+    X(bytes_in, "bytes that came from the store")
+
+struct fb_upstream;
+
+/* Of one loop. */
+struct fb_upstreams {
+    struct fb_upstream *shared[FB_UPSTREAM_VERSIONS][FB_DATABASES];
+    struct fb_link all;       /* shared and own */
+    struct fb_link dirty;     /* with something to be sent */
+    uv_prepare_t flush;       /* runs while there are any */
+    size_t split_at;          /* of a request being split: its last key that was ours */
+    unsigned full;            /* shared ones beyond FB_UPSTREAM_UNSENT */
+    fb_instant retry_at;      /* not before: the store could not be reached */
+    int64_t backoff_ms;       /* 0: it could */
+    char reason[FB_UPSTREAM_REASON_MAX];
+    bool is_well;             /* as far as is known */
+    struct {
+#define FB_UPSTREAM_COUNTER_(name, what) _Atomic uint64_t name;
+        FB_UPSTREAM_COUNTERS(FB_UPSTREAM_COUNTER_)
+#undef FB_UPSTREAM_COUNTER_
+    } counters;
+};
+
+/* loop->upstreams; it stays NULL where there is no store. FB_NOMEM. */
+fb_status fb_upstreams_init(struct fb_loop *loop);
+/* Connections and handle, in the loop's last turn; the memory, after it. */
+void fb_upstreams_close(struct fb_loop *loop);
+void fb_upstreams_free(struct fb_loop *loop);
+/* Once a second: timeouts. */
+void fb_upstreams_tick(struct fb_loop *loop);
+/* Sessions that ask have to wait until more has been sent. */
+bool fb_upstreams_are_full(const struct fb_loop *loop);
+
+/* The loop's connection for this version (2, 3) and the client's database; NULL: no memory. */
+struct fb_upstream *fb_upstream_shared(struct fb_loop *loop, unsigned version, unsigned db);
+/* One for a session alone; NULL: no memory. */
+struct fb_upstream *fb_upstream_own(struct fb_loop *loop, unsigned version, unsigned db);
+/* Of a session that ends or starts anew; what is under way there is nobody's any more. NULL accepted. */
+void fb_upstream_drop(struct fb_upstream *upstream);
+/* Is it for this version and the client's database? */
+bool fb_upstream_is(const struct fb_upstream *upstream, unsigned version, unsigned db);
+/* May something be asked now? If not, `why` says why not. */
+bool fb_upstream_may_ask(struct fb_upstream *upstream, char *why, size_t size);
+/* Send a request whose reply is the wait's; only after fb_upstream_may_ask. False: no memory, nothing is sent. */
+bool fb_upstream_ask(struct fb_upstream *upstream, struct fb_wait *wait, const fb_bytes *argv, size_t argc);
+
+#endif

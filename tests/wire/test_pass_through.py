@@ -1,0 +1,310 @@
+"""What is not mapped goes to the store: one Forebay in front of a database and a redis-server, told from that redis-server
+alone only by the keys that are mapped."""
+
+import os
+import random
+import threading
+import time
+
+import pytest
+
+from conftest import free_port, query, wait_until
+from resp import ReplyError, encode
+
+USERS = "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT); INSERT INTO users VALUES (1, 'ann'), (2, 'bob');"
+
+
+@pytest.fixture
+def both(forebay, redis_server, database):
+    """both(**settings): a Forebay with users in front of a redis-server of its own, and that redis-server."""
+    def start(redis=None, keyspace=None, **server):
+        redis = redis or redis_server()
+        return forebay({
+            "server": {"threads": 1, **server},
+            "store": {"url": f"redis://127.0.0.1:{redis.port}/0", "timeout": "2s"},
+            "sources": {"shop": {"url": f"sqlite:{database(USERS)}"}},
+            "keyspaces": {"user:{id:int}": {"table": "users", "write": "write-through", **(keyspace or {})}},
+        }), redis
+    return start
+
+
+def test_the_guides_snippets(both):
+    """Every snippet of the caching guide, with python3-redis and one URL."""
+    server, _ = both()
+    r = server.client(decode_responses=True)
+    assert r.setex("session:1", 60, "x") and r.get("session:1") == "x" and 0 < r.ttl("session:1") <= 60
+    assert r.hset("cart:1", mapping={"apple": 2, "pear": 1}) == 2
+    assert r.hincrby("cart:1", "apple", 3) == 5 and r.hgetall("cart:1") == {"apple": "5", "pear": "1"}
+    assert r.zadd("board", {"ann": 10, "bob": 20}) == 2
+    assert r.zrevrange("board", 0, -1, withscores=True) == [("bob", 20.0), ("ann", 10.0)]
+    assert r.lpush("recent", "a", "b", "c") == 3 and r.ltrim("recent", 0, 1) and r.lrange("recent", 0, -1) == ["c", "b"]
+    assert r.sadd("tags", "x", "y") == 2 and r.scard("tags") == 2
+    entry = r.xadd("log", {"event": "login"})
+    assert r.xrange("log") == [(entry, {"event": "login"})]
+    assert r.set("lock:1", "token", nx=True, ex=10) is True and r.set("lock:1", "other", nx=True, ex=10) is None
+    assert r.get("user:1") == '{"id":1,"name":"ann"}'
+    assert r.info("stats")["total_commands_processed"] > 0 and r.info("memory")["used_memory"] > 0
+    assert isinstance(r.slowlog_get(), list)
+    release = r.register_script("if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0")
+    assert release(keys=["lock:1"], args=["other"]) == 0 and release(keys=["lock:1"], args=["token"]) == 1
+    with r.monitor() as monitor:
+        other = server.client()
+        other.get("session:1")
+        assert "session:1" in next(line["command"] for line in monitor.listen() if "session" in line["command"])
+    with r.lock("a lock", timeout=5):
+        assert r.get("a lock") is not None
+
+
+STREAM = [
+    "SET s 1", "INCR s", "APPEND s 23", "GET s", "GETRANGE s 0 1", "STRLEN s", "SET s x NX", "SET s y XX GET", "GETDEL s",
+    "GET s", "MSET a 1 b 2 c 3", "MGET a b nope c", "EXISTS a b nope a", "DEL a b nope", "TOUCH c", "UNLINK c", "TYPE c",
+    "SETBIT bits 7 1", "BITCOUNT bits", "BITOP NOT other bits", "SET n ten", "INCR n", "EXPIRE n 100", "PERSIST n",
+    "OBJECT ENCODING n", "SET e v EX nonsense", "GETEX n", "SET", "GET", "HGET n f", "STRLEN", "HLEN nope", "COPY n m",
+    "RENAME m o", "RENAME nope o", "DUMP nope", "SORT l BY nosort GET #", "SETRANGE r 3 x", "PFADD p a b", "PFCOUNT p",
+    "RPUSH l a b c 1", "LRANGE l 0 -1", "LPOP l 2", "LINSERT l BEFORE 1 z", "LLEN l", "LPOS l z", "LMOVE l k LEFT RIGHT",
+    "LMPOP 2 none k LEFT", "LSET l 10 x", "LRANGE l a b", "LPUSH n x", "LPUSH", "RPOPLPUSH l l", "BLPOP l 1", "BLPOP k 0.01",
+    "SADD t 3 1 2", "SMEMBERS t", "SISMEMBER t 1", "SMISMEMBER t 1 9", "SCARD t", "SINTERCARD 2 t t LIMIT 1",
+    "SUNIONSTORE u t t", "SORT u DESC STORE sorted", "LRANGE sorted 0 -1", "SSCAN u 0", "SREM u 1 2", "SPOP nope",
+    "ZADD z 1 a 2.5 b 3 c", "ZRANGE z 0 -1 WITHSCORES", "ZREVRANGE z 0 0 WITHSCORES", "ZSCORE z b", "ZINCRBY z 0.5 b",
+    "ZRANGEBYSCORE z (1 +inf", "ZUNIONSTORE zz 2 z z WEIGHTS 1 2", "ZUNION 2 z zz WITHSCORES", "ZPOPMIN z", "ZMPOP 1 z MAX",
+    "ZCARD z", "ZADD z nan x", "ZRANGESTORE zs zz 0 1", "ZDIFF 2 zz zs", "ZRANDMEMBER nope", "ZMSCORE zz a nope",
+    "XADD x 1-1 f v", "XADD x 1-2 f v g w", "XADD x 1-1 f v", "XLEN x", "XRANGE x - +", "XREVRANGE x + - COUNT 1",
+    "XREAD COUNT 1 STREAMS x 0", "XREAD BLOCK 10 STREAMS x $", "XGROUP CREATE x g 0", "XREADGROUP GROUP g c STREAMS x >",
+    "XACK x g 1-1", "XPENDING x g", "XINFO STREAM x", "XTRIM x MAXLEN 1", "XDEL x 1-2", "XGROUP DESTROY x g",
+    "GEOADD geo 13.361389 38.115556 Palermo 15.087269 37.502669 Catania", "GEODIST geo Palermo Catania km",
+    "GEOSEARCH geo FROMLONLAT 15 37 BYRADIUS 200 km ASC WITHDIST", "GEORADIUS geo 15 37 200 km STORE geo2",
+    "HSET h a 1 b 2", "HGETALL h", "HINCRBYFLOAT h a 0.5", "HMGET h a nope", "HSCAN h 0", "HDEL h a b", "HSTRLEN h a",
+    "EVAL return{1,{2,{3,'x'}},redis.call('get',KEYS[1])} 1 n", "EVAL return'x' 0", "EVALSHA 00 0", "EVAL bad( 0",
+    "SCRIPT LOAD return'x'", "SCRIPT EXISTS ff", "EVAL return{double=1.5} 0", "FUNCTION LIST", "FCALL none 0",
+    "XAUTOCLAIM nope g c 0 0", "NOSUCHCOMMAND a b", "LPUSH l \r\n", "RPUSH l ''", "LRANGE l 0 -1",
+]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_replies_are_the_stores(both, redis_server, version):
+    """Other kinds of data, scripts and errors: byte for byte what a redis-server of the same history says."""
+    server, _ = both()
+    alone = redis_server()
+    got = []
+    for one in (server, alone):
+        with one.wire() as wire:
+            wire.ask("HELLO", version)
+            wire.send(b"".join(encode(*line.split(" ")) for line in STREAM) + encode("ECHO", "the end"))
+            data = b""
+            while not data.endswith(b"$7\r\nthe end\r\n"):
+                data += wire.socket.recv(1 << 16)
+            got.append(data)
+    assert got[0] == got[1]
+
+
+def test_order_holds_over_both(both):
+    """Mapped and unmapped, hit and miss, written and read, in one pipeline."""
+    server, _ = both()
+    rng = random.Random(1)
+    with server.wire(timeout=60) as wire:
+        names = ["user:1", "user:2", "a", "b", "user:77"]
+        wire.ask("SET", "a", "A")
+        wire.ask("SET", "b", "B")
+        values = {"user:1": b'{"id":1,"name":"ann"}', "user:2": b'{"id":2,"name":"bob"}', "a": b"A", "b": b"B", "user:77": None}
+        expected, requests = [], []
+        for i in range(3000):
+            kind = rng.randrange(5)
+            name, other = rng.choice(names), rng.choice(names)
+            if kind == 0:
+                requests.append(encode("MGET", name, other, "nope"))
+                expected.append([values[name], values[other], None])
+            elif kind == 1:
+                requests.append(encode("ECHO", i))
+                expected.append(str(i).encode())
+            elif kind == 2 and ":" not in name:
+                values[name] = b"%d" % i
+                requests.append(encode("SET", name, i))
+                expected.append("OK")
+            elif kind == 3:
+                requests.append(encode("DEL", "user:1", "never"))
+                expected.append(None)
+            else:
+                requests.append(encode("GET", name))
+                expected.append(values[name])
+        sender = threading.Thread(target=lambda: wire.send(b"".join(requests)))
+        sender.start()
+        for i, value in enumerate(expected):
+            got = wire.read()
+            assert got == value or (value is None and got in (0, 1)), (i, requests[i], got)
+        sender.join()
+
+
+def test_six_commands_are_split(both):
+    server, redis = both()
+    with server.wire() as wire, redis.wire() as direct:
+        assert wire.ask("MSET", "k", "1", "user:1", '{"name":"eve"}', "m", "2") == "OK"
+        assert direct.ask("MGET", "k", "m", "user:1") == [b"1", b"2", None]
+        assert wire.ask("MGET", "m", "user:1", "user:9", "none", "k") == [b"2", b'{"id":1,"name":"eve"}', None, None, b"1"]
+        assert wire.ask("EXISTS", "k", "user:1", "user:9", "none", "k") == 3
+        assert wire.ask("TOUCH", "user:2", "m") == 2
+        assert wire.ask("DEL", "k", "user:1", "none") == 2
+        assert wire.ask("UNLINK", "m", "user:2") == 2
+        assert direct.ask("DBSIZE") == 0
+        assert wire.ask("GET", "user:1") == b'{"id":1,"name":"eve"}'
+
+
+def test_a_split_has_a_bound(both):
+    server, _ = both()
+    with server.wire() as wire:
+        reply = wire.ask("EXISTS", "a", *[f"user:{i}" for i in range(1025)])
+        assert reply == ReplyError("ERR at most 1024 mapped keys at a time beside unmapped ones")
+
+
+@pytest.mark.parametrize("line, text", [
+    ("RENAME a user:1", "ERR 'rename' cannot use mapped key 'user:1' and unmapped key 'a' together"),
+    ("SORT a STORE user:1", "ERR 'sort' cannot use mapped key 'user:1' and unmapped key 'a' together"),
+    ("MSETNX a 1 user:1 2", "ERR 'msetnx' cannot use mapped key 'user:1' and unmapped key 'a' together"),
+    ("ZUNIONSTORE a 2 b user:1", "ERR 'zunionstore' cannot use mapped key 'user:1' and unmapped key 'a' together"),
+    ("XREAD STREAMS a user:1 0 0", "ERR 'xread' cannot use mapped key 'user:1' and unmapped key 'a' together"),
+    ("GEORADIUS a 1 1 1 m STORE user:1", "ERR 'georadius' cannot use mapped key 'user:1' and unmapped key 'a' together"),
+    ("LPUSH user:1 x", "ERR 'lpush' is not supported on mapped key 'user:1' (keyspace 'user:{id:int}', as json)"),
+    ("EVAL x 2 a user:1", "ERR script touches mapped key 'user:1' (keyspace 'user:{id:int}'); scripts run in the store "
+                          "and cannot see it"),
+    ("EVAL x nonsense user:1", "ERR script touches mapped key 'user:1' (keyspace 'user:{id:int}'); scripts run in the "
+                               "store and cannot see it"),
+    ("NOSUCH user:1", "ERR 'unknown' is not supported on mapped key 'user:1' (keyspace 'user:{id:int}', as json)"),
+    ("BGSAVE", "ERR 'bgsave' is not supported by Forebay"),
+])
+def test_what_would_touch_a_mapped_key_is_refused(both, line, text):
+    server, _ = both()
+    with server.wire() as wire:
+        assert wire.ask(*line.split(" ")) == ReplyError(text)
+
+
+def test_databases_and_versions_do_not_mix(both):
+    server, redis = both()
+    with server.wire() as two, server.wire() as three, redis.wire() as direct:
+        three.ask("HELLO", "3")
+        three.ask("SELECT", "5")
+        assert three.ask("HSET", "h", "a", "1") == 1 and three.ask("HGETALL", "h") == {"a": b"1"}
+        assert two.ask("HGETALL", "h") == [] and two.ask("SELECT", "5") == "OK" and two.ask("HGETALL", "h") == [b"a", b"1"]
+        assert two.ask("SET", "user:1", "not a row here") == "OK"
+        direct.ask("SELECT", "5")
+        assert direct.ask("GET", "user:1") == b"not a row here"
+        assert two.ask("SELECT", "0") == "OK" and two.ask("GET", "user:1") == b'{"id":1,"name":"ann"}'
+
+
+def test_blocking_commands_block_only_their_connection(both):
+    server, redis = both()
+    with server.wire() as waiting, server.wire() as other:
+        waiting.send(encode("RPUSH", "own", "1") + encode("BLPOP", "queue", "20") + encode("GET", "user:1")
+                     + encode("LPOP", "own"))
+        assert waiting.read() == 1
+        assert other.ask("LLEN", "own") == 1
+        started = time.monotonic()
+        assert other.ask("RPUSH", "queue", "job") == 1
+        assert waiting.read() == [b"queue", b"job"] and time.monotonic() - started < 10
+        assert waiting.read() == b'{"id":1,"name":"ann"}' and waiting.read() == b"1"
+
+
+def test_a_client_that_goes_takes_its_blocked_command_along(both):
+    server, redis = both()
+    with server.wire() as waiting, redis.wire() as direct:
+        waiting.send(encode("BLPOP", "queue", "0"))
+        wait_until(lambda: b"blocked_clients:1" in direct.ask("INFO", "clients"), "BLPOP at the store", 10)
+        waiting.close()
+        wait_until(lambda: b"blocked_clients:0" in direct.ask("INFO", "clients"), "its end", 10)
+        assert direct.ask("RPUSH", "queue", "job") == 1 and direct.ask("LLEN", "queue") == 1
+
+
+def test_large_values_go_through(both):
+    server, _ = both(bulk_max="64mb", query_buffer_max="64mb", output_buffer_max="128mb", client_memory_max="512mb")
+    value = os.urandom(1 << 20) * 32
+    with server.wire(timeout=60) as wire:
+        assert wire.ask("SET", "big", value) == "OK"
+        assert wire.ask("GET", "big") == value
+        assert wire.ask("GET", "user:1") == b'{"id":1,"name":"ann"}'
+
+
+def test_a_store_that_is_not_there_does_not_stop_us(forebay, database):
+    port = free_port()
+    server = forebay({
+        "store": {"url": f"redis://127.0.0.1:{port}"}, "sources": {"shop": {"url": f"sqlite:{database(USERS)}"}},
+        "keyspaces": {"user:{id:int}": {"table": "users"}}})
+    with server.wire() as wire:
+        assert wire.ask("GET", "user:1") == b'{"id":1,"name":"ann"}'
+        reply = wire.ask("GET", "foo")
+        assert reply.word == "STOREDOWN" and "refused" in reply.text and str(port) in reply.text
+        assert wire.ask("LPUSH", "foo", "1").word == "STOREDOWN"
+        assert wire.ask("MGET", "user:1", "foo").word == "STOREDOWN"
+        assert wire.ask("GET", "user:2") == b'{"id":2,"name":"bob"}'
+
+
+def test_a_store_that_comes_back_is_used_again(both, redis_server, processes):
+    server, redis = both()
+    with server.wire() as wire, server.wire() as other:
+        assert wire.ask("SET", "a", "1") == "OK"
+        redis.process.send_signal(19)  # SIGSTOP
+        wire.send(encode("GET", "a") + encode("GET", "user:1") + encode("LPUSH", "l", "x"))
+        wait_until(lambda: b"cmd=lpush" in other.ask("CLIENT", "LIST"), "all of it is read", 10)
+        assert other.ask("PING") == "PONG"  # a turn of the loop later it is sent
+        redis.process.kill()
+        redis.process.wait()
+        first, second, third = wire.read(), wire.read(), wire.read()
+        assert first.word == "STOREDOWN" and second == b'{"id":1,"name":"ann"}' and third.word == "UNKNOWN"
+        assert wire.ask("GET", "a").word == "STOREDOWN"
+        again = redis_server(("--port", str(redis.port)))
+        wait_until(lambda: not isinstance(wire.ask("GET", "a"), ReplyError), "the store is used again", 10)
+        assert again.is_running()
+
+
+def test_silence_is_not_waited_for(both):
+    server, redis = both()
+    with server.wire() as wire:
+        assert wire.ask("SET", "a", "1") == "OK"
+        redis.process.send_signal(19)
+        try:
+            reply = wire.ask("GET", "a")
+            assert reply.word == "STOREDOWN" and "within 2000 ms" in reply.text
+        finally:
+            redis.process.send_signal(18)
+        wait_until(lambda: wire.ask("GET", "a") == b"1", "the store is used again", 10)
+
+
+def resident(server):
+    with open(f"/proc/{server.pid}/status", encoding="utf-8") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+
+def test_a_slow_reader_does_not_fill_the_memory(both):
+    server, redis = both(output_buffer_max="256mb", client_memory_max="1gb")
+    value = b"x" * 10_000
+    with server.wire(timeout=60) as wire:
+        assert wire.ask("SET", "v", value) == "OK"
+        requests = encode("GET", "v") * 10_000
+        sender = threading.Thread(target=lambda: wire.send(requests))
+        sender.start()
+        sizes = [resident(server)]
+
+        def is_steady():
+            sizes.append(resident(server))
+            return len(sizes) > 10 and len(set(sizes[-10:])) == 1
+        wait_until(is_steady, "the server waits for the reader", 20)
+        for _ in range(10_000):
+            assert wire.read() == value
+        sender.join()
+        if "Sanitizer" not in open(f"/proc/{server.pid}/maps", encoding="utf-8").read():
+            assert max(sizes) < 64 * 1024, f"{max(sizes)} KiB"
+
+
+def test_users_may_only_what_their_rules_say(forebay, redis_server, database, tmp_path):
+    users = tmp_path / "users.acl"
+    users.write_text("user default on nopass ~* &* +@all\n"
+                     "user narrow on nopass ~job:* resetchannels -@all +lpush +get +eval +sort\n")
+    redis = redis_server()
+    server = forebay({
+        "server": {"users_file": str(users)}, "store": {"url": f"redis://127.0.0.1:{redis.port}"},
+        "sources": {"shop": {"url": f"sqlite:{database(USERS)}"}}, "keyspaces": {"user:{id:int}": {"table": "users"}}})
+    with server.wire() as wire:
+        assert wire.ask("AUTH", "narrow", "x") == "OK"
+        assert wire.ask("LPUSH", "job:1", "x") == 1
+        assert wire.ask("LPUSH", "other", "x").word == "NOPERM"
+        assert wire.ask("RPUSH", "job:1", "x").word == "NOPERM"
+        assert wire.ask("EVAL", "return 1", "2", "job:1", "other").word == "NOPERM"
+        assert wire.ask("SORT", "job:1", "ALPHA", "STORE", "other").word == "NOPERM"
+        assert wire.ask("NOSUCHCOMMAND", "x").word == "ERR"
