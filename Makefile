@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 COUNT ?= 1000000
 DURATION ?= 60
 
-.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim model fuzz bench-hit bench-db docs install clean
+.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim model coherence fuzz bench-hit bench-db docs install clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -63,6 +63,11 @@ model: ## the protocol of several Forebays with one Redis: all configurations (a
 	@tools/setup.sh build test
 	@tools/build $(BUILD) -Dtests=enabled
 	@$(BUILD)/tests/model/model
+
+coherence: ## 16 workers and a real Redis, DURATION seconds (60) for each of four lives: no stale read
+	@tools/setup.sh build test
+	@tools/build $(BUILD) -Dtests=enabled
+	@$(BUILD)/tests/live/coherence $(DURATION)
 
 fuzz: ## parser, rules of users, and the whole server under libFuzzer, ASan and UBSan: DURATION seconds each (60)
 	@tools/setup.sh build fuzz
