@@ -2,7 +2,11 @@
  *
  * The server answers one statement at a time, so keyspaces follow one another. A statement takes 1, 2, 4 … 256 keys (the
  * last one repeated up to the next power of two), so that few of them are prepared. The keys of a statement that failed
- * are asked for once more one by one, so that one bad key fails alone. */
+ * are asked for once more one by one, so that one bad key fails alone.
+ *
+ * Measured on MariaDB 10.11, 200,000 rows of 3 columns, two shared cores, 2026-11-23, µs of the server's CPU per row: one
+ * key 15 to 20, 16 keys 3.9, 64 keys 4.1, 128 keys 3.2, 256 keys 3.6, 1,000 keys 2.8. A join with UNION ALL of the keys is
+ * no cheaper (4.4 at 128), and neither is eq_range_index_dive_limit = 1 (3.6): what is left is finding and sending rows. */
 #include "source/mysql.h"
 
 #include "base/err.h"
