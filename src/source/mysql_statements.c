@@ -87,6 +87,8 @@ static fb_status take_word(struct words *w, const char **p) {
     fb_bytes word, schema = fb_bytes_of(NULL, 0);
     bool is_bare = **p != '`';
     *p = read_name(*p, &word);
+    if (*p == NULL) /* a quote that does not end: the server has taken the statement, so it is none of ours to judge */
+        return FB_OK;
     w->is_delete |= is_bare && IS_ONE_OF(word, deletes); /* what follows FROM and JOIN: rather one too many */
     bool is_update_of_columns = is_bare && w->is_after_key && word.len == 6 && strncasecmp(word.data, "update", 6) == 0;
     w->is_after_key = is_bare && word.len == 3 && strncasecmp(word.data, "key", 3) == 0;
