@@ -46,6 +46,17 @@ static void watch(struct fb_lane *lane) {
     }
 }
 
+static void *run(void *arg);
+
+/* One more worker when nobody is idle; with the lane's lock held. A thread that cannot be had is not missed as long as
+ * there is one: the queue waits for it. */
+static void start_worker(struct fb_lane *lane) {
+    if (lane->idle > 0 || lane->started == lane->options.workers || lane->is_stopping)
+        return;
+    if (pthread_create(&lane->threads[lane->started], NULL, run, lane) == 0)
+        lane->started++;
+}
+
 /* Waits for work; 0 when the lane is stopping and empty. */
 static unsigned take(struct fb_lane *lane, struct fb_link *batch) {
     unsigned n = 0;
@@ -69,9 +80,11 @@ static unsigned take(struct fb_lane *lane, struct fb_link *batch) {
     lane->idle--;
     for (; n < lane->options.batch_max && lane->waiting > 0; n++, lane->waiting--)
         fb_list_push_back(batch, fb_list_pop_front(&lane->queue));
-    bool is_more = lane->waiting > 0; /* than one batch: wake another */
-    if (is_more)
+    bool is_more = lane->waiting > 0; /* than one batch: another is woken, or started */
+    if (is_more) {
         lane->since = fb_clock_now();
+        start_worker(lane);
+    }
     lane->working += n > 0;
     fb_lock_release(&lane->lock);
     if (is_more)
@@ -93,15 +106,6 @@ static void *run(void *arg) {
         lane->options.work(lane->options.user, &session, &batch, n);
     lane->options.leave(lane->options.user, session);
     return NULL;
-}
-
-/* One more worker when nobody is idle; with the lane's lock held. A thread that cannot be had is not missed as long as
- * there is one: the queue waits for it. */
-static void start_worker(struct fb_lane *lane) {
-    if (lane->idle > 0 || lane->started == lane->options.workers || lane->is_stopping)
-        return;
-    if (pthread_create(&lane->threads[lane->started], NULL, run, lane) == 0)
-        lane->started++;
 }
 
 /* Who is woken while the lock is held only goes to sleep again over it: signals come after the release. */

@@ -131,8 +131,7 @@ static void take_rows(struct fb_session *session, struct fb_asked *asked, const 
         return;
     }
     if (!asked->binding->is_table && PQntuples(result) > 1) {
-        (void)fb_mapping_fail(&asked->binding->mapping, &err, FB_SOURCE, "load found %d rows where one was wanted",
-                              PQntuples(result));
+        (void)fb_mapping_fail(&asked->binding->mapping, &err, FB_SOURCE, "the load statement found more than one row");
         fb_asked_answer(asked, 0, FB_SOURCE, NULL, &err);
         return;
     }
