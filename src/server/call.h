@@ -65,6 +65,7 @@ struct fb_call {
     bool is_delayed;           /* not begun: as if it had not come yet */
     bool is_starved;           /* not begun: too many operations are under way */
     bool is_again;             /* it was once, and has passed the gates before */
+    bool is_theirs;            /* MULTI keeps it for the store */
     bool is_inner;             /* of a transaction: EXEC carries it out */
     struct fb_wait *wait;      /* NULL until it waits */
 
@@ -172,6 +173,7 @@ struct fb_wait {
     fb_call_finish *finish;        /* NULL once it has run and wants nothing more */
     bool is_over, is_silent;
     bool is_passed;                /* its reply comes from the store */
+    size_t skips;                  /* replies from the store before its own, which nobody wants */
     bool is_too_long;              /* the reply; it becomes an error */
     fb_buf passed;                 /* the store's part of a reply that is split */
     fb_bytes *args;                /* own copy of argv with its bytes, or NULL */

@@ -409,7 +409,7 @@ enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *v
 static enum fb_dispatch run_queued(struct fb_session *session, struct fb_queued *queued) {
     struct fb_call call = queued->call;
     const struct fb_command *command = call.command;
-    bool is_planned = queued->finish != NULL;
+    bool is_planned = queued->finish != NULL || queued->is_theirs; /* nothing is begun any more */
     if (!is_planned)
         call = (struct fb_call){.session = session, .command = command, .argv = call.argv, .argc = call.argc};
     if (!is_planned && session->nwaits > 0 && command->flags & (FB_CMD_WRITE | FB_CMD_ALONE))
@@ -421,7 +421,9 @@ static enum fb_dispatch run_queued(struct fb_session *session, struct fb_queued 
     up &= is_planned ? FB_GATE_MONITOR : FB_GATE_MONITOR | FB_GATE_USER | FB_GATE_TRACKING;
     call.has_begun = up == 0 || fb_gates_pass(&call, up) == FB_PASS;
     fb_span share = {0};
-    if (is_planned)
+    if (queued->is_theirs)
+        fb_exec_hand_out(&call);
+    else if (is_planned)
         share = fb_exec_answer(&call, queued);
     else if (call.has_begun)
         command->handler(&call);

@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "server/gates.h"
 #include "server/multi.h"
+#include "server/pass.h"
+#include "proto/follow.h"
 
 enum { PLANNED_MAX = 4 * FB_TRANSACTION_MAX }; /* with those on copies, which do not go to the source */
 
@@ -301,6 +303,46 @@ static void submit(struct fb_call *call, struct fb_multi *multi) {
         end_exec(call->session); /* it could not be begun */
 }
 
+/* The rules may have changed since they were kept. */
+static bool may_theirs(struct fb_session *session, struct fb_multi *multi) {
+    for (multi->next = 0; (gates_up(session) & FB_GATE_USER) && multi->next < multi->n; multi->next++) {
+        struct fb_queued *queued = fb_queued_at(multi, multi->next);
+        queued->begin = multi->written.buf.len;
+        queued->call.out = &multi->written;
+        queued->call.is_inner = true;
+        if (queued->is_theirs && fb_gates_pass(&queued->call, FB_GATE_USER) != FB_PASS)
+            return false;
+    }
+    return true;
+}
+
+static void submit_theirs(struct fb_call *call, struct fb_multi *multi) {
+    struct fb_session *session = call->session;
+    if (!may_theirs(session, multi)) {
+        abort_planned(call, multi);
+        return;
+    }
+    multi->state = FB_MULTI_SUBMITTED;
+    fb_pass_exec(call);
+    if (!call->is_waiting && session->multi == multi) /* it could not be begun: an error, or nil */
+        end_exec(session);
+}
+
+void fb_exec_begin_answers(struct fb_call *call) { begin_answers(call, call->session->multi); }
+void fb_exec_end(struct fb_session *session) { end_exec(session); }
+
+void fb_exec_hand_out(struct fb_call *call) {
+    struct fb_multi *multi = call->session->multi;
+    struct fb_resp_follow follow = FB_RESP_FOLLOW_INIT;
+    enum fb_resp_verdict verdict = FB_RESP_MORE;
+    const char *data = multi->theirs.data + multi->theirs_at;
+    size_t n = fb_resp_follow(&follow, data, multi->theirs.len - multi->theirs_at, &verdict);
+    if (verdict != FB_RESP_DONE || fb_buf_append(&call->out->buf, data, n) != FB_OK)
+        call->out->failed = true;
+    call->has_failed = n > 0 && data[0] == '-';
+    multi->theirs_at += n;
+}
+
 void fb_cmd_exec(struct fb_call *call) {
     struct fb_session *session = call->session;
     struct fb_multi *multi = session->multi;
@@ -316,6 +358,10 @@ void fb_cmd_exec(struct fb_call *call) {
     if (fb_call_is_starved(call)) /* as if it had not come yet */
         return;
     session->gates &= ~(unsigned)FB_GATE_QUEUE;
+    if (multi->side == FB_SIDE_THEIRS || multi->watches_theirs) {
+        submit_theirs(call, multi);
+        return;
+    }
     bool is_transaction = multi->nwatches > 0 || fb_multi_writes(session);
     if (is_transaction && !plan_all(session, multi)) {
         abort_planned(call, multi);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "server/acl.h"
 #include "server/gates.h"
+#include "server/pass.h"
 
 /* ---- beginning and forgetting ----------------------------------------------------------------------------------- */
 
@@ -53,6 +54,9 @@ void fb_multi_reset(struct fb_session *session) {
     for (size_t i = 0; i < multi->nparts; i++)
         fb_buf_free(&multi->parts[i].bytes);
     fb_mem_free(multi->parts);
+    if (multi->watches_theirs) /* a new one watches nothing */
+        fb_pass_drop_own(session);
+    fb_buf_free(&multi->theirs);
     fb_buf_free(&multi->queue);
     fb_buf_free(&multi->watches);
     fb_buf_free(&multi->planned);
@@ -101,8 +105,30 @@ static bool has_room(struct fb_call *call, const struct fb_multi *multi) {
     return false;
 }
 
+/* The keys of all requests are of one side. */
+static bool do_sides_fit(struct fb_call *call, struct fb_multi *multi) {
+    unsigned db = call->session->db;
+    enum fb_side side;
+    call->session->db = multi->db;
+    bool is_well = fb_pass_side(call, &side);
+    call->session->db = db;
+    if (!is_well)
+        return false;
+    if (side != FB_SIDE_NONE && ((multi->side != FB_SIDE_NONE && multi->side != side) ||
+                                 (side == FB_SIDE_OURS && multi->watches_theirs) ||
+                                 (side == FB_SIDE_THEIRS && (multi->nwatches > 0 || multi->db != db)))) {
+        fb_call_error(call, MIXED_MULTI, call->command->name);
+        return false;
+    }
+    multi->side = side != FB_SIDE_NONE ? side : multi->side;
+    call->is_theirs = side == FB_SIDE_THEIRS;
+    return true;
+}
+
 /* What is not known to be mapped now will not be at EXEC. */
-static bool do_keys_map(struct fb_call *call, const struct fb_multi *multi) {
+static bool do_keys_map(struct fb_call *call, struct fb_multi *multi) {
+    if (fb_pass_is_on(fb_call_server(call)))
+        return do_sides_fit(call, multi);
     struct fb_key_range keys;
     unsigned db = call->session->db;
     bool all = true;
@@ -128,7 +154,8 @@ static void keep(struct fb_call *call, struct fb_multi *multi) {
     }
     *fb_queued_at(multi, multi->n++) = (struct fb_queued){
         .call = {.session = call->session, .command = call->command, .argv = args, .argc = call->argc},
-        .db = multi->db};
+        .db = multi->db,
+        .is_theirs = call->is_theirs};
     multi->queue.len += sizeof(struct fb_queued);
     multi->bytes += sizeof(struct fb_queued) + size;
     if (call->command->handler == fb_cmd_select && fb_parse_integer(call->argv[1], &db) && db >= 0 &&
@@ -229,6 +256,21 @@ void fb_cmd_watch(struct fb_call *call) {
         fb_call_error(call, WATCH_IN_MULTI);
         return;
     }
+    enum fb_side side = FB_SIDE_OURS, other = FB_SIDE_NONE;
+    struct fb_multi *multi = call->session->multi;
+    if (fb_pass_is_on(fb_call_server(call)) && !fb_pass_side(call, &side))
+        return;
+    if (multi != NULL && (multi->nwatches > 0 || multi->watches_theirs))
+        other = multi->watches_theirs ? FB_SIDE_THEIRS : FB_SIDE_OURS;
+    if (other != FB_SIDE_NONE && side != other) {
+        fb_call_error(call, MIXED_MULTI, call->command->name);
+        return;
+    }
+    if (side == FB_SIDE_THEIRS) {
+        if (multi_of(call) != NULL)
+            fb_pass_watch(call);
+        return;
+    }
     for (size_t i = 1; i < call->argc; i++)
         if (!fb_call_maps(call, call->argv[i]))
             return;
@@ -239,6 +281,9 @@ void fb_cmd_watch(struct fb_call *call) {
 void fb_cmd_unwatch(struct fb_call *call) {
     if (call->session->multi != NULL) {
         forget_watches(call->session->multi);
+        if (call->session->multi->watches_theirs)
+            fb_pass_drop_own(call->session);
+        call->session->multi->watches_theirs = false;
         show(call->session);
     }
     fb_resp_write_simple(call->out, "OK");

@@ -11,6 +11,9 @@
  *            TTL, DEL that forgets) happens now; everything else goes through its handler as if it came now, and may
  *            wait as usual. Until all are answered no later request of the connection begins.
  *
+ * A transaction of keys that are not mapped is the store's: all of it goes there at once, on a connection that has watched
+ * for it, and what came between is answered here in its place. Keys of both kinds do not go together.
+ *
  * Where nothing is written and nothing is watched the first two steps fall away: the requests are plain ones, answered
  * in an array. */
 #ifndef FB_SERVER_MULTI_H
@@ -36,12 +39,16 @@ struct fb_queued {
     unsigned db;              /* selected when it will run */
     fb_call_finish *finish;   /* NULL: not planned; its handler runs when its turn comes */
     bool is_all;              /* its operations have one outcome (MSET) */
+    bool is_theirs;           /* the store carries it out */
     size_t first, n;          /* in `planned` */
     size_t begin, end;        /* in `written`: what its handler has written in front of the rest */
 };
 
 /* SUBMITTED: the transaction is under way. RUNNING: requests are being answered. */
 enum fb_multi_state { FB_MULTI_NONE, FB_MULTI_OPEN, FB_MULTI_SUBMITTED, FB_MULTI_RUNNING };
+
+/* Of a request or of all: keys that are mapped, keys that are not. */
+enum fb_side { FB_SIDE_NONE, FB_SIDE_OURS, FB_SIDE_THEIRS };
 
 struct fb_multi {
     enum fb_multi_state state;
@@ -61,6 +68,13 @@ struct fb_multi {
     struct fb_part *parts;    /* of the transaction; the first is the outcome. Behind them, those of one request */
     size_t nparts;
     size_t next;              /* request to be answered */
+
+    /* A transaction of the store's keys (pass.c). */
+    enum fb_side side;        /* whose the keys of the requests are */
+    bool watches_theirs;
+    unsigned epoch;           /* of the connection that watches */
+    fb_buf theirs;            /* the store's answers */
+    size_t theirs_at;         /* of the next */
 };
 
 struct fb_watch {
@@ -106,6 +120,11 @@ static inline bool fb_exec_is_under_way(const struct fb_session *session) {
 /* The next of them; only while EXEC is running. After the last it runs no more. */
 struct fb_queued *fb_exec_next(struct fb_session *session);
 void fb_exec_advance(struct fb_session *session);
+/* From pass.c: the store's answers are there, to be handed out; or there are none (an error, or nil, has been written). */
+void fb_exec_begin_answers(struct fb_call *call);
+void fb_exec_end(struct fb_session *session);
+/* Answer one with what the store said. */
+void fb_exec_hand_out(struct fb_call *call);
 /* Answer one that was planned. Returns its share of the time that the transaction took, by its operations. */
 fb_span fb_exec_answer(struct fb_call *call, const struct fb_queued *queued);
 

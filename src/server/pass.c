@@ -85,6 +85,16 @@ static struct fb_upstream *upstream_for(struct fb_call *call, bool is_own, bool 
     return u;
 }
 
+/* No memory for what was to be sent. */
+static void fail_at_once(struct fb_session *s, struct fb_wait *wait) {
+    wait->finish = NULL;
+    fb_call_out_of_memory(&wait->call);
+    if (fb_exec_is_under_way(s))
+        fb_exec_end(s);
+    wait->is_over = true;
+    fb_session_deliver(s, wait);
+}
+
 static enum fb_passage pass(struct fb_call *call) {
     bool is_own = (call->command->flags & FB_CMD_BLOCKS) != 0;
     if ((is_own && call->session->nwaits > 0) || fb_session_is_slow(call->session))
@@ -96,13 +106,10 @@ static enum fb_passage pass(struct fb_call *call) {
     struct fb_wait *wait = fb_call_away(call);
     if (wait == NULL)
         return FB_STOP;
-    if (!fb_upstream_ask(u, wait, call->argv, call->argc)) {
-        fb_call_out_of_memory(&wait->call);
-        wait->is_over = true;
-        fb_session_deliver(call->session, wait);
-        return FB_STOP;
-    }
-    COUNT(call, passed);
+    if (fb_upstream_ask(u, wait, call->argv, call->argc))
+        COUNT(call, passed);
+    else
+        fail_at_once(call->session, wait);
     return FB_STOP;
 }
 
@@ -301,6 +308,119 @@ bool fb_pass_unknown(struct fb_call *call) {
     return true;
 }
 
+/* ---- transactions ------------------------------------------------------------------------------------------------------ */
+
+bool fb_pass_side(struct fb_call *call, enum fb_side *ret_side) {
+    const struct fb_command *command = call->command;
+    struct owners owners = owners_of(call->session, command, call->argv, call->argc);
+    bool is_foreign = (command->flags & (FB_CMD_FOREIGN | FB_CMD_STORES)) != 0;
+    if (strncmp(command->name, "fb.", 3) == 0)
+        owners = (struct owners){0};
+    *ret_side = owners.here > 0 ? FB_SIDE_OURS : owners.there > 0 || is_foreign ? FB_SIDE_THEIRS : FB_SIDE_NONE;
+    if (owners.here == 0 || (owners.there == 0 && !is_foreign))
+        return true;
+    (void)refuse(call, &owners);
+    return false;
+}
+
+void fb_pass_drop_own(struct fb_session *s) {
+    fb_upstream_drop(s->own);
+    s->own = NULL;
+}
+
+static void finish_watch(struct fb_call *call, struct fb_part *parts, size_t n) {
+    struct fb_session *s = call->session;
+    fb_bytes theirs = fb_bytes_of(call->wait->passed.data, call->wait->passed.len);
+    (void)parts;
+    (void)n;
+    call->has_failed = theirs.data[0] == '-';
+    call->out->failed |= fb_buf_append(&call->out->buf, theirs.data, theirs.len) != FB_OK;
+    if (call->has_failed || s->multi == NULL || s->own == NULL)
+        return;
+    s->multi->watches_theirs = true;
+    s->multi->epoch = fb_upstream_epoch(s->own);
+}
+
+void fb_pass_watch(struct fb_call *call) {
+    struct fb_session *s = call->session;
+    if (s->nwaits > 0) { /* what came before goes another way */
+        call->is_delayed = true;
+        return;
+    }
+    struct fb_upstream *u = upstream_for(call, /* is_own */ true, /* is_begun */ false);
+    if (u == NULL)
+        return;
+    call->is_alone = true;
+    struct fb_wait *wait = fb_call_away(call);
+    if (wait == NULL)
+        return;
+    wait->finish = finish_watch;
+    if (!fb_upstream_ask(u, wait, call->argv, call->argc))
+        fail_at_once(s, wait);
+}
+
+/* An array: the answers. Nil: a watched key has changed. Else an error. */
+static void finish_exec(struct fb_call *call, struct fb_part *parts, size_t n) {
+    struct fb_session *s = call->session;
+    struct fb_multi *multi = s->multi;
+    fb_buf *theirs = &call->wait->passed;
+    bool is_array = theirs->data[0] == '*' && theirs->data[1] != '-';
+    (void)parts;
+    (void)n;
+    multi->watches_theirs = false; /* EXEC ends that, whatever came of it */
+    if (is_array) {
+        multi->theirs = *theirs;
+        multi->theirs_at = (size_t)((const char *)memchr(theirs->data, '\n', theirs->len) - theirs->data) + 1;
+        *theirs = (fb_buf)FB_BUF_INIT;
+        fb_exec_begin_answers(call);
+        return;
+    }
+    call->has_failed = theirs->data[0] == '-';
+    call->out->failed |= fb_buf_append(&call->out->buf, theirs->data, theirs->len) != FB_OK;
+    fb_exec_end(s);
+}
+
+static bool say_all(struct fb_upstream *u, const struct fb_multi *multi, size_t *ret_n) {
+    fb_bytes word = FB_STR("MULTI");
+    bool ok = fb_upstream_say(u, &word, 1);
+    *ret_n = 1;
+    for (size_t i = 0; i < multi->n && ok; i++) {
+        const struct fb_queued *queued = fb_queued_at(multi, i);
+        if (!queued->is_theirs)
+            continue;
+        ok = fb_upstream_say(u, queued->call.argv, queued->call.argc);
+        ++*ret_n;
+    }
+    return ok;
+}
+
+void fb_pass_exec(struct fb_call *call) {
+    struct fb_session *s = call->session;
+    struct fb_multi *multi = s->multi;
+    fb_bytes word = FB_STR("EXEC");
+    size_t n;
+    if (multi->watches_theirs && (s->own == NULL || fb_upstream_epoch(s->own) != multi->epoch)) {
+        fb_resp_write_null_array(call->out); /* nobody watched for a while: it may have changed */
+        return;
+    }
+    struct fb_upstream *u = upstream_for(call, /* is_own */ true, /* is_begun */ true);
+    if (u == NULL)
+        return;
+    call->is_alone = true;
+    struct fb_wait *wait = fb_call_away(call);
+    if (wait == NULL)
+        return;
+    wait->finish = finish_exec;
+    bool ok = say_all(u, multi, &n);
+    wait->skips = n;
+    if (ok && fb_upstream_ask(u, wait, &word, 1)) {
+        COUNT(call, passed);
+        return;
+    }
+    fb_pass_drop_own(s); /* half of it may be in the buffer */
+    fail_at_once(s, wait);
+}
+
 bool fb_pass_is_blocked(const struct fb_session *s) {
     if (s->own == NULL || fb_list_is_empty(&s->waits))
         return false;
@@ -309,11 +429,26 @@ bool fb_pass_is_blocked(const struct fb_session *s) {
 
 /* ---- what comes back -------------------------------------------------------------------------------------------------- */
 
+/* Its finish will not run. */
+static void end_without(struct fb_wait *wait) {
+    struct fb_session *s = wait->call.session;
+    if (wait->finish == finish_exec)
+        fb_exec_end(s);
+    wait->finish = NULL;
+}
+
 bool fb_pass_take(struct fb_loop *loop, struct fb_wait *wait, const char *data, size_t len, bool is_end) {
     struct fb_resp_out *reply = &wait->reply;
     fb_buf *into = wait->finish != NULL ? &wait->passed : &reply->buf;
-    if (fb_loop_session(loop, wait->session) == NULL) /* gone meanwhile */
-        return is_end;
+    if (fb_loop_session(loop, wait->session) == NULL) { /* gone meanwhile */
+        bool is_last = is_end && wait->skips == 0;
+        wait->skips -= is_end && wait->skips > 0;
+        return is_last;
+    }
+    if (wait->skips > 0) {
+        wait->skips -= is_end;
+        return false;
+    }
     if (!wait->is_too_long && into->len + len > wait->inbox->held_max) {
         fb_buf_free(into);
         wait->is_too_long = true;
@@ -321,10 +456,10 @@ bool fb_pass_take(struct fb_loop *loop, struct fb_wait *wait, const char *data, 
     if (!wait->is_too_long && fb_buf_append(into, data, len) != FB_OK)
         reply->failed = true;
     if (is_end && wait->is_too_long) {
-        wait->finish = NULL;
+        end_without(wait);
         fb_call_error(&wait->call, REPLY_TOO_LONG);
     } else if (is_end && reply->failed) {
-        wait->finish = NULL;
+        end_without(wait);
     } else if (is_end && wait->finish == NULL) {
         wait->call.has_failed = reply->buf.data[0] == '-';
     }
@@ -335,7 +470,7 @@ void fb_pass_fail(struct fb_loop *loop, struct fb_wait *wait, const char *reason
     struct fb_call *call = &wait->call;
     if (fb_loop_session(loop, wait->session) == NULL)
         return;
-    wait->finish = NULL;
+    end_without(wait);
     wait->reply.buf.len = 0;
     if (was_sent && !(call->command->flags & FB_CMD_READ))
         fb_call_error(call, STORE_UNKNOWN, store_of(call)->shown, reason);

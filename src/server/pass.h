@@ -13,6 +13,7 @@
 #define FB_SERVER_PASS_H
 
 #include "server/gates.h"
+#include "server/multi.h"
 
 enum { FB_SPLIT_MAX = 1024 }; /* mapped keys in a request of both kinds */
 
@@ -29,6 +30,13 @@ bool fb_pass_may_overtake(struct fb_session *session, const struct fb_verb *verb
 
 /* Does it wait for a command that blocks at the store? */
 bool fb_pass_is_blocked(const struct fb_session *session);
+
+/* Whose are its keys? A script without keys is theirs. False: of both, and the error has been written. */
+bool fb_pass_side(struct fb_call *call, enum fb_side *ret_side);
+/* WATCH of their keys, and EXEC of what MULTI has kept for the store; on the session's own connection. */
+void fb_pass_watch(struct fb_call *call);
+void fb_pass_exec(struct fb_call *call);
+void fb_pass_drop_own(struct fb_session *session);
 
 /* ---- from upstream.c ----------------------------------------------------------------------------------------------- */
 

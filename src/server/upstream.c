@@ -51,6 +51,7 @@ struct fb_upstream {
     fb_instant since;          /* of the state, of the last byte that came, or of the oldest request */
     uint32_t used;             /* tick of the last request */
     fb_buf hello;              /* the replies to the login */
+    unsigned epoch;            /* connections it has had */
     unsigned greetings;        /* of them still to come */
     fb_buf out;
     size_t sent;
@@ -127,6 +128,7 @@ static void shut(struct fb_upstream *u) {
     if (u->state == READY)
         fb_count(&all_of(u)->counters.connections, (uint64_t)-1);
     u->state = CLOSED;
+    u->epoch++;
     close_line(u);
     forget_addresses(u);
     fb_list_remove(&u->dirty);
@@ -545,6 +547,12 @@ bool fb_upstream_ask(struct fb_upstream *u, struct fb_wait *wait, const fb_bytes
     mark_dirty(u);
     return true;
 }
+
+bool fb_upstream_say(struct fb_upstream *u, const fb_bytes *argv, size_t argc) {
+    return append_words(&u->out, argv, argc);
+}
+
+unsigned fb_upstream_epoch(const struct fb_upstream *u) { return u->epoch; }
 
 /* ---- of a loop ---------------------------------------------------------------------------------------------------- */
 

@@ -90,5 +90,9 @@ bool fb_upstream_is(const struct fb_upstream *upstream, unsigned version, unsign
 bool fb_upstream_may_ask(struct fb_upstream *upstream, char *why, size_t size);
 /* Send a request whose reply is the wait's; only after fb_upstream_may_ask. False: no memory, nothing is sent. */
 bool fb_upstream_ask(struct fb_upstream *upstream, struct fb_wait *wait, const fb_bytes *argv, size_t argc);
+/* A request in front of one that is asked next; its reply is one of those the wait skips. */
+bool fb_upstream_say(struct fb_upstream *upstream, const fb_bytes *argv, size_t argc);
+/* Another number for every connection it has had. */
+unsigned fb_upstream_epoch(const struct fb_upstream *upstream);
 
 #endif

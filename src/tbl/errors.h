@@ -227,6 +227,10 @@
     X(ROLLED_BACK, "EXECABORT", "Transaction rolled back: %s%s%s%.*s",                                                 \
       "a request of the transaction failed and the database has none of them; which, and why",                         \
       "see the named request")                                                                                         \
+    X(MIXED_MULTI, "ERR",                                                                                              \
+      "'%s' cannot be in this transaction: all its keys are rows, or all are keys of one database of the store",       \
+      "MULTI or WATCH with keys of both kinds; nobody could carry out both or none",                                   \
+      "use a transaction for each kind")                                                                               \
     X(QUEUE_FULL, "ERR", "MULTI holds at most %d requests", "the memory that one connection may take has an end",      \
       "use several transactions")                                                                                      \
     X(QUEUE_LARGE, "ERR", "the requests between MULTI and EXEC are larger than query_buffer_max allows",               \

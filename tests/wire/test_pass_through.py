@@ -176,6 +176,69 @@ def test_what_would_touch_a_mapped_key_is_refused(both, line, text):
         assert wire.ask(*line.split(" ")) == ReplyError(text)
 
 
+def test_transactions_of_unmapped_keys_are_the_stores(both):
+    server, redis = both()
+    with server.wire() as wire, redis.wire() as direct:
+        wire.send(b"".join(encode(*line.split(" ")) for line in [
+            "SET n 1", "MULTI", "INCR n", "PING", "LPUSH l a b", "SET n x", "INCR n", "GET n", "EXEC", "GET user:1", "GET n"]))
+        got = [wire.read() for _ in range(11)]
+        assert got[:8] == ["OK", "OK"] + ["QUEUED"] * 6
+        assert got[8] == [2, "PONG", 2, "OK", ReplyError("ERR value is not an integer or out of range"), b"x"]
+        assert got[9:] == [b'{"id":1,"name":"ann"}', b"x"]
+        assert wire.ask("MULTI") == "OK" and wire.ask("LPUSH", "l").word == "ERR"
+        assert wire.ask("EXEC").word == "EXECABORT" and direct.ask("LLEN", "l") == 2
+        assert wire.ask("MULTI") == "OK" and wire.ask("DEL", "l") == "QUEUED" and wire.ask("DISCARD") == "OK"
+        assert direct.ask("LLEN", "l") == 2
+
+
+def test_transactions_do_not_mix(both):
+    server, redis = both()
+    error = "ERR 'get' cannot be in this transaction: all its keys are rows, or all are keys of one database of the store"
+    with server.wire() as wire, redis.wire() as direct:
+        assert wire.ask("MULTI") == "OK" and wire.ask("SET", "a", "1") == "QUEUED"
+        assert wire.ask("GET", "user:1") == ReplyError(error) and wire.ask("EXEC").word == "EXECABORT"
+        assert direct.ask("GET", "a") is None
+        assert wire.ask("MULTI") == "OK" and wire.ask("GET", "user:1") == "QUEUED"
+        assert wire.ask("GET", "a") == ReplyError(error) and wire.ask("EXEC").word == "EXECABORT"
+        assert wire.ask("MULTI") == "OK" and wire.ask("SET", "user:1", '{"name":"eve"}') == "QUEUED"
+        assert wire.ask("EXEC") == ["OK"] and wire.ask("GET", "user:1") == b'{"id":1,"name":"eve"}'
+        assert wire.ask("WATCH", "a", "user:1").word == "ERR"
+        assert wire.ask("WATCH", "a") == "OK" and wire.ask("WATCH", "user:1").word == "ERR"
+
+
+def test_watched_keys_of_the_store(both, redis_server):
+    server, redis = both()
+    with server.wire() as wire, redis.wire() as direct:
+        def attempt(between=None, words=("EXEC",)):
+            assert wire.ask("WATCH", "w", "v") == "OK"
+            assert wire.ask("GET", "w") in (None, b"1", b"2")
+            if between:
+                between()
+            assert wire.ask("MULTI") == "OK" and wire.ask("SET", "w", "2") == "QUEUED"
+            return wire.ask(*words)
+        assert attempt() == ["OK"]
+        assert attempt(lambda: direct.ask("SET", "v", "1")) is None
+        assert attempt() == ["OK"]
+        assert attempt(words=("DISCARD",)) == "OK"
+        assert wire.ask("WATCH", "w") == "OK" and wire.ask("UNWATCH") == "OK"
+        direct.ask("SET", "w", "1")
+        assert wire.ask("MULTI") == "OK" and wire.ask("GET", "w") == "QUEUED" and wire.ask("EXEC") == [b"1"]
+        # A connection that was lost watches no more: what it watched counts as changed.
+        assert attempt(lambda: [wire.ask("PING"), direct.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")]) in (None,)
+        assert attempt() == ["OK"]
+
+
+def test_a_lost_transaction_is_one_error(both):
+    server, redis = both()
+    with server.wire() as wire, server.wire() as other:
+        redis.process.send_signal(19)
+        wire.send(encode("MULTI") + encode("SET", "a", "1") + encode("SET", "b", "1") + encode("EXEC") + encode("PING"))
+        wait_until(lambda: b"cmd=exec" in other.ask("CLIENT", "LIST"), "EXEC is read", 10)
+        redis.process.kill()
+        assert [wire.read() for _ in range(3)] == ["OK", "QUEUED", "QUEUED"]
+        assert wire.read().word in ("UNKNOWN", "STOREDOWN") and wire.read() == "PONG"
+
+
 def test_databases_and_versions_do_not_mix(both):
     server, redis = both()
     with server.wire() as two, server.wire() as three, redis.wire() as direct:
