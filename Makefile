@@ -59,7 +59,7 @@ sim: ## the simulator over COUNT seeds (default 1000000, about half a minute)
 	@tools/build $(BUILD) -Dtests=enabled
 	@$(BUILD)/tests/sim/sim --count $(COUNT)
 
-model: ## the protocol of several Forebays with one Redis: all configurations (about a minute, 2.5 GB of memory)
+model: ## the protocol of several Forebays with one Redis: all configurations (about a minute, 2 GB of memory)
 	@tools/setup.sh build test
 	@tools/build $(BUILD) -Dtests=enabled
 	@$(BUILD)/tests/model/model

@@ -1,5 +1,5 @@
-/* A socket that never blocks in itself: poll() and a deadline do the waiting. It sends and reads at the same time, so that
- * a batch larger than the buffers between here and there cannot stop both sides. */
+/* A socket that never blocks in itself: poll() and a deadline do the waiting. It sends and reads at the same time, so
+ * that a batch larger than the buffers between here and there cannot stop both sides. */
 #include "store/connection.h"
 
 #include <errno.h>
@@ -27,7 +27,8 @@ void fb_connection_init(struct fb_connection *c, size_t value_max) {
     memset(c, 0, sizeof *c);
     c->fd = -1;
     c->out = (struct fb_resp_out)FB_RESP_OUT_INIT;
-    c->limits = (struct fb_resp_reply_limits){.nodes_max = NODES_MAX, .bulk_max = value_max > 0 ? value_max : VALUE_MAX};
+    c->limits.nodes_max = NODES_MAX;
+    c->limits.bulk_max = value_max > 0 ? value_max : VALUE_MAX;
 }
 
 void fb_connection_finish(struct fb_connection *c) {
@@ -49,7 +50,8 @@ bool fb_connection_is_quiet(const struct fb_connection *c) {
     return c->fd >= 0 && recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-/* ---- waiting ---------------------------------------------------------------------------------------------------- */
+/* ---- waiting ----------------------------------------------------------------------------------------------------
+ * */
 
 /* What the socket is ready for; 0 when the deadline has passed. */
 static short wait_for(int fd, short events, fb_instant deadline) {
@@ -66,7 +68,8 @@ static short wait_for(int fd, short events, fb_instant deadline) {
     }
 }
 
-/* ---- connecting ------------------------------------------------------------------------------------------------- */
+/* ---- connecting -------------------------------------------------------------------------------------------------
+ * */
 
 static fb_status connect_to(struct fb_connection *c, const struct sockaddr *address, socklen_t len, fb_instant deadline,
                             fb_err *reterr) {
@@ -96,7 +99,7 @@ static fb_status connect_unix(struct fb_connection *c, const char *path, fb_inst
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t len = strlen(path);
     if (len >= sizeof address.sun_path)
-        return fb_fail(reterr, FB_CONFIG, "the path of the socket is longer than %zu bytes", sizeof address.sun_path - 1);
+        return fb_fail(reterr, FB_CONFIG, "a socket's path has at most %zu bytes", sizeof address.sun_path - 1);
     memcpy(address.sun_path, path, len + 1);
     return connect_to(c, (const struct sockaddr *)&address, sizeof address, deadline, reterr);
 }
@@ -124,7 +127,8 @@ fb_status fb_connection_open(struct fb_connection *c, const struct fb_store_redi
                                  : connect_tcp(c, options->host, options->port, deadline, reterr);
 }
 
-/* ---- sending and reading ---------------------------------------------------------------------------------------- */
+/* ---- sending and reading ----------------------------------------------------------------------------------------
+ * */
 
 void fb_connection_start(struct fb_connection *c) {
     c->out.buf.len = 0;

@@ -26,8 +26,8 @@ bool fb_connection_is_quiet(const struct fb_connection *c);
 
 /* Forget what was sent; what is written to `out` from now on goes out with fb_connection_next. */
 void fb_connection_start(struct fb_connection *c);
-/* Send what is left and read until one more reply is there (pushes are passed over). FB_DOWN: the connection is of no use
- * any more; fb_connection_close is the caller's. */
+/* Send what is left and read until one more reply is there (pushes are passed over). FB_DOWN: the connection is of no
+ * use any more; fb_connection_close is the caller's. */
 fb_status fb_connection_next(struct fb_connection *c, fb_instant deadline, fb_err *reterr);
 
 #endif

@@ -1,7 +1,7 @@
 /* What the five scripts decide, as pure functions of what they find: the protocol's one definition in C.
  *
- * scripts.c says the same in Lua for Redis; the explicit-state model (tests/model) and the model Redis of the tests run
- * these functions, and a test compares both over random histories. What is expired counts as not found. */
+ * scripts.c says the same in Lua for Redis; the explicit-state model (tests/model) and the model Redis of the tests
+ * run these functions, and a test compares both over random histories. What is expired counts as not found. */
 #ifndef FB_STORE_DECIDE_H
 #define FB_STORE_DECIDE_H
 

@@ -1,8 +1,8 @@
 /* The store in a Redis or Valkey: the five moves as scripts, in pipelines.
  *
- * A connection begins with HELLO 3, AUTH, SELECT and the scripts, and is used only when it is to a primary. Whatever is not
- * answered when it is lost was not carried out if it had not left whole (UNSENT), and is in doubt if it had (UNKNOWN).
- * NOSCRIPT means "not carried out": the scripts are sent again and those calls repeated, once. */
+ * A connection begins with HELLO 3, AUTH, SELECT and the scripts, and is used only when it is to a primary. Whatever
+ * is not answered when it is lost was not carried out if it had not left whole (UNSENT), and is in doubt if it had
+ * (UNKNOWN). NOSCRIPT means "not carried out": the scripts are sent again and those calls repeated, once. */
 #include "store/store.h"
 
 #include <inttypes.h>
@@ -39,7 +39,8 @@ struct redis {
     fb_buf names;                         /* companions of a batch's keys */
 };
 
-/* ---- requests --------------------------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------------------------------------
+ * */
 
 static void command(struct fb_connection *c, const fb_bytes *args, size_t n) {
     fb_resp_write_command(&c->out, args, n);
@@ -139,15 +140,18 @@ static bool write_call(struct redis *r, struct fb_store_call *call) {
     return true;
 }
 
-/* ---- replies ---------------------------------------------------------------------------------------------------- */
+/* ---- replies ----------------------------------------------------------------------------------------------------
+ * */
 
 static void say(struct fb_store_call *call, enum fb_store_outcome outcome, fb_bytes why) {
     call->outcome = outcome;
-    (void)snprintf(call->why, sizeof call->why, "%.*s", (int)(why.len < sizeof call->why ? why.len : sizeof call->why - 1),
-                   why.data);
+    int len = why.len < sizeof call->why ? (int)why.len : (int)sizeof call->why - 1;
+    (void)snprintf(call->why, sizeof call->why, "%.*s", len, why.data);
 }
 
-static bool text_has(fb_bytes text, const char *word) { return memmem(text.data, text.len, word, strlen(word)) != NULL; }
+static bool text_has(fb_bytes text, const char *word) {
+    return memmem(text.data, text.len, word, strlen(word)) != NULL;
+}
 
 static const struct { const char *text; enum fb_store_answer answer; } answers[] = {
     {"HIT", FB_STORE_HIT}, {"NEG", FB_STORE_NEG}, {"BUSY", FB_STORE_BUSY}, {"WAIT", FB_STORE_WAIT},
@@ -226,7 +230,8 @@ static fb_status take_call(struct redis *r, struct fb_store_call *call, fb_insta
     return FB_OK;
 }
 
-/* ---- connecting ------------------------------------------------------------------------------------------------- */
+/* ---- connecting -------------------------------------------------------------------------------------------------
+ * */
 
 static fb_status one_reply(struct redis *r, fb_instant deadline, const char *what, fb_err *reterr) {
     fb_status status = fb_connection_next(&r->connection, deadline, reterr);
@@ -327,13 +332,15 @@ static fb_status ensure_connected(struct redis *r, fb_instant deadline, fb_err *
         return FB_OK;
     }
     fb_connection_close(&r->connection);
-    fb_span wait = fb_backoff(r->failures, fb_ms(BACKOFF_FIRST_MS), fb_ms(BACKOFF_MOST_MS), (uint16_t)fb_rng_next(&r->rng));
+    uint16_t draw = (uint16_t)fb_rng_next(&r->rng);
+    fb_span wait = fb_backoff(r->failures, fb_ms(BACKOFF_FIRST_MS), fb_ms(BACKOFF_MOST_MS), draw);
     r->failures += r->failures < 16;
     r->not_before = fb_after(fb_clock_now(), wait);
     return status;
 }
 
-/* ---- a batch ---------------------------------------------------------------------------------------------------- */
+/* ---- a batch ----------------------------------------------------------------------------------------------------
+ * */
 
 enum { AT_ONCE = FB_STORE_BATCH_MAX };
 
@@ -346,9 +353,11 @@ struct batch {
 };
 
 static void fail_from(struct redis *r, struct batch *b, size_t first, const fb_err *err) {
-    for (size_t i = first; i < b->n; i++)
+    for (size_t i = first; i < b->n; i++) {
+        bool has_left = b->ends[i] <= r->connection.out_sent;
         if (b->ends[i] != 0)
-            say(&b->calls[i], b->ends[i] <= r->connection.out_sent ? FB_STORE_UNKNOWN : FB_STORE_UNSENT, FB_STR(err->text));
+            say(&b->calls[i], has_left ? FB_STORE_UNKNOWN : FB_STORE_UNSENT, FB_STR(err->text));
+    }
 }
 
 /* One round trip for those that `again` chooses (all, or those that found no script). */
@@ -398,7 +407,8 @@ static void run(struct fb_store *store, struct fb_store_call *calls, size_t n, f
         run_batch(r, calls + i, n - i < AT_ONCE ? n - i : AT_ONCE, deadline);
 }
 
-/* ---- opening and closing ---------------------------------------------------------------------------------------- */
+/* ---- opening and closing ----------------------------------------------------------------------------------------
+ * */
 
 static void close_redis(struct fb_store *store) {
     struct redis *r = (struct redis *)(void *)store;
@@ -415,7 +425,8 @@ struct fb_store_token fb_store_token(struct fb_store *store) {
     return (struct fb_store_token){store->process, atomic_fetch_add(&store->tokens, 1) + 1};
 }
 
-fb_status fb_store_redis_open(const struct fb_store_redis_options *options, struct fb_store **ret_store, fb_err *reterr) {
+fb_status fb_store_redis_open(const struct fb_store_redis_options *options, struct fb_store **ret_store,
+                              fb_err *reterr) {
     struct redis *r = fb_mem_calloc(1, sizeof *r);
     if (r == NULL)
         return fb_fail(reterr, FB_NOMEM, "out of memory");

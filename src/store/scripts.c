@@ -1,12 +1,12 @@
 /* The scripts' text.
  *
  * The coordination key is a hash that exists only while somebody loads or writes: `l` the lease's token, `d` its
- * deadline, `w:<token>` the deadline of each write in flight, `x` set when writes overlapped. Deadlines are of the Redis
- * server's own clock; what is past them is dropped by whatever script looks next.
+ * deadline, `w:<token>` the deadline of each write in flight, `x` set when writes overlapped. Deadlines are of the
+ * Redis server's own clock; what is past them is dropped by whatever script looks next.
  *
- * Short of memory, Redis refuses what needs more and allows what deletes. So everything old goes before anything new is
- * put, a value that cannot be put is left out, and a flag that cannot be set takes the whole coordination key with it:
- * its writers then find their marks gone and only delete. */
+ * Short of memory, Redis refuses what needs more and allows what deletes. So everything old goes before anything new
+ * is put, a value that cannot be put is left out, and a flag that cannot be set takes the whole coordination key with
+ * it: its writers then find their marks gone and only delete. */
 #include "store/scripts.h"
 
 /* `writers`: marks of others; `mine`: the caller's; `lease`: the token of a lease that is still good. */

@@ -1,5 +1,5 @@
-/* The five scripts of the protocol, as Redis (6 and later) and Valkey run them. Keys: the data key, its coordination key,
- * its negative key. What each decides is decide.h; the arguments are listed with each in scripts.c. */
+/* The five scripts of the protocol, as Redis (6 and later) and Valkey run them. Keys: the data key, its coordination
+ * key, its negative key. What each decides is decide.h; the arguments are listed with each in scripts.c. */
 #ifndef FB_STORE_SCRIPTS_H
 #define FB_STORE_SCRIPTS_H
 

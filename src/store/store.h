@@ -6,14 +6,14 @@
  *     fb_store_many(store, FB_STORE_GET, calls, 2, deadline);              one round trip
  *     if (calls[0].outcome == FB_STORE_DONE && calls[0].answer == FB_STORE_HIT) …
  *
- * How a load goes: GET; when that misses, MISS under a fresh token (fb_store_token); with a LEASE, ask the database, then
- * FILL with the same token and `server`. How a write goes: BEGIN under a fresh token; commit; END with the same token and
- * `server`, then acknowledge. Rules that the model of the protocol (tests/model) asks of the caller:
+ * How a load goes: GET; when that misses, MISS under a fresh token (fb_store_token); with a LEASE, ask the database,
+ * then FILL with the same token and `server`. How a write goes: BEGIN under a fresh token; commit; END with the same
+ * token and `server`, then acknowledge. Rules that the model of the protocol (tests/model) asks of the caller:
  *
  * R1  A command whose outcome is unknown may still be carried out, at any time. MISS is asked again under a fresh token
  *     only. A write of which any command was sent again, or any outcome is unknown, ends with `is_unsure`: END deletes.
- * R2  FILL and END belong to the server that answered MISS and BEGIN (`server`). At another one, FILL is refused here and
- *     END only deletes.
+ * R2  FILL and END belong to the server that answered MISS and BEGIN (`server`). At another one, FILL is refused here
+ *     and END only deletes.
  * R3  The database's transaction ends, one way or the other, before the write's window does; a living writer says BEGIN
  *     again (same token) as long as it does not know.
  * R4  A follower of a load gets its value only when the fill was accepted, or when it joined before the query was sent.
@@ -72,7 +72,7 @@ struct fb_store_call {
     enum fb_store_put put;       /* FILL, END */
     fb_bytes bring;              /* FILL, END: the value */
     int64_t ttl_ms;              /* FILL, END: in, > 0; GET: out, what is left, −1 without end */
-    int64_t span_ms;             /* MISS: lease; BEGIN: window; INVAL: no fills for so long; 0: the usual (INVAL: none) */
+    int64_t span_ms;             /* MISS: lease; BEGIN: window; INVAL: no fills for so long; 0: as usual */
     bool is_refresh;             /* MISS: give a lease although a copy is there */
     bool keeps_old;              /* BEGIN: the old value serves on, for the window at most */
     bool is_unsure;              /* END: see R1 */
@@ -115,7 +115,8 @@ static inline bool fb_store_token_is(struct fb_store_token a, struct fb_store_to
     return a.process == b.process && a.number == b.number;
 }
 
-/* ---- Redis and Valkey ------------------------------------------------------------------------------------------- */
+/* ---- Redis and Valkey -------------------------------------------------------------------------------------------
+ * */
 
 struct fb_store_redis_options {
     const char *path;      /* a unix socket, or */
@@ -126,8 +127,9 @@ struct fb_store_redis_options {
     size_t value_max;      /* bytes of one string in a reply; 0: 64 MiB */
 };
 
-/* A connection that is made by the first call that needs it, and again, with back-off, after it was lost. The texts are
- * copied. */
-fb_status fb_store_redis_open(const struct fb_store_redis_options *options, struct fb_store **ret_store, fb_err *reterr);
+/* A connection that is made by the first call that needs it, and again, with back-off, after it was lost. The texts
+ * are copied. */
+fb_status fb_store_redis_open(const struct fb_store_redis_options *options, struct fb_store **ret_store,
+                              fb_err *reterr);
 
 #endif

@@ -2,12 +2,12 @@
  *
  *     coherence [SECONDS]      of each of the four lives (5); prints TAP
  *
- * Each of 16 workers is a client of its own: it reads and writes a few hot keys, pauses at any point, dies in the middle of
- * what it does, and loses answers. Somebody evicts copies, and in one life coordination keys too. Rows have versions; a read
- * is *not regular* when it is older than the last write acknowledged before it began, *not linearizable* when it is
- * older than what had been acknowledged or read by then. Leases and windows are short, so that they expire all the time;
- * the database keeps rule R3: it commits nothing after 60 % of a window. Plain cache-aside lives in the same world first,
- * and must be seen to fail: else this test could not. */
+ * Each of 16 workers is a client of its own: it reads and writes a few hot keys, pauses at any point, dies in the
+ * middle of what it does, and loses answers. Somebody evicts copies, and in one life coordination keys too. Rows have
+ * versions; a read is *not regular* when it is older than the last write acknowledged before it began, *not
+ * linearizable* when it is older than what had been acknowledged or read by then. Leases and windows are short, so
+ * that they expire all the time; the database keeps rule R3: it commits nothing after 60 % of a window. Plain
+ * cache-aside lives in the same world first, and must be seen to fail: else this test could not. */
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
@@ -78,14 +78,16 @@ static void pause_somewhere(struct worker *w) {
 }
 
 static fb_instant soon(struct worker *w) {
-    return fb_after(fb_clock_now(), happens(w, LOSES_PERMILLE) ? fb_ms(-2) : fb_ms(5000)); /* sent, and not waited for */
+    bool is_lost = happens(w, LOSES_PERMILLE); /* sent, and not waited for */
+    return fb_after(fb_clock_now(), fb_ms(is_lost ? -2 : 5000));
 }
 
 static fb_bytes key_name(char text[32], unsigned key) {
     return fb_bytes_of(text, (size_t)snprintf(text, 32, "row:%u:%u", generation, key));
 }
 
-/* ---- the database ----------------------------------------------------------------------------------------------- */
+/* ---- the database -----------------------------------------------------------------------------------------------
+ * */
 
 static uint64_t db_read(unsigned key) {
     pthread_mutex_lock(&rows[key].mutex);
@@ -102,7 +104,8 @@ static uint64_t db_commit(unsigned key, fb_instant until) {
     return version;
 }
 
-/* ---- judging ---------------------------------------------------------------------------------------------------- */
+/* ---- judging ----------------------------------------------------------------------------------------------------
+ * */
 
 static void raise_to(_Atomic uint64_t *at, uint64_t version) {
     uint64_t old = *at;
@@ -138,7 +141,8 @@ static void judge_absent(unsigned key, struct floors floors) {
         raise_to(&rows[key].seen, linear);
 }
 
-/* ---- plain cache-aside ------------------------------------------------------------------------------------------ */
+/* ---- plain cache-aside ------------------------------------------------------------------------------------------
+ * */
 
 static const struct fb_resp_node *plain_ask(struct worker *w, const fb_bytes *words, size_t n) {
     fb_err err;
@@ -165,7 +169,8 @@ static void plain_read(struct worker *w, unsigned key) {
     pause_somewhere(w);
     if (!dies(w)) {
         int len = snprintf(text, sizeof text, "%" PRIu64, version);
-        (void)plain_ask(w, (fb_bytes[]){FB_STR("SET"), k, fb_bytes_of(text, (size_t)len), FB_STR("PX"), FB_STR("2000")}, 5);
+        fb_bytes words[] = {FB_STR("SET"), k, fb_bytes_of(text, (size_t)len), FB_STR("PX"), FB_STR("2000")};
+        (void)plain_ask(w, words, 5);
     }
     judge(key, floors, version);
 }
@@ -181,7 +186,8 @@ static void plain_write(struct worker *w, unsigned key) {
     raise_to(&rows[key].acked, version);
 }
 
-/* ---- the protocol ----------------------------------------------------------------------------------------------- */
+/* ---- the protocol -----------------------------------------------------------------------------------------------
+ * */
 
 static bool run(struct worker *w, struct fb_store_call *call, enum fb_store_move move) {
     call->move = move;
@@ -274,7 +280,8 @@ static void protocol_write(struct worker *w, unsigned key) {
     deaths++; /* never acknowledged */
 }
 
-/* ---- a life ----------------------------------------------------------------------------------------------------- */
+/* ---- a life -----------------------------------------------------------------------------------------------------
+ * */
 
 static void *work(void *arg) {
     struct worker *w = arg;
@@ -373,8 +380,8 @@ static bool live(unsigned number, int64_t seconds) {
                                       (!life->is_linearizable || not_linearizable == 0);
     printf("%sok %u - %s%s: %" PRIu64 " reads (%" PRIu64 " hits), %" PRIu64 " writes, %" PRIu64 " deaths, %" PRIu64
            " lost answers; %" PRIu64 " not regular, %" PRIu64 " not linearizable, %u stale at rest\n",
-           is_ok ? "" : "not ", number, life->name, life->is_plain ? " is seen to fail" : "", reads, hits, writes, deaths,
-           unknown, not_regular, not_linearizable, at_rest);
+           is_ok ? "" : "not ", number, life->name, life->is_plain ? " is seen to fail" : "", reads, hits, writes,
+           deaths, unknown, not_regular, not_linearizable, at_rest);
     (void)fflush(stdout);
     return is_ok;
 }

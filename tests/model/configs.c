@@ -78,8 +78,8 @@ const struct config configs[] = {
      .failovers = 1, .distrust = true},
     {"J2", "the same, fills and ends not tied to their connection", REST, VIOLATED, TWO, .writing = {WW},
      .once = true, .failovers = 1, .distrust = true, .without = PINNED},
-    {"J3", "the same as J1, and a writer dies whose mark is lost", REST, VIOLATED, TWO, .writing = {WW}, .once = true, .failovers = 1,
-     .distrust = true, .crashes = 1},
+    {"J3", "the same as J1, and a writer dies whose mark is lost", REST, VIOLATED, TWO, .writing = {WW},
+     .once = true, .failovers = 1, .distrust = true, .crashes = 1},
 
     /* ---- writes behind our back, told by a change feed ---- */
     {"K1", "events after their commits", REST | REGULAR, HOLDS, TWO, .writing = {COMMIT_EVENT, COMMIT_EVENT}},

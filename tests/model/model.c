@@ -2,8 +2,8 @@
  *
  *     model [--short] [NAME ...]      prints TAP: holds or violated as the table says, states explored, time
  *
- * For a configuration that must be violated the shortest counter-example is printed. States are kept as they are, found
- * again by hash; each remembers the state it was first reached from. */
+ * For a configuration that must be violated the shortest counter-example is printed. States are kept as they are,
+ * found again by hash; each remembers the state it was first reached from. */
 #include "model.h"
 
 #include <inttypes.h>

@@ -1,10 +1,11 @@
-/* The protocol of several Forebays with one Redis as a finite system: one key, a few readers and writers, every order.
+/* The protocol of several Forebays with one Redis as a finite system: one key, a few readers and writers, every
+ * order.
  *
- * Each script and each SQL statement is one step. A row's versions are numbered in the order of their commits, which is
- * the order in which reads may see them; so a read that began when version f was acknowledged (or, for linearizability,
- * had been read) must not answer less than f. Readers read for ever unless a configuration says otherwise; writers
- * write once. Environment: a copy may be evicted and a lease expire at any moment; what else may happen is the
- * configuration's (crashes, lost coordination keys, late duplicates, a failover to an older state).
+ * Each script and each SQL statement is one step. A row's versions are numbered in the order of their commits, which
+ * is the order in which reads may see them; so a read that began when version f was acknowledged (or, for
+ * linearizability, had been read) must not answer less than f. Readers read for ever unless a configuration says
+ * otherwise; writers write once. Environment: a copy may be evicted and a lease expire at any moment; what else may
+ * happen is the configuration's (crashes, lost coordination keys, late duplicates, a failover to an older state).
  *
  * model.c searches breadth first, so that the first violation found is a shortest one; steps.c says what may follow a
  * state; configs.c is the table of what is searched and what must come out. */
@@ -48,7 +49,7 @@ struct state {
     uint8_t dirty, flushing;     /* write-behind: version + 1 in the owner's map; what the flusher is committing */
     uint8_t acked, seen;         /* youngest version acknowledged; answered */
     uint8_t crashes, losses, duplicates, failovers; /* how many are left */
-    uint8_t touched;             /* writers who changed Redis since the replica's state; after a failover: to re-assert */
+    uint8_t touched;             /* writers who changed Redis since the replica's state: they have to re-assert */
     uint8_t noticed;             /* readers who know of the failover */
     uint8_t pinned_out;          /* readers whose lease is from before the failover */
     uint8_t pinned_writers;      /* writers who began before it */

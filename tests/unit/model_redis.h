@@ -1,7 +1,7 @@
 /* A store in memory that decides as the scripts do: for tests that want a Redis without one.
  *
- * Nothing expires by itself and nothing is lost: the test says when (model_redis_expire, model_redis_lose). Values are
- * strings; not thread-safe. */
+ * Nothing expires by itself and nothing is lost: the test says when (model_redis_expire, model_redis_lose). Values
+ * are strings; not thread-safe. */
 #ifndef FB_TESTS_MODEL_REDIS_H
 #define FB_TESTS_MODEL_REDIS_H
 

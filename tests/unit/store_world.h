@@ -1,4 +1,5 @@
-/* A real redis-server for the tests of the store: on a unix socket of its own, gone with the process that started it. */
+/* A real redis-server for the tests of the store: on a unix socket of its own, gone with the process that started it.
+ * */
 #ifndef FB_TESTS_STORE_WORLD_H
 #define FB_TESTS_STORE_WORLD_H
 

@@ -1,5 +1,5 @@
-/* The store in Redis: slots and companions, each script's table of cases against a real redis-server, and what becomes of
- * calls when the server has lost its scripts, has no memory, is no primary, is silent, or is gone. */
+/* The store in Redis: slots and companions, each script's table of cases against a real redis-server, and what
+ * becomes of calls when the server has lost its scripts, has no memory, is no primary, is silent, or is gone. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -51,7 +51,8 @@ static int fresh(void **state) {
     if (!has_server)                                                                                                   \
         skip()
 
-/* ---- slots ------------------------------------------------------------------------------------------------------ */
+/* ---- slots ------------------------------------------------------------------------------------------------------
+ * */
 
 static void slots_are_those_of_redis_cluster(void **state) {
     (void)state;
@@ -95,7 +96,8 @@ static void companions_of_odd_keys_share_their_slot_and_collide_with_none(void *
     }
 }
 
-/* ---- the scripts, by table -------------------------------------------------------------------------------------- */
+/* ---- the scripts, by table --------------------------------------------------------------------------------------
+ * */
 
 /* One step: a move with its arguments, and what must come out: the answer, then what Redis holds afterwards
  * ("value/negative", '-' for nothing). Tokens are small numbers. */
@@ -296,7 +298,8 @@ static void a_dead_writers_mark_ends_on_a_hot_key(void **state) {
          {END, 3, "v3", 0, FB_STORE_PUT, "v3/-"});
 }
 
-/* ---- many keys, hashes ------------------------------------------------------------------------------------------ */
+/* ---- many keys, hashes ------------------------------------------------------------------------------------------
+ * */
 
 static void thousands_of_keys_go_in_a_few_trips(void **state) {
     (void)state;
@@ -353,7 +356,8 @@ static void thousands_of_keys_go_in_a_few_trips(void **state) {
     free(keys);
 }
 
-/* ---- what can go wrong ------------------------------------------------------------------------------------------ */
+/* ---- what can go wrong ------------------------------------------------------------------------------------------
+ * */
 
 static struct fb_store_call one(enum fb_store_move move, unsigned token, fb_buf *value) {
     const struct step step = {move, token, "v", 0, 0, NULL};

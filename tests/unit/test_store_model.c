@@ -1,5 +1,5 @@
-/* The scripts in Redis and the decisions in C are the same protocol: seeded histories of moves, expiries and lost keys, the
- * same to both; every answer and everything held must agree after every step. */
+/* The scripts in Redis and the decisions in C are the same protocol: seeded histories of moves, expiries and lost
+ * keys, the same to both; every answer and everything held must agree after every step. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -113,13 +113,14 @@ static void histories_agree(void **state) {
             if (twin.outcome != FB_STORE_DONE)
                 fail_msg("seed %d, step %u: outcome %d, %s", (int)seed, step, twin.outcome, twin.why);
             if (twin.answer != call.answer)
-                fail_msg("seed %d, step %u, move %d: Redis says %d, the model %d", (int)seed, step, call.move, twin.answer,
-                         call.answer);
+                fail_msg("seed %d, step %u, move %d: Redis says %d, the model %d", (int)seed, step, call.move,
+                         twin.answer, call.answer);
             fb_buf_free(&value);
             fb_buf_free(&other);
             k = model_redis_key(&model, key);
             char held[64];
-            (void)snprintf(held, sizeof held, "%.*s", k->has_value ? (int)k->value_len : 5, k->has_value ? k->value : "(nil)");
+            (void)snprintf(held, sizeof held, "%.*s", k->has_value ? (int)k->value_len : 5,
+                           k->has_value ? k->value : "(nil)");
             assert_string_equal(ASK("GET", "k"), held);
             assert_string_equal(ASK("EXISTS", companion('n', key)), k->has_negative ? "1" : "0");
         }
