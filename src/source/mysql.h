@@ -102,6 +102,7 @@ struct fb_session {
     struct fb_driver *driver;
     enum fb_mysql_role role;
     MYSQL *db;               /* NULL: not connected */
+    size_t packet_max;       /* bytes that the server takes at once; it hangs up over more */
     bool is_mariadb;         /* as the server says that it is; a proxy may lead to one or the other */
     bool is_fresh;           /* connected by this very call */
     bool is_broken;          /* the connection has failed, and is hung up with the next call */

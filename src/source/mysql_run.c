@@ -191,6 +191,23 @@ static fb_status bind_results(struct fb_mysql_statement *statement, fb_err *err)
 /* The server has forgotten the statement, or has to prepare it again and could not. */
 static bool is_outdated(unsigned number) { return number == 1243 || number == 1615; }
 
+/* Values that the server would hang up over are refused here: a lost connection would look as if the source were down. */
+static fb_status check_size(struct fb_session *session, size_t bytes, size_t nvalues, fb_err *err) {
+    enum { OF_PACKET = 1024, OF_VALUE = 16 }; /* what stands around them, generously */
+    if (session->packet_max == 0 || bytes + nvalues * OF_VALUE + OF_PACKET <= session->packet_max)
+        return FB_OK;
+    session->number_failed = 0; /* it is no error of the server's */
+    return fb_fail(err, FB_BADVALUE, "%zu bytes are more than the server takes at once (max_allowed_packet %zu)", bytes,
+                   session->packet_max);
+}
+
+static size_t params_size(const struct fb_session *session) {
+    size_t bytes = 0;
+    for (unsigned i = 0; i < session->nparams; i++)
+        bytes += session->params[i].length != NULL ? session->lengths[i] : 0;
+    return bytes;
+}
+
 static fb_status take_result(struct fb_session *session, struct fb_mysql_statement *statement,
                              const struct fb_mapping *m, const struct fb_mysql_type *types, unsigned ncolumns,
                              fb_err *err) {
@@ -220,7 +237,9 @@ fb_status fb_mysql_execute(struct fb_session *session, const char *text, const s
                            const struct fb_mysql_type *types, unsigned ncolumns,
                            struct fb_mysql_statement **ret_statement, fb_err *err) {
     struct fb_mysql_statement *statement;
-    fb_status status = FB_OK;
+    fb_status status = check_size(session, params_size(session), session->nparams, err);
+    if (status != FB_OK)
+        return status;
     for (unsigned attempt = 0; attempt < 2; attempt++) {
         int failed = 1;
         status = fb_mysql_prepare(session, text, &statement, err);
@@ -409,7 +428,12 @@ fb_status fb_mysql_run_many(struct fb_session *session, const char *text, const 
     if (make_arrays(&arrays, many->n, nparams)) {
         for (unsigned i = 0; i < nparams; i++)
             fill_param(&arrays, many, i);
-        status = execute_many(session, statement->handle, &arrays, many->n, ret_found, err);
+        size_t bytes = 0;
+        for (size_t i = 0; i < many->n * nparams; i++)
+            bytes += arrays.lengths[i];
+        status = check_size(session, bytes, many->n * nparams, err);
+        if (status == FB_OK)
+            status = execute_many(session, statement->handle, &arrays, many->n, ret_found, err);
     } else {
         status = fb_fail(err, FB_NOMEM, "out of memory");
     }

@@ -90,6 +90,24 @@ static fb_status set_up(struct fb_session *session, fb_err *err) {
     return status;
 }
 
+static fb_status ask_packet_max(struct fb_session *session, fb_err *err) {
+    static const struct fb_mysql_type number[] = {{.form = FB_MYSQL_INT}};
+    const struct fb_mapping none = {.name = NULL};
+    struct fb_mysql_statement *statement;
+    struct fb_datum answer;
+    session->packet_max = 0;
+    fb_status status = fb_mysql_params_begin(session, 0, err);
+    if (status == FB_OK)
+        status = fb_mysql_execute(session, "SELECT CAST(@@max_allowed_packet AS SIGNED)", NULL, number, 1, &statement, err);
+    if (status != FB_OK)
+        return status;
+    status = fb_mysql_next(session, statement, &none, &answer, err);
+    if (status == FB_OK && answer.kind == FB_DATUM_INT && answer.i > 0)
+        session->packet_max = (size_t)answer.i;
+    fb_mysql_release(statement);
+    return status;
+}
+
 static fb_status connect_session(struct fb_session *session, fb_err *err) {
     const struct fb_mysql_address *a = &session->driver->address;
     MYSQL *db = mysql_init(NULL), *connected = NULL;
@@ -108,6 +126,8 @@ static fb_status connect_session(struct fb_session *session, fb_err *err) {
         err->status = status = status == FB_NOMEM ? status : FB_DOWN;
     } else {
         status = set_up(session, err);
+        if (status == FB_OK)
+            status = ask_packet_max(session, err);
     }
     if (status != FB_OK) {
         fb_mysql_hang_up(session);

@@ -50,6 +50,21 @@ def test_key_that_the_character_set_cannot_hold_fails_alone(serve):
         assert wire.ask("SET", "p:漢", '{"n":1}').word == "BADVALUE"
 
 
+def test_value_beyond_max_allowed_packet_is_refused_and_the_connection_stays(forebay, make_database):
+    database = make_database("mariadb").make("CREATE TABLE big(id int PRIMARY KEY, v longtext);")
+    most = int(database.one("SELECT @@max_allowed_packet AS n"))
+    server = forebay({"server": {"bulk_max": "64mb", "query_buffer_max": "128mb"}, "sources": {"s": database.source()},
+                      "keyspaces": {"b:{id}": {"source": "s", "table": "big", "as": "column:v",
+                                               "write": "write-through"}}})
+    with server.wire(timeout=60) as wire:
+        assert wire.ask("SET", "b:1", "x" * 1000000) == "OK"
+        for _ in range(6):  # more than would open the breaker
+            reply = wire.ask("SET", "b:2", "x" * most)
+            assert isinstance(reply, ReplyError) and reply.word == "BADVALUE" and "max_allowed_packet" in reply.text
+        assert wire.ask("SET", "b:2", "small") == "OK" and wire.ask("GET", "b:2") == b"small"
+    assert server.source("s")["breaker_opens"] == 0
+
+
 def test_composite_keys_are_loaded_in_one_statement(serve):
     server = serve("CREATE TABLE p(a int, b varchar(20) COLLATE utf8mb4_nopad_bin, v int, PRIMARY KEY(a, b));"
                    "INSERT INTO p SELECT seq MOD 10, concat('k', seq), seq FROM seq_1_to_300;",
