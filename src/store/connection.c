@@ -135,6 +135,7 @@ void fb_connection_start(struct fb_connection *c) {
     c->out.version = 3;
     c->out.failed = false;
     c->out_sent = 0;
+    c->is_cut_off = false;
 }
 
 /* MSG_NOSIGNAL: a library must not die of the other side's hanging up. */
@@ -196,13 +197,12 @@ fb_status fb_connection_next(struct fb_connection *c, fb_instant deadline, fb_er
     if (c->out.failed)
         return fb_fail(reterr, FB_DOWN, "out of memory for a request");
     for (;;) {
-        fb_status status = send_some(c, reterr);
-        if (status != FB_OK)
-            return status;
-        status = parse(c, reterr);
+        /* Who hangs up may have answered before: that is read first. */
+        c->is_cut_off = c->is_cut_off || send_some(c, reterr) != FB_OK;
+        fb_status status = parse(c, reterr);
         if (status != FB_MISS)
             return status;
-        bool has_more = c->out_sent < c->out.buf.len;
+        bool has_more = !c->is_cut_off && c->out_sent < c->out.buf.len;
         short ready = wait_for(c->fd, (short)(POLLIN | (has_more ? POLLOUT : 0)), deadline);
         if (ready == 0)
             return fb_fail(reterr, FB_DOWN, "no answer within the time allowed");

@@ -12,6 +12,7 @@ struct fb_connection {
     size_t in_need;              /* bytes from in_used that the next reply needs at least */
     struct fb_resp_out out;
     size_t out_sent;             /* handed to the kernel */
+    bool is_cut_off;             /* nothing more can be sent */
     struct fb_resp_reply reply;  /* the last one; its texts point into `in` until the next is asked for */
     struct fb_resp_reply_limits limits;
 };
