@@ -1,6 +1,7 @@
 /* COMMAND and HELP, and the reference page: the table of commands, printed. */
 #include "server/acl.h"
 #include "server/commands.h"
+#include "server/pass.h"
 #include "server/syntax.h"
 
 #include <stdio.h>
@@ -297,4 +298,5 @@ void fb_commands_print_reference(FILE *out) {
                 print_name(out, &children[k]);
     }
     fb_print_refused(out);
+    fb_pass_print_reference(out);
 }

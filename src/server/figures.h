@@ -4,6 +4,7 @@
 
 #include "server/measure.h"
 #include "server/health.h"
+#include "server/upstream.h"
 
 /* ---- what the rows' values are taken from ----------------------------------------------------------------------- */
 
@@ -18,6 +19,7 @@ struct fb_figures {
     uint64_t pid, clients, clients_max, blocked, tracking_clients, pubsub_clients;
     uint64_t pubsub_channels, pubsub_patterns, pubsub_shardchannels;
     uint64_t tracking_keys, tracking_items, tracking_prefixes;
+    struct fb_upstream_sums store; /* all 0 where there is none */
     uint64_t denied[4];    /* by FB_DENIED_… */
     uint64_t ops_per_second, in_per_second, out_per_second;
     uint64_t resident, memory_peak, system_memory, open_files, open_files_max;

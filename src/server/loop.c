@@ -258,7 +258,6 @@ static void run(void *user) {
 }
 
 static void finish(struct fb_loop *loop) {
-    fb_upstreams_free(loop);
     fb_mem_free(loop->slots);
     fb_mem_free(loop->read_buffer);
     fb_resp_args_finish(&loop->args);

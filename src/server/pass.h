@@ -38,6 +38,9 @@ void fb_pass_watch(struct fb_call *call);
 void fb_pass_exec(struct fb_call *call);
 void fb_pass_drop_own(struct fb_session *session);
 
+/* The part of the reference page about commands and whose keys they name. */
+void fb_pass_print_reference(FILE *out);
+
 /* ---- from upstream.c ----------------------------------------------------------------------------------------------- */
 
 /* Bytes of the reply; true when it is complete and nothing more is owed. */

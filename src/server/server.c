@@ -185,6 +185,8 @@ static void free_server(struct fb_server *server) {
     fb_tracking_free(server->tracking);
     fb_pubsub_free(server->pubsub);
     fb_measure_free(server);
+    for (unsigned i = 0; i < server->nloops; i++)
+        fb_upstreams_free(&server->loops[i]);
     fb_mem_free(server->loops);
     fb_slowlog_free(server);
     fb_users_close(server->users);

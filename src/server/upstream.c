@@ -585,6 +585,18 @@ void fb_upstreams_free(struct fb_loop *loop) {
     loop->upstreams = NULL;
 }
 
+void fb_upstreams_sum(const struct fb_server *server, struct fb_upstream_sums *ret_sums) {
+    *ret_sums = (struct fb_upstream_sums){0};
+    for (unsigned i = 0; i < server->nloops; i++) {
+        struct fb_upstreams *all = server->loops[i].upstreams;
+        if (all == NULL)
+            continue;
+#define ADD(name, what) ret_sums->name += atomic_load_explicit(&all->counters.name, memory_order_relaxed);
+        FB_UPSTREAM_COUNTERS(ADD)
+#undef ADD
+    }
+}
+
 bool fb_upstreams_are_full(const struct fb_loop *loop) { return loop->upstreams != NULL && loop->upstreams->full > 0; }
 
 /* A request that blocks says itself how long. */

@@ -47,6 +47,15 @@ struct fb_store {
     X(bytes_out, "bytes sent to the store")                                                                            \
     X(bytes_in, "bytes that came from the store")
 
+/* The same as plain numbers: sums over the loops. */
+struct fb_upstream_sums {
+#define FB_UPSTREAM_SUM_(name, what) uint64_t name;
+    FB_UPSTREAM_COUNTERS(FB_UPSTREAM_SUM_)
+#undef FB_UPSTREAM_SUM_
+};
+/* Any thread, until the server is freed. */
+void fb_upstreams_sum(const struct fb_server *server, struct fb_upstream_sums *ret_sums);
+
 struct fb_upstream;
 
 /* Of one loop. */
@@ -70,7 +79,7 @@ struct fb_upstreams {
 
 /* loop->upstreams; it stays NULL where there is no store. FB_NOMEM. */
 fb_status fb_upstreams_init(struct fb_loop *loop);
-/* Connections and handle, in the loop's last turn; the memory, after it. */
+/* Connections and handle, in the loop's last turn; the memory with its counters, when nobody reads figures any more. */
 void fb_upstreams_close(struct fb_loop *loop);
 void fb_upstreams_free(struct fb_loop *loop);
 /* Once a second: timeouts. */

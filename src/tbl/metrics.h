@@ -196,6 +196,20 @@
     X(FOREBAY, "timeouts", COUNT, f->sum.timeouts, NULL, COUNTER, "", "operations that gave up waiting")               \
     X(FOREBAY, "stale_served", COUNT, f->sum.stale_served, NULL, COUNTER, "",                                          \
       "misses answered with a copy past its life, within its grace")                                                   \
+    X(FOREBAY, "store_requests", COUNT, f->store.passed, "forebay_store_requests_total", COUNTER, "",                  \
+      "requests sent to the store")                                                                                    \
+    X(FOREBAY, "store_split", COUNT, f->store.split, "forebay_store_split_requests_total", COUNTER, "",                \
+      "requests with keys of both kinds, of which the store got its part")                                             \
+    X(FOREBAY, "store_errors", COUNT, f->store.unanswered, "forebay_store_errors_total", COUNTER, "",                  \
+      "requests that the store could not be asked or did not answer")                                                  \
+    X(FOREBAY, "store_refused", COUNT, f->store.refused, "forebay_store_refused_total", COUNTER, "",                   \
+      "requests refused because they would touch mapped keys in the store")                                            \
+    X(FOREBAY, "store_connections", COUNT, f->store.connections, "forebay_store_connections", GAUGE, "",               \
+      "connections to the store now")                                                                                  \
+    X(FOREBAY, "store_received_bytes", COUNT, f->store.bytes_in, "forebay_store_received_bytes_total", COUNTER, "",    \
+      "bytes that came from the store")                                                                                \
+    X(FOREBAY, "store_sent_bytes", COUNT, f->store.bytes_out, "forebay_store_sent_bytes_total", COUNTER, "",           \
+      "bytes sent to the store")                                                                                       \
     X(FOREBAY, "dirty_keys", COUNT, 0, NULL, GAUGE, "", "always 0: a write that was answered is at its source")        \
     X(FOREBAY, "dirty_oldest_seconds", COUNT, 0, NULL, GAUGE, "", "always 0, as dirty_keys")                           \
     X(FOREBAY, "writes_flushed", COUNT, 0, NULL, COUNTER, "", "always 0, as dirty_keys")                               \

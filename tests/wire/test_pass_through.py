@@ -284,6 +284,17 @@ def test_large_values_go_through(both):
         assert wire.ask("GET", "user:1") == b'{"id":1,"name":"ann"}'
 
 
+def test_figures_tell_of_the_store(both):
+    server, _ = both()
+    with server.wire() as wire:
+        for words in (("SET", "a", "1"), ("MGET", "a", "user:1"), ("RENAME", "a", "user:1"), ("GET", "user:1")):
+            wire.ask(*words)
+    figures = server.info("forebay")["forebay"]
+    assert [figures[name] for name in ("store_requests", "store_split", "store_refused", "store_errors", "store_connections")] \
+        == ["1", "1", "1", "0", "1"]
+    assert int(figures["store_sent_bytes"]) > 0 and int(figures["store_received_bytes"]) > 0
+
+
 def test_a_store_that_is_not_there_does_not_stop_us(forebay, database):
     port = free_port()
     server = forebay({
