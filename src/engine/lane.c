@@ -14,6 +14,7 @@ struct fb_lane {
     unsigned waiting, started, idle, working;
     bool is_watched;                 /* an idle worker looks after a while whether what waits has waited long */
     fb_instant since;                /* the oldest of what waits */
+    int64_t typical_ns;              /* of a round trip: a moving mean */
     bool is_stopping;
     pthread_t threads[WORKERS_MAX];
 };
@@ -35,11 +36,16 @@ static bool is_ripe(const struct fb_lane *lane) {
     return lane->working == 0 || lane->waiting >= FB_LANE_ENOUGH || lane->is_stopping;
 }
 
+static fb_span patience(const struct fb_lane *lane) {
+    bool is_quick = lane->typical_ns < fb_ms(FB_LANE_PATIENCE_MS).ns;
+    return fb_ms(is_quick ? FB_LANE_QUICK_PATIENCE_MS : FB_LANE_PATIENCE_MS);
+}
+
 /* Something waits behind a round trip that is under way: if it still does after a while, that one takes long. Mostly it
  * does not: its worker comes back first and takes everything. */
 static void watch(struct fb_lane *lane) {
     while (lane->waiting > 0 && !is_ripe(lane)) {
-        fb_instant due = fb_after(lane->since, fb_ms(FB_LANE_PATIENCE_MS));
+        fb_instant due = fb_after(lane->since, patience(lane));
         if (fb_reached(fb_clock_now(), due))
             return;
         fb_cond_wait_until(&lane->filled, &lane->lock, due);
@@ -92,9 +98,10 @@ static unsigned take(struct fb_lane *lane, struct fb_link *batch) {
     return n;
 }
 
-static void worked(struct fb_lane *lane) {
+static void worked(struct fb_lane *lane, fb_span took) {
     fb_lock_acquire(&lane->lock);
     lane->working--;
+    lane->typical_ns += (took.ns - lane->typical_ns) / 8;
     fb_lock_release(&lane->lock);
 }
 
@@ -102,8 +109,11 @@ static void *run(void *arg) {
     struct fb_lane *lane = arg;
     struct fb_link batch = FB_LIST_INIT(batch);
     void *session = NULL;
-    for (unsigned n; (n = take(lane, &batch)) > 0; worked(lane))
+    for (unsigned n; (n = take(lane, &batch)) > 0;) {
+        fb_instant began = fb_clock_now();
         lane->options.work(lane->options.user, &session, &batch, n);
+        worked(lane, fb_since(fb_clock_now(), began));
+    }
     lane->options.leave(lane->options.user, session);
     return NULL;
 }

@@ -20,6 +20,9 @@ enum {
      * about here. */
     FB_LANE_ENOUGH = 64,
     FB_LANE_PATIENCE_MS = 1,
+    /* Where round trips mostly take less than FB_LANE_PATIENCE_MS: one that takes longer is short of a processor rather
+     * than of the database, and another beside it would only take more of it. */
+    FB_LANE_QUICK_PATIENCE_MS = 4,
 };
 
 /* Carry out a batch: take every link off it. `session` is the worker's own slot, NULL at first, for a connection. */
