@@ -66,9 +66,9 @@ int main(int argc, char **argv) {
     pthread_t threads[CLIENTS_MAX];
     if (argc != 6)
         return 2;
-    int clients = atoi(argv[2]), connections = atoi(argv[3]);
-    double seconds = atof(argv[4]);
-    rows = atoi(argv[5]);
+    int clients = (int)strtol(argv[2], NULL, 10), connections = (int)strtol(argv[3], NULL, 10);
+    double seconds = strtod(argv[4], NULL);
+    rows = (int)strtol(argv[5], NULL, 10);
     if (clients < 1 || clients > CLIENTS_MAX || connections < 1 || connections > CONNECTIONS_MAX || rows < 1)
         return 2;
     for (int i = 0; i < connections; i++) {
