@@ -16,6 +16,8 @@ enum { ARGUMENTS_MAX = 32, SOON_MS = 20000, LOG_MAX = 16384 };
 
 fb_instant store_world_soon(void) { return fb_after(fb_clock_now(), fb_ms(SOON_MS)); }
 
+bool store_world_is_before(fb_instant deadline) { return fb_before(fb_clock_now(), deadline); }
+
 static void become_server(struct store_world *w, const char *const *extra, int out) {
     const char *argv[ARGUMENTS_MAX] = {"redis-server", "--port", "0", "--unixsocket", w->path, "--save", "",
                                        "--dir", w->folder, "--logfile", ""};
