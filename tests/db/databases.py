@@ -51,7 +51,7 @@ class Cluster:
 
     def __init__(self):
         self.servers = {}
-        self.password = None
+        self.password = self.folder = None
 
     def server(self, kind):
         """Raises servers.Unavailable. A server that a test left stopped or frozen runs again."""
@@ -62,6 +62,12 @@ class Cluster:
         if not server.is_running():
             server.start()
         return server
+
+    def scratch(self):
+        """A folder for files of SQLite."""
+        if self.folder is None:
+            self.folder = tempfile.TemporaryDirectory(prefix="forebay-sqlite-", dir=servers.quick_folder())
+        return self.folder.name
 
     def password_file(self):
         if self.password is None:
@@ -81,18 +87,20 @@ class Cluster:
         for server in self.servers.values():
             server.remove()
         self.servers.clear()
+        if self.folder is not None:
+            self.folder.cleanup()
         self.forget_password()
 
 
 class Database:
     """One database of one test."""
 
-    def __init__(self, kind, cluster, folder):
+    def __init__(self, kind, cluster):
         self.kind, self.cluster = kind, cluster
         self.types = TYPES[kind]
         self.name = f"test_{next(numbers)}"
         if kind == "sqlite":
-            self.path = os.path.join(folder, self.name + ".db")
+            self.path = os.path.join(cluster.scratch(), self.name + ".db")
             return
         self.server = cluster.server(kind)
         with self.server.connect() as connection:
@@ -187,6 +195,9 @@ class Database:
 
     def drop(self):
         if self.kind == "sqlite":
+            for end in ("", "-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.path + end)
             return
         with self.cluster.server(self.kind).connect() as connection:
             connection.run(f"DROP DATABASE {self.name}" + (" WITH (FORCE)" if self.kind == "postgresql" else ""))

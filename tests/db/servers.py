@@ -4,11 +4,10 @@
     tests/db/servers.py run -- COMMAND…     run a command with FOREBAY_TEST_PG and FOREBAY_TEST_MYSQL set
     tests/db/servers.py check               say which servers there are to start
 
-Each has a data directory of its own under the temporary directory, a port of its own on 127.0.0.1 and a socket in its
+Each has a data directory of its own (in memory where there is room), a port of its own on 127.0.0.1 and a socket in its
 folder, and runs as an ordinary user, never as root. What is committed outlives the server but not the machine, unless
-asked for. When this process
-dies, however it dies, the kernel tells the servers to stop. Programs are taken from where Debian installs them, or from
-build/tools, where tools/setup.sh unpacks what would start a daemon if it were installed."""
+asked for. When this process dies, however it dies, the kernel tells the servers to stop. Programs are taken from where
+Debian installs them, or from build/tools, where tools/setup.sh unpacks what would start a daemon if it were installed."""
 
 import atexit
 import ctypes
@@ -29,6 +28,7 @@ TOOLS = os.path.join(TOP, "build", "tools")
 USER, PASSWORD = "forebay", "s3cret/%&'"  # of the user that tests connect as; awkward on purpose
 START_S, STOP_S, POLL_S = 30.0, 15.0, 0.01
 PR_SET_PDEATHSIG = 1
+MEMORY, MEMORY_MIN = "/dev/shm", 2 << 30  # bytes that must be free there
 
 
 class Unavailable(Exception):
@@ -82,6 +82,15 @@ def processes_of(folder):
     return found
 
 
+def quick_folder():
+    """Where files of no value are made and removed quickly: in memory, where there is room; None: as usual."""
+    try:
+        free = shutil.disk_usage(MEMORY).free
+    except OSError:
+        return None
+    return MEMORY if free >= MEMORY_MIN and os.access(MEMORY, os.W_OK) and "TMPDIR" not in os.environ else None
+
+
 class Server:
     """What both have in common. `port` stays the same over restarts."""
 
@@ -93,7 +102,7 @@ class Server:
         """tls: the files of a certificate and its key; whoever connects may encrypt then."""
         self.durable, self.process, self.port = durable, None, free_port()
         self.programs()  # before anything is made
-        self.folder = tempfile.mkdtemp(prefix=f"forebay-{self.name}-")
+        self.folder = tempfile.mkdtemp(prefix=f"forebay-{self.name}-", dir=None if durable else quick_folder())
         atexit.register(self.remove)
         self.data, self.log_path = os.path.join(self.folder, "data"), os.path.join(self.folder, "log")
         self.user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None

@@ -276,7 +276,7 @@ def mariadb(cluster):
 
 
 @pytest.fixture
-def make_database(cluster, tmp_path):
+def make_database(cluster):
     """make_database(kind) makes an empty database that lives as long as the test."""
     made = []
 
@@ -285,7 +285,7 @@ def make_database(cluster, tmp_path):
             pytest.skip(f"this build of Forebay has no driver for {databases.SCHEMES[kind]}: URLs")
         if kind != "sqlite":
             server_or_skip(cluster, kind)
-        made.append(databases.Database(kind, cluster, str(tmp_path)))
+        made.append(databases.Database(kind, cluster))
         return made[-1]
     yield make
     for database in made:
