@@ -19,6 +19,7 @@ static const struct flag_name {
     {FB_CMD_WRITE, "write"},
     {FB_CMD_ADMIN, "admin"},
     {FB_CMD_FAST, "fast"},
+    {FB_CMD_BLOCKS, "blocking"},
     {FB_CMD_NO_AUTH, "no_auth"},
 };
 enum {
@@ -32,10 +33,13 @@ static bool is_in_category(const struct fb_command *command, fb_bytes name) {
 }
 
 static void write_flags(struct fb_resp_out *out, const struct fb_command *command) {
-    size_t n = 0;
+    bool is_movable = command->counted > 0 || command->flags & (FB_KEYS_STORE | FB_KEYS_STREAMS);
+    size_t n = is_movable;
     for (size_t i = 0; i < NFLAGS; i++)
         n += (command->flags & flag_names[i].flag) != 0;
     fb_resp_write_set(out, n);
+    if (is_movable)
+        fb_resp_write_simple(out, "movablekeys");
     for (size_t i = 0; i < NFLAGS; i++)
         if (command->flags & flag_names[i].flag)
             fb_resp_write_simple(out, flag_names[i].name);
@@ -126,28 +130,39 @@ static void write_docs(struct fb_resp_out *out, const struct fb_command *command
 
 /* ---- COMMAND ---------------------------------------------------------------------------------------------------- */
 
+/* What the store carries out; n 0 where there is none. */
+static const struct fb_command *foreign_of(const struct fb_call *call, size_t *ret_n) {
+    const struct fb_command *rows = fb_foreign(ret_n);
+    *ret_n = fb_pass_is_on(fb_call_server(call)) ? *ret_n : 0;
+    return rows;
+}
+
 static void write_all(struct fb_call *call) {
-    size_t n;
-    const struct fb_command *rows = fb_commands(&n);
-    fb_resp_write_array(call->out, n);
+    size_t n, m;
+    const struct fb_command *rows = fb_commands(&n), *foreign = foreign_of(call, &m);
+    fb_resp_write_array(call->out, n + m);
     for (size_t i = 0; i < n; i++)
         write_info(call->out, &rows[i]);
+    for (size_t i = 0; i < m; i++)
+        write_info(call->out, &foreign[i]);
 }
 
 /* COMMAND alone; with a second word its subcommand has been found instead. */
 void fb_cmd_command(struct fb_call *call) { write_all(call); }
 
 void fb_cmd_command_count(struct fb_call *call) {
-    size_t n;
+    size_t n, m;
     (void)fb_commands(&n);
-    fb_resp_write_integer(call->out, (int64_t)n);
+    (void)foreign_of(call, &m);
+    fb_resp_write_integer(call->out, (int64_t)(n + m));
 }
 
 /* "get", or "client|id". */
-static const struct fb_command *find_by_name(fb_bytes name) {
+static const struct fb_command *find_by_name(const struct fb_call *call, fb_bytes name) {
     const char *bar = memchr(name.data, '|', name.len);
+    struct fb_verb verb = fb_verb_find(&name, 1);
     if (bar == NULL)
-        return fb_command_named(name);
+        return verb.command == NULL && fb_pass_is_on(fb_call_server(call)) ? verb.foreign : verb.command;
     size_t len = (size_t)(bar - name.data);
     const fb_bytes words[] = {fb_bytes_of(name.data, len), fb_bytes_of(bar + 1, name.len - len - 1)};
     const struct fb_command *command = fb_verb_find(words, 2).command;
@@ -161,7 +176,7 @@ void fb_cmd_command_info(struct fb_call *call) {
     }
     fb_resp_write_array(call->out, call->argc - 2);
     for (size_t i = 2; i < call->argc; i++) {
-        const struct fb_command *command = find_by_name(call->argv[i]);
+        const struct fb_command *command = find_by_name(call, call->argv[i]);
         if (command != NULL)
             write_info(call->out, command);
         else
@@ -174,19 +189,21 @@ static const char *group_of(const struct fb_command *command) {
 }
 
 void fb_cmd_command_docs(struct fb_call *call) {
-    size_t n, found = 0;
-    const struct fb_command *rows = fb_commands(&n);
+    size_t n, m, found = 0;
+    const struct fb_command *rows = fb_commands(&n), *foreign = foreign_of(call, &m);
     if (call->argc == 2) {
-        fb_resp_write_map(call->out, n);
+        fb_resp_write_map(call->out, n + m);
         for (size_t i = 0; i < n; i++)
             write_docs(call->out, &rows[i], rows[i].group);
+        for (size_t i = 0; i < m; i++)
+            write_docs(call->out, &foreign[i], foreign[i].group);
         return;
     }
     for (size_t i = 2; i < call->argc; i++)
-        found += find_by_name(call->argv[i]) != NULL;
+        found += find_by_name(call, call->argv[i]) != NULL;
     fb_resp_write_map(call->out, found);
     for (size_t i = 2; i < call->argc; i++) {
-        const struct fb_command *command = find_by_name(call->argv[i]);
+        const struct fb_command *command = find_by_name(call, call->argv[i]);
         if (command != NULL)
             write_docs(call->out, command, group_of(command));
     }
@@ -203,8 +220,8 @@ static bool is_listed(const struct fb_call *call, const struct fb_command *comma
 
 /* Commands and subcommands; COMMAND COUNT and COMMAND INFO without names count the former only, as Redis does. */
 void fb_cmd_command_list(struct fb_call *call) {
-    size_t n, m, count = 0;
-    const struct fb_command *rows = fb_commands(&n), *children = fb_subcommands(&m);
+    size_t n, m, k, count = 0;
+    const struct fb_command *rows = fb_commands(&n), *children = fb_subcommands(&m), *foreign = foreign_of(call, &k);
     bool has_filter = call->argc == 5 && fb_is_word(call->argv[2], "filterby") &&
                       (fb_is_word(call->argv[3], "pattern") || fb_is_word(call->argv[3], "aclcat") ||
                        fb_is_word(call->argv[3], "module"));
@@ -216,6 +233,8 @@ void fb_cmd_command_list(struct fb_call *call) {
         count += is_listed(call, &rows[i]);
     for (size_t i = 0; i < m; i++)
         count += is_listed(call, &children[i]);
+    for (size_t i = 0; i < k; i++)
+        count += is_listed(call, &foreign[i]);
     fb_resp_write_array(call->out, count);
     for (size_t i = 0; i < n; i++)
         if (is_listed(call, &rows[i]))
@@ -223,6 +242,9 @@ void fb_cmd_command_list(struct fb_call *call) {
     for (size_t i = 0; i < m; i++)
         if (is_listed(call, &children[i]))
             write_full_name(call->out, &children[i]);
+    for (size_t i = 0; i < k; i++)
+        if (is_listed(call, &foreign[i]))
+            write_full_name(call->out, &foreign[i]);
 }
 
 /* ---- HELP of every parent --------------------------------------------------------------------------------------- */

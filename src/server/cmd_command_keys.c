@@ -1,6 +1,7 @@
 /* COMMAND GETKEYS, GETKEYSANDFLAGS, and what COMMAND INFO says about the keys of a command. */
 #include "server/acl.h"
 #include "server/commands.h"
+#include "server/pass.h"
 
 enum { WORDS_MAX = 4 };
 
@@ -72,17 +73,24 @@ void fb_write_key_specs(struct fb_resp_out *out, const struct fb_command *comman
 static void write_keys(struct fb_call *call, bool with_flags) {
     const fb_bytes *argv = call->argv + 2;
     size_t argc = call->argc - 2;
-    const struct fb_command *command = fb_verb_find(argv, argc).command;
-    struct fb_key_range keys;
+    struct fb_verb verb = fb_verb_find(argv, argc);
+    bool has_store = fb_pass_is_on(fb_call_server(call));
+    const struct fb_command *command = verb.command == NULL && has_store ? verb.foreign : verb.command;
+    size_t n = 0;
+    if (command != NULL)
+        for (size_t i = fb_key_next(command, argv, argc, 0); i < argc; i = fb_key_next(command, argv, argc, i))
+            n++;
     if (command == NULL) {
         fb_call_error(call, GETKEYS_COMMAND);
-    } else if (command->first == 0) {
+    } else if (command->first == 0 && !(command->flags & FB_CMD_FOREIGN)) {
         fb_call_error(call, GETKEYS_NONE);
-    } else if (!fb_arity_fits(command, argc) || !fb_command_keys(command, argc, &keys)) {
+    } else if (!fb_arity_fits(command, argc)) {
         fb_call_error(call, GETKEYS_ARITY);
+    } else if (n == 0) {
+        fb_call_refuse(call, command->counted > 0 ? FB_ERROR_GETKEYS_NONE : FB_ERROR_GETKEYS_ARITY);
     } else {
-        fb_resp_write_array(call->out, (keys.last - keys.first) / keys.step + 1);
-        for (size_t i = keys.first; i <= keys.last; i += keys.step) {
+        fb_resp_write_array(call->out, n);
+        for (size_t i = fb_key_next(command, argv, argc, 0); i < argc; i = fb_key_next(command, argv, argc, i)) {
             if (with_flags)
                 fb_resp_write_array(call->out, 2);
             fb_resp_write_bulk(call->out, argv[i]);

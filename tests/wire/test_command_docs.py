@@ -25,7 +25,7 @@ def shown(argument):
 def reference():
     """Each row of the reference page by its name in lower case: "client|kill"."""
     with open(os.path.join(TOP, "docs", "commands.md"), encoding="utf-8") as page:
-        lines = page.read().replace("\\|", "|")
+        lines = page.read().split("\n## Refused")[0].replace("\\|", "|")
     return re.findall(r"^\| `([A-Z.]+(?: [A-Z][A-Z-]+)?)((?: [^`]*)?)` \| (.*) \|$", lines, re.M)
 
 
