@@ -314,8 +314,8 @@ void fb_cmd_foreign(struct fb_call *call) { refuse_absent(call, call->command->n
 static bool is_http(fb_bytes word) { return fb_is_word(word, "post") || fb_is_word(word, "host:"); }
 
 /* What is answered before AUTH. That a command does not exist is no secret, and Redis says it. */
-static bool is_for_strangers(const struct fb_verb *verb) {
-    return verb->command != NULL ? (verb->command->flags & FB_CMD_NO_AUTH) != 0 : verb->refused == NULL;
+static bool is_for_strangers(const struct fb_command *command, const struct fb_verb *verb) {
+    return command != NULL ? (command->flags & FB_CMD_NO_AUTH) != 0 : verb->refused == NULL;
 }
 
 /* What only the store carries out: Redis' commands on other kinds of data, scripts. NULL: nothing. */
@@ -333,7 +333,7 @@ static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
     call->command = command;
     if (command != NULL && !fb_arity_fits(command, call->argc)) {
         refuse_arity(call, command);
-    } else if (!session->is_authenticated && !is_for_strangers(verb)) {
+    } else if (!session->is_authenticated && !is_for_strangers(command, verb)) {
         fb_call_error(call, NO_AUTH);
     } else if (command != NULL) {
         atomic_store_explicit(&session->last_command, command, memory_order_relaxed);

@@ -387,6 +387,20 @@ def test_a_slow_reader_does_not_fill_the_memory(both):
             assert max(sizes) < 64 * 1024, f"{max(sizes)} KiB"
 
 
+def test_strangers_reach_no_store(both, tmp_path):
+    secret = tmp_path / "secret"
+    secret.touch(mode=0o600)
+    secret.write_text("s3cret")
+    server, redis = both(password=f"file:{secret}")
+    with server.wire() as wire, redis.wire() as direct:
+        for line in ("LPUSH l 1", "XREAD STREAMS s 0", "SCRIPT LOAD x", "FUNCTION LIST", "EVAL x 0", "GET a", "SET a 1",
+                     "MGET a user:1", "BLPOP l 1", "WATCH a", "SORT a"):
+            assert wire.ask(*line.split(" ")).word == "NOAUTH", line
+        assert wire.ask("NOSUCHCOMMAND", "a").word == "ERR"
+        assert b"forebay" not in direct.ask("CLIENT", "LIST")
+        assert wire.ask("AUTH", "s3cret") == "OK" and wire.ask("LPUSH", "l", "1") == 1
+
+
 def test_users_may_only_what_their_rules_say(forebay, redis_server, database, tmp_path):
     users = tmp_path / "users.acl"
     users.write_text("user default on nopass ~* &* +@all\n"
