@@ -6,6 +6,7 @@
 #define HOLDS .is_violated = false
 #define VIOLATED .is_violated = true
 #define BARE(kind) .reading = PLAIN, .writing = {kind, kind}
+#define L1 .readers = 3, .writers = 3, .has_l1 = true
 #define FACEBOOK .writing = {COMMIT_DEL, COMMIT_DEL}
 
 const struct config configs[] = {
@@ -101,6 +102,15 @@ const struct config configs[] = {
      .crashes = 1},
     {"M2", "decided after the mark has expired", ATOMIC | REST, VIOLATED, TWO, .writing = {WW}, .doubts = true,
      .crashes = 1, .without = MARK_OUTLIVES_COMMIT},
+
+    /* ---- the first level of one process ---- */
+    {"N1", "sequence numbers: monotonic, nothing stays stale", ATOMIC | REST, HOLDS, L1, .losses = 1},
+    {"N2", "insert whatever comes", ATOMIC | REST, VIOLATED, L1, .without = L1_COMPARES},
+    {"N3", "an insert does not bump", ATOMIC | REST, VIOLATED, L1, .without = L1_INSERT_BUMPS},
+    {"N4", "a refused reply leaves the entry", ATOMIC | REST, VIOLATED, L1, .without = L1_REFUSAL_REMOVES},
+    {"N5", "a write here leaves the entry until it is told", ATOMIC | REST, VIOLATED, L1, .without = L1_WRITE_REMOVES},
+    {"N6", "a new tracking connection finds the old entries", ATOMIC | REST, VIOLATED, L1, .losses = 1,
+     .without = L1_STARTS_EMPTY},
 
     /* ---- each part left out ---- */
     {"X1", "BEGIN leaves the negative entry", ATOMIC | REST, VIOLATED, TWO, .writing = {WW}, .absent = 1,

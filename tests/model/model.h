@@ -52,6 +52,8 @@ struct state {
     uint8_t touched;             /* writers who changed Redis since the replica's state: they have to re-assert */
     uint8_t noticed;             /* readers who know of the failover */
     uint8_t pinned_out;          /* readers whose lease is from before the failover */
+    uint8_t l1, pushes;          /* l1.c: version + 1 in the first level; invalidations on their way */
+    uint8_t is_untracked, is_off;
     uint8_t pinned_writers;      /* writers who began before it */
     struct { uint8_t at, val, floor, aux; } readers[READERS_MAX];
     struct { uint8_t at, val, is_unsure; } writers[WRITERS_MAX]; /* unsure: a command was sent again */
@@ -71,6 +73,8 @@ enum part {
     REFRESH_HAS_LEASE = 1 << 16, DIRTY_FIRST = 1 << 17, DIRTY_UNTIL_COMMIT = 1 << 18, MARK_OUTLIVES_COMMIT = 1 << 19,
     DELETE_REVOKES = 1 << 20, REASSERT = 1 << 21, PINNED = 1 << 22, HOLD_BLOCKS = 1 << 23,
     RESENT_ONLY_DELETES = 1 << 24, FRESH_TOKENS = 1 << 25,
+    L1_COMPARES = 1 << 26, L1_INSERT_BUMPS = 1 << 27, L1_REFUSAL_REMOVES = 1 << 28, L1_WRITE_REMOVES = 1 << 29,
+    L1_STARTS_EMPTY = 1 << 30,
 };
 
 struct config {
@@ -86,6 +90,7 @@ struct config {
     uint8_t crashes, losses, duplicates, failovers;
     bool once;                /* each reader reads once */
     bool followers, aborts, doubts, keeps_old, distrust, hold;
+    bool has_l1;              /* the world of l1.c instead */
     bool is_large;            /* not in the short form */
 };
 

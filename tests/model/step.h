@@ -37,4 +37,8 @@ void reader_steps(struct step *s, int i);
 void writer_steps(struct step *s, int i);
 void flusher_steps(struct step *s);
 
+/* l1.c: the other world. */
+void l1_steps(struct step *s);
+const char *l1_at_rest(const struct state *s);
+
 #endif

@@ -152,6 +152,10 @@ void model_first(const struct config *c, struct state *ret) {
 
 void model_steps(const struct config *c, const struct state *from, found_fn *found, void *arg) {
     struct step s = {.c = c, .from = from, .found = found, .arg = arg};
+    if (c->has_l1) {
+        l1_steps(&s);
+        return;
+    }
     for (int i = 0; i < c->readers; i++)
         reader_steps(&s, i);
     for (int i = 0; i < c->writers; i++)
@@ -164,6 +168,8 @@ void model_steps(const struct config *c, const struct state *from, found_fn *fou
 const char *model_at_rest(const struct config *c, const struct state *s) {
     if ((c->property & REST) == 0)
         return NULL;
+    if (c->has_l1)
+        return l1_at_rest(s);
     for (int i = 0; i < c->readers; i++)
         if (s->readers[i].at != R_IDLE && s->readers[i].at != R_DONE)
             return NULL;
