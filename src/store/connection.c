@@ -21,6 +21,7 @@ enum {
     READ_AT_ONCE = 16 * 1024,
     NODES_MAX = 1 << 20,             /* values in one reply: half a million fields */
     VALUE_MAX = 64 << 20,
+    KEPT_MAX = 1 << 20,              /* of a buffer between two batches */
 };
 
 void fb_connection_init(struct fb_connection *c, size_t value_max) {
@@ -131,6 +132,12 @@ fb_status fb_connection_open(struct fb_connection *c, const struct fb_store_redi
  * */
 
 void fb_connection_start(struct fb_connection *c) {
+    if (c->out.buf.cap > KEPT_MAX)
+        fb_buf_free(&c->out.buf);
+    if (c->in.cap > KEPT_MAX && c->in_used == c->in.len) {
+        fb_buf_free(&c->in);
+        c->in_used = 0;
+    }
     c->out.buf.len = 0;
     c->out.version = 3;
     c->out.failed = false;

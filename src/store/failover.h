@@ -2,8 +2,8 @@
  *
  * Redis replicates asynchronously: acknowledged deletes can be lost, and values they deleted come back. A primary's
  * history is a replication id and an offset; a promoted replica keeps the id it followed as its second one, with the
- * offset up to which it had followed. So heartbeats that noted (time, offset) date the loss. The second id alone proves
- * little: a primary that starts again from an old file has it, too. */
+ * offset up to which it had followed. So heartbeats that noted (time, offset) date the loss. The second id alone
+ * proves little: a primary that starts again from an old file has it, too. */
 #ifndef FB_STORE_FAILOVER_H
 #define FB_STORE_FAILOVER_H
 

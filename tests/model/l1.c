@@ -1,10 +1,11 @@
-/* The first level of one process over the second: its readers, writes here and elsewhere, and invalidations that are on
- * their way.
+/* The first level of one process over the second: its readers, writes here and elsewhere, and invalidations that are
+ * on their way.
  *
- * A value is inserted only when nothing has bumped its sequence number since the GET was sent. Replies and pushes travel
- * on connections of their own, so any order is possible between them. Instead of numbers a state knows of each reader
- * whether there was a bump since its GET (`aux`). Linearizable means here: no read of this process is older than one that
- * had been answered, or a write acknowledged, in it before. Redis always has the value: versions only count up. */
+ * A value is inserted only when nothing has bumped its sequence number since the GET was sent. Replies and pushes
+ * travel on connections of their own, so any order is possible between them. Instead of numbers a state knows of each
+ * reader whether there was a bump since its GET (`aux`). Linearizable means here: no read of this process is older
+ * than one that had been answered, or a write acknowledged, in it before. Redis always has the value: versions only
+ * count up. */
 #include "step.h"
 
 static void bump(struct step *s) {

@@ -467,7 +467,8 @@ static void users_and_databases_are_named_at_the_start(void **state) {
     NEEDS_SERVER;
     struct fb_store *as_user = NULL;
     fb_err err;
-    (void)ASK("ACL", "SETUSER", "fb", "on", ">secret", "~*", "+@all");
+    (void)ASK("ACL", "SETUSER", "fb", "on", ">secret", "~*", "-@all", "+@read", "+@write", "+@scripting",
+              "+@connection", "+info", "+time");
     struct fb_store_redis_options options = {.path = world.path, .user = "fb", .password = "secret", .db = 3};
     assert_int_equal(fb_store_redis_open(&options, &as_user, &err), FB_OK);
     struct fb_store_call call = {.move = MISS, .key = FB_STR("k"), .token = fb_store_token(as_user)};

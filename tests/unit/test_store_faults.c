@@ -22,7 +22,8 @@ enum { SERVER = 255, LARGE = 200000, MANY = 200, ALLOCATIONS = 60 };
 #define HASH "$40\r\naaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"
 #define HASHES HASH HASH HASH HASH HASH
 
-/* What the server sends: having read the beginning of a greeting, of the last script, of the batch. Then it hangs up. */
+/* What the server sends: having read the beginning of a greeting, of the last script, of the batch. Then it hangs up.
+ * */
 struct server {
     char folder[64], path[96];
     int listener;
