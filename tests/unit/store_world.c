@@ -1,15 +1,18 @@
 /* Starting, asking and stopping that server. Readiness is read from its log, not waited for. */
 #include "store_world.h"
 
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/clock.h"
 
 enum { ARGUMENTS_MAX = 32, SOON_MS = 20000, LOG_MAX = 16384 };
@@ -17,6 +20,14 @@ enum { ARGUMENTS_MAX = 32, SOON_MS = 20000, LOG_MAX = 16384 };
 fb_instant store_world_soon(void) { return fb_after(fb_clock_now(), fb_ms(SOON_MS)); }
 
 bool store_world_is_before(fb_instant deadline) { return fb_before(fb_clock_now(), deadline); }
+
+unsigned store_world_free_port(void) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    unsigned port = bind(fd, (const struct sockaddr *)&address, sizeof address) == 0 ? fb_address_port(fd) : 0;
+    (void)close(fd);
+    return port;
+}
 
 static void become_server(struct store_world *w, const char *const *extra, int out) {
     const char *argv[ARGUMENTS_MAX] = {"redis-server", "--port", "0", "--unixsocket", w->path, "--save", "",

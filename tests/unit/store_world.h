@@ -20,6 +20,8 @@ struct fb_store *store_world_open(const struct store_world *w);
 /* Send words (NULL at the end) and show the answer as text: "OK", "3", "(nil)", "a b c", "-ERR …". */
 const char *store_world_ask(struct store_world *w, const char *word, ...) __attribute__((sentinel));
 fb_instant store_world_soon(void);
+/* Nobody listens there at this moment. */
+unsigned store_world_free_port(void);
 bool store_world_is_before(fb_instant deadline);
 
 #endif

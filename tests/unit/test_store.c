@@ -366,6 +366,49 @@ static struct fb_store_call one(enum fb_store_move move, unsigned token, fb_buf 
     return call;
 }
 
+static void a_host_and_a_port_do_as_well_as_a_socket(void **state) {
+    (void)state;
+    NEEDS_SERVER;
+    struct store_world tcp;
+    struct fb_store *by_host = NULL;
+    fb_err err;
+    char port[8];
+    unsigned number = store_world_free_port();
+    (void)snprintf(port, sizeof port, "%u", number);
+    assert_true(store_world_start(&tcp, (const char *const[]){"--port", port, "--bind", "127.0.0.1", NULL}));
+    static const struct { const char *host; enum fb_store_outcome outcome; } cases[] = {
+        {"127.0.0.1", FB_STORE_DONE}, {"localhost", FB_STORE_DONE}, {"not a host", FB_STORE_UNSENT}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fb_store_redis_options options = {.host = cases[i].host, .port = number};
+        struct fb_store_call call = {.move = INVAL, .key = FB_STR("k")};
+        assert_int_equal(fb_store_redis_open(&options, &by_host, &err), FB_OK);
+        fb_store_run(by_host, &call, 1, store_world_soon());
+        assert_int_equal(call.outcome, cases[i].outcome);
+        fb_store_close(by_host);
+    }
+    store_world_stop(&tcp);
+}
+
+/* Some calls of a batch found their script, some did not. */
+static void a_batch_is_whole_although_scripts_were_lost(void **state) {
+    (void)state;
+    NEEDS_SERVER;
+    fb_buf value = FB_BUF_INIT;
+    (void)ASK("SET", "k{1}", "v");
+    assert_int_equal(one(MISS, 1, NULL).answer, FB_STORE_HIT);
+    assert_string_equal(ASK("SCRIPT", "FLUSH"), "OK");
+    const struct step steps[] = {{GET, 0, NULL, 0, 0, NULL}, {BEGIN, 1, NULL, 0, 0, NULL}, {MISS, 2, NULL, 0, 0, NULL}};
+    struct fb_store_call calls[3];
+    for (size_t i = 0; i < 3; i++)
+        calls[i] = call_of(&steps[i], &value);
+    fb_store_run(store, calls, 3, store_world_soon());
+    assert_int_equal(calls[0].answer, FB_STORE_HIT);
+    assert_int_equal(value.len, 1); /* once */
+    assert_int_equal(calls[1].answer, FB_STORE_BEGUN);
+    assert_int_equal(calls[2].answer, FB_STORE_BUSY);
+    fb_buf_free(&value);
+}
+
 static void lost_scripts_are_sent_again(void **state) {
     (void)state;
     NEEDS_SERVER;
@@ -501,7 +544,9 @@ int main(void) {
         TEST(nothing_is_left_of_a_coordination_key),
         TEST(a_dead_writers_mark_ends_on_a_hot_key),
         TEST(thousands_of_keys_go_in_a_few_trips),
+        TEST(a_host_and_a_port_do_as_well_as_a_socket),
         TEST(lost_scripts_are_sent_again),
+        TEST(a_batch_is_whole_although_scripts_were_lost),
         TEST(without_memory_nothing_old_is_left),
         TEST(a_replica_is_not_used),
         TEST(silence_is_an_unknown_outcome_and_a_lost_connection_is_made_anew),
