@@ -323,9 +323,6 @@ static void check_store(const struct fb_conf *conf) {
     if (conf->store_url != NULL && fb_store_url_parse(conf->store_url, &url, &err) != FB_OK) {
         fb_fault(d, place_of(store, "url"), "url", "%s", err.text);
         fb_help(d, "as in redis://127.0.0.1:6379/0");
-    } else if (conf->store_url != NULL && url.is_tls) {
-        fb_fault(d, place_of(store, "url"), "later", "TLS to the store is not in this version");
-        fb_help(d, "use redis:// on this machine or in a network that nobody else listens to");
     }
     if (conf->store_url == NULL && conf->unmapped == FB_UNMAPPED_PASS) {
         fb_fault(d, place_of(d->server, "unmapped"), "conflict", "unmapped keys have no store to go to");

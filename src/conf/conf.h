@@ -69,7 +69,7 @@ struct fb_conf {
     unsigned log_format;         /* enum fb_log_format */
     enum fb_conf_log_level log_level;
     fb_eviction eviction;
-    char *store_url, *store_password;   /* NULL: no store; none beside the URL */
+    char *store_url, *store_password, *store_tls_ca; /* NULL: no store; none beside the URL; the system's */
     int64_t store_connect_timeout_ms, store_timeout_ms;
     struct fb_conf_source *sources;
     size_t nsources;

@@ -72,6 +72,7 @@ static void free_options(struct fb_server_options *options) {
 /* Own copies of all strings; what has been copied is freed by free_options in any case. */
 static bool copy_options(struct fb_server_options *to, const struct fb_server_options *from) {
     *to = *from;
+    to->store.tls_ca = NULL; /* read once */
     to->password = to->store.password = NULL; /* its hash is with the users; the other is with the store */
     bool ok = copy_text(&to->users_file, from->users_file);
     ok &= copy_text(&to->store.url, from->store.url);
@@ -195,6 +196,8 @@ static void free_server(struct fb_server *server) {
     fb_tls_context_unref(server->tls);
     fb_health_free(server);
     if (server->store != NULL)
+        fb_tls_context_unref(server->store->tls);
+    if (server->store != NULL)
         explicit_bzero(server->store, sizeof *server->store);
     fb_mem_free(server->store);
     free_options(&server->options);
@@ -219,7 +222,7 @@ static fb_status open_store(struct fb_server *server, const struct fb_server_sto
     store->connect_timeout_ms = options->connect_timeout_ms > 0 ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     store->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : STORE_TIMEOUT_MS;
     atomic_fetch_or(&server->gates, FB_GATE_STORE);
-    return FB_OK;
+    return store->url.is_tls ? fb_tls_context_client(options->tls_ca, &store->tls, reterr) : FB_OK;
 }
 
 static fb_status start_loops(struct fb_server *server, fb_err *reterr) {

@@ -66,6 +66,7 @@ struct fb_server_tls {
 struct fb_server_store {
     const char *url;             /* redis://… or unix://…; NULL: nowhere */
     const char *password;        /* goes before one in the URL; NULL: none */
+    const char *tls_ca;          /* of rediss://; NULL: those of the system */
     int64_t connect_timeout_ms, timeout_ms; /* 0: 1 s, 5 s */
 };
 

@@ -121,6 +121,30 @@ fb_status fb_tls_context_new(const struct fb_server_tls *options, struct fb_tls_
     return FB_OK;
 }
 
+fb_status fb_tls_context_client(const char *ca, struct fb_tls_context **ret_context, fb_err *reterr) {
+    struct fb_tls_context *context = fb_mem_calloc(1, sizeof *context);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    if (context == NULL || ctx == NULL) {
+        fb_mem_free(context);
+        SSL_CTX_free(ctx);
+        return fb_fail(reterr, FB_NOMEM, "no memory for TLS");
+    }
+    atomic_init(&context->refs, 1);
+    context->ctx = ctx;
+    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                     SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    bool is_well = ca != NULL ? SSL_CTX_load_verify_file(ctx, ca) == 1 : SSL_CTX_set_default_verify_paths(ctx) == 1;
+    if (!is_well) {
+        fb_tls_context_unref(context);
+        return fail_file(reterr, "tls_ca", ca != NULL ? ca : "of the system");
+    }
+    *ret_context = context;
+    return FB_OK;
+}
+
 struct fb_tls_context *fb_tls_context_ref(struct fb_tls_context *context) {
     atomic_fetch_add_explicit(&context->refs, 1, memory_order_relaxed);
     return context;
@@ -145,6 +169,21 @@ struct fb_tls *fb_tls_new(struct fb_tls_context *context, int fd) {
         return fb_tls_free(tls);
     }
     SSL_set_accept_state(tls->ssl);
+    return tls;
+}
+
+struct fb_tls *fb_tls_new_client(struct fb_tls_context *context, int fd, const char *host) {
+    struct fb_tls *tls = fb_tls_new(context, fd);
+    if (tls == NULL)
+        return NULL;
+    X509_VERIFY_PARAM *rules = SSL_get0_param(tls->ssl);
+    bool is_address = X509_VERIFY_PARAM_set1_ip_asc(rules, host) == 1;
+    if (!is_address && (SSL_set1_host(tls->ssl, host) != 1 || SSL_set_tlsext_host_name(tls->ssl, host) != 1)) {
+        ERR_clear_error();
+        return fb_tls_free(tls);
+    }
+    ERR_clear_error();
+    SSL_set_connect_state(tls->ssl);
     return tls;
 }
 

@@ -27,6 +27,11 @@ struct fb_tls_context *fb_tls_context_ref(struct fb_tls_context *context);
 
 /* The server's end of a connection; NULL: no memory. The descriptor stays the caller's. */
 struct fb_tls *fb_tls_new(struct fb_tls_context *context, int fd);
+/* For connections of our own to others: who must be signed by the authority in the file `ca` (NULL: by one that this
+ * system trusts) and be called what we call it. */
+fb_status fb_tls_context_client(const char *ca, struct fb_tls_context **ret_context, fb_err *reterr);
+/* The client's end, of a connection to `host`, a name or an address. */
+struct fb_tls *fb_tls_new_client(struct fb_tls_context *context, int fd, const char *host);
 struct fb_tls *fb_tls_free(struct fb_tls *tls);
 /* The handshake goes on in receives until it is over. */
 bool fb_tls_is_open(const struct fb_tls *tls);

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "server/pass.h"
+#include "server/transport.h"
 
 enum {
     KEPT_BUFFER = 64 * 1024, /* an empty buffer up to this size is kept */
@@ -29,7 +30,8 @@ enum state { CLOSED, RESOLVING, CONNECTING, GREETING, READY };
 struct line {
     uv_poll_t poll;
     struct fb_upstream *upstream;
-    int fd, events;
+    struct fb_transport io;
+    int events;
 };
 
 struct resolving {
@@ -50,7 +52,9 @@ struct fb_upstream {
     struct addrinfo *addresses, *next;
     fb_instant since;          /* of the state, of the last byte that came, or of the oldest request */
     uint32_t used;             /* tick of the last request */
-    fb_buf hello;              /* the replies to the login */
+    fb_buf login;              /* what is said first */
+    size_t greeted;            /* bytes of it that have been sent */
+    fb_buf hello;              /* the replies to it */
     unsigned epoch;            /* connections it has had */
     unsigned greetings;        /* of them still to come */
     fb_buf out;
@@ -112,7 +116,8 @@ static void close_line(struct fb_upstream *u) {
         return;
     u->line = NULL;
     uv_close((uv_handle_t *)&line->poll, on_line_closed);
-    close(line->fd);
+    line->io.tls = fb_tls_free(line->io.tls);
+    close(line->io.fd);
 }
 
 static void forget_addresses(struct fb_upstream *u) {
@@ -124,6 +129,13 @@ static void forget_addresses(struct fb_upstream *u) {
     u->addresses = u->next = NULL;
 }
 
+static void forget_login(struct fb_upstream *u) {
+    if (u->login.data != NULL)
+        explicit_bzero(u->login.data, u->login.len);
+    fb_buf_free(&u->login);
+    u->greeted = 0;
+}
+
 static void shut(struct fb_upstream *u) {
     if (u->state == READY)
         fb_count(&all_of(u)->counters.connections, (uint64_t)-1);
@@ -132,6 +144,7 @@ static void shut(struct fb_upstream *u) {
     close_line(u);
     forget_addresses(u);
     fb_list_remove(&u->dirty);
+    forget_login(u);
     fb_buf_free(&u->hello);
     fb_buf_free(&u->out);
     u->sent = 0;
@@ -170,8 +183,10 @@ static void lose(struct fb_upstream *u, const char *reason) {
 static void watch(struct fb_upstream *u) {
     if (u->line == NULL)
         return;
-    int events = u->state == CONNECTING ? UV_WRITABLE
-                                        : UV_READABLE | (u->state == READY && unsent(u) > 0 ? UV_WRITABLE : 0);
+    bool has_more = u->state == READY ? unsent(u) > 0 : u->greeted < u->login.len;
+    int events = u->state == CONNECTING ? UV_WRITABLE : UV_READABLE | (has_more ? UV_WRITABLE : 0);
+    if (u->line->io.tls != NULL && u->state != CONNECTING)
+        events = fb_tls_events(u->line->io.tls, events);
     if (events == u->line->events)
         return;
     u->line->events = events;
@@ -180,7 +195,7 @@ static void watch(struct fb_upstream *u) {
 
 static void send_out(struct fb_upstream *u) {
     while (unsent(u) > 0) {
-        ssize_t n = send(u->line->fd, u->out.data + u->sent, unsent(u), MSG_NOSIGNAL);
+        ssize_t n = fb_transport_send(&u->line->io, u->out.data + u->sent, unsent(u));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -234,12 +249,37 @@ static bool append_words(fb_buf *out, const fb_bytes *argv, size_t argc) {
 
 /* ---- connecting --------------------------------------------------------------------------------------------------- */
 
-/* Small enough for any socket's buffer, and nothing has been sent before. */
+/* With TLS this is what carries the handshake on. */
+static void send_login(struct fb_upstream *u) {
+    while (u->greeted < u->login.len) {
+        ssize_t n = fb_transport_send(&u->line->io, u->login.data + u->greeted, u->login.len - u->greeted);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+        if (n < 0) {
+            lose(u, u->line->io.tls != NULL ? fb_tls_reason(u->line->io.tls) : strerror(errno));
+            return;
+        }
+        u->greeted += (size_t)n;
+    }
+    if (u->greeted == u->login.len)
+        forget_login(u);
+    watch(u);
+}
+
+static bool begin_tls(struct fb_upstream *u) {
+    const struct fb_store *store = store_of(u);
+    if (store->tls == NULL)
+        return true;
+    u->line->io.tls = fb_tls_new_client(store->tls, u->line->io.fd, store->url.host);
+    return u->line->io.tls != NULL;
+}
+
 static void greet(struct fb_upstream *u) {
     const struct fb_store_url *url = &store_of(u)->url;
-    fb_buf out = FB_BUF_INIT;
     char digits[16];
-    bool ok = true;
+    bool ok = begin_tls(u);
     fb_bytes auth[] = {FB_STR("AUTH"), FB_STR(url->user), FB_STR(url->password)}, bare[] = {auth[0], auth[2]};
     snprintf(digits, sizeof digits, "%u", u->db);
     fb_bytes hello[] = {FB_STR("HELLO"), FB_STR("3")}, select[] = {FB_STR("SELECT"), FB_STR(digits)};
@@ -247,27 +287,22 @@ static void greet(struct fb_upstream *u) {
     u->state = GREETING;
     u->greetings = 1;
     if (url->password[0] != '\0') {
-        ok = url->user[0] != '\0' ? append_words(&out, auth, 3) : append_words(&out, bare, 2);
+        ok &= url->user[0] != '\0' ? append_words(&u->login, auth, 3) : append_words(&u->login, bare, 2);
         u->greetings++;
     }
     if (u->version == 3) {
-        ok &= append_words(&out, hello, 2);
+        ok &= append_words(&u->login, hello, 2);
         u->greetings++;
     }
     if (u->db != 0) {
-        ok &= append_words(&out, select, 2);
+        ok &= append_words(&u->login, select, 2);
         u->greetings++;
     }
-    ok &= append_words(&out, name, 3);
-    ssize_t n = ok ? send(u->line->fd, out.data, out.len, MSG_NOSIGNAL) : -1;
-    ok = n == (ssize_t)out.len;
-    if (out.data != NULL)
-        explicit_bzero(out.data, out.len);
-    fb_buf_free(&out);
-    if (!ok)
-        lose(u, "the login could not be sent");
+    ok &= append_words(&u->login, name, 3);
+    if (ok)
+        send_login(u);
     else
-        watch(u);
+        lose(u, "out of memory");
 }
 
 /* False: this address does not do. */
@@ -285,7 +320,8 @@ static bool open_line(struct fb_upstream *u, const struct sockaddr *address, soc
         goto failed;
     if (uv_poll_init(&u->loop->uv, &line->poll, fd) != 0)
         goto failed;
-    *line = (struct line){.poll = line->poll, .upstream = u, .fd = fd};
+    line->upstream = u;
+    line->io.fd = fd;
     line->poll.data = line;
     u->line = line;
     u->state = CONNECTING;
@@ -373,7 +409,7 @@ static void begin(struct fb_upstream *u) {
 static void end_connecting(struct fb_upstream *u) {
     int error = 0;
     socklen_t len = sizeof error;
-    if (getsockopt(u->line->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
+    if (getsockopt(u->line->io.fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
         errno = error;
         try_next(u);
         return;
@@ -441,11 +477,12 @@ static size_t take_one(struct fb_upstream *u, const char *data, size_t len) {
 
 static void read_some(struct fb_upstream *u) {
     char *buffer = u->loop->read_buffer;
-    ssize_t n = recv(u->line->fd, buffer, FB_READ_BUFFER, 0);
+    ssize_t n = fb_transport_receive(&u->line->io, buffer, FB_READ_BUFFER);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return;
     if (n <= 0) {
-        lose(u, n == 0 ? "the store closed the connection" : strerror(errno));
+        bool is_of_tls = n < 0 && errno == EPROTO && u->line->io.tls != NULL;
+        lose(u, n == 0 ? "the store closed the connection" : is_of_tls ? fb_tls_reason(u->line->io.tls) : strerror(errno));
         return;
     }
     fb_count(&all_of(u)->counters.bytes_in, (uint64_t)n);
@@ -458,6 +495,18 @@ static void read_some(struct fb_upstream *u) {
     }
 }
 
+/* With TLS either event may be what a receive, or a send, has been waiting for. */
+static void go_on(struct fb_upstream *u, int events) {
+    if (u->state == GREETING && (events & UV_WRITABLE))
+        send_login(u);
+    if (u->state != CLOSED && (events & UV_READABLE))
+        read_some(u);
+    if (u->state == READY && (events & UV_WRITABLE))
+        send_out(u);
+    if (u->state != CLOSED)
+        watch(u);
+}
+
 /* Nothing frees the connection while its replies lead to whatever they lead to. */
 static void on_poll(uv_poll_t *poll, int status, int events) {
     struct line *line = poll->data;
@@ -468,10 +517,8 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
         end_connecting(u);
     else if (status < 0)
         lose(u, uv_strerror(status));
-    else if (events & UV_READABLE)
-        read_some(u);
-    if (u->state == READY && (events & UV_WRITABLE))
-        send_out(u);
+    else
+        go_on(u, line->io.tls != NULL ? UV_READABLE | UV_WRITABLE : events);
     u->is_taking = false;
     if (u->is_dropped)
         discard(u);

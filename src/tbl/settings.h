@@ -176,11 +176,15 @@
                                                                                                                        \
     X(STORE, url, URL, NULL, NULL, NULL, NULL, store_url, RESTART, NULL,                                               \
       "the Redis or Valkey for what is not mapped",                                                                    \
-      "redis://[USER@]HOST[:PORT][/DB] or unix:///PATH[?db=N]. Keys that no keyspace matches, and commands that "      \
-      "Forebay does not carry out, go there unchanged (docs/pass-through.md). It may be down when Forebay starts.")    \
+      "redis://[USER@]HOST[:PORT][/DB], rediss:// for TLS, or unix:///PATH[?db=N]. Keys that no keyspace matches, and "\
+      "commands that Forebay does not carry out, go there unchanged (docs/pass-through.md). It may be down when "      \
+      "Forebay starts.")                                                                                               \
     X(STORE, password, SECRET, NULL, NULL, NULL, NULL, store_password, RESTART, NULL,                                  \
       "the password for the store",                                                                                    \
       "Given as env:NAME, file:/PATH or credential:NAME; goes before one in the URL.")                                 \
+    X(STORE, tls_ca, TEXT, NULL, NULL, NULL, NULL, store_tls_ca, RESTART, NULL,                                        \
+      "the authority that signs the certificate of a rediss:// store",                                                 \
+      "A PEM file; without it, the authorities that this system trusts. The certificate must name the host of the URL.")\
     X(STORE, connect_timeout, DURATION, "1s", NULL, "100ms", "1m", store_connect_timeout_ms, RESTART, NULL,            \
       "how long a connection to the store may take to be made",                                                        \
       "Login included. Then what waits for it is answered STOREDOWN, and the next attempt is made after a while.")     \

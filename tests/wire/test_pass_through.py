@@ -10,6 +10,7 @@ import pytest
 
 from conftest import free_port, query, wait_until
 from resp import ReplyError, encode
+from test_tls import certificates  # noqa: F401
 
 USERS = "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT); INSERT INTO users VALUES (1, 'ann'), (2, 'bob');"
 
@@ -385,6 +386,33 @@ def test_a_slow_reader_does_not_fill_the_memory(both):
             is_plain = "san.so" not in maps.read()
         if is_plain:
             assert max(sizes) < 64 * 1024, f"{max(sizes)} KiB"
+
+
+def test_the_store_may_speak_tls(forebay, redis_server, database, certificates):  # noqa: F811
+    port = free_port()
+    certificates.make("store")
+    redis = redis_server(("--tls-port", str(port), "--tls-cert-file", certificates.path("store.crt"), "--tls-key-file",
+                          certificates.path("store.key"), "--tls-ca-cert-file", certificates.path("ca.crt"),
+                          "--tls-auth-clients", "no"))
+
+    def start(host, **store):
+        return forebay({
+            "server": {"bulk_max": "16mb", "query_buffer_max": "32mb"},
+            "store": {"url": f"rediss://{host}:{port}/2", **store},
+            "sources": {"shop": {"url": f"sqlite:{database(USERS, name=f'{len(store)}{host}.db')}"}},
+            "keyspaces": {"user:{id:int}": {"table": "users"}}})
+    server = start("127.0.0.1", tls_ca=certificates.path("ca.crt"))
+    with server.wire(timeout=60) as wire, redis.wire() as direct:
+        value = os.urandom(8 << 20)
+        assert wire.ask("SET", "big", value) == "OK" and wire.ask("GET", "big") == value
+        wire.send(encode("RPUSH", "l", "x" * 100) * 2000)
+        assert [wire.read() for _ in range(2000)] == list(range(1, 2001))
+        assert direct.ask("SELECT", "2") == "OK" and direct.ask("LLEN", "l") == 2000
+    # An authority that nobody here knows, and a certificate of another name.
+    for other in (start("127.0.0.1"), start("localhost", tls_ca=certificates.path("ca.crt"))):
+        with other.wire() as wire:
+            reply = wire.ask("GET", "a")
+            assert reply.word == "STOREDOWN" and "certificate" in reply.text
 
 
 def test_strangers_reach_no_store(both, tmp_path):
