@@ -329,7 +329,7 @@ class MariaDB(Server):
 
     def make(self):
         self.socket = os.path.join(self.folder, "socket")
-        self.run(self._find("mariadb-install-db"), "--no-defaults", f"--datadir={self.data}", "--skip-test-db",
+        self.run(self._find("mariadb-install-db"), "--no-defaults", "--force", f"--datadir={self.data}", "--skip-test-db",
                  "--auth-root-authentication-method=normal", "--innodb-log-file-size=8M", "--skip-log-bin")
         init, quoted = os.path.join(self.folder, "init.sql"), PASSWORD.replace("'", "''")
         with open(init, "w", encoding="utf-8") as file:
