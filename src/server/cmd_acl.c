@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
+#include "server/pass.h"
 #include "server/users.h"
 
 enum { GENPASS_BITS = 256, GENPASS_BITS_MAX = 4096, LOG_SHOWN = 10, SHOWN_NAME_MAX = 64 };
@@ -109,7 +110,9 @@ void fb_cmd_acl_dryrun(struct fb_call *call) {
     char name[FB_COMMAND_NAME_MAX], text[FB_ERR_TEXT_MAX];
     fb_bytes shown = call->argv[2];
     struct fb_user *user = fb_users_find(users_of(call), shown);
-    const struct fb_command *command = fb_verb_find(argv, argc).command;
+    struct fb_verb verb = fb_verb_find(argv, argc);
+    const struct fb_command *command = verb.command != NULL ? verb.command
+                                       : fb_pass_is_on(fb_call_server(call)) ? verb.foreign : NULL;
     if (user == NULL) {
         fb_call_error(call, NO_USER, (int)(shown.len < SHOWN_NAME_MAX ? shown.len : SHOWN_NAME_MAX), shown.data);
         return;

@@ -98,6 +98,7 @@ def test_replies_are_the_stores(both, redis_server, version):
     assert got[0] == got[1]
 
 
+@pytest.mark.short
 def test_order_holds_over_both(both):
     """Mapped and unmapped, hit and miss, written and read, in one pipeline."""
     server, _ = both()
@@ -135,6 +136,7 @@ def test_order_holds_over_both(both):
         sender.join()
 
 
+@pytest.mark.short
 def test_six_commands_are_split(both):
     server, redis = both()
     with server.wire() as wire, redis.wire() as direct:
@@ -177,6 +179,7 @@ def test_what_would_touch_a_mapped_key_is_refused(both, line, text):
         assert wire.ask(*line.split(" ")) == ReplyError(text)
 
 
+@pytest.mark.short
 def test_transactions_of_unmapped_keys_are_the_stores(both):
     server, redis = both()
     with server.wire() as wire, redis.wire() as direct:
@@ -207,6 +210,7 @@ def test_transactions_do_not_mix(both):
         assert wire.ask("WATCH", "a") == "OK" and wire.ask("WATCH", "user:1").word == "ERR"
 
 
+@pytest.mark.short
 def test_watched_keys_of_the_store(both, redis_server):
     server, redis = both()
     with server.wire() as wire, redis.wire() as direct:
@@ -266,6 +270,7 @@ def test_blocking_commands_block_only_their_connection(both):
         assert waiting.read() == b'{"id":1,"name":"ann"}' and waiting.read() == b"1"
 
 
+@pytest.mark.short
 def test_a_client_that_goes_takes_its_blocked_command_along(both):
     server, redis = both()
     with server.wire() as waiting, redis.wire() as direct:
@@ -329,6 +334,7 @@ def test_a_store_that_is_not_there_does_not_stop_us(forebay, database):
         assert wire.ask("GET", "user:2") == b'{"id":2,"name":"bob"}'
 
 
+@pytest.mark.short
 def test_a_store_that_comes_back_is_used_again(both, redis_server, processes):
     server, redis = both()
     with server.wire() as wire, server.wire() as other:
@@ -388,6 +394,7 @@ def test_a_slow_reader_does_not_fill_the_memory(both):
             assert max(sizes) < 64 * 1024, f"{max(sizes)} KiB"
 
 
+@pytest.mark.short
 def test_the_store_may_speak_tls(forebay, redis_server, database, certificates):  # noqa: F811
     port = free_port()
     certificates.make("store")
@@ -445,3 +452,6 @@ def test_users_may_only_what_their_rules_say(forebay, redis_server, database, tm
         assert wire.ask("EVAL", "return 1", "2", "job:1", "other").word == "NOPERM"
         assert wire.ask("SORT", "job:1", "ALPHA", "STORE", "other").word == "NOPERM"
         assert wire.ask("NOSUCHCOMMAND", "x").word == "ERR"
+    with server.wire() as wire:
+        assert wire.ask("ACL", "DRYRUN", "narrow", "LPUSH", "job:1", "x") == "OK"
+        assert b"no permissions" in wire.ask("ACL", "DRYRUN", "narrow", "LPUSH", "other", "x")
