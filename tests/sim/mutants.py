@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """Tests of the tests: deliberate wrong versions of the core, each of which must be caught.
 
-    mutants.py PROJECT [--count SEEDS] [--cut INTERLEAVINGS] [NAME...]
+    mutants.py PROJECT [--count SEEDS] [--cut INTERLEAVINGS] [--all] [NAME...]
 
 Every patch in mutants/ (its first line says what is wrong) is applied to a copy of the sources; the scenarios, the
-explorer and the simulator are built from it and run. A mutant that nobody notices, a patch that does not apply and a
-program that does not compile are failures. The sources as they are come first and must pass. Prints TAP.
+explorer and the simulator are built from it and run, until one of them notices (with --all, each is asked). A mutant that
+nobody notices, a patch that does not apply and a program that does not compile are failures. The sources as they are come
+first and must pass all three. Prints TAP.
 """
 import argparse
 import os
@@ -67,26 +68,38 @@ def sources(root):
             for p in sorted((root / folder).glob("*.c"))]
 
 
-def judge(root, count, cut):
-    """What the three programs say: a list of who noticed, and a sentence of figures."""
-    noticed, figures = [], []
+def ask_scenarios(root, _):
     code, out, _ = run(["./scenario", "tests/sim"], root)
-    failed = len(re.findall(r"^not ok", out, re.M))
-    total = len(re.findall(r"^(?:not )?ok", out, re.M))
-    figures.append(f"{failed} of {total} scenarios" if code in (0, 1) else "scenarios crash")
-    if code != 0:
-        noticed.append("scenarios")
-    code, out, _ = run(["./explore", "--cut", str(cut)], root)
+    failed, total = len(re.findall(r"^not ok", out, re.M)), len(re.findall(r"^(?:not )?ok", out, re.M))
+    return code, f"{failed} of {total} scenarios" if code in (0, 1) else "scenarios crash"
+
+
+def ask_explorer(root, options):
+    code, out, _ = run(["./explore", "--cut", str(options.cut)], root)
     rows = [(int(r), int(v)) for r, v in re.findall(r"(\d+) interleavings, (\d+) violations$", out, re.M)]
     runs, violations = sum(r for r, _ in rows), sum(v for _, v in rows)
-    figures.append(f"{violations} of {runs} interleavings" if code in (0, 1) else "explorer " + crash(code))
-    if code != 0:
-        noticed.append("explorer")
-    code, out, _ = run(["./sim", "--count", str(count)], root)
+    return code, f"{violations} of {runs} interleavings" if code in (0, 1) else "explorer " + crash(code)
+
+
+def ask_simulator(root, options):
+    code, out, _ = run(["./sim", "--count", str(options.count)], root)
     found = re.search(r"^sim: (\d+) seeds.* (\d+) violations$", out, re.M)
-    figures.append(f"{found[2]} of {found[1]} seeds" if found and code in (0, 1) else "simulator " + crash(code))
-    if code != 0:
-        noticed.append("simulator")
+    return code, f"{found[2]} of {found[1]} seeds" if found and code in (0, 1) else "simulator " + crash(code)
+
+
+ASKED = {"scenarios": ask_scenarios, "explorer": ask_explorer, "simulator": ask_simulator}
+
+
+def judge(root, options, asks_all):
+    """What the three programs say: a list of who noticed, and a sentence of figures."""
+    noticed, figures = [], []
+    for name, ask in ASKED.items():
+        code, figure = ask(root, options)
+        figures.append(figure)
+        if code != 0:
+            noticed.append(name)
+            if not asks_all:
+                break
     return noticed, ", ".join(figures)
 
 
@@ -100,6 +113,7 @@ def main():
     parser.add_argument("names", nargs="*")
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--cut", type=int, default=50000)
+    parser.add_argument("--all", action="store_true", help="ask all three of every mutant")
     options = parser.parse_args()
     project = options.project.resolve()
     patches = sorted((project / "tests/sim/mutants").glob("*.patch"))
@@ -114,7 +128,7 @@ def main():
         files = sources(sound)
         objects, complaint = compile_all(sound, files, {})
         complaint = complaint or link(sound, objects)
-        noticed, figures = ([], "does not compile") if complaint else judge(sound, options.count, options.cut)
+        noticed, figures = ([], "does not compile") if complaint else judge(sound, options, asks_all=True)
         is_fine = not complaint and not noticed
         print(f"{'ok' if is_fine else 'not ok'} 1 - the sources as they are: {figures}", flush=True)
         failures += not is_fine
@@ -132,7 +146,7 @@ def main():
                 if complaint:
                     is_fine, verdict = False, "does not compile: " + complaint.splitlines()[0]
                 else:
-                    noticed, figures = judge(root, options.count, options.cut)
+                    noticed, figures = judge(root, options, options.all)
                     is_fine = bool(noticed)
                     verdict = f"caught by {', '.join(noticed)} ({figures})" if noticed else f"NOT caught ({figures})"
             print(f"{'ok' if is_fine else 'not ok'} {number} - {claim} {verdict}", flush=True)
