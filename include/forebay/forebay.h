@@ -368,6 +368,12 @@ typedef void (*fb_done)(void *user, const fb_result *result);
 fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, fb_result *ret_result);
 void fb_result_release(fb_result *result);
 
+/* What this thread submits from here to fb_gather_end goes to the sources together then: the misses of many keys are one
+ * batch, and not one that goes at once and a second with the rest. Operations that need no source end as ever. Nothing
+ * may wait for what is gathered before the end; begin and end come in pairs, on one thread and for one cache. */
+void fb_gather_begin(fb_cache *cache);
+void fb_gather_end(fb_cache *cache);
+
 /* Several operations as one transaction: all keyspaces must belong to one source, else FB_UNSUPPORTED. Kinds SET, HSET,
  * HDEL, ADD, DELETE; READ (what the transaction sees at that point), CHECK. They run in their order, each sees what those
  * before it have done, all or none: the first that fails takes all back, and so does a condition that does not hold

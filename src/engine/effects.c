@@ -286,7 +286,25 @@ static void answer_and_grant(struct fb_effects *fx) {
     }
 }
 
+/* What this thread gathers for one batch. */
+static _Thread_local struct gathering {
+    struct fb_cache *cache;
+    struct fb_effects fx; /* loads only */
+} gathering;
+
+void fb_gather_begin(fb_cache *cache) {
+    gathering.cache = cache;
+    fb_effects_init(&gathering.fx);
+}
+
+void fb_gather_end(fb_cache *cache) {
+    gathering.cache = NULL;
+    fb_carry_out(cache, &gathering.fx, FB_RUN_LANES);
+}
+
 void fb_carry_out(struct fb_cache *cache, struct fb_effects *fx, enum fb_run run) {
+    if (run == FB_RUN_LANES && gathering.cache == cache)
+        fb_list_append(&gathering.fx.loads, &fx->loads);
     if (run == FB_RUN_LANES && carrying.cache == cache) {
         fb_list_append(&carrying.fx->done, &fx->done);
         fb_list_append(&carrying.fx->granted, &fx->granted);

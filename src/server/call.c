@@ -162,8 +162,10 @@ static bool submit_batch(struct fb_wait *wait, const struct fb_call *call) {
     size_t from = wait->next, n = wait->nparts - from < FB_BATCH_MAX ? wait->nparts - from : FB_BATCH_MAX;
     wait->next = from + n;
     begin_batch(wait, n);
+    fb_gather_begin(fb_call_cache(call));
     for (size_t i = 0; i < n; i++)
         submit_part(wait, call, from + i);
+    fb_gather_end(fb_call_cache(call));
     return end_submitting(wait);
 }
 

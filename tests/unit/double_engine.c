@@ -585,6 +585,8 @@ fb_status fb_cached(fb_cache *cache, fb_bytes key) {
     return status;
 }
 
+void fb_gather_begin(fb_cache *cache) { (void)cache; }
+void fb_gather_end(fb_cache *cache) { (void)cache; }
 void fb_prefetch(fb_cache *cache, const fb_bytes *keys, size_t n) {
     (void)cache;
     (void)keys;
