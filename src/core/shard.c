@@ -31,6 +31,7 @@ struct fb_shard *fb_shard_create(const struct fb_shard_options *options) {
     shard->keyspaces_max = options->keyspaces_max;
     shard->observer = options->observer;
     shard->user = options->user;
+    shard->proved = options->proved;
     shard->nbuckets = BUCKETS_FIRST;
     shard->next_token = 1;
     shard->next_due = FB_NEVER;

@@ -50,6 +50,8 @@
 #ifndef FB_CORE_SHARD_H
 #define FB_CORE_SHARD_H
 
+#include <stdatomic.h>
+
 #include <forebay/forebay.h>
 
 #include "base/hash.h"
@@ -94,6 +96,13 @@ struct fb_waiter {
     bool is_stale;             /* the value is past its life */
 };
 
+/* What becomes of what a flight brings, as its driver says. */
+enum fb_keep {
+    FB_KEEP_HERE,   /* here, if the flight still holds the lease */
+    FB_KEEP_SHARED, /* in a shared second level, and not here: who waits may have it, if the flight still holds the lease */
+    FB_KEEP_NOT,    /* nowhere */
+};
+
 /* One load under way. Made and freed by the shard; between fx.loads and fb_shard_loaded it is the driver's to carry. */
 struct fb_flight {
     struct fb_link link;       /* in fx.loads, then the driver's (a lane) */
@@ -112,6 +121,10 @@ struct fb_flight {
     fb_status status;
     struct fb_value *value;
     bool source_down;          /* with an error: the source is known to be down */
+    enum fb_keep keep;         /* who may have it beyond those who led or joined in time */
+    fb_instant born;           /* a copy's birth; the zero instant: when the flight was sent */
+    uint32_t cap_ms;           /* and a life given to it, counted from birth; 0: none */
+    bool is_stale;             /* it stands in for an answer that was late or has failed */
     bool is_promised;          /* somebody was served a stale value meanwhile: the answer is wanted, if only to be kept */
 };
 fb_bytes fb_flight_key(const struct fb_flight *flight);
@@ -162,6 +175,8 @@ struct fb_shard_options {
     unsigned keyspaces_max;
     fb_shard_observer *observer;     /* or NULL */
     void *user;
+    const _Atomic int64_t *proved;   /* nothing that is cached serves from this instant on (in ns): a shared second level
+                                        may have changed without a word. NULL: nobody else writes */
 };
 
 struct fb_shard *fb_shard_create(const struct fb_shard_options *options);

@@ -39,7 +39,7 @@ static bool is_load_late(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb
 fb_status fb_shard_stale(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
                          const struct fb_waiter *waiter, fb_instant now, fb_buf *out, fb_kind *ret_kind) {
     struct fb_stamp stamp;
-    if (!has_grace(&shard->policies[keyspace]) || waiter->wants_lease ||
+    if (!has_grace(&shard->policies[keyspace]) || waiter->wants_lease || !fb_shard_is_proved(shard, now) ||
         fb_table_read(shard->table, hash, key, &stamp, /* out = */ NULL) != FB_OK ||
         !may_serve(fb_grace(&stamp, &shard->policies[stamp.keyspace], now), waiter->source_down))
         return FB_MISS;
@@ -62,7 +62,8 @@ struct fb_stand_in fb_shard_stand_in(struct fb_shard *shard, uint64_t hash, fb_b
     struct fb_stand_in found = {.status = FB_MISS};
     struct fb_stamp stamp;
     fb_buf copy = FB_BUF_INIT;
-    if (fb_table_read(shard->table, hash, key, &stamp, /* out = */ NULL) != FB_OK ||
+    if (!fb_shard_is_proved(shard, now) ||
+        fb_table_read(shard->table, hash, key, &stamp, /* out = */ NULL) != FB_OK ||
         !has_grace(&shard->policies[stamp.keyspace]))
         return found;
     enum fb_verdict verdict = fb_grace(&stamp, &shard->policies[stamp.keyspace], now);

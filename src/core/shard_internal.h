@@ -40,6 +40,7 @@ struct fb_shard {
     uint64_t next_token;
     fb_shard_observer *observer;
     void *user;
+    const _Atomic int64_t *proved;
 };
 
 static inline fb_bytes fb_coord_key(const struct fb_coord *coord) { return fb_bytes_of(coord->key, coord->key_len); }
@@ -51,6 +52,11 @@ static inline void fb_shard_tell(const struct fb_shard *shard, fb_event_kind wha
                                  fb_bytes key) {
     if (shard->observer != NULL)
         shard->observer(shard->user, what, keyspace, value, key);
+}
+
+/* May what is in the table serve? Not when a shared second level may have changed without a word. */
+static inline bool fb_shard_is_proved(const struct fb_shard *shard, fb_instant now) {
+    return shard->proved == NULL || now.ns < atomic_load_explicit(shard->proved, memory_order_acquire);
 }
 
 static inline bool fb_coord_lets_fill(const struct fb_coord *coord, const struct fb_flight *flight) {
@@ -96,6 +102,8 @@ bool fb_waiter_stand_in(struct fb_shard *shard, struct fb_waiter *waiter, fb_ins
 /* A load has failed: not again for some time, if there is a stale value. */
 void fb_shard_put_off(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, uint16_t draw);
 
+/* Drop a key's entry; false when there was none. */
+bool fb_shard_forget(struct fb_shard *shard, uint64_t hash, fb_bytes key, struct fb_stamp *ret_stamp);
 /* Keep a value or an absence in the table, as the policy allows; false where nothing is kept. */
 bool fb_shard_keep(struct fb_shard *shard, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp, fb_bytes value);
 

@@ -8,6 +8,8 @@
 static fb_status read_fresh(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, fb_buf *out,
                             struct fb_stamp *ret_stamp) {
     size_t before = out != NULL ? out->len : 0;
+    if (__builtin_expect(!fb_shard_is_proved(shard, now), 0))
+        return FB_MISS;
     fb_status status = fb_table_read(shard->table, hash, key, ret_stamp, out);
     if (status != FB_OK)
         return status;
@@ -290,9 +292,10 @@ static bool fill(struct fb_shard *shard, struct fb_flight *flight, fb_status sta
     struct fb_coord *coord = flight->coord;
     coord->barred = flight->token;
     struct fb_stamp old, stamp = {
-        .birth = flight->sent,
+        .birth = flight->born.ns != 0 ? flight->born : flight->sent,
+        .cap_ms = flight->cap_ms,
         .cost_us = cost_us(flight, now),
-        .draw = draw,
+        .draw = flight->born.ns != 0 ? 0 : draw, /* a copy has had its jitter */
         .keyspace = flight->keyspace,
         .kind = (uint8_t)(status == FB_OK ? kind : FB_KIND_NONE),
     };
@@ -304,6 +307,15 @@ static bool fill(struct fb_shard *shard, struct fb_flight *flight, fb_status sta
         what = FB_EVENT_UNCACHED;
     fb_shard_tell(shard, what, stamp.keyspace, (fb_kind)stamp.kind, fb_coord_key(coord));
     return fb_freshness(&stamp, &shard->policies[stamp.keyspace], now) == FB_VERDICT_FRESH;
+}
+
+/* It is in the shared second level, or nowhere: what is here is older. */
+static void pass_by(struct fb_shard *shard, struct fb_flight *flight, bool is_shared) {
+    struct fb_coord *coord = flight->coord;
+    struct fb_stamp stamp;
+    if (is_shared)
+        coord->barred = flight->token;
+    (void)fb_shard_forget(shard, coord->hash, fb_coord_key(coord), &stamp);
 }
 
 static bool may_have_refused(const struct fb_waiter *waiter) { return waiter->leads || waiter->before_dispatch; }
@@ -326,7 +338,8 @@ void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instan
     struct fb_coord *coord = flight->coord;
     fb_keyspace_stats *count = fb_shard_count(shard, flight->keyspace);
     bool is_error = flight->status < 0;
-    bool is_kept = !is_error && fb_coord_lets_fill(coord, flight), is_for_all = is_error;
+    bool lets_fill = !is_error && flight->keep != FB_KEEP_NOT && fb_coord_lets_fill(coord, flight);
+    bool is_kept = lets_fill && flight->keep == FB_KEEP_HERE, is_for_all = is_error || lets_fill;
     struct fb_link bounced = FB_LIST_INIT(bounced);
 
     if (coord->leased == flight)
@@ -335,7 +348,9 @@ void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instan
         is_for_all = fill(shard, flight, flight->status, flight->value != NULL ? flight->value->kind : FB_KIND_NONE,
                           fb_value_bytes(flight->value), now, draw);
     else if (!is_error) {
-        count->fills_refused++;
+        if (flight->keep != FB_KEEP_HERE && !flight->is_stale)
+            pass_by(shard, flight, lets_fill);
+        count->fills_refused += !lets_fill && !flight->is_stale;
         fb_shard_tell(shard, FB_EVENT_UNCACHED, flight->keyspace,
                       flight->value != NULL ? flight->value->kind : FB_KIND_NONE, fb_coord_key(coord));
     }
@@ -356,8 +371,8 @@ void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instan
         if (is_for_all || may_have_refused(waiter)) {
             bool has_other = waiter->takes_stale && instead.status != FB_MISS;
             waiter->shared = shared;
-            waiter->is_stale = has_other && instead.is_stale;
-            stale += waiter->is_stale;
+            waiter->is_stale = has_other ? instead.is_stale : flight->is_stale;
+            stale += has_other && instead.is_stale;
             fb_waiter_answer(shard, waiter, has_other ? instead.status : flight->status,
                              has_other ? instead.value : flight->value, now, fx);
             continue;

@@ -2,7 +2,7 @@
 #include "core/shard_internal.h"
 
 /* Remove what is cached; true when something was. */
-static bool forget(struct fb_shard *shard, uint64_t hash, fb_bytes key, struct fb_stamp *ret_stamp) {
+bool fb_shard_forget(struct fb_shard *shard, uint64_t hash, fb_bytes key, struct fb_stamp *ret_stamp) {
     if (!fb_table_remove(shard->table, hash, key, ret_stamp))
         return false;
     fb_shard_count(shard, ret_stamp->keyspace)->invalidations++;
@@ -23,7 +23,7 @@ void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct 
     /* The doubted write, or what a hold is there for, may land after this one, however late this one's end is told. */
     writer->is_contended = coord->in_doubt || coord->nholds > 0;
     fb_coord_fence(shard, coord, homeless);
-    writer->has_hidden = forget(shard, coord->hash, fb_coord_key(coord), &stamp);
+    writer->has_hidden = fb_shard_forget(shard, coord->hash, fb_coord_key(coord), &stamp);
     writer->expires = writer->window.ns > 0 ? fb_after(now, writer->window) : FB_NEVER;
     if (writer->window.ns > 0)
         fb_coord_note_due(shard, coord, writer->expires);
@@ -111,7 +111,7 @@ fb_status fb_shard_hold(struct fb_shard *shard, uint64_t hash, fb_bytes key, uin
     if (coord->active != NULL)
         coord->active->is_contended = true;
     fb_coord_fence(shard, coord, &homeless);
-    (void)forget(shard, hash, key, &stamp);
+    (void)fb_shard_forget(shard, hash, key, &stamp);
     fb_coord_rehouse(shard, coord, &homeless, now, fx);
     return FB_OK;
 }
@@ -141,7 +141,7 @@ fb_status fb_shard_invalidate(struct fb_shard *shard, uint64_t hash, fb_bytes ke
                               struct fb_effects *fx) {
     struct fb_stamp stamp;
     fb_status status = FB_MISS;
-    if (forget(shard, hash, key, &stamp)) {
+    if (fb_shard_forget(shard, hash, key, &stamp)) {
         if (fb_freshness(&stamp, &shard->policies[stamp.keyspace], now) == FB_VERDICT_FRESH)
             status = stamp.kind == FB_KIND_NONE ? FB_NOTFOUND : FB_OK;
         if (!stamp.is_stale) /* else its end was told */
