@@ -431,7 +431,7 @@ fb_status fb_plan_make(const struct fb_mapping *mapping, const fb_op *op, struct
     }
     for (unsigned i = 0; i < mapping->ncolumns; i++)
         if (given[i])
-            plan->assigns[plan->nassigns++] = (struct fb_assign){i, d.by_column[i].value};
+            plan->assigns[plan->nassigns++] = (struct fb_assign){.column = i, .value = d.by_column[i].value};
     *ret_plan = plan;
     return FB_OK;
 }

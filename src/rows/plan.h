@@ -10,12 +10,14 @@
 struct fb_assign {
     unsigned column;
     struct fb_datum value;
+    bool adds;                                  /* the value is an addend (changes that are flushed; not ADD, which is one) */
 };
 
 struct fb_plan {
     fb_op_kind op;                              /* SET, HSET, HDEL, ADD, DELETE; READ and CHECK have a key only */
     unsigned flags;                             /* FB_COND_*, FB_WANT_OLD, FB_ADD_FLOAT */
     bool replaces;                              /* columns that are not named go back to their defaults */
+    bool recreates;                             /* what is there is deleted first (changes that are flushed) */
     struct fb_datum key[FB_PATTERN_PARAMS_MAX]; /* in the order of the pattern's parameters */
     unsigned nkey_fields;                       /* HSET: fields that only repeat the key */
     struct fb_assign *assigns;                  /* in column order, each column once, no key columns;

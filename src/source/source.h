@@ -26,6 +26,7 @@
 struct fb_driver;   /* the adapter's state for one source */
 struct fb_session;  /* one connection */
 struct fb_binding;  /* one keyspace at this source */
+struct fb_flush_ops;
 struct fb_plan;     /* one write, checked and typed: nothing in it can still be refused by us */
 
 struct fb_load_item {
@@ -79,6 +80,7 @@ struct fb_driver_ops {
     bool on_caller_thread;       /* blocking calls run it on the caller's own thread */
     unsigned writers_max;        /* sessions that may store at once; 0: one */
     bool has_lists;              /* rows: many */
+    const struct fb_flush_ops *flush; /* write-behind (flush.h); NULL where there are no transactions */
     fb_status (*open)(const char *url, const fb_source_options *options, struct fb_driver **ret_driver, fb_err *reterr);
     void (*close)(struct fb_driver *driver);
 
