@@ -9,6 +9,9 @@
 
 #include "base/address.h"
 
+/* A server at one address; the primary of a service that Sentinels watch; the primaries of a Cluster. */
+enum fb_store_kind { FB_STORE_SINGLE, FB_STORE_SENTINEL, FB_STORE_CLUSTER };
+
 enum { FB_STORE_PORT = 6379, FB_STORE_TEXT_MAX = 256, FB_STORE_DATABASES = 16 };
 
 struct fb_store_url {

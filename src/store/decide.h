@@ -1,4 +1,4 @@
-/* What the five scripts decide, as pure functions of what they find: the protocol's one definition in C.
+/* What the six scripts decide, as pure functions of what they find: the protocol's one definition in C.
  *
  * scripts.c says the same in Lua for Redis; the explicit-state model (tests/model) and the model Redis of the tests
  * run these functions, and a test compares both over random histories. What is expired counts as not found. */
@@ -6,6 +6,7 @@
 #define FB_STORE_DECIDE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct fb_coord_facts {
     bool has_value, has_negative;
@@ -50,5 +51,30 @@ static inline bool fb_coord_end(const struct fb_coord_facts *f) {
 
 /* Is the key contended after an end or an invalidation? Writes still in flight may not put what they have. */
 static inline bool fb_coord_contended_after(const struct fb_coord_facts *f) { return f->has_other_marks; }
+
+enum fb_coord_when { FB_COORD_ALWAYS, FB_COORD_NX, FB_COORD_XX, FB_COORD_GT, FB_COORD_LT };
+
+enum fb_coord_life {
+    FB_COORD_LIFE_NONE,  /* no copy is there */
+    FB_COORD_LIFE_UNMET, /* the condition does not hold */
+    FB_COORD_LIFE_DROP,  /* its life is over */
+    FB_COORD_LIFE_KEEP,  /* it stays as it is */
+    FB_COORD_LIFE_SET,   /* it is `want` */
+};
+
+/* A copy that has `left` to live (−1: without end) shall live for `want`. While a write is in flight no life grows: the
+ * old value, where it serves on, may not outlive the write's window. */
+static inline enum fb_coord_life fb_coord_life(const struct fb_coord_facts *f, enum fb_coord_when when, int64_t left,
+                                               int64_t want) {
+    bool has_end = left >= 0, grows = has_end && want > left;
+    if (!f->has_value)
+        return FB_COORD_LIFE_NONE;
+    if ((when == FB_COORD_NX && has_end) || (when == FB_COORD_XX && !has_end) || (when == FB_COORD_GT && !grows) ||
+        (when == FB_COORD_LT && has_end && want >= left))
+        return FB_COORD_LIFE_UNMET;
+    if (want <= 0)
+        return FB_COORD_LIFE_DROP;
+    return grows && (f->has_mark || f->has_other_marks) ? FB_COORD_LIFE_KEEP : FB_COORD_LIFE_SET;
+}
 
 #endif

@@ -1,4 +1,4 @@
-/* The store in a Redis or Valkey: the five moves as scripts, in pipelines.
+/* The store in a Redis or Valkey: the moves as scripts, in pipelines.
  *
  * A connection begins with HELLO 3, AUTH, SELECT and the scripts, and is used only when it is to a primary. Whatever
  * is not answered when it is lost was not carried out if it had not left whole (UNSENT), and is in doubt if it had
@@ -101,6 +101,9 @@ static void write_putting(struct redis *r, enum fb_script script, const struct f
     }
 }
 
+static const char *const whens[] = {
+    [FB_STORE_ALWAYS] = "ANY", [FB_STORE_NX] = "NX", [FB_STORE_XX] = "XX", [FB_STORE_GT] = "GT", [FB_STORE_LT] = "LT"};
+
 /* False: it is answered already. */
 static bool write_call(struct redis *r, struct fb_store_call *call) {
     struct fb_connection *c = &r->connection;
@@ -136,6 +139,14 @@ static bool write_call(struct redis *r, struct fb_store_call *call) {
         write_bulk(c, FB_STR(""));
         write_bulk(c, number_text(number, call->span_ms));
         break;
+    case FB_STORE_LIFE:
+        write_script(r, FB_SCRIPT_LIFE, call->key, 3);
+        write_bulk(c, FB_STR(""));
+        write_bulk(c, number_text(number, call->ttl_ms < call->max_ms ? call->ttl_ms : call->max_ms));
+        write_bulk(c, FB_STR(whens[call->when]));
+        break;
+    case FB_STORE_LOOK: command(c, (fb_bytes[]){FB_STR("PTTL"), call->key}, 2); break;
+    case FB_STORE_MOVES: break;
     }
     return true;
 }
@@ -156,7 +167,7 @@ static bool text_has(fb_bytes text, const char *word) {
 static const struct { const char *text; enum fb_store_answer answer; } answers[] = {
     {"HIT", FB_STORE_HIT}, {"NEG", FB_STORE_NEG}, {"BUSY", FB_STORE_BUSY}, {"WAIT", FB_STORE_WAIT},
     {"LEASE", FB_STORE_LEASE}, {"PUT", FB_STORE_PUT}, {"DROPPED", FB_STORE_DROPPED}, {"REFUSED", FB_STORE_NOT_MINE},
-    {"BEGUN", FB_STORE_BEGUN},
+    {"BEGUN", FB_STORE_BEGUN}, {"LIVES", FB_STORE_LIVES}, {"UNMET", FB_STORE_UNMET}, {"NOTHING", FB_STORE_NOTHING},
 };
 
 /* Errors that say the server is not the one to ask: hang up, and look again. */
@@ -206,9 +217,12 @@ static fb_status take_call(struct redis *r, struct fb_store_call *call, fb_insta
     if (is_error(r)) {
         fb_bytes text = r->connection.reply.items[0].text;
         say(call, FB_STORE_REFUSED, text);
-        *ret_noscript = call->move != FB_STORE_GET && text_has(text, "NOSCRIPT");
+        *ret_noscript = text_has(text, "NOSCRIPT");
         for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)
             *ret_elsewhere = *ret_elsewhere || text_has(text, elsewhere[i]);
+    } else if (call->move == FB_STORE_LOOK) {
+        call->ttl_ms = r->connection.reply.items[0].number;
+        call->answer = call->ttl_ms == -2 ? FB_STORE_NOTHING : FB_STORE_HIT;
     } else if (call->move != FB_STORE_GET) {
         take_script_reply(r, call);
     } else {

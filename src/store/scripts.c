@@ -109,6 +109,16 @@ static const struct {
         "  redis.call('PEXPIREAT', C, math.max(d, last))\n"
         "end\n"
         "return 'DROPPED'\n"},
+    /* an empty token, ms, ANY | NX | XX | GT | LT */
+    [FB_SCRIPT_LIFE] = {"LIFE", PRELUDE
+        "local left, want, when = redis.call('PTTL', K), tonumber(ARGV[2]), ARGV[3]\n"
+        "if left == -2 then return 'NOTHING' end\n"
+        "local grows = left >= 0 and want > left\n"
+        "if when == 'NX' and left >= 0 or when == 'XX' and left < 0 or when == 'GT' and not grows\n"
+        "  or when == 'LT' and left >= 0 and want >= left then return 'UNMET' end\n"
+        "if want <= 0 then redis.call('DEL', K) return 'DROPPED' end\n"
+        "if not (grows and (mine or writers > 0)) then redis.call('PEXPIRE', K, ARGV[2]) end\n"
+        "return 'LIVES'\n"},
 };
 
 const char *fb_script_name(enum fb_script script) { return scripts[script].name; }

@@ -35,7 +35,12 @@ enum {
     FB_STORE_WHY_MAX = 96,
 };
 
-enum fb_store_move { FB_STORE_GET, FB_STORE_MISS, FB_STORE_FILL, FB_STORE_BEGIN, FB_STORE_END, FB_STORE_INVAL };
+enum fb_store_move {
+    FB_STORE_GET, FB_STORE_MISS, FB_STORE_FILL, FB_STORE_BEGIN, FB_STORE_END, FB_STORE_INVAL,
+    FB_STORE_LIFE, /* how long the copy lives from now on */
+    FB_STORE_LOOK, /* is there a copy, and how long does it live? */
+    FB_STORE_MOVES,
+};
 
 enum fb_store_outcome {
     FB_STORE_DONE,    /* carried out and answered */
@@ -45,17 +50,23 @@ enum fb_store_outcome {
 };
 
 enum fb_store_answer {
-    FB_STORE_NOTHING, /* GET: not there (or of another kind) */
-    FB_STORE_HIT,     /* GET: here it is; MISS: by now it is there, ask again */
+    FB_STORE_NOTHING, /* GET: not there (or of another kind); LIFE, LOOK: no copy is there */
+    FB_STORE_HIT,     /* GET: here it is; MISS: by now it is there, ask again; LOOK: it is there */
     FB_STORE_NEG,     /* MISS: known to be absent from the database */
     FB_STORE_BUSY,    /* MISS: a write is in flight: load, keep nothing */
     FB_STORE_WAIT,    /* MISS: another load holds the lease */
     FB_STORE_LEASE,   /* MISS: load, then FILL */
     FB_STORE_PUT,     /* FILL, END: the value (or the negative entry) is there */
-    FB_STORE_DROPPED, /* FILL, END, INVAL: nothing is there */
+    FB_STORE_DROPPED, /* FILL, END, INVAL, LIFE: nothing is there */
     FB_STORE_NOT_MINE,/* FILL: the lease is gone; nothing changed */
     FB_STORE_BEGUN,   /* BEGIN: marked; no fill until END, or until the window has passed */
+    FB_STORE_LIVES,   /* LIFE: so long as was asked, or as `max_ms` allows */
+    FB_STORE_UNMET,   /* LIFE: its condition does not hold; nothing changed */
 };
+
+/* LIFE: only if the copy's life is without end, has one, grows, shrinks (Redis' NX, XX, GT, LT; without end is the
+ * longest). */
+enum fb_store_when { FB_STORE_ALWAYS, FB_STORE_NX, FB_STORE_XX, FB_STORE_GT, FB_STORE_LT };
 
 /* What FILL and END bring. */
 enum fb_store_put { FB_STORE_PUT_NOTHING, FB_STORE_PUT_VALUE, FB_STORE_PUT_NEGATIVE };
@@ -71,7 +82,12 @@ struct fb_store_call {
     uint64_t server;             /* MISS, BEGIN: out; FILL, END: in */
     enum fb_store_put put;       /* FILL, END */
     fb_bytes bring;              /* FILL, END: the value */
-    int64_t ttl_ms;              /* FILL, END: in, > 0; GET: out, what is left, −1 without end */
+    int64_t ttl_ms;              /* FILL, END: in, > 0; LIFE: in, ≤ 0 drops the copy; GET, LOOK: out, what is left,
+                                  * −1 without end */
+    int64_t max_ms;              /* LIFE: no copy lives longer; > 0. A life that grows makes a copy look younger than it
+                                  * is: while copies are distrusted by age, what is left bounds it. While a write is in
+                                  * flight no life grows at all. */
+    enum fb_store_when when;     /* LIFE */
     int64_t span_ms;             /* MISS: lease; BEGIN: window; INVAL: no fills for so long; 0: as usual */
     bool is_refresh;             /* MISS: give a lease although a copy is there */
     bool keeps_old;              /* BEGIN: the old value serves on, for the window at most */

@@ -42,6 +42,7 @@ static enum fb_store_answer put(struct model_key *k, const struct fb_store_call 
         memcpy(k->value, call->bring.data, call->bring.len);
         k->value_len = call->bring.len;
         k->has_value = true;
+        k->life_ms = call->ttl_ms;
     }
     return FB_STORE_PUT;
 }
@@ -74,6 +75,8 @@ static enum fb_store_answer begin(struct model_redis *m, struct model_key *k, st
     k->has_lease = false;
     if (!call->keeps_old)
         drop(k);
+    else if (k->life_ms < 0 || k->life_ms > call->span_ms)
+        k->life_ms = call->span_ms;
     if (!f.has_mark) {
         assert(k->marks_count < MODEL_MARKS_MAX);
         k->marks[k->marks_count++] = call->token;
@@ -103,13 +106,28 @@ static enum fb_store_answer invalidate(struct model_key *k, const struct fb_stor
     return FB_STORE_DROPPED;
 }
 
+static enum fb_store_answer live(struct model_key *k, const struct fb_store_call *call) {
+    static const enum fb_store_answer answers[] = {
+        [FB_COORD_LIFE_NONE] = FB_STORE_NOTHING, [FB_COORD_LIFE_UNMET] = FB_STORE_UNMET,
+        [FB_COORD_LIFE_DROP] = FB_STORE_DROPPED, [FB_COORD_LIFE_KEEP] = FB_STORE_LIVES,
+        [FB_COORD_LIFE_SET] = FB_STORE_LIVES};
+    struct fb_coord_facts f = facts(k, (struct fb_store_token){0, 0});
+    int64_t want = call->ttl_ms < call->max_ms ? call->ttl_ms : call->max_ms;
+    enum fb_coord_life life = fb_coord_life(&f, (enum fb_coord_when)call->when, k->life_ms, want);
+    if (life == FB_COORD_LIFE_SET)
+        k->life_ms = want;
+    if (life == FB_COORD_LIFE_DROP)
+        k->has_value = false;
+    return answers[life];
+}
+
 static void carry_out(struct model_redis *m, struct fb_store_call *call) {
     struct model_key *k = model_redis_key(m, call->key);
     forget_contention(k);
     switch (call->move) {
     case FB_STORE_GET:
         call->answer = k->has_value ? FB_STORE_HIT : FB_STORE_NOTHING;
-        call->ttl_ms = k->has_value ? 1000 : 0;
+        call->ttl_ms = k->has_value ? k->life_ms : 0;
         if (k->has_value)
             (void)fb_buf_append(call->value, k->value, k->value_len);
         break;
@@ -118,6 +136,12 @@ static void carry_out(struct model_redis *m, struct fb_store_call *call) {
     case FB_STORE_BEGIN: call->answer = begin(m, k, call); break;
     case FB_STORE_END: call->answer = end(m, k, call); break;
     case FB_STORE_INVAL: call->answer = invalidate(k, call); break;
+    case FB_STORE_LIFE: call->answer = live(k, call); break;
+    case FB_STORE_LOOK:
+        call->answer = k->has_value ? FB_STORE_HIT : FB_STORE_NOTHING;
+        call->ttl_ms = k->has_value ? k->life_ms : -2;
+        break;
+    case FB_STORE_MOVES: break;
     }
 }
 

@@ -15,6 +15,7 @@ struct model_key {
     bool has_value, has_negative, has_lease, is_contended, is_held;
     struct fb_store_token lease, marks[MODEL_MARKS_MAX];
     size_t marks_count;
+    int64_t life_ms; /* of the value, as it was last set */
 };
 
 struct model_redis {

@@ -13,7 +13,10 @@
 #include "store/slot.h"
 #include "store_world.h"
 
-enum { HISTORIES = 150, STEPS = 100, TOKENS = 3 };
+enum {
+    HISTORIES = 150, STEPS = 100, TOKENS = 3,
+    LIVES = 1000, LIFE_MS = 100000, /* no two of a history are alike, so that the time it takes decides nothing */
+};
 
 static struct store_world world;
 
@@ -97,14 +100,24 @@ static void histories_agree(void **state) {
             char text[32];
             int len = snprintf(text, sizeof text, "%u", step);
             fb_buf value = FB_BUF_INIT, other = FB_BUF_INIT;
+            int64_t life = (int64_t)(fb_rng_below(&rng, LIVES) * STEPS + step + 1) * LIFE_MS;
             struct fb_store_call call = {
-                .move = (enum fb_store_move)fb_rng_below(&rng, FB_STORE_INVAL + 1), .kind = FB_KIND_STRING, .key = key,
+                .move = (enum fb_store_move)fb_rng_below(&rng, FB_STORE_MOVES), .kind = FB_KIND_STRING, .key = key,
                 .token = token, .put = (enum fb_store_put)fb_rng_below(&rng, 3),
-                .bring = fb_bytes_of(text, (size_t)len), .ttl_ms = 1000000, .span_ms = 1000000,
+                .bring = fb_bytes_of(text, (size_t)len), .ttl_ms = life, .span_ms = life,
+                .max_ms = LIVES * STEPS * (int64_t)LIFE_MS, .when = (enum fb_store_when)fb_rng_below(&rng, 5),
                 .is_refresh = fb_rng_below(&rng, 4) == 0, .keeps_old = fb_rng_below(&rng, 4) == 0,
                 .is_unsure = fb_rng_below(&rng, 8) == 0, .server = model.server, .value = &value};
             if (call.move == FB_STORE_INVAL && fb_rng_below(&rng, 4) != 0)
                 call.span_ms = 0;
+            if (call.move == FB_STORE_LIFE && fb_rng_below(&rng, 8) == 0)
+                call.ttl_ms = 0;
+            if (call.move == FB_STORE_LIFE && fb_rng_below(&rng, 8) == 0)
+                call.max_ms = life / 2 + LIFE_MS / 2;
+            if (call.move == FB_STORE_LIFE && k->has_value && fb_rng_below(&rng, 16) == 0) { /* as by PERSIST */
+                k->life_ms = -1;
+                (void)ASK("PERSIST", "k");
+            }
             struct fb_store_call twin = call;
             twin.value = &other;
             twin.server = server;
@@ -123,6 +136,11 @@ static void histories_agree(void **state) {
                            k->has_value ? k->value : "(nil)");
             assert_string_equal(ASK("GET", "k"), held);
             assert_string_equal(ASK("EXISTS", companion('n', key)), k->has_negative ? "1" : "0");
+            int64_t left = strtol(ASK("PTTL", "k"), NULL, 10);
+            int64_t most = k->has_value ? k->life_ms : -2;
+            if (left > most || left < (most > 0 ? most - LIFE_MS / 4 : most))
+                fail_msg("seed %d, step %u, move %d: %lld ms are left in Redis, %lld in the model", (int)seed, step,
+                         call.move, (long long)left, (long long)most);
         }
     }
     fb_store_close(real);
