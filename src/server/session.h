@@ -15,7 +15,7 @@
 
 #include "server/loop.h"
 #include "server/pubsub.h"
-#include "server/transport.h"
+#include "base/transport.h"
 
 enum {
     FB_WAITS_MAX = 1024,            /* requests of one connection under way together */

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "server/pass.h"
-#include "server/transport.h"
+#include "base/transport.h"
 
 enum {
     KEPT_BUFFER = 64 * 1024, /* an empty buffer up to this size is kept */

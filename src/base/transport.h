@@ -4,8 +4,8 @@
  * Nothing is held back between two receives: one takes whole records of TLS out of the socket and nothing beyond them,
  * so what is left is in the socket, and the event loop sees it there. No list of connections with bytes pending is
  * needed, and none has to be kept true when a connection ends. */
-#ifndef FB_SERVER_TRANSPORT_H
-#define FB_SERVER_TRANSPORT_H
+#ifndef FB_BASE_TRANSPORT_H
+#define FB_BASE_TRANSPORT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#include "server/tls.h"
+#include "base/tls.h"
 
 struct fb_transport {
     int fd;
