@@ -155,6 +155,11 @@ fb_status fb_mapping_fail(const struct fb_mapping *mapping, fb_err *err, fb_stat
 fb_status fb_render_row(const struct fb_mapping *mapping, const struct fb_datum *row, fb_buf *out, fb_err *reterr);
 /* Append the row as an element of a list: a JSON object, or the JSON value of the one column shown. */
 fb_status fb_render_element(const struct fb_mapping *mapping, const struct fb_datum *row, fb_buf *out, fb_err *reterr);
+/* Append the value of one column, as JSON; or as a field of a hash (NULL: none). FB_SOURCE as above. */
+fb_status fb_render_json(const struct fb_mapping *mapping, unsigned column, const struct fb_datum *datum, fb_buf *out,
+                         fb_err *reterr);
+fb_status fb_render_field(const struct fb_mapping *mapping, unsigned column, const struct fb_datum *datum, fb_buf *out,
+                          fb_err *reterr);
 /* A JSON string with quotes. FB_BADVALUE when the text is not valid UTF-8. */
 fb_status fb_render_json_string(fb_buf *out, fb_bytes text);
 

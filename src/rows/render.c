@@ -108,6 +108,12 @@ static fb_status cannot_show(const struct fb_mapping *m, const struct fb_column 
                            d->kind == FB_DATUM_BLOB ? "declare it BLOB" : "serve it as hash or column");
 }
 
+fb_status fb_render_json(const struct fb_mapping *m, unsigned column, const struct fb_datum *datum, fb_buf *out,
+                         fb_err *reterr) {
+    fb_status status = append_json(out, &m->columns[column], datum);
+    return status == FB_BADVALUE ? cannot_show(m, &m->columns[column], datum, reterr) : status;
+}
+
 static fb_status render_json(const struct fb_mapping *m, const struct fb_datum *row, fb_buf *out, fb_err *err) {
     fb_status status = FB_OK;
     bool is_first = true;
@@ -119,12 +125,12 @@ static fb_status render_json(const struct fb_mapping *m, const struct fb_datum *
         is_first = false;
         if (status == FB_OK)
             status = fb_render_json_string(out, fb_bytes_of(column->name, column->name_len));
+        if (status == FB_BADVALUE)
+            return cannot_show(m, column, &row[i], err);
         if (status == FB_OK)
             status = fb_buf_append(out, ":", 1);
         if (status == FB_OK)
-            status = append_json(out, column, &row[i]);
-        if (status == FB_BADVALUE)
-            return cannot_show(m, column, &row[i], err);
+            status = fb_render_json(m, i, &row[i], out, err);
     }
     if (status == FB_OK && is_first)
         status = fb_buf_append(out, "{", 1);
@@ -144,13 +150,15 @@ static fb_status append_field(fb_buf *out, const struct fb_column *column, const
     return status;
 }
 
+fb_status fb_render_field(const struct fb_mapping *m, unsigned column, const struct fb_datum *datum, fb_buf *out,
+                          fb_err *reterr) {
+    fb_status status = datum->kind != FB_DATUM_NULL ? append_field(out, &m->columns[column], datum) : FB_OK;
+    return status == FB_BADVALUE ? cannot_show(m, &m->columns[column], datum, reterr) : status;
+}
+
 static fb_status render_hash(const struct fb_mapping *m, const struct fb_datum *row, fb_buf *out, fb_err *err) {
     for (unsigned i = 0; i < m->ncolumns; i++) {
-        if (m->columns[i].is_hidden || row[i].kind == FB_DATUM_NULL)
-            continue;
-        fb_status status = append_field(out, &m->columns[i], &row[i]);
-        if (status == FB_BADVALUE)
-            return cannot_show(m, &m->columns[i], &row[i], err);
+        fb_status status = m->columns[i].is_hidden ? FB_OK : fb_render_field(m, i, &row[i], out, err);
         if (status != FB_OK)
             return status;
     }
