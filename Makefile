@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 COUNT ?= 1000000
 DURATION ?= 60
 
-.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim model coherence fuzz bench-hit bench-db docs install clean
+.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim model coherence fleet fuzz bench-hit bench-db docs install clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -68,6 +68,12 @@ coherence: ## 16 workers and a real Redis, DURATION seconds (60) for each of fou
 	@tools/setup.sh build test
 	@tools/build $(BUILD) -Dtests=enabled
 	@$(BUILD)/tests/live/coherence $(DURATION)
+
+fleet: ## three Forebays, one Redis, one PostgreSQL, 16 clients, and all that can be killed: DURATION seconds (60); a table
+	@tools/setup.sh build test
+	@tools/build $(BUILD) -Dtests=enabled
+	@FOREBAY_FLEET_SECONDS=$(DURATION) FOREBAY_BUILD=$(abspath $(BUILD)) /usr/bin/python3 -m pytest -p no:cacheprovider -q -s \
+		--tb=short tests/wire/test_fleet_live.py
 
 fuzz: ## parser, rules of users, and the whole server under libFuzzer, ASan and UBSan: DURATION seconds each (60)
 	@tools/setup.sh build fuzz

@@ -1,0 +1,127 @@
+"""Several Forebays over one Redis and one PostgreSQL: how they are started, killed and brought back, and the programs
+that ask them (tests/live/herd.c, tests/live/fleet.c)."""
+
+import functools
+import os
+import subprocess
+import tempfile
+
+import pytest
+
+import conftest
+import servers
+from conftest import BUILD, FOREBAY, Forebay, Redis, free_port, to_yaml
+
+LIVE = os.path.join(BUILD, "tests", "live")
+
+
+@functools.lru_cache(maxsize=None)
+def is_shared():
+    """Does this build keep mapped keys in the store?"""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "forebay.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("store: {url: 'redis://127.0.0.1:1', l1: false}\n")
+        result = subprocess.run([FOREBAY, "check", "-c", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                stdin=subprocess.DEVNULL, text=True, timeout=30)
+    return "unknown" not in result.stdout
+
+
+def figures(text):
+    """name=number lines as a dict."""
+    pairs = (part.split("=", 1) for part in text.split() if "=" in part)
+    return {name: int(value) if value.isdigit() else value for name, value in pairs}
+
+
+class Fleet:
+    """`count` Forebays with the same configuration, each on a port that it keeps."""
+
+    def __init__(self, started, folder, make_database, schema, keyspaces, count=3, store=None, server=None, redis=None,
+                 source=None):
+        if not is_shared():
+            pytest.skip("this build does not keep mapped keys in the store")
+        self.started, self.folder = started, folder
+        self.database = make_database("postgresql").make(schema)
+        self.redis_flags, self.redis_port = list(redis or []), free_port()
+        self.start_redis()
+        self.config = {
+            "store": {"url": f"redis://127.0.0.1:{self.redis_port}/0", **(store or {})},
+            "server": {"threads": 1, **(server or {})},
+            "sources": {"db": self.database.source(**(source or {"pool": 3}))},
+            "keyspaces": {name: {"source": "db", **more} for name, more in keyspaces.items()},
+        }
+        self.ports = [free_port() for _ in range(count)]
+        self.servers = [None] * count
+        for i in range(count):
+            self.start(i)
+
+    def start_redis(self):
+        self.redis = Redis(self.started, self.folder, ["--port", str(self.redis_port), *self.redis_flags])
+        self.redis.port = self.redis_port
+
+    def kill_redis(self):
+        self.redis.kill()
+
+    def start(self, index):
+        config = {**self.config, "server": {**self.config["server"], "listen": f"127.0.0.1:{self.ports[index]}"}}
+        self.servers[index] = Forebay(self.started, config, self.folder)
+        return self.servers[index]
+
+    def kill(self, index):
+        self.servers[index].kill()
+
+    def total(self, section, field):
+        """A figure of INFO over all of them."""
+        return sum(int(server.info(section)[section][field]) for server in self.servers)
+
+    def herd(self, seconds, clients, key):
+        """Runs tests/live/herd; its figures."""
+        done = subprocess.run([os.path.join(LIVE, "herd"), str(seconds), str(clients), key, *map(str, self.ports)],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=seconds + 60)
+        assert done.returncode == 0, done.stderr
+        return figures(done.stdout)
+
+    def checker(self, seconds):
+        """Starts tests/live/fleet and returns it."""
+        return Checker(self, seconds)
+
+
+class Checker:
+    """tests/live/fleet while it runs."""
+
+    def __init__(self, fleet, seconds):
+        database = fleet.database
+        where = (f"host={database.server.folder} port={database.server.port} dbname={database.name} user={servers.USER} "
+                 f"password={_quoted(servers.PASSWORD)}")
+        self.process = subprocess.Popen(
+            [os.path.join(LIVE, "fleet"), str(seconds), str(fleet.redis_port), where, *map(str, fleet.ports)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
+
+    def say_down(self, index):
+        """Before a Forebay is killed."""
+        self.process.stdin.write(f"down {index}\n")
+        assert self.process.stdout.readline() == "noted\n"
+
+    def is_running(self):
+        return self.process.poll() is None
+
+    def stop(self):
+        """For when the test has failed."""
+        if self.is_running():
+            self.process.kill()
+        self.process.wait()
+
+    def figures(self):
+        out, err = self.process.communicate(timeout=120)
+        assert self.process.returncode == 0, err
+        return figures(out)
+
+
+def _quoted(text):
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+@pytest.fixture
+def fleet(processes, tmp_path, make_database):
+    """fleet(schema, keyspaces, count=3, store={}, …) starts one."""
+    return lambda schema, keyspaces, **more: Fleet(processes, str(tmp_path), make_database, schema, keyspaces, **more)

@@ -1,0 +1,58 @@
+"""Three Forebays, one Redis, one PostgreSQL: a hot key that expires every second costs the database one query each time,
+not three and not three hundred, and nobody waits for longer than two of them. The query takes 100 ms; PostgreSQL counts how
+often it ran."""
+
+import time
+
+import pytest
+
+import servers
+from conftest import IS_FULL
+from fleet import fleet  # noqa: F401
+
+SECONDS = 30 if IS_FULL else 6
+CLIENTS = 300
+QUERY_MS = 100
+SCHEMA = "CREATE TABLE product(id {int} PRIMARY KEY, name {text}); INSERT INTO product VALUES (1, 'tea');"
+LOAD = "SELECT id, name FROM product, pg_sleep(0.1) WHERE id = :id"
+
+
+def keyspaces(**more):
+    return {"hot:{id:int}": {"load": LOAD, "ttl": "1s", "jitter": "0%", **more}}
+
+
+def queries(database):
+    """How often the load was run."""
+    with database.server.connect(servers.USER, user="postgres") as connection:
+        return int(connection.one("SELECT coalesce(sum(calls), 0) AS n FROM pg_stat_statements WHERE query ~ 'pg_sleep' AND "
+                                  "dbid = (SELECT oid FROM pg_database WHERE datname = %s)", database.name))
+
+
+@pytest.mark.parametrize("l1", [True, False], ids=["l1", "no-l1"])
+def test_an_expiry_costs_the_fleet_one_query(fleet, l1):  # noqa: F811
+    """How slow a machine may be: every tenth client asks PING, which waits for nobody. What the longest of these took is
+    what others were late by as well, for no reason of Forebay's, and is allowed on top of two queries."""
+    three = fleet(SCHEMA, keyspaces(), store={"l1": str(l1).lower()})
+    began = time.monotonic()
+    seen = three.herd(SECONDS, CLIENTS, "hot:1")
+    lasted, loads = time.monotonic() - began, queries(three.database)
+    print(f"{seen}; {loads} queries in {lasted:.1f} s")
+    assert seen["errors"] == 0, seen
+    # A copy lives for a second from when its query was sent: at most so many have ended.
+    assert 2 <= loads <= lasted + 1 + 3, f"{loads} queries in {lasted:.1f} s"
+    assert seen["longest"] <= 2 * QUERY_MS * 1000 + seen["longest_ping"], seen
+
+
+@pytest.mark.parametrize("l1", [True, False], ids=["l1", "no-l1"])
+def test_with_refresh_ahead_nobody_waits(fleet, l1):  # noqa: F811
+    """After the first load; "nobody waits" is: no longer than PING, and never as long as half a query."""
+    three = fleet(SCHEMA, keyspaces(refresh_ahead="80%"), store={"l1": str(l1).lower()})
+    with three.servers[0].wire() as wire:
+        assert wire.ask("GET", "hot:1") == b'{"id":1,"name":"tea"}'
+    began = time.monotonic()
+    seen = three.herd(SECONDS, CLIENTS, "hot:1")
+    lasted, loads = time.monotonic() - began, queries(three.database)
+    print(f"{seen}; {loads} queries in {lasted:.1f} s")
+    assert seen["errors"] == 0, seen
+    assert seen["longest"] <= QUERY_MS * 1000 // 2 + seen["longest_ping"], seen
+    assert 2 <= loads <= lasted / 0.8 + 1 + 3, f"{loads} queries in {lasted:.1f} s"
