@@ -1,6 +1,7 @@
 """Several Forebays over one Redis and one PostgreSQL: how they are started, killed and brought back, and the programs
 that ask them (tests/live/herd.c, tests/live/fleet.c)."""
 
+import contextlib
 import functools
 import os
 import subprocess
@@ -8,7 +9,6 @@ import tempfile
 
 import pytest
 
-import conftest
 import servers
 from conftest import BUILD, FOREBAY, Forebay, Redis, free_port, to_yaml
 
@@ -104,6 +104,11 @@ class Checker:
 
     def is_running(self):
         return self.process.poll() is None
+
+    def ends_within(self, seconds):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        return not self.is_running()
 
     def stop(self):
         """For when the test has failed."""
