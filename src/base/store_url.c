@@ -39,21 +39,28 @@ static bool take_db(const char *text, unsigned *ret_db) {
     return true;
 }
 
-static fb_status take_unix(const char *rest, struct fb_store_url *url, fb_err *reterr) {
-    size_t len = strcspn(rest, "?");
-    if (rest[0] != '/' || len > 100 || !take(rest, len, url->host))
-        return fb_fail(reterr, FB_INVALID, "behind unix:// stands the whole path of the socket, of at most 100 bytes");
-    if (rest[len] == '?' && (strncmp(rest + len, "?db=", 4) != 0 || !take_db(rest + len + 4, &url->db)))
-        return fb_fail(reterr, FB_INVALID, "behind the socket's path may stand ?db=N, with N below %d", FB_STORE_DATABASES);
-    return FB_OK;
-}
-
 static fb_status take_login(const char *text, size_t len, struct fb_store_url *url, fb_err *reterr) {
     const char *colon = memchr(text, ':', len);
     size_t user = colon != NULL ? (size_t)(colon - text) : len;
     if (!take(text, user, url->user) || (colon != NULL && !take(colon + 1, len - user - 1, url->password)))
         return fb_fail(reterr, FB_INVALID, "user and password stand before '@', percent-encoded, shorter than %d bytes",
                        FB_STORE_TEXT_MAX);
+    return FB_OK;
+}
+
+static fb_status take_unix(const char *rest, struct fb_store_url *url, fb_err *reterr) {
+    size_t login = strcspn(rest, "@/");
+    if (rest[login] == '@') {
+        fb_status status = take_login(rest, login, url, reterr);
+        if (status != FB_OK)
+            return status;
+        rest += login + 1;
+    }
+    size_t len = strcspn(rest, "?");
+    if (rest[0] != '/' || len > 100 || !take(rest, len, url->host))
+        return fb_fail(reterr, FB_INVALID, "behind unix:// stands the whole path of the socket, of at most 100 bytes");
+    if (rest[len] == '?' && (strncmp(rest + len, "?db=", 4) != 0 || !take_db(rest + len + 4, &url->db)))
+        return fb_fail(reterr, FB_INVALID, "behind the socket's path may stand ?db=N, with N below %d", FB_STORE_DATABASES);
     return FB_OK;
 }
 

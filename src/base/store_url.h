@@ -1,7 +1,7 @@
 /* Where a Redis is, as people write it:
  *
  *     redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]                       one server; rediss:// for TLS
- *     unix:///PATH[?db=N]
+ *     unix://[USER[:PASSWORD]@]/PATH[?db=N]
  *     sentinel://[USER[:PASSWORD]@]HOST[:PORT],HOST[:PORT]…/SERVICE    the primary that Sentinels name; sentinels://
  *         [?db=N&sentinel_user=…&sentinel_password=…]                  user and password before '@' are of the primary
  *     cluster://[USER[:PASSWORD]@]HOST[:PORT],HOST[:PORT]…             some nodes of a Cluster; clusters:// for TLS

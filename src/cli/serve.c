@@ -21,6 +21,7 @@
 #include "cli/log.h"
 #include "cli/notify.h"
 #include "cli/port_user.h"
+#include "cli/private_store.h"
 #include "server/server.h"
 
 enum { OPT_CHECK = FB_OPT_OWN, OPT_PRINT };
@@ -282,10 +283,31 @@ static void hide_memory(void) {
 #endif
 }
 
+/* Before the cache opens, which may use it. Where no program is installed rows are served all the same. */
+static int start_private_store(struct fb_conf *conf, struct fb_private_store **ret_store, fb_err *ret_lacks) {
+    fb_err err = {0};
+    if (!fb_conf_wants_private_store(conf))
+        return FB_EXIT_OK;
+    fb_status status = fb_private_store_start(fb_conf_state_dir(conf), conf->store_memory_max, ret_store, &err);
+    if (status == FB_OK) {
+        conf->store_at = fb_private_store_url(*ret_store);
+    } else if (status == FB_NOTFOUND) {
+        *ret_lacks = err;
+        conf->store_lacks = ret_lacks->text;
+        fb_log(FB_LOG_STORE_ABSENT, err.text, FB_LOG_FIELDS({"reason", err.text}));
+    } else {
+        fprintf(stderr, "forebay: store.url 'auto': %s\n", err.text);
+        return status == FB_NOMEM ? FB_EXIT_INTERNAL : FB_EXIT_CANTCREAT;
+    }
+    return FB_EXIT_OK;
+}
+
 static int serve(struct fb_conf *conf, const struct fb_conf_args *args) {
     struct fb_live live;
     fb_cache *cache = NULL;
     struct fb_admin *admin = NULL;
+    struct fb_private_store *store = NULL;
+    fb_err lacks;
     sigset_t set;
     hide_memory();
     fb_live_log(conf);
@@ -293,7 +315,9 @@ static int serve(struct fb_conf *conf, const struct fb_conf_args *args) {
     signal(SIGPIPE, SIG_IGN);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 
-    int status = fb_cli_exit_of(fb_conf_apply(conf, &cache));
+    int status = start_private_store(conf, &store, &lacks);
+    if (status == FB_EXIT_OK)
+        status = fb_cli_exit_of(fb_conf_apply(conf, &cache));
     fb_cli_print_diagnostics(conf, stderr);
     fb_live_begin(&live, conf, args, cache);
     fb_lock_acquire(&live.lock); /* a client can connect before we are ready, and reload what is read here */
@@ -316,6 +340,7 @@ static int serve(struct fb_conf *conf, const struct fb_conf_args *args) {
         fb_log(FB_LOG_SERVE_STOPPED, "stopped", NULL);
     fb_close(cache);
     fb_live_finish(&live);
+    fb_private_store_stop(store);
     return status;
 }
 

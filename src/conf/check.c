@@ -1,6 +1,7 @@
 /* What must hold together, beyond each setting being right by itself. Nothing here asks a database. */
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -315,12 +316,30 @@ static void warn_unused(struct fb_conf_details *d, const struct fb_object *objec
     fb_help(d, "remove it, or write '%s: %s' in a keyspace", fb_sections[object->scope].one, object->name);
 }
 
+bool fb_conf_wants_private_store(const struct fb_conf *conf) {
+    return conf->store_url != NULL && strcmp(conf->store_url, "auto") == 0;
+}
+
+const char *fb_conf_store_url(const struct fb_conf *conf) {
+    return fb_conf_wants_private_store(conf) ? conf->store_at : conf->store_url;
+}
+
+const char *fb_conf_state_dir(const struct fb_conf *conf) {
+    const char *given = getenv("STATE_DIRECTORY");
+    return conf->state_dir != NULL ? conf->state_dir : given != NULL && given[0] == '/' && strchr(given, ':') == NULL ? given : NULL;
+}
+
 static void check_store(const struct fb_conf *conf) {
     struct fb_conf_details *d = conf->details;
     const struct fb_object *store = fb_object_find(d, FB_SCOPE_STORE, NULL);
     struct fb_store_url url;
     fb_err err;
-    if (conf->store_url != NULL && fb_store_url_parse(conf->store_url, &url, &err) != FB_OK) {
+    bool is_private = fb_conf_wants_private_store(conf);
+    if (is_private && fb_conf_state_dir(conf) == NULL) {
+        fb_fault(d, place_of(store, "url"), "missing", "a private store has no directory for its data");
+        fb_help(d, "give server.state_dir, as in /var/lib/forebay");
+    }
+    if (conf->store_url != NULL && !is_private && fb_store_url_parse(conf->store_url, &url, &err) != FB_OK) {
         fb_fault(d, place_of(store, "url"), "url", "%s", err.text);
         fb_help(d, "as in redis://127.0.0.1:6379/0");
     }

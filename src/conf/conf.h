@@ -71,6 +71,8 @@ struct fb_conf {
     fb_eviction eviction;
     char *store_url, *store_password, *store_tls_ca; /* NULL: no store; none beside the URL; the system's */
     int64_t store_connect_timeout_ms, store_timeout_ms;
+    uint64_t store_memory_max;
+    const char *store_at, *store_lacks; /* of 'auto', while running: the URL of the private one, or why there is none; borrowed */
     struct fb_conf_source *sources;
     size_t nsources;
     struct fb_conf_keyspace *keyspaces;
@@ -94,6 +96,13 @@ struct fb_conf_args {
 fb_status fb_conf_load(const struct fb_conf_args *args, struct fb_conf **ret_conf, fb_err *reterr);
 /* NULL accepted. */
 void fb_conf_free(struct fb_conf *conf);
+
+/* Is a private store wanted? */
+bool fb_conf_wants_private_store(const struct fb_conf *conf);
+/* Where the store is; NULL: nowhere. */
+const char *fb_conf_store_url(const struct fb_conf *conf);
+/* Where state is kept, with 'auto' resolved; NULL: nowhere. */
+const char *fb_conf_state_dir(const struct fb_conf *conf);
 
 /* Open the cache, its sources and its keyspaces as configured; faults become diagnostics with their positions, all of
  * them. FB_OK; FB_DOWN when the only fault is that sources cannot be reached; else FB_CONFIG, FB_NOMEM or FB_SYSTEM.

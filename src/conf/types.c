@@ -440,7 +440,10 @@ bool fb_setting_parse(const struct fb_setting *s, struct fb_arena *arena, const 
     case FB_TYPE_ADDRESS:
         return (is_word_for_none || check_address(text, reterr)) && set_text(s, arena, text, data, reterr);
     case FB_TYPE_SHAPE: return check_shape(text, reterr) && set_text(s, arena, text, data, reterr);
-    case FB_TYPE_URL: return check_url(text, is_literal, reterr) && set_text(s, arena, text, data, reterr);
+    case FB_TYPE_URL:
+        if (s->scope == FB_SCOPE_STORE && strcmp(text, "auto") == 0) /* conf.h: a private one */
+            return set_text(s, arena, text, data, reterr);
+        return check_url(text, is_literal, reterr) && set_text(s, arena, text, data, reterr);
     case FB_TYPE_TEXT:
     case FB_TYPE_SQL:
     case FB_TYPE_REFERENCE: return set_text(s, arena, text, data, reterr);

@@ -209,12 +209,20 @@ static void free_server(struct fb_server *server) {
 /* It need not be there yet. */
 static fb_status open_store(struct fb_server *server, const struct fb_server_store *options, fb_err *reterr) {
     struct fb_store_url url;
-    if (options->url == NULL ||
-        (fb_store_url_parse(options->url, &url, NULL) == FB_OK && url.kind != FB_STORE_SINGLE)) /* no pass-through yet */
+    if (options->url == NULL && options->lacks == NULL)
+        return FB_OK;
+    if (options->url != NULL && fb_store_url_parse(options->url, &url, NULL) == FB_OK &&
+        url.kind != FB_STORE_SINGLE) /* no pass-through yet */
         return FB_OK;
     struct fb_store *store = server->store = fb_mem_calloc(1, sizeof *server->store);
     if (store == NULL)
         return fb_fail(reterr, FB_NOMEM, "no memory for the store");
+    if (options->url == NULL) {
+        snprintf(store->shown, sizeof store->shown, "auto");
+        snprintf(store->lacks, sizeof store->lacks, "%s", options->lacks);
+        atomic_fetch_or(&server->gates, FB_GATE_STORE);
+        return FB_OK;
+    }
     fb_status status = fb_store_url_parse(options->url, &store->url, reterr);
     if (status != FB_OK)
         return status;

@@ -573,6 +573,10 @@ void fb_upstream_drop(struct fb_upstream *u) {
 bool fb_upstream_may_ask(struct fb_upstream *u, char *why, size_t size) {
     struct fb_upstreams *all = all_of(u);
     fb_instant now = fb_clock_now();
+    if (store_of(u)->lacks[0] != '\0') {
+        snprintf(why, size, "%s", store_of(u)->lacks);
+        return false;
+    }
     if (u->state == CLOSED && (all->backoff_ms == 0 || fb_reached(now, all->retry_at)))
         begin(u);
     if (u->state != CLOSED)

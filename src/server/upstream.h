@@ -33,6 +33,7 @@ enum {
 struct fb_store {
     struct fb_store_url url;
     char shown[FB_STORE_TEXT_MAX + 16];
+    char lacks[FB_UPSTREAM_REASON_MAX]; /* why there is none; empty: there is */
     struct fb_tls_context *tls;     /* NULL: plain */
     int64_t connect_timeout_ms, timeout_ms;
 };

@@ -38,6 +38,12 @@
     X(SOURCE_DOWN, "source.down", ERROR, LIMITED, "source error", "a source does not answer any more")                 \
     X(SOURCE_UP, "source.up", NOTICE, LIMITED, "source", "a source answers again")                                     \
     X(STORE_LOST, "store.lost", ERROR, LIMITED, "store reason", "the store does not answer any more")                  \
-    X(STORE_BACK, "store.back", NOTICE, LIMITED, "store", "the store answers again")
+    X(STORE_BACK, "store.back", NOTICE, LIMITED, "store", "the store answers again")                                    \
+    X(STORE_STARTED, "store.started", NOTICE, EVERY, "program pid data",                                               \
+      "'store.url: auto': the private Redis was started at the start of Forebay")                                      \
+    X(STORE_ENDED, "store.ended", ERROR, LIMITED, "how pause_ms data",                                                 \
+      "the private Redis ended by itself; it is started again after a pause")                                          \
+    X(STORE_ABSENT, "store.absent", WARNING, EVERY, "reason",                                                          \
+      "'store.url: auto', and no program for it is installed; what would go to the store is refused")
 
 #endif

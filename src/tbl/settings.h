@@ -66,7 +66,7 @@
       "reference to compare with.")                                                                                    \
     X(SERVER, state_dir, TEXT, "auto", "auto", NULL, NULL, state_dir, RESTART, "dir",                                  \
       "directory for what must survive a restart",                                                                     \
-      "'auto' is $STATE_DIRECTORY under systemd, else none. This version keeps nothing there.")                        \
+      "'auto' is $STATE_DIRECTORY under systemd, else none. A private store ('store.url: auto') has its data there.")   \
     X(SERVER, password, SECRET, NULL, NULL, NULL, NULL, password, LIVE, "requirepass",                                 \
       "what clients must give with AUTH or HELLO",                                                                     \
       "Without it none is asked. Never written into the file: give env:NAME, file:/PATH or credential:NAME (systemd's "\
@@ -176,7 +176,8 @@
                                                                                                                        \
     X(STORE, url, URL, NULL, NULL, NULL, NULL, store_url, RESTART, NULL,                                               \
       "the Redis or Valkey for what is not mapped",                                                                    \
-      "redis://[USER@]HOST[:PORT][/DB], rediss:// for TLS, or unix:///PATH[?db=N]. Keys that no keyspace matches, and "\
+      "redis://[USER@]HOST[:PORT][/DB], rediss:// for TLS, unix:///PATH[?db=N], or auto: a private one, started and "   \
+      "stopped with Forebay, that keeps its data in server.state_dir. Keys that no keyspace matches, and "             \
       "commands that Forebay does not carry out, go there unchanged (docs/pass-through.md). It may be down when "      \
       "Forebay starts.")                                                                                               \
     X(STORE, password, SECRET, NULL, NULL, NULL, NULL, store_password, RESTART, NULL,                                  \
@@ -185,6 +186,10 @@
     X(STORE, tls_ca, TEXT, NULL, NULL, NULL, NULL, store_tls_ca, RESTART, NULL,                                        \
       "the authority that signs the certificate of a rediss:// store",                                                 \
       "A PEM file; without it, the authorities that this system trusts. The certificate must name the host of the URL.")\
+    X(STORE, memory_max, SIZE, "256mb", NULL, "1mb", "16tb", store_memory_max, RESTART, NULL,                          \
+      "bytes that a private store may hold",                                                                           \
+      "Of 'store.url: auto' alone. When it is full, keys with a time to live leave, the least recently used first; "   \
+      "others never do, and what needs memory is then refused (OOM).")                                                 \
     X(STORE, connect_timeout, DURATION, "1s", NULL, "100ms", "1m", store_connect_timeout_ms, RESTART, NULL,            \
       "how long a connection to the store may take to be made",                                                        \
       "Login included. Then what waits for it is answered STOREDOWN, and the next attempt is made after a while.")     \
