@@ -103,12 +103,34 @@ typedef struct fb_source fb_source;
 
 typedef enum fb_eviction { FB_EVICT_S3FIFO = 0, FB_EVICT_LRU = 1 } fb_eviction;
 
+/* What a write does while the shared second level cannot be reached. */
+typedef enum fb_store_down {
+    FB_STORE_STRICT = 0,    /* it is refused (FB_STOREDOWN): other processes would go on to serve what it replaces */
+    FB_STORE_AVAILABLE = 1, /* it is carried out; others may serve the old value, for its TTL at most, until the second
+                               level is back and is told */
+} fb_store_down;
+
+/* A Redis or Valkey as the second level, shared with other processes: values lie there plainly, under their own keys. Zero
+ * means the default. Strings are copied. */
+typedef struct fb_store_options {
+    const char *url;            /* redis://[USER@]HOST[:PORT][/DB], rediss://, unix:///PATH, sentinel://, cluster:// */
+    const char *user, *password, *tls_ca; /* NULL: the URL's; the authority of the certificate, NULL: the system's */
+    unsigned pool;              /* connections, 1..16; default 2 */
+    int64_t timeout_ms;         /* how long a copy is waited for before the source is asked instead; default 250 */
+    int64_t connect_timeout_ms; /* default 1000 */
+    fb_store_down on_down;
+    int no_copies;              /* nothing is kept in this process: every hit is one of the second level's, and
+                                   linearizable. With copies a read may be 1 s old, see docs/consistency.md */
+    int64_t copy_ttl_ms;        /* life of a copy in this process at most; default 60000 */
+} fb_store_options;
+
 /* Zero means the default. */
 typedef struct fb_options {
     uint64_t memory_max;  /* bytes for entries with their bookkeeping; default 256 MiB, at least 1 MiB */
     unsigned shards;      /* a power of two, 1..256; default 16 */
     fb_eviction eviction; /* S3-FIFO (Yang et al., SOSP 2023); LRU as the reference */
     uint64_t seed;        /* 0: from the system. Fixes jitter and hashing for reproducible tests only */
+    const fb_store_options *store; /* the shared second level; NULL: none. It may be down when the cache is opened */
 } fb_options;
 
 /* Open an empty cache. `options` may be NULL. FB_INVALID, FB_NOMEM, FB_SYSTEM. */

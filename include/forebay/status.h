@@ -36,7 +36,8 @@ extern "C" {
     X(FB_NOTANUMBER, -15, "ERR", 0, "value is not an integer or out of range; nothing changed")                       \
     X(FB_REFUSED, -16, "ERR", 0, "the fill token is no longer held; the value was not kept")                          \
     X(FB_SYSTEM, -17, "ERR", 0, "a call to the operating system failed")                                              \
-    X(FB_CONFIG, -18, "ERR", 0, "the configuration is not valid")
+    X(FB_CONFIG, -18, "ERR", 0, "the configuration is not valid")                                                     \
+    X(FB_STOREDOWN, -19, "STOREDOWN", 1, "the shared second level cannot be reached; certainly not applied")
 
 typedef enum fb_status {
 #define FB_STATUS_ENUM_(name, number, word, retry, text) name = number,

@@ -223,8 +223,16 @@ fb_status fb_conf_examine(struct fb_conf *conf) {
 fb_status fb_conf_apply(struct fb_conf *conf, fb_cache **ret_cache) {
     struct fb_conf_details *d = conf->details;
     fb_options options = {.memory_max = conf->memory_max, .eviction = conf->eviction};
+    fb_store_options store = conf->store;
     fb_cache *cache = NULL;
     fb_err err = {0};
+    store.url = conf->store_url;
+    store.password = conf->store_password;
+    store.tls_ca = conf->store_tls_ca;
+    store.connect_timeout_ms = conf->store_connect_timeout_ms;
+    store.no_copies = !conf->store_copies;
+    if (conf->store_url != NULL && conf->store_share && !fb_conf_wants_private_store(conf)) /* that one is shared by nobody */
+        options.store = &store;
     fb_source **sources = fb_arena_alloc(&d->arena, (conf->nsources + 1) * sizeof *sources);
     if (sources == NULL)
         return FB_NOMEM;

@@ -73,6 +73,8 @@ struct fb_conf {
     int64_t store_connect_timeout_ms, store_timeout_ms;
     uint64_t store_memory_max;
     const char *store_at, *store_lacks; /* of 'auto', while running: the URL of the private one, or why there is none; borrowed */
+    bool store_share, store_copies;
+    fb_store_options store;      /* pool, timeout, on_down, copy_ttl; the rest is set where the cache is opened */
     struct fb_conf_source *sources;
     size_t nsources;
     struct fb_conf_keyspace *keyspaces;

@@ -125,6 +125,7 @@ struct fb_flight {
     fb_instant born;           /* a copy's birth; the zero instant: when the flight was sent */
     uint32_t cap_ms;           /* and a life given to it, counted from birth; 0: none */
     bool is_stale;             /* it stands in for an answer that was late or has failed */
+    void *way;                 /* the driver's own, NULL at first */
     bool is_promised;          /* somebody was served a stale value meanwhile: the answer is wanted, if only to be kept */
 };
 fb_bytes fb_flight_key(const struct fb_flight *flight);
@@ -204,6 +205,9 @@ fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uin
  * fill takes its place; an error leaves it. FB_PENDING or FB_NOMEM. Counts as no miss. */
 fb_status fb_shard_refresh(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
                            struct fb_waiter *waiter, fb_instant now, struct fb_effects *fx);
+/* The flight's question is about to leave for a shared second level, which is as good as the source here: whoever joins
+ * later may get its answer only if it is kept. fb_shard_dispatched may follow. */
+void fb_shard_asked(struct fb_shard *shard, struct fb_flight *flight, fb_instant now);
 /* The query is about to be sent: whoever joins later may get its value only if it is kept. */
 void fb_shard_dispatched(struct fb_shard *shard, struct fb_flight *flight, fb_instant now);
 /* The answer is in flight->status and flight->value. Consumes the flight. `draw` is the entry's jitter. */

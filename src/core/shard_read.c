@@ -272,11 +272,16 @@ fb_status fb_shard_refresh(struct fb_shard *shard, uint64_t hash, fb_bytes key, 
 
 /* ---- a load comes home ---- */
 
-void fb_shard_dispatched(struct fb_shard *shard, struct fb_flight *flight, fb_instant now) {
+void fb_shard_asked(struct fb_shard *shard, struct fb_flight *flight, fb_instant now) {
+    (void)shard;
     flight->is_dispatched = true;
     flight->sent = now;
     if (flight->coord->fresh == flight)
         flight->coord->fresh = NULL;
+}
+
+void fb_shard_dispatched(struct fb_shard *shard, struct fb_flight *flight, fb_instant now) {
+    fb_shard_asked(shard, flight, now);
     fb_shard_count(shard, flight->keyspace)->loads++;
 }
 

@@ -18,10 +18,6 @@ struct fb_ticket {
     char key[];
 };
 
-static bool is_hash(const struct fb_keyspace *keyspace) {
-    return keyspace->options.as != NULL && strcmp(keyspace->options.as, "hash") == 0;
-}
-
 static fb_status give_back(fb_cache *cache, fb_bytes key, uint64_t token, fb_status status, fb_kind kind,
                            fb_bytes value) {
     uint64_t hash = fb_cache_hash(cache, key);
@@ -41,7 +37,7 @@ fb_status fb_fill(fb_cache *cache, fb_bytes key, uint64_t token, fb_bytes value,
     fb_status status = fb_cache_find(cache, key, &keyspace, reterr);
     if (status != FB_OK)
         return status;
-    fb_kind kind = is_hash(keyspace) ? FB_KIND_HASH : FB_KIND_STRING;
+    fb_kind kind = keyspace->kind;
     status = give_back(cache, key, token, absent ? FB_NOTFOUND : FB_OK, kind, absent ? fb_bytes_of(NULL, 0) : value);
     return status < 0 ? fb_fail(reterr, status, "%s", fb_status_text(status)) : status;
 }

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "engine/tier.h"
 #include "engine/keyspace.h"
 
 enum {
@@ -81,6 +82,8 @@ static void tick_all(struct fb_cache *cache) {
     for (unsigned i = 0; i < cache->nshards; i++)
         for (unsigned round = 0; round < rounds; round++)
             tick(cache, &cache->shards[i]);
+    if (cache->tier != NULL)
+        fb_tier_tick(cache->tier);
     for (unsigned i = 0; i < atomic_load(&cache->nsources); i++)
         fb_trips_watch(cache->sources[i]);
 }
@@ -123,6 +126,7 @@ static fb_status make_shards(struct fb_cache *cache, const fb_options *o, struct
         .evict = o->eviction == FB_EVICT_LRU ? &fb_evict_lru : &fb_evict_s3fifo,
         .keyspaces_max = FB_ROUTER_KEYSPACES_MAX,
         .observer = fb_event_from_core,
+        .proved = cache->tier != NULL ? cache->tier->proved : NULL,
     };
     for (; cache->nshards < o->shards; cache->nshards++) {
         struct fb_engine_shard *shard = &cache->shards[cache->nshards];
@@ -172,6 +176,10 @@ fb_status fb_open(const fb_options *options, fb_cache **ret_cache, fb_err *reter
     cache->shard_shift = 64 - (unsigned)__builtin_ctz(o.shards);
     cache->keyspaces = fb_mem_calloc(FB_ROUTER_KEYSPACES_MAX, sizeof *cache->keyspaces);
     cache->router = fb_router_create();
+    if (o.store != NULL && (status = fb_tier_open(cache, o.store, reterr)) != FB_OK) {
+        fb_close(cache);
+        return status;
+    }
     if (cache->keyspaces == NULL || cache->router == NULL ||
         make_shards(cache, &o, &rng) != FB_OK) {
         fb_close(cache);
@@ -216,6 +224,8 @@ void fb_close(fb_cache *cache) {
     bool is_busy = atomic_fetch_or(&cache->pending, FB_CLOSING) != 0;
     for (unsigned i = 0; i < cache->nsources; i++)
         fb_source_withdraw(cache->sources[i]);
+    if (cache->tier != NULL)
+        fb_tier_withdraw(cache->tier);
     fb_lock_acquire(&cache->park_lock);
     while (is_busy && !cache->is_idle)
         fb_cond_wait(&cache->park_cond, &cache->park_lock);
@@ -226,6 +236,7 @@ void fb_close(fb_cache *cache) {
         pthread_join(cache->ticker, NULL);
     for (unsigned i = 0; i < cache->nshards; i++)
         fb_tickets_drop_all(&cache->shards[i]);
+    fb_tier_stop(cache->tier);
     /* Lanes first: a load that nobody waits for any more may still be on its way. All of them before any is freed: a
      * worker of one may be about to wake a worker of another, whose item has ended meanwhile. */
     for (unsigned i = 0; i < cache->nsources; i++)
@@ -240,6 +251,7 @@ void fb_close(fb_cache *cache) {
         fb_mem_free(cache->shards[i].policies);
         fb_lock_finish(&cache->shards[i].lock);
     }
+    fb_tier_close(cache->tier);
     fb_router_destroy(cache->router);
     fb_mem_free(cache->shards);
     fb_mem_free(cache->keyspaces);

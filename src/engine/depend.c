@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "engine/tier.h"
 #include "rows/depend.h"
 
 enum { DEPENDENTS_MAX = 64 }; /* keyspaces that depend on one */
@@ -143,6 +144,22 @@ static fb_status list_keys(const struct fb_cache *cache, const struct fb_touched
     return FB_OK;
 }
 
+/* The same at the store. */
+static fb_status mark_held(struct fb_cache *cache, struct fb_holds *holds, const struct key *keys, size_t n) {
+    const struct fb_keyspace **keyspaces = fb_mem_calloc(n, sizeof *keyspaces);
+    fb_bytes *names = fb_mem_calloc(n, sizeof *names);
+    fb_status status = FB_NOMEM;
+    for (size_t i = 0; keyspaces != NULL && names != NULL && i < n; i++) {
+        keyspaces[i] = cache->keyspaces[keys[i].keyspace];
+        names[i] = keys[i].bytes;
+    }
+    if (keyspaces != NULL && names != NULL)
+        status = fb_hold_marks_take(cache->tier, keyspaces, names, n, &holds->marks);
+    fb_mem_free(keyspaces);
+    fb_mem_free(names);
+    return status;
+}
+
 fb_status fb_holds_take(struct fb_cache *cache, struct fb_holds *holds, const struct fb_touched *touched,
                         struct fb_effects *fx) {
     struct key *keys = NULL;
@@ -163,6 +180,8 @@ fb_status fb_holds_take(struct fb_cache *cache, struct fb_holds *holds, const st
         fb_shard_leave(shard);
         holds->n += status == FB_OK;
     }
+    if (status == FB_OK && cache->tier != NULL && n > 0)
+        status = mark_held(cache, holds, keys, n);
     fb_mem_free(keys);
     return status;
 }
@@ -175,6 +194,7 @@ void fb_holds_release(struct fb_cache *cache, struct fb_holds *holds, bool is_do
         fb_shard_release(shard->core, &holds->items[i].core, is_doubted, fb_clock_now());
         fb_shard_leave(shard);
     }
+    fb_hold_marks_release(holds->marks, is_doubted);
     fb_mem_free(holds->items);
-    *holds = (struct fb_holds){NULL, 0};
+    *holds = (struct fb_holds){NULL, NULL, 0};
 }

@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "engine/tier.h"
 
 enum { BATCH_MAX = 1000 };
 
@@ -23,8 +24,8 @@ static _Thread_local struct carrying {
 
 /* ---- loads ---- */
 
-static void load_over(struct fb_cache *cache, struct fb_flight *flight, fb_status status, struct fb_value *value,
-                      struct fb_effects *fx) {
+void fb_load_over(struct fb_cache *cache, struct fb_flight *flight, fb_status status, struct fb_value *value,
+                  struct fb_effects *fx) {
     struct fb_engine_shard *shard = fb_cache_shard(cache, flight->hash);
     fb_instant now = fb_clock_now();
     flight->status = status;
@@ -33,6 +34,13 @@ static void load_over(struct fb_cache *cache, struct fb_flight *flight, fb_statu
     fb_lock_acquire(&shard->lock);
     fb_shard_loaded(shard->core, flight, now, (uint16_t)fb_rng_next(&shard->rng), fx);
     fb_shard_leave(shard);
+}
+
+/* Home, or to the store first. */
+static void load_over(struct fb_cache *cache, struct fb_flight *flight, fb_status status, struct fb_value *value,
+                      struct fb_effects *fx) {
+    if (cache->tier == NULL || !fb_tier_loaded(cache->tier, flight, status, value))
+        fb_load_over(cache, flight, status, value, fx);
 }
 
 /* What the breaker learns from a round trip: the first item that could not be asked for stands for all. */
@@ -76,13 +84,15 @@ static void load_batch(struct fb_source *source, struct fb_session *session, str
     tell_loads(source, word, items, n, took);
     atomic_fetch_add_explicit(&source->read_trips, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&source->rows_wanted, n, memory_order_relaxed);
-    bool has_error = false;
+    bool has_error = false, is_gathered = source->cache->tier != NULL && fb_tier_gather_begin();
     for (unsigned i = 0; i < n; i++) {
         has_error |= items[i].status < 0;
         fb_source_note_error(source, items[i].status, keyspace_of(source, flown[i]->keyspace),
                              fb_value_bytes(items[i].value));
         load_over(source->cache, flown[i], items[i].status, items[i].value, &fx);
     }
+    if (is_gathered)
+        fb_tier_gather_end(source->cache->tier);
     atomic_fetch_add_explicit(&source->errors, has_error, memory_order_relaxed);
     fb_carry_out(source->cache, &fx, FB_RUN_LANES);
 }
@@ -217,10 +227,19 @@ static void store_batch(struct fb_source *source, struct fb_session *session, st
     struct fb_store_group *sent[BATCH_MAX];
     fb_instant now = fb_clock_now();
     unsigned writes = 0;
+    unsigned kept = 0;
     for (unsigned i = 0; i < n; i++) {
-        sent[i] = fb_member_of(fb_list_pop_front(groups), struct fb_store_group, link);
-        writes += (unsigned)sent[i]->nwrites;
+        struct fb_store_group *group = fb_member_of(fb_list_pop_front(groups), struct fb_store_group, link);
+        if (!fb_txn_may_store(group, now)) { /* it has waited too long here; nothing was sent */
+            fb_txn_refuse(group, FB_TIMEOUT);
+            continue;
+        }
+        writes += (unsigned)group->nwrites;
+        sent[kept++] = group;
     }
+    n = kept;
+    if (n == 0)
+        return;
     struct carrying outer = carrying;
     carrying = (struct carrying){0};
     fb_trip_begin(trip, NULL, 0);
@@ -305,6 +324,8 @@ void fb_gather_end(fb_cache *cache) {
 void fb_carry_out(struct fb_cache *cache, struct fb_effects *fx, enum fb_run run) {
     if (run == FB_RUN_LANES && gathering.cache == cache)
         fb_list_append(&gathering.fx.loads, &fx->loads);
+    if (cache->tier != NULL && !fb_list_is_empty(&fx->loads))
+        fb_tier_take_loads(cache->tier, fx);
     if (run == FB_RUN_LANES && carrying.cache == cache) {
         fb_list_append(&carrying.fx->done, &fx->done);
         fb_list_append(&carrying.fx->granted, &fx->granted);
@@ -316,6 +337,8 @@ void fb_carry_out(struct fb_cache *cache, struct fb_effects *fx, enum fb_run run
     carrying = (struct carrying){cache, fx};
     while (is_anything_left(fx)) {
         answer_and_grant(fx);
+        if (cache->tier != NULL && !fb_list_is_empty(&fx->loads))
+            fb_tier_take_loads(cache->tier, fx);
         if (!fb_list_is_empty(&fx->loads))
             send_loads(cache, fx, run);
     }
@@ -358,6 +381,10 @@ void fb_explain(fb_err *err, fb_status status, const struct fb_keyspace *keyspac
         break;
     case FB_SOURCE:
         (void)fb_fail(err, status, "source '%s': %.*s", source->name, len, text.data);
+        break;
+    case FB_STOREDOWN:
+        (void)fb_fail(err, status, "the shared store is unreachable: %.*s; the write was not carried out (store.on_down: "
+                      "strict)", len, text.data);
         break;
     case FB_CONFLICT:
         (void)fb_fail(err, status, "keyspace '%s': %.*s", keyspace->options.pattern, len, text.data);

@@ -74,6 +74,7 @@ struct fb_keyspace {
     struct fb_binding *binding;
     uint16_t id;
     fb_on_set on_set;              /* never DEFAULT */
+    fb_kind kind;                  /* of its values */
 };
 
 /* What observers will be told when the shard's lock is let go. */
@@ -95,6 +96,8 @@ struct fb_engine_shard {
     struct fb_cache *cache;
 } __attribute__((aligned(64)));
 
+struct fb_tier;
+
 struct fb_cache {
     struct fb_hash_key hash_key;
     unsigned nshards, shard_shift;
@@ -106,6 +109,7 @@ struct fb_cache {
     struct fb_source *sources[FB_SOURCES_MAX];
     _Atomic unsigned nsources;     /* the ticker goes through them from the first on */
     struct fb_router *router;
+    struct fb_tier *tier;          /* the shared second level; NULL: none */
     _Atomic unsigned watched;      /* 1 << FB_EVENT_…; the next two are set before it, and constant while it is not 0 */
     _Atomic unsigned telling;      /* threads that may be calling the observer */
     fb_on_event on_event;
@@ -129,6 +133,8 @@ static inline struct fb_engine_shard *fb_cache_shard(const struct fb_cache *cach
 }
 /* FB_OK, FB_NOMAP, FB_CLOSED. */
 fb_status fb_cache_find(struct fb_cache *cache, fb_bytes key, struct fb_keyspace **ret_keyspace, fb_err *reterr);
+
+static inline fb_kind fb_keyspace_kind(const struct fb_keyspace *keyspace) { return keyspace->kind; }
 
 /* ---- events ---- */
 
@@ -181,6 +187,8 @@ struct fb_engine_writer {
 void fb_txn_granted(struct fb_engine_writer *writer, enum fb_run run);
 /* The driver has answered every item; the write was sent at `sent`. */
 void fb_txn_stored(struct fb_store_group *group, fb_instant sent);
+/* May it still be sent? Not when its marks at the store could end before it. */
+bool fb_txn_may_store(struct fb_store_group *group, fb_instant now);
 /* It was never sent. */
 void fb_txn_refuse(struct fb_store_group *group, fb_status status);
 void fb_ticket_granted(struct fb_engine_writer *writer);
@@ -197,6 +205,7 @@ fb_status fb_keyspace_link(struct fb_cache *cache, struct fb_keyspace *keyspace,
 void fb_keyspace_unlink(struct fb_cache *cache, const struct fb_keyspace *keyspace);
 /* What a transaction has hidden besides its own keys. */
 struct fb_holds {
+    struct fb_hold_marks *marks;   /* at the store; NULL: none */
     struct fb_held {
         struct fb_hold core;
         uint64_t hash;

@@ -179,6 +179,7 @@ fb_status fb_keyspace_add(fb_cache *cache, const fb_keyspace_options *options, f
         return fb_fail(reterr, FB_NOMEM, "out of memory");
     keyspace->source = options->source;
     keyspace->id = (uint16_t)cache->nkeyspaces;
+    keyspace->kind = options->as != NULL && strcmp(options->as, "hash") == 0 ? FB_KIND_HASH : FB_KIND_STRING;
     keyspace->on_set = options->on_set != FB_ON_SET_DEFAULT   ? options->on_set
                        : options->write != FB_WRITE_OFF ? FB_ON_SET_WRITE
                                                         : FB_ON_SET_ERROR;

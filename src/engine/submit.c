@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "engine/tier.h"
 
 struct async_read {
     struct fb_read read;
@@ -161,6 +162,87 @@ static fb_status remaining_life(fb_cache *cache, fb_bytes key, int64_t *ret_ms) 
     return status == FB_NOTFOUND ? FB_MISS : status; /* "known to be absent" has no life of its own to show */
 }
 
+/* ---- the same of copies that are in the shared second level ---- */
+
+struct async_copy {
+    struct fb_cache *cache;
+    fb_done done;
+    void *user;
+    fb_op_kind kind;
+    fb_status here;        /* INVALIDATE: what was forgotten in this process */
+    const struct fb_keyspace *keyspace;
+};
+
+/* What the store's answer means for the caller. */
+static fb_status copy_status(const struct async_copy *copy, const struct fb_store_call *call) {
+    if (call->outcome != FB_STORE_DONE)
+        return copy->kind == FB_OP_INVALIDATE && copy->cache->tier->options.on_down == FB_STORE_AVAILABLE
+                   ? copy->here : FB_STOREDOWN;
+    switch (call->answer) {
+    case FB_STORE_HIT:
+    case FB_STORE_LIVES:
+        return FB_OK;
+    case FB_STORE_UNMET:
+        return FB_UNMET;
+    case FB_STORE_DROPPED:
+        return FB_OK;
+    default:
+        return copy->kind == FB_OP_INVALIDATE ? copy->here : FB_MISS;
+    }
+}
+
+static void copy_answered(void *user, const struct fb_store_call *call) {
+    struct async_copy *copy = user;
+    fb_result result = {.status = copy_status(copy, call)};
+    if (copy->kind == FB_OP_TTL && result.status == FB_OK) {
+        fb_policy policy = fb_keyspace_at(copy->cache, copy->keyspace->id)->policy;
+        int64_t grace = policy.grace_ms > policy.grace_down_ms ? policy.grace_ms : policy.grace_down_ms;
+        result.number = call->ttl_ms < 0 ? policy.ttl_ms : call->ttl_ms - grace;
+        if (result.number <= 0)
+            result.status = FB_MISS;
+    }
+    if (result.status < 0)
+        fb_explain(&result.err, result.status, copy->keyspace, FB_STR(call->why));
+    copy->done(copy->user, &result);
+    fb_mem_free(copy);
+}
+
+static enum fb_store_when when_of(unsigned flags) {
+    return flags & FB_EXPIRE_NX ? FB_STORE_NX : flags & FB_EXPIRE_XX ? FB_STORE_XX : flags & FB_EXPIRE_GT ? FB_STORE_GT
+           : flags & FB_EXPIRE_LT ? FB_STORE_LT : FB_STORE_ALWAYS;
+}
+
+static fb_status submit_copy(struct fb_keyspace *keyspace, const fb_op *op, fb_done done, void *user,
+                             fb_result *result) {
+    struct fb_cache *cache = keyspace->source->cache;
+    struct async_copy *copy = fb_mem_alloc(sizeof *copy);
+    if (copy == NULL)
+        return at_once(result, FB_NOMEM);
+    *copy = (struct async_copy){cache, done, user, op->kind, FB_MISS, keyspace};
+    struct fb_store_call call = {.key = op->key, .kind = keyspace->kind};
+    switch (op->kind) {
+    case FB_OP_TTL:
+        call.move = FB_STORE_LOOK;
+        break;
+    case FB_OP_EXPIRE:
+        call.move = FB_STORE_LIFE;
+        call.ttl_ms = op->life_ms;
+        call.max_ms = fb_keyspace_at(cache, keyspace->id)->policy.ttl_ms;
+        call.when = when_of(op->flags);
+        break;
+    default:
+        call.move = FB_STORE_INVAL;
+        copy->kind = FB_OP_INVALIDATE;
+        copy->here = forget(cache, op);
+        fb_tier_note(cache->tier, op->key, /* is_owed = */ false);
+        break;
+    }
+    if (fb_tier_call(cache->tier, &call, copy_answered, copy) == FB_PENDING)
+        return FB_PENDING;
+    fb_mem_free(copy);
+    return at_once(result, FB_NOMEM);
+}
+
 static fb_status drop(struct fb_keyspace *keyspace, const fb_op *op, fb_done done, void *user, fb_result *result) {
     fb_cache *cache = keyspace->source->cache;
     fb_op delete_row = *op;
@@ -174,6 +256,8 @@ static fb_status drop(struct fb_keyspace *keyspace, const fb_op *op, fb_done don
     case FB_ON_DEL_INVALIDATE:
         break;
     }
+    if (cache->tier != NULL)
+        return submit_copy(keyspace, op, done, user, result);
     return at_once(result, forget(cache, op));
 }
 
@@ -195,11 +279,20 @@ fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, 
     case FB_OP_DROP:
         return drop(keyspace, op, done, user, ret_result);
     case FB_OP_INVALIDATE:
+        if (cache->tier != NULL)
+            return submit_copy(keyspace, op, done, user, ret_result);
         return at_once(ret_result, forget(cache, op));
-    case FB_OP_EXPIRE:
     case FB_OP_PERSIST:
+        if (cache->tier != NULL) /* a shared copy keeps no other life than the one it has */
+            return at_once(ret_result, FB_UNMET);
+        return at_once(ret_result, change_life(cache, op));
+    case FB_OP_EXPIRE:
+        if (cache->tier != NULL)
+            return submit_copy(keyspace, op, done, user, ret_result);
         return at_once(ret_result, change_life(cache, op));
     case FB_OP_TTL:
+        if (cache->tier != NULL)
+            return submit_copy(keyspace, op, done, user, ret_result);
         return at_once(ret_result, remaining_life(cache, op->key, &ret_result->number));
     case FB_OP_REFRESH:
         if (keyspace->options.read == FB_READ_ASIDE)
@@ -244,12 +337,40 @@ fb_status fb_submit_all(fb_cache *cache, const fb_op *ops, size_t n, fb_done_all
     return FB_PENDING;
 }
 
+struct forgetting {
+    struct fb_park park;
+    fb_status status;
+    fb_err err;
+};
+
+static void forgotten(void *user, const fb_result *result) {
+    struct forgetting *forgetting = user;
+    forgetting->status = result->status;
+    forgetting->err = result->err;
+    fb_park_done(&forgetting->park);
+}
+
+static fb_status forget_everywhere(struct fb_keyspace *keyspace, const fb_op *op, fb_err *reterr) {
+    struct forgetting forgetting = {.status = FB_OK};
+    fb_result result = {.status = FB_OK};
+    fb_park_init(&forgetting.park, 1);
+    fb_status status = submit_copy(keyspace, op, forgotten, &forgetting, &result);
+    if (status != FB_PENDING) {
+        forgotten(&forgetting, &result);
+    }
+    fb_park_wait(&forgetting.park);
+    if (forgetting.status < 0 && reterr != NULL)
+        *reterr = forgetting.err;
+    return forgetting.status;
+}
+
 fb_status fb_invalidate(fb_cache *cache, fb_bytes key, fb_err *reterr) {
     struct fb_keyspace *keyspace;
     fb_status status = fb_cache_find(cache, key, &keyspace, reterr);
     if (status != FB_OK)
         return status;
-    status = forget(cache, &(fb_op){.kind = FB_OP_INVALIDATE, .key = key});
+    fb_op op = {.kind = FB_OP_INVALIDATE, .key = key};
+    status = cache->tier != NULL ? forget_everywhere(keyspace, &op, reterr) : forget(cache, &op);
     return status == FB_NOTFOUND ? FB_OK : status;
 }
 

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "engine/tier.h"
 
 #define IGNORED SIZE_MAX
 #define NONE SIZE_MAX
@@ -56,6 +57,8 @@ struct fb_txn {
     size_t nkeys;
     size_t granted;         /* keys[0 .. granted−1] are marked */
     struct fb_holds holds;  /* what depends on the rows */
+    struct fb_marks marks;  /* at the shared second level; one for each key. items == NULL: none were made */
+    fb_instant sent, answered;
     struct fb_effects held; /* of taking them, to be carried out when the source is done */
 };
 
@@ -110,6 +113,7 @@ static void free_txn(struct fb_txn *txn) {
         fb_value_unref(item->number);
     }
     fb_buf_free(&txn->group.touched.keys);
+    fb_marks_free(&txn->marks);
     fb_mem_free(txn);
 }
 
@@ -241,7 +245,7 @@ static fb_status not_begun(fb_outcome *outcome, fb_status status) {
 static fb_status prepare(struct fb_store_group *group, fb_err *err) {
     struct fb_txn *txn = fb_member_of(group, struct fb_txn, group);
     fb_status status = fb_holds_take(txn->cache, &txn->holds, &group->touched, &txn->held);
-    return status == FB_OK ? FB_OK : fb_fail(err, status, "out of memory");
+    return status == FB_OK ? FB_OK : fb_fail(err, status, "%s", fb_status_text(status));
 }
 
 fb_status fb_txn_new(struct fb_cache *cache, const fb_op *ops, size_t n, fb_done_all done, void *user,
@@ -349,6 +353,9 @@ static struct told tell_writes(const struct fb_txn *txn, const struct txn_key *k
 
 static void end_key(struct fb_txn *txn, struct txn_key *key, fb_instant sent, struct fb_effects *fx) {
     struct key_end end = end_of(key, &txn->group.items[key->last_item]);
+    bool is_life_kept = end.how == FB_END_KEEP;
+    if (txn->marks.items != NULL && end.how != FB_END_DOUBT)
+        end.how = FB_END_DROP; /* it is in the second level, and comes here with the next read */
     struct fb_engine_shard *shard = fb_cache_shard(txn->cache, key->hash);
     uint16_t id = key->keyspace->id;
     fb_lock_acquire(&shard->lock);
@@ -361,7 +368,7 @@ static void end_key(struct fb_txn *txn, struct txn_key *key, fb_instant sent, st
     struct fb_event last = cause_of(txn, key->last_item);
     if (told.written == 0 && !told.is_doubted && key->writer.core.has_hidden)
         fb_event_note(shard, FB_EVENT_UNCACHED, id, key->key, &last);
-    if (told.is_given && end.how == FB_END_KEEP)
+    if (told.is_given && is_life_kept)
         fb_event_note(shard, FB_EVENT_LIFE, id, key->key, &told.giver);
     fb_shard_leave(shard);
 }
@@ -438,8 +445,48 @@ static void finish_txn(struct fb_txn *txn, fb_instant sent, fb_instant answered)
     fb_cache_op_end(cache);
 }
 
+/* ---- its marks at the shared second level ---- */
+
+static void unmarked(struct fb_marks *marks) {
+    struct fb_txn *txn = fb_member_of(marks, struct fb_txn, marks);
+    finish_txn(txn, txn->sent, txn->answered);
+}
+
+/* The life that a write leaves to the copy, as tell_writes finds it. */
+static uint32_t cap_of(const struct fb_txn *txn, const struct txn_key *key) {
+    uint32_t cap_ms = key->left_ms;
+    for (size_t i = key->first_item; i != NONE; i = txn->items[i].next)
+        if (!txn->items[i].keeps_life)
+            cap_ms = txn->items[i].cap_ms;
+    return cap_ms;
+}
+
+/* The source has answered, or was not asked. */
+static void conclude(struct fb_txn *txn, fb_instant sent, fb_instant answered) {
+    static const enum fb_flow_end ends[] = {
+        [FB_END_KEEP] = FB_FLOW_END_PUT, [FB_END_ABSENT] = FB_FLOW_END_ABSENT, [FB_END_DROP] = FB_FLOW_END_DROP,
+        [FB_END_DOUBT] = FB_FLOW_END_DOUBT};
+    if (txn->marks.items == NULL) {
+        finish_txn(txn, sent, answered);
+        return;
+    }
+    txn->sent = sent;
+    txn->answered = answered;
+    for (size_t i = 0; i < txn->nkeys; i++) {
+        const struct txn_key *key = &txn->keys[i];
+        struct key_end end = end_of(key, &txn->group.items[key->last_item]);
+        fb_marks_set_end(&txn->marks, i, key->keyspace, ends[end.how], end.value, cap_of(txn, key));
+    }
+    fb_marks_end(&txn->marks, unmarked);
+}
+
 void fb_txn_stored(struct fb_store_group *group, fb_instant sent) {
-    finish_txn(fb_member_of(group, struct fb_txn, group), sent, fb_clock_now());
+    conclude(fb_member_of(group, struct fb_txn, group), sent, fb_clock_now());
+}
+
+bool fb_txn_may_store(struct fb_store_group *group, fb_instant now) {
+    const struct fb_txn *txn = fb_member_of(group, struct fb_txn, group);
+    return txn->marks.items == NULL || fb_marks_may_store(&txn->marks, now);
 }
 
 static void give_up(struct fb_txn *txn, fb_status status) {
@@ -448,7 +495,7 @@ static void give_up(struct fb_txn *txn, fb_status status) {
     for (size_t i = 0; i < txn->group.nitems; i++)
         txn->group.items[i].status = status;
     fb_instant now = fb_clock_now();
-    finish_txn(txn, now, now);
+    conclude(txn, now, now);
 }
 
 void fb_txn_refuse(struct fb_store_group *group, fb_status status) {
@@ -457,7 +504,7 @@ void fb_txn_refuse(struct fb_store_group *group, fb_status status) {
 
 /* ---- its way ---- */
 
-static void send(struct fb_txn *txn) {
+static void send_to_source(struct fb_txn *txn) {
     struct fb_link list = FB_LIST_INIT(list);
     struct fb_source *source = txn->source;
     if (fb_reached(fb_clock_now(), txn->deadline)) {
@@ -476,6 +523,34 @@ static void send(struct fb_txn *txn) {
     fb_lane_push(source->writes, &list);
     if (fb_list_pop_front(&list) != NULL)
         give_up(txn, FB_BUSY);
+}
+
+static void marked(struct fb_marks *marks) {
+    struct fb_txn *txn = fb_member_of(marks, struct fb_txn, marks);
+    if (!fb_marks_refuse(marks)) {
+        send_to_source(txn);
+        return;
+    }
+    if (txn->group.items[0].after == NULL)
+        txn->group.items[0].after = fb_value_new(FB_KIND_STRING, marks->why, strlen(marks->why));
+    give_up(txn, FB_STOREDOWN);
+}
+
+/* All keys are granted here: mark them at the shared second level as well, where there is one. */
+static void mark_and_send(struct fb_txn *txn) {
+    struct fb_tier *tier = txn->cache->tier;
+    if (tier == NULL || txn->nkeys == 0) {
+        send_to_source(txn);
+        return;
+    }
+    txn->run = FB_RUN_LANES; /* what comes next is done by whoever hears the store's answer */
+    if (fb_marks_init(&txn->marks, tier, txn->nkeys) != FB_OK) {
+        give_up(txn, FB_NOMEM);
+        return;
+    }
+    for (size_t i = 0; i < txn->nkeys; i++)
+        fb_marks_add(&txn->marks, txn->keys[i].keyspace, txn->keys[i].key);
+    fb_marks_begin(&txn->marks, marked);
 }
 
 /* With the shard's lock held, before the copy is hidden. 0 where EXPIRE had not shortened it. */
@@ -513,7 +588,7 @@ static void advance(struct fb_txn *txn) {
             return;
         }
     }
-    send(txn);
+    mark_and_send(txn);
 }
 
 void fb_txn_start(struct fb_txn *txn, enum fb_run run) {

@@ -235,6 +235,7 @@ bool fb_write_flow_may_store(const struct fb_write_flow *flow, fb_instant now) {
 }
 
 void fb_write_flow_end(struct fb_write_flow *flow, enum fb_flow_end how, fb_bytes value, int64_t ttl_ms) {
+    flow->has_end = true;
     if (how == FB_FLOW_END_DOUBT) { /* the mark anew, and left to die: nothing is filled while it may still land */
         flow->is_unsure = true;
         begin(flow);

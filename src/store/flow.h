@@ -9,7 +9,7 @@
  *         switch (flow.step) {
  *         case FB_FLOW_ASK:  run(&flow.call); fb_load_flow_answered(&flow, now); break;
  *         case FB_FLOW_LOAD: …;               fb_load_flow_loaded(&flow, status, value, now); break;
- *         case FB_FLOW_WAIT: until the key is told of, or flow.due; fb_load_flow_woken(&flow, now); break;
+ *         case FB_FLOW_WAIT: until the key is told of, or flow.due; fb_load_flow_told or _late; break;
  *         }
  *
  * A load: GET. A hit is the answer. Else MISS: with a LEASE the source is asked and its answer handed in with FILL; while
@@ -99,6 +99,7 @@ struct fb_write_flow {
     fb_instant asked;          /* when BEGIN left */
     bool is_begun;             /* marked, for certain */
     bool is_unsure;            /* a command was sent again, or its outcome is not known (R1) */
+    bool has_end;              /* how it ended is said */
     bool is_owed;              /* the store may hold something old: INVAL when it is back */
     unsigned tries;
 };

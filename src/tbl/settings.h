@@ -198,6 +198,29 @@
       "Then its connection is closed and what waits for it is answered STOREDOWN or UNKNOWN. Looked at once a "        \
       "second. Commands that block (BLPOP) wait as long as they say.")                                                 \
                                                                                                                        \
+    X(STORE, share, BOOL, "true", NULL, NULL, NULL, store_share, RESTART, NULL,                                        \
+      "whether cached rows are shared through the store",                                                              \
+      "Values of mapped keys lie in the store plainly, under their own keys, for all Forebays that use it: a hot key " \
+      "costs one query for all of them, and a write through one is seen by all (docs/sharing.md). Without it the store "\
+      "serves unmapped keys only.")                                                                                    \
+    X(STORE, pool, COUNT, "2", NULL, "1", "16", store.pool, RESTART, NULL,                                             \
+      "connections for shared rows",                                                                                   \
+      "Calls that wait go together in one round trip, so few connections carry much. One more hears of changes.")      \
+    X(STORE, share_timeout, DURATION, "250ms", NULL, "10ms", "900ms", store.timeout_ms, RESTART, NULL,                 \
+      "how long a shared row is waited for",                                                                           \
+      "After that the database is asked instead, and nothing is kept. When it happens again and again the store is left "\
+      "alone for a while.")                                                                                            \
+    X(STORE, on_down, CHOICE, "strict", "strict|available", NULL, NULL, store.on_down, RESTART, NULL,                  \
+      "what writes do while the store cannot be reached",                                                              \
+      "'strict' refuses them (STOREDOWN), because other Forebays would go on to serve what they replace. 'available' " \
+      "carries them out: others may serve the old row for its TTL at most, until the store is back and is told.")      \
+    X(STORE, copies, BOOL, "true", NULL, NULL, NULL, store_copies, RESTART, NULL,                                      \
+      "whether this process keeps copies of shared rows",                                                              \
+      "They answer without a round trip, and may be 1s older than a write through another Forebay. Without them every hit "\
+      "is one of the store, and reads are linearizable.")                                                              \
+    X(STORE, copy_ttl, DURATION, "60s", NULL, "1ms", "365d", store.copy_ttl_ms, RESTART, NULL,                         \
+      "how long a copy is kept in this process",                                                                       \
+      "At most; the end of the row in the store is its end here too.")                                                 \
     X(SOURCE, url, URL, FB_SETTING_REQUIRED, NULL, NULL, NULL, url, RESTART, NULL,                                     \
       "the database",                                                                                                  \
       "sqlite:PATH, relative to the directory in which Forebay starts; the file must exist. A password does not "      \

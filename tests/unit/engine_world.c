@@ -31,7 +31,7 @@ static fb_status load(void *user, fb_bytes key, fb_buf *ret_value, fb_err *reter
     return row[0] != '\0' ? fb_buf_append(ret_value, row, strlen(row)) : FB_NOTFOUND;
 }
 
-static fb_status store(void *user, fb_bytes key, fb_bytes value, fb_buf *ret_after, fb_err *reterr) {
+static fb_status store_row(void *user, fb_bytes key, fb_bytes value, fb_buf *ret_after, fb_err *reterr) {
     struct world *w = user;
     (void)ret_after;
     pthread_mutex_lock(&w->mutex);
@@ -87,20 +87,36 @@ void set_row(struct world *w, int n, const char *text) {
     pthread_mutex_unlock(&w->mutex);
 }
 
-void open_world(struct world *w, fb_keyspace_options ks, fb_source_options so) {
+static fb_source *open_over_rows(struct world *w, fb_keyspace_options ks, fb_source_options so,
+                                 const fb_store_options *store, fb_cache **ret_cache) {
     fb_err err;
+    fb_source *source;
+    fb_callbacks callbacks = {load, store_row, del, w};
+    fb_options options = {.memory_max = 4 << 20, .seed = 1, .store = store};
+    if (fb_open(&options, ret_cache, &err) != FB_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(fb_source_callbacks(*ret_cache, "world", &callbacks, &so, &source, &err), FB_OK);
+    ks.pattern = "k:{id:int}";
+    ks.source = source;
+    ks.as = "text";
+    if (fb_keyspace_add(*ret_cache, &ks, &err) != FB_OK)
+        fail_msg("%s", err.text);
+    return source;
+}
+
+void open_neighbour(struct world *w, fb_keyspace_options ks, const fb_store_options *store, fb_cache **ret_cache) {
+    (void)open_over_rows(w, ks, (fb_source_options){0}, store, ret_cache);
+}
+
+void open_world(struct world *w, fb_keyspace_options ks, fb_source_options so) {
+    open_world_over(w, ks, so, /* store = */ NULL);
+}
+
+void open_world_over(struct world *w, fb_keyspace_options ks, fb_source_options so, const fb_store_options *store) {
     *w = (struct world){.load_status = FB_OK, .store_status = FB_OK};
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->changed, NULL);
-    fb_callbacks callbacks = {load, store, del, w};
-    fb_options options = {.memory_max = 4 << 20, .seed = 1};
-    assert_int_equal(fb_open(&options, &w->cache, &err), FB_OK);
-    assert_int_equal(fb_source_callbacks(w->cache, "world", &callbacks, &so, &w->source, &err), FB_OK);
-    ks.pattern = "k:{id:int}";
-    ks.source = w->source;
-    ks.as = "text";
-    if (fb_keyspace_add(w->cache, &ks, &err) != FB_OK)
-        fail_msg("%s", err.text);
+    w->source = open_over_rows(w, ks, so, store, &w->cache);
     set_row(w, 7, "seven");
 }
 

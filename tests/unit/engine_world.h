@@ -35,6 +35,10 @@ struct world {
 
 /* The one keyspace is k:{id:int}, as text; k:7 is "seven", the others are absent. */
 void open_world(struct world *w, fb_keyspace_options ks, fb_source_options so);
+/* The same over a second level. */
+void open_world_over(struct world *w, fb_keyspace_options ks, fb_source_options so, const fb_store_options *store);
+/* Another cache over the same rows: a second process, as far as the second level can tell. */
+void open_neighbour(struct world *w, fb_keyspace_options ks, const fb_store_options *store, fb_cache **ret_cache);
 void close_world(struct world *w);
 fb_keyspace_options writing(void); /* write-through */
 

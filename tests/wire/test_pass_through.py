@@ -22,7 +22,7 @@ def both(forebay, redis_server, database):
         redis = redis or redis_server()
         return forebay({
             "server": {"threads": 1, **server},
-            "store": {"url": f"redis://127.0.0.1:{redis.port}/0", "timeout": "2s"},
+            "store": {"url": f"redis://127.0.0.1:{redis.port}/0", "timeout": "2s", "share": "false"},
             "sources": {"shop": {"url": f"sqlite:{database(USERS)}"}},
             "keyspaces": {"user:{id:int}": {"table": "users", "write": "write-through", **(keyspace or {})}},
         }), redis

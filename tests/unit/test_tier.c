@@ -1,0 +1,140 @@
+/* Two caches that share a Redis: a second level, as processes share one. */
+#include "engine_world.h"
+#include "store_world.h"
+
+struct pair {
+    struct store_world redis;
+    struct world world;
+    fb_cache *neighbour;
+    char url[128];
+};
+
+static fb_keyspace_options writing_ks(void) { return writing(); }
+
+static void open_pair(struct pair *p, fb_store_options store, fb_keyspace_options ks) {
+    if (!store_world_start(&p->redis, NULL))
+        skip();
+    snprintf(p->url, sizeof p->url, "unix://%s", p->redis.path);
+    store.url = p->url;
+    open_world_over(&p->world, ks, (fb_source_options){0}, &store);
+    open_neighbour(&p->world, ks, &store, &p->neighbour);
+}
+
+static void close_pair(struct pair *p) {
+    fb_close(p->neighbour);
+    close_world(&p->world);
+    store_world_stop(&p->redis);
+}
+
+static void expect_there(fb_cache *cache, const char *key, const char *value) {
+    fb_buf buf = FB_BUF_INIT;
+    fb_err err = {0};
+    fb_status status = fb_get(cache, FB_STR(key), &buf, &err);
+    if (value == NULL ? status != FB_NOTFOUND : status != FB_OK)
+        fail_msg("%s: %s", fb_status_name(status), err.text);
+    if (value != NULL) {
+        assert_int_equal(buf.len, strlen(value));
+        assert_memory_equal(buf.data, value, buf.len);
+    }
+    fb_buf_free(&buf);
+}
+
+static void a_row_is_loaded_once_for_both(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(&p, (fb_store_options){0}, writing_ks());
+    expect_there(p.world.cache, "k:7", "seven");
+    assert_string_equal(store_world_ask(&p.redis, "GET", "k:7", NULL), "seven");
+    expect_there(p.neighbour, "k:7", "seven");
+    assert_int_equal(p.world.loads, 1);
+    expect_there(p.world.cache, "k:8", NULL);
+    expect_there(p.neighbour, "k:8", NULL);
+    assert_int_equal(p.world.loads, 2);
+    close_pair(&p);
+}
+
+static void a_write_through_one_is_seen_by_the_other(void **state) {
+    struct pair p;
+    fb_err err;
+    (void)state;
+    open_pair(&p, (fb_store_options){.no_copies = 1}, writing_ks());
+    expect_there(p.neighbour, "k:7", "seven");
+    assert_int_equal(fb_set(p.world.cache, FB_STR("k:7"), FB_STR("new"), &err), FB_OK);
+    expect_there(p.neighbour, "k:7", "new");
+    assert_int_equal(p.world.loads, 1);
+    assert_int_equal(fb_delete(p.neighbour, FB_STR("k:7"), &err), FB_OK);
+    expect_there(p.world.cache, "k:7", NULL);
+    assert_int_equal(p.world.loads, 1);
+    assert_string_equal(store_world_ask(&p.redis, "KEYS", "fb:c:*", NULL), "");
+    close_pair(&p);
+}
+
+static void an_invalidation_is_for_all(void **state) {
+    struct pair p;
+    fb_err err;
+    (void)state;
+    open_pair(&p, (fb_store_options){.no_copies = 1}, writing_ks());
+    expect_there(p.world.cache, "k:7", "seven");
+    set_row(&p.world, 7, "behind");
+    assert_int_equal(fb_invalidate(p.neighbour, FB_STR("k:7"), &err), FB_OK);
+    expect_there(p.world.cache, "k:7", "behind");
+    close_pair(&p);
+}
+
+static void without_the_store_reads_go_on_and_strict_writes_do_not(void **state) {
+    struct pair p;
+    fb_err err;
+    (void)state;
+    open_pair(&p, (fb_store_options){0}, writing_ks());
+    expect_there(p.world.cache, "k:7", "seven");
+    store_world_stop(&p.redis);
+    expect_there(p.world.cache, "k:7", "seven");
+    expect_there(p.neighbour, "k:8", NULL);
+    assert_int_equal(fb_set(p.world.cache, FB_STR("k:7"), FB_STR("new"), &err), FB_STOREDOWN);
+    assert_int_equal(p.world.stores, 0);
+    fb_close(p.neighbour);
+    close_world(&p.world);
+}
+
+static void without_the_store_available_writes_are_carried_out(void **state) {
+    struct pair p;
+    fb_err err;
+    (void)state;
+    open_pair(&p, (fb_store_options){.on_down = FB_STORE_AVAILABLE}, writing_ks());
+    store_world_stop(&p.redis);
+    assert_int_equal(fb_set(p.world.cache, FB_STR("k:7"), FB_STR("new"), &err), FB_OK);
+    expect_there(p.neighbour, "k:7", "new");
+    fb_close(p.neighbour);
+    close_world(&p.world);
+}
+
+static void many_at_once_load_each_row_once(void **state) {
+    enum { N = 8 };
+    struct pair p;
+    struct caller callers[N];
+    (void)state;
+    open_pair(&p, (fb_store_options){0}, writing_ks());
+    hold_loads(&p.world, true);
+    struct world other = p.world;
+    other.cache = p.neighbour;
+    for (int i = 0; i < N; i++)
+        begin(&callers[i], i % 2 == 0 ? &p.world : &other, get_it, "k:7", NULL);
+    wait_for(&p.world, &p.world.waiting_loads, 1);
+    hold_loads(&p.world, false);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(end(&callers[i]), FB_OK);
+    assert_true(p.world.loads <= 2);
+    close_pair(&p);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_row_is_loaded_once_for_both),
+        cmocka_unit_test(a_write_through_one_is_seen_by_the_other),
+        cmocka_unit_test(an_invalidation_is_for_all),
+        cmocka_unit_test(without_the_store_reads_go_on_and_strict_writes_do_not),
+        cmocka_unit_test(without_the_store_available_writes_are_carried_out),
+        cmocka_unit_test(many_at_once_load_each_row_once),
+    };
+    return cmocka_run_group_tests_name("tier", tests, NULL, NULL);
+}
