@@ -78,7 +78,9 @@ struct fb_partition {
 };
 
 enum fb_claim {
-    FB_CLAIM_MINE,  /* claimed: ret says the new epoch, and from where the journal is to be applied */
+    FB_CLAIM_MINE,  /* ours with a new epoch, and it was this journal's before: apply what is beyond ret->applied_seq */
+    FB_CLAIM_NEW,   /* ours with a new epoch; it was nobody's or another journal's, so what ours still has of earlier may
+                       not be written over what came since (dead_add is for it) */
     FB_CLAIM_HELD,  /* another journal has pending writes for it: ret says whose and where */
     FB_CLAIM_ERROR,
 };
@@ -113,8 +115,8 @@ struct fb_flush_ops {
     /* Everything up to applied_seq is there and nothing is pending: the next may have it. FB_UNMET: the epoch is another's,
      * or the watermark stands elsewhere. */
     fb_status (*clean)(struct fb_session *session, const char *part, uint64_t epoch, uint64_t applied_seq, fb_err *err);
-    /* Take the partition from its owner, who may have pending writes: whoever claims it next gets it, and the old owner's
-     * flushes are FENCED. *ret: as it was. FB_NOTFOUND. */
+    /* Take the partition from its owner, who may have pending writes: whoever claims it next gets it as NEW, the old owner
+     * too, whose flushes are FENCED. *ret: as it was. FB_NOTFOUND. */
     fb_status (*take_over)(struct fb_session *session, const char *part, struct fb_partition *ret, fb_err *err);
 
     /* Letters with an id beyond `after`, in their order, at most `limit`; part NULL: of all. */

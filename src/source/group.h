@@ -33,6 +33,14 @@ struct fb_group_ops {
                         struct fb_value **ret_value, fb_err *err);
 };
 
+/* What became of a transaction. */
+enum fb_txn_end {
+    FB_TXN_DONE,
+    FB_TXN_FAILED,  /* rolled back; the connection goes on */
+    FB_TXN_LOST,    /* not applied; the connection is gone */
+    FB_TXN_UNKNOWN, /* COMMIT was sent, and nobody said what became of it */
+};
+
 /* Answers as before the first attempt; `forget` also drops the references of one that was made. */
 void fb_group_clear(struct fb_store_group *group);
 void fb_group_forget(struct fb_store_group *group);

@@ -27,14 +27,6 @@ enum {
     ALONE_TRIES = 3, /* of one group whose transaction met another (a key inserted at the same time, a deadlock) */
 };
 
-/* What became of a transaction. */
-enum outcome {
-    DONE,
-    FAILED,  /* rolled back; the connection goes on */
-    LOST,    /* not applied; the connection is gone */
-    UNKNOWN,
-};
-
 /* Numbers of errors that decide how it goes on. */
 enum { DUPLICATE_KEY = 1062, COMMIT_FAILED = 1180, DEADLOCK = 1213, INTERRUPTED = 1317, OUT_OF_TIME = 1969,
        ROW_HAS_CHANGED = 1020 };
@@ -42,30 +34,30 @@ enum { DUPLICATE_KEY = 1062, COMMIT_FAILED = 1180, DEADLOCK = 1213, INTERRUPTED 
 /* ---- transactions ---- */
 
 /* Sessions that write do not commit by themselves, so a transaction begins with its first statement. */
-static enum outcome roll_back(struct fb_session *session) {
+enum fb_txn_end fb_mysql_roll_back(struct fb_session *session) {
     fb_err own;
     unsigned failed = session->number_failed;
     if (!fb_mysql_is_lost(session) && fb_mysql_command(session, "ROLLBACK", &own) == FB_OK) {
         session->number_failed = failed;
-        return FAILED;
+        return FB_TXN_FAILED;
     }
     fb_mysql_hang_up(session);
-    return LOST;
+    return FB_TXN_LOST;
 }
 
-static enum outcome commit(struct fb_session *session, fb_err *err) {
+enum fb_txn_end fb_mysql_commit(struct fb_session *session, fb_err *err) {
     if (fb_mysql_command(session, "COMMIT", err) == FB_OK)
-        return DONE;
+        return FB_TXN_DONE;
     unsigned number = session->number_failed;
     /* An error of the server's own says that it did not commit; one that only broke it off does not. */
     bool is_known = !fb_mysql_is_lost(session) && number != COMMIT_FAILED && number != INTERRUPTED &&
                     number != OUT_OF_TIME;
     if (is_known)
-        return roll_back(session);
+        return fb_mysql_roll_back(session);
     fb_mysql_hang_up(session);
     fb_err_prefix(err, "COMMIT: ");
     err->status = FB_UNKNOWN;
-    return UNKNOWN;
+    return FB_TXN_UNKNOWN;
 }
 
 /* ---- many groups of one row each ---- */
@@ -355,7 +347,7 @@ static fb_status run_all(struct joint *j) {
     return status == FB_OK ? check_numbers(j) : status;
 }
 
-static enum outcome store_jointly(struct fb_session *session, struct one *ones, size_t n, bool is_careful,
+static enum fb_txn_end store_jointly(struct fb_session *session, struct one *ones, size_t n, bool is_careful,
                                   const struct fb_mysql_write **alike, fb_err *err) {
     struct joint j = {session, ones, n, is_careful, alike, err};
     for (size_t i = 0; i < n; i++) {
@@ -366,7 +358,7 @@ static enum outcome store_jointly(struct fb_session *session, struct one *ones, 
     for (size_t i = 0; i < n && status == FB_OK; i++)
         if (ones[i].state == WRITTEN)
             status = fb_group_prepare(ones[i].group, err);
-    return status == FB_OK ? commit(session, err) : roll_back(session);
+    return status == FB_OK ? fb_mysql_commit(session, err) : fb_mysql_roll_back(session);
 }
 
 /* ---- one group ---- */
@@ -385,7 +377,7 @@ static bool is_strict(const struct fb_store_group *group) {
     return false;
 }
 
-static enum outcome store_group(struct fb_session *session, struct fb_store_group *group, fb_err *err) {
+static enum fb_txn_end store_group(struct fb_session *session, struct fb_store_group *group, fb_err *err) {
     fb_status status = FB_OK;
     fb_group_forget(group);
     if (is_strict(group)) /* of the next transaction only */
@@ -393,10 +385,10 @@ static enum outcome store_group(struct fb_session *session, struct fb_store_grou
     if (status == FB_OK)
         status = fb_group_write(&fb_mysql_group_ops, session, group, err);
     if (status == FB_OK)
-        return commit(session, err);
+        return fb_mysql_commit(session, err);
     if (status == FB_UNMET)
         *err = (fb_err){FB_UNMET, ""};
-    return roll_back(session);
+    return fb_mysql_roll_back(session);
 }
 
 static bool is_worth_retrying(const struct fb_session *session, const fb_err *err, unsigned tries) {
@@ -420,12 +412,12 @@ static void store_alone(struct fb_session *session, struct fb_store_group *group
             break;
         err = (fb_err){FB_OK, ""};
         session->number_failed = 0;
-        enum outcome outcome = store_group(session, group, &err);
-        if (outcome == DONE)
+        enum fb_txn_end outcome = store_group(session, group, &err);
+        if (outcome == FB_TXN_DONE)
             return;
         /* A connection that died while nobody used it is found out by the first who does. */
-        bool was_stale = outcome == LOST && !was_fresh && err.status == FB_DOWN;
-        if (outcome == UNKNOWN || err.status == FB_UNMET ||
+        bool was_stale = outcome == FB_TXN_LOST && !was_fresh && err.status == FB_DOWN;
+        if (outcome == FB_TXN_UNKNOWN || err.status == FB_UNMET ||
             (!was_stale && !is_worth_retrying(session, &err, tries)))
             break;
     }
@@ -466,7 +458,7 @@ static size_t choose(struct call *call, struct fb_store_group *const *groups, si
 static void store_many(struct fb_session *session, struct call *call, size_t n) {
     fb_err err = {FB_OK, ""};
     fb_instant now = fb_clock_now(), due = session->deadline;
-    enum outcome outcome = FAILED;
+    enum fb_txn_end outcome = FB_TXN_FAILED;
     /* Half of the time, so that one statement that takes for ever leaves the others theirs. */
     session->deadline = fb_after(now, (fb_span){fb_since(due, now).ns / 2});
     for (unsigned tries = 0; tries < JOINT_TRIES && n > 1; tries++) {
@@ -474,16 +466,16 @@ static void store_many(struct fb_session *session, struct call *call, size_t n) 
         if (reconnect(session, &err) != FB_OK)
             break;
         outcome = store_jointly(session, call->ones, n, /* is_careful */ tries > 0, call->alike, &err);
-        if (outcome == DONE || outcome == UNKNOWN || (outcome == LOST && was_fresh))
+        if (outcome == FB_TXN_DONE || outcome == FB_TXN_UNKNOWN || (outcome == FB_TXN_LOST && was_fresh))
             break;
     }
     session->deadline = due;
-    bool is_over = n > 1 && (outcome == DONE || outcome == UNKNOWN);
+    bool is_over = n > 1 && (outcome == FB_TXN_DONE || outcome == FB_TXN_UNKNOWN);
     for (size_t i = 0; i < n; i++) {
         struct one *one = &call->ones[i];
         if (!is_over || one->state == LEFT_OUT)
             call->alone[call->nalone++] = one->group;
-        else if (outcome == UNKNOWN && one->state == WRITTEN)
+        else if (outcome == FB_TXN_UNKNOWN && one->state == WRITTEN)
             refuse(one, FB_UNKNOWN, &err);
     }
 }

@@ -226,6 +226,9 @@ extern const struct fb_group_ops fb_pg_group_ops;
 
 /* ---- pg_store.c ---- */
 
+/* End the session's transaction. FB_TXN_FAILED or FB_TXN_LOST. */
+enum fb_txn_end fb_pg_roll_back(struct fb_session *session);
+enum fb_txn_end fb_pg_commit(struct fb_session *session, fb_err *err);
 void fb_pg_store(struct fb_session *session, struct fb_store_group *const *groups, size_t n);
 
 #endif

@@ -23,49 +23,41 @@ enum {
     ALONE_TRIES = 3, /* of one group whose transaction met another (a key inserted at the same time, a deadlock) */
 };
 
-/* What became of a transaction. */
-enum outcome {
-    DONE,
-    FAILED,  /* rolled back; the connection goes on */
-    LOST,    /* not applied; the connection is gone */
-    UNKNOWN,
-};
-
 /* ---- transactions ---- */
 
 static const char begin_plain[] = "BEGIN ISOLATION LEVEL READ COMMITTED";
 static const char begin_strict[] = "BEGIN ISOLATION LEVEL SERIALIZABLE";
 
-static enum outcome roll_back(struct fb_session *session) {
+enum fb_txn_end fb_pg_roll_back(struct fb_session *session) {
     PGresult *result = NULL;
     fb_err own;
     if (!fb_pg_is_lost(session) && fb_pg_run(session, "ROLLBACK", NULL, &result, &own) == FB_OK) {
         PQclear(result);
-        return FAILED;
+        return FB_TXN_FAILED;
     }
     PQclear(result);
     fb_pg_hang_up(session);
-    return LOST;
+    return FB_TXN_LOST;
 }
 
-static enum outcome commit(struct fb_session *session, fb_err *err) {
+enum fb_txn_end fb_pg_commit(struct fb_session *session, fb_err *err) {
     PGresult *result = NULL;
     fb_status status = fb_pg_run(session, "COMMIT", NULL, &result, err);
     /* COMMIT of a transaction that has failed says ROLLBACK. */
     bool is_committed = status == FB_OK && strcmp(PQcmdStatus(result), "COMMIT") == 0;
     PQclear(result);
     if (is_committed)
-        return DONE;
+        return FB_TXN_DONE;
     if (status == FB_OK)
         (void)fb_fail(err, FB_SOURCE, "the transaction was rolled back");
     /* An error with which the server goes on (a deferred constraint) has aborted the transaction. One with which it
      * closes the connection has not said what became of it. */
     if (!fb_pg_is_lost(session) && PQtransactionStatus(session->db) == PQTRANS_IDLE)
-        return FAILED;
+        return FB_TXN_FAILED;
     fb_pg_hang_up(session);
     fb_err_prefix(err, "COMMIT: ");
     err->status = FB_UNKNOWN;
-    return UNKNOWN;
+    return FB_TXN_UNKNOWN;
 }
 
 /* Transactions that may simply be tried again. They met another one (23505 is another's insert of the same key since we
@@ -263,14 +255,14 @@ static bool write_all(struct joint *j, bool waits) {
     return !j->has_failed;
 }
 
-static enum outcome store_jointly(struct fb_session *session, struct one *ones, size_t n, bool waits,
+static enum fb_txn_end store_jointly(struct fb_session *session, struct one *ones, size_t n, bool waits,
                                   size_t *ret_culprit, fb_err *err) {
     struct joint j = {.session = session, .ones = ones, .n = n, .culprit = n, .err = err};
     j.queue = fb_mem_calloc(3 * n + 2, sizeof *j.queue);
     *ret_culprit = n;
     if (j.queue == NULL) {
         (void)fb_fail(err, FB_NOMEM, "out of memory");
-        return FAILED;
+        return FB_TXN_FAILED;
     }
     for (size_t i = 0; i < n; i++) {
         fb_group_forget(ones[i].group);
@@ -281,7 +273,7 @@ static enum outcome store_jointly(struct fb_session *session, struct one *ones, 
         (void)round_trip(&j); /* what was queued before it failed wants its answers taken */
     *ret_culprit = j.culprit;
     fb_mem_free(j.queue);
-    return is_written ? commit(session, err) : roll_back(session);
+    return is_written ? fb_pg_commit(session, err) : fb_pg_roll_back(session);
 }
 
 /* ---- one group ---- */
@@ -300,7 +292,7 @@ static const char *begin_of(const struct fb_store_group *group) {
     return begin_plain;
 }
 
-static enum outcome store_group(struct fb_session *session, struct fb_store_group *group, fb_err *err) {
+static enum fb_txn_end store_group(struct fb_session *session, struct fb_store_group *group, fb_err *err) {
     PGresult *result = NULL;
     fb_group_forget(group);
     fb_status status = fb_pg_run(session, begin_of(group), NULL, &result, err);
@@ -308,16 +300,16 @@ static enum outcome store_group(struct fb_session *session, struct fb_store_grou
     if (status == FB_OK)
         status = fb_group_write(&fb_pg_group_ops, session, group, err);
     if (status == FB_OK)
-        return commit(session, err);
+        return fb_pg_commit(session, err);
     if (status == FB_UNMET)
         *err = (fb_err){FB_UNMET, ""};
-    return roll_back(session);
+    return fb_pg_roll_back(session);
 }
 
 static void store_alone(struct fb_session *session, struct fb_store_group *group) {
     struct one one = {group, WANTED};
     fb_err err = {FB_OK, ""};
-    enum outcome outcome = LOST;
+    enum fb_txn_end outcome = FB_TXN_LOST;
     for (unsigned tries = 0; tries < ALONE_TRIES; tries++) {
         size_t culprit = 0;
         if (fb_reached(fb_clock_now(), session->deadline)) {
@@ -330,11 +322,11 @@ static void store_alone(struct fb_session *session, struct fb_store_group *group
         err = (fb_err){FB_OK, ""};
         outcome = is_simple(group) ? store_jointly(session, &one, 1, /* waits */ true, &culprit, &err)
                                    : store_group(session, group, &err);
-        if (outcome == DONE)
+        if (outcome == FB_TXN_DONE)
             return;
         /* A connection that died while nobody used it is found out by the first who does. */
-        bool was_stale = outcome == LOST && !was_fresh && err.status == FB_DOWN;
-        if (outcome == UNKNOWN || err.status == FB_UNMET || (!was_stale && !is_worth_retrying(&err)))
+        bool was_stale = outcome == FB_TXN_LOST && !was_fresh && err.status == FB_DOWN;
+        if (outcome == FB_TXN_UNKNOWN || err.status == FB_UNMET || (!was_stale && !is_worth_retrying(&err)))
             break;
     }
     size_t decided_by = group->decided_by;
@@ -367,18 +359,18 @@ static size_t store_many(struct fb_session *session, struct one *ones, size_t n,
         bool was_fresh = session->is_fresh;
         if (fb_pg_reconnect(session, &err) != FB_OK)
             break;
-        enum outcome outcome = store_jointly(session, ones, n, /* waits */ false, &culprit, &err);
-        for (size_t i = 0; i < n && (outcome == DONE || outcome == UNKNOWN); i++) {
+        enum fb_txn_end outcome = store_jointly(session, ones, n, /* waits */ false, &culprit, &err);
+        for (size_t i = 0; i < n && (outcome == FB_TXN_DONE || outcome == FB_TXN_UNKNOWN); i++) {
             if (ones[i].state == LEFT_OUT)
                 alone[nalone++] = ones[i].group;
-            else if (outcome == UNKNOWN && ones[i].state == WRITTEN)
+            else if (outcome == FB_TXN_UNKNOWN && ones[i].state == WRITTEN)
                 fb_group_refuse(ones[i].group, FB_UNKNOWN, &err);
         }
-        if (outcome == DONE || outcome == UNKNOWN) {
+        if (outcome == FB_TXN_DONE || outcome == FB_TXN_UNKNOWN) {
             n = 0;
         } else if (culprit < n) {
             n = set_aside(ones, n, culprit, alone, &nalone);
-        } else if (outcome != LOST || was_fresh) {
+        } else if (outcome != FB_TXN_LOST || was_fresh) {
             break;
         }
     }

@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "rows/number.h"
+#include "source/flush.h"
 
 /* ---- the driver ---- */
 
@@ -286,7 +287,8 @@ int fb_sqlite_bind(sqlite3_stmt *stmt, int index, const struct fb_datum *d) {
 
 /* ---- errors ---- */
 
-fb_status fb_sqlite_fail(const struct fb_session *session, int rc, fb_err *err) {
+fb_status fb_sqlite_fail(struct fb_session *session, int rc, fb_err *err) {
+    session->failed = rc;
     switch (rc & 0xff) {
     case SQLITE_NOMEM:
         return fb_fail(err, FB_NOMEM, "out of memory");
@@ -336,4 +338,5 @@ const struct fb_driver_ops fb_driver_sqlite = {
     .list = fb_sqlite_list,
     .store = fb_sqlite_store,
     .cancel = cancel,
+    .flush = &fb_flush_sqlite,
 };

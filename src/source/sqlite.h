@@ -9,6 +9,7 @@
  *     sqlite_sql.c        the text of statements
  *     sqlite_load.c       reading rows
  *     sqlite_store.c      writing rows
+ *     sqlite_flush.c      … many of them, for write-behind
  *
  * SQL injection is impossible by construction: statement text is made from the catalogue's names, quoted, and from the
  * configuration's own SQL; keys and values are only ever bound. */
@@ -21,6 +22,7 @@
 
 #include "rows/mapping.h"
 #include "rows/plan.h"
+#include "source/group.h"
 #include "source/source.h"
 
 enum {
@@ -70,6 +72,7 @@ struct fb_session {
     sqlite3 *db;             /* NULL after the file was lost and could not be opened again */
     fb_instant deadline;     /* of the call under way */
     int64_t timeout_ms;      /* for messages */
+    int failed;              /* SQLite's extended code of the last failure */
     atomic_bool is_cancelled; /* by another thread: the call under way ends as if its time were over */
     struct fb_sqlite_cached {
         char *text;
@@ -101,7 +104,7 @@ int fb_sqlite_bind(sqlite3_stmt *stmt, int index, const struct fb_datum *datum);
 /* End a transaction that may be open, taking it back. If even that fails, the next attempt to begin one tries again. */
 void fb_sqlite_roll_back(struct fb_session *session);
 /* A failed call as a status, with the database's message. */
-fb_status fb_sqlite_fail(const struct fb_session *session, int rc, fb_err *err);
+fb_status fb_sqlite_fail(struct fb_session *session, int rc, fb_err *err);
 
 /* ---- sqlite_bind.c ---- */
 
@@ -153,6 +156,10 @@ fb_status fb_sqlite_list(struct fb_session *session, const struct fb_binding *bi
 
 /* ---- sqlite_store.c ---- */
 
+extern const struct fb_group_ops fb_sqlite_group_ops;
+/* A transaction that keeps all other writers out. */
+fb_status fb_sqlite_begin(struct fb_session *session, fb_err *err);
+enum fb_txn_end fb_sqlite_commit(struct fb_session *session, fb_err *err);
 void fb_sqlite_store(struct fb_session *session, struct fb_store_group *const *groups, size_t n);
 
 #endif

@@ -142,7 +142,7 @@ static fb_status read_list(struct fb_session *session, const struct fb_store_ite
 
 static const struct fb_mapping *mapping_of(const struct fb_binding *binding) { return &binding->mapping; }
 
-static const struct fb_group_ops ops = {
+const struct fb_group_ops fb_sqlite_group_ops = {
     .mapping = mapping_of,
     .find = find,
     .write = write_row,
@@ -156,7 +156,7 @@ static const struct fb_group_ops ops = {
 
 static bool is_open(const struct fb_session *session) { return !sqlite3_get_autocommit(session->db); }
 
-static fb_status begin(struct fb_session *session, fb_err *err) {
+fb_status fb_sqlite_begin(struct fb_session *session, fb_err *err) {
     fb_sqlite_roll_back(session);
     if (fb_sqlite_is_over(session))
         return fb_sqlite_fail(session, SQLITE_INTERRUPT, err);
@@ -164,25 +164,30 @@ static fb_status begin(struct fb_session *session, fb_err *err) {
     return rc == SQLITE_OK ? FB_OK : fb_sqlite_fail(session, rc, err);
 }
 
-static fb_status commit(struct fb_session *session, fb_err *err) {
+enum fb_txn_end fb_sqlite_commit(struct fb_session *session, fb_err *err) {
     int rc = fb_sqlite_run(session, "COMMIT");
     if (rc == SQLITE_OK)
-        return FB_OK;
-    fb_status status = fb_sqlite_fail(session, rc, err);
+        return FB_TXN_DONE;
+    (void)fb_sqlite_fail(session, rc, err);
     if (is_open(session)) {
         fb_sqlite_roll_back(session);
-        return status;
+        return FB_TXN_FAILED;
     }
     fb_err_prefix(err, "COMMIT failed: ");
-    return err->status = FB_UNKNOWN;
+    err->status = FB_UNKNOWN;
+    return FB_TXN_UNKNOWN;
+}
+
+static fb_status commit(struct fb_session *session, fb_err *err) {
+    return fb_sqlite_commit(session, err) == FB_TXN_DONE ? FB_OK : err->status;
 }
 
 static void store_singly(struct fb_session *session, struct fb_store_group *group) {
     fb_err err = {FB_OK, ""};
     fb_group_forget(group);
-    fb_status status = begin(session, &err);
+    fb_status status = fb_sqlite_begin(session, &err);
     if (status == FB_OK) {
-        status = fb_group_write(&ops, session, group, &err);
+        status = fb_group_write(&fb_sqlite_group_ops, session, group, &err);
         if (status == FB_OK)
             status = commit(session, &err);
         else
@@ -197,7 +202,7 @@ static bool store_jointly(struct fb_session *session, struct fb_store_group *gro
     fb_err err = {FB_OK, ""};
     if (fb_sqlite_run(session, "SAVEPOINT fb") != SQLITE_OK)
         return false;
-    fb_status status = fb_group_write(&ops, session, group, &err);
+    fb_status status = fb_group_write(&fb_sqlite_group_ops, session, group, &err);
     if (status == FB_TIMEOUT)
         fb_group_refuse(group, status, &err); /* it has had its time; the others get the rest */
     if (!is_open(session) || status == FB_TIMEOUT || status == FB_NOMEM)
@@ -213,7 +218,7 @@ static bool store_jointly(struct fb_session *session, struct fb_store_group *gro
 /* All groups in one transaction. False: nothing was applied, try them singly. */
 static bool store_together(struct fb_session *session, struct fb_store_group *const *groups, size_t n) {
     fb_err err = {FB_OK, ""};
-    fb_status status = begin(session, &err);
+    fb_status status = fb_sqlite_begin(session, &err);
     /* Half of the time, so that one statement that takes for ever leaves the others theirs. */
     fb_instant now = fb_clock_now(), due = session->deadline;
     session->deadline = fb_after(now, (fb_span){fb_since(due, now).ns / 2});
