@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "engine/tier.h"
 
 /* A write that the application announced. Freed by fb_write_end, or when its mark dies. */
 struct fb_ticket {
@@ -14,6 +15,7 @@ struct fb_ticket {
     bool is_awaited;           /* fb_write_begin has not returned: the ticket is its own until then */
     bool has_lapsed;           /* meanwhile */
     struct fb_park *park;      /* of the caller that waits to be granted */
+    struct fb_hold_marks *marks; /* at the shared second level; NULL: none */
     size_t key_len;
     char key[];
 };
@@ -32,18 +34,47 @@ static fb_status give_back(fb_cache *cache, fb_bytes key, uint64_t token, fb_sta
     return result;
 }
 
+struct filling {
+    struct fb_park park;
+    fb_status status;
+};
+
+static void filled(void *user, fb_status status) {
+    struct filling *filling = user;
+    filling->status = status;
+    fb_park_done(&filling->park);
+}
+
+static fb_status fill_shared(fb_cache *cache, const struct fb_keyspace *keyspace, fb_bytes key, uint64_t token,
+                             fb_status status, fb_bytes value) {
+    struct filling filling = {.status = FB_OK};
+    fb_park_init(&filling.park, 1);
+    fb_status begun = fb_tier_fill(cache->tier, keyspace, key, token, status, value, 0, filled, &filling);
+    if (begun != FB_PENDING)
+        filled(&filling, begun);
+    fb_park_wait(&filling.park);
+    return filling.status;
+}
+
 fb_status fb_fill(fb_cache *cache, fb_bytes key, uint64_t token, fb_bytes value, int absent, fb_err *reterr) {
     struct fb_keyspace *keyspace;
     fb_status status = fb_cache_find(cache, key, &keyspace, reterr);
     if (status != FB_OK)
         return status;
-    fb_kind kind = keyspace->kind;
-    status = give_back(cache, key, token, absent ? FB_NOTFOUND : FB_OK, kind, absent ? fb_bytes_of(NULL, 0) : value);
+    fb_status found = absent ? FB_NOTFOUND : FB_OK;
+    if (absent)
+        value = fb_bytes_of(NULL, 0);
+    status = cache->tier != NULL ? fill_shared(cache, keyspace, key, token, found, value)
+                                 : give_back(cache, key, token, found, keyspace->kind, value);
     return status < 0 ? fb_fail(reterr, status, "%s", fb_status_text(status)) : status;
 }
 
 void fb_lease_drop(fb_cache *cache, fb_bytes key, uint64_t token) {
-    (void)give_back(cache, key, token, FB_SOURCE, FB_KIND_NONE, fb_bytes_of(NULL, 0));
+    struct fb_keyspace *keyspace;
+    if (cache->tier != NULL && fb_cache_find(cache, key, &keyspace, NULL) == FB_OK)
+        (void)fill_shared(cache, keyspace, key, token, FB_SOURCE, fb_bytes_of(NULL, 0));
+    else
+        (void)give_back(cache, key, token, FB_SOURCE, FB_KIND_NONE, fb_bytes_of(NULL, 0));
 }
 
 /* ---- announced writes ---- */
@@ -67,6 +98,24 @@ static bool take_over(struct fb_engine_shard *shard, struct fb_ticket *ticket) {
     bool is_alive = !ticket->has_lapsed;
     fb_lock_release(&shard->lock);
     return is_alive;
+}
+
+static void free_ticket(struct fb_ticket *ticket) {
+    if (ticket != NULL)
+        fb_hold_marks_release(ticket->marks, /* is_doubted = */ false);
+    fb_mem_free(ticket);
+}
+
+/* The same at the shared second level; the ticket is still the caller's own. */
+static fb_status mark_shared(fb_cache *cache, const struct fb_keyspace *keyspace, struct fb_engine_shard *shard,
+                             struct fb_ticket *ticket) {
+    struct fb_hold_marks *marks = NULL;
+    fb_bytes key = fb_bytes_of(ticket->key, ticket->key_len);
+    fb_status status = fb_hold_marks_take(cache->tier, &keyspace, &key, 1, &marks);
+    fb_lock_acquire(&shard->lock);
+    ticket->marks = marks;
+    fb_lock_release(&shard->lock);
+    return status;
 }
 
 fb_status fb_write_begin(fb_cache *cache, fb_bytes key, uint64_t *ret_ticket, fb_err *reterr) {
@@ -109,13 +158,20 @@ fb_status fb_write_begin(fb_cache *cache, fb_bytes key, uint64_t *ret_ticket, fb
     if (status == FB_TIMEOUT)
         fb_park_done(&park);
     fb_park_wait(&park);
-    bool is_granted = (status == FB_OK || status == FB_PENDING) && take_over(shard, ticket);
+    bool is_granted = status == FB_OK || status == FB_PENDING;
+    if (is_granted && cache->tier != NULL)
+        status = mark_shared(cache, keyspace, shard, ticket);
+    is_granted = is_granted && take_over(shard, ticket);
     fb_cache_op_end(cache);
-    if (is_granted)
+    if (is_granted && status >= 0)
         return FB_OK;
+    if (is_granted) { /* here, and not at the store */
+        fb_write_end(cache, key, *ret_ticket);
+        return fb_fail(reterr, status, "%s", fb_status_text(status));
+    }
     if (status >= 0)
         status = FB_TIMEOUT;
-    fb_mem_free(ticket);
+    free_ticket(ticket);
     return fb_fail(reterr, status, "%s", status == FB_TIMEOUT ? "other writes of the key did not end in time"
                                                               : fb_status_text(status));
 }
@@ -147,7 +203,7 @@ void fb_write_end(fb_cache *cache, fb_bytes key, uint64_t number) {
     }
     fb_shard_leave(shard);
     fb_carry_out(cache, &fx, FB_RUN_LANES);
-    fb_mem_free(ended);
+    free_ticket(ended);
 }
 
 void fb_tickets_lapsed(struct fb_engine_shard *shard, struct fb_effects *fx) {
@@ -157,7 +213,7 @@ void fb_tickets_lapsed(struct fb_engine_shard *shard, struct fb_effects *fx) {
         ticket->has_lapsed = true;
         note_end(shard, ticket);
         if (!ticket->is_awaited)
-            fb_mem_free(ticket);
+            free_ticket(ticket);
     }
 }
 
@@ -169,6 +225,7 @@ void fb_tickets_drop_all(struct fb_engine_shard *shard) {
         fb_instant now = fb_clock_now();
         fb_shard_end(shard->core, &ticket->writer.core, FB_END_DROP, FB_KIND_NONE, fb_bytes_of(NULL, 0), now, 0, now, 0,
                      &fx);
+        fb_hold_marks_forget(ticket->marks);
         fb_mem_free(ticket);
     }
 }

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "engine/tier.h"
 
 struct parked_read {
     struct fb_read read;
@@ -133,10 +134,49 @@ fb_status fb_delete(fb_cache *cache, fb_bytes key, fb_err *reterr) {
 
 /* ---- cache-aside ---- */
 
+struct parked_lease {
+    struct fb_park park;
+    fb_status status;
+    fb_buf *ret_value;
+    uint64_t token;
+};
+
+static void wake_leased(void *user, fb_status status, fb_bytes value, uint64_t token) {
+    struct parked_lease *parked = user;
+    parked->status = status == FB_OK ? fb_buf_append(parked->ret_value, value.data, value.len) : status;
+    parked->token = token;
+    fb_park_done(&parked->park);
+}
+
+/* The lease is one of the shared second level. */
+static fb_status lease_shared(fb_cache *cache, fb_bytes key, int64_t wait_ms, fb_buf *ret_value, uint64_t *ret_token,
+                              fb_err *reterr) {
+    struct parked_lease parked = {.ret_value = ret_value};
+    struct fb_keyspace *keyspace;
+    fb_kind kind;
+    fb_status status = fb_cache_find(cache, key, &keyspace, reterr);
+    if (status != FB_OK)
+        return status;
+    status = fb_peek(cache, key, ret_value, &kind);
+    if (status != FB_MISS)
+        return status;
+    fb_park_init(&parked.park, 1);
+    status = fb_tier_lease(cache->tier, keyspace, key, wait_ms, wake_leased, &parked);
+    if (status != FB_PENDING)
+        wake_leased(&parked, status, fb_bytes_of(NULL, 0), 0);
+    fb_park_wait(&parked.park);
+    *ret_token = parked.token;
+    if (parked.status < 0)
+        fb_explain(reterr, parked.status, keyspace, fb_bytes_of(NULL, 0));
+    return parked.status;
+}
+
 fb_status fb_get_or_lease(fb_cache *cache, fb_bytes key, int64_t wait_ms, fb_buf *ret_value, uint64_t *ret_token,
                           fb_err *reterr) {
     enum { WAIT_DEFAULT_MS = 2000 };
     struct parked_read parked = {0};
+    if (cache->tier != NULL)
+        return lease_shared(cache, key, wait_ms, ret_value, ret_token, reterr);
     parked.read.waiter.wants_lease = true;
     parked.read.waiter.deadline = fb_after(fb_clock_now(), fb_ms(wait_ms > 0 ? wait_ms : WAIT_DEFAULT_MS));
     fb_status status = read_and_wait(cache, &parked, key, ret_value, reterr);

@@ -39,7 +39,7 @@ void fb_load_over(struct fb_cache *cache, struct fb_flight *flight, fb_status st
 /* Home, or to the store first. */
 static void load_over(struct fb_cache *cache, struct fb_flight *flight, fb_status status, struct fb_value *value,
                       struct fb_effects *fx) {
-    if (cache->tier == NULL || !fb_tier_loaded(cache->tier, flight, status, value))
+    if (cache->tier == NULL || !fb_tier_loaded(flight, status, value))
         fb_load_over(cache, flight, status, value, fx);
 }
 

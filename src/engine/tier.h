@@ -18,7 +18,10 @@
 #include "store/watch.h"
 #include "store/written.h"
 
-enum { FB_TIER_BUCKETS = 256 };
+enum {
+    FB_TIER_BUCKETS = 256,
+    FB_TIER_GRANTS = 4096, /* leases that the application may hold at once; of more, the oldest are refused */
+};
 
 /* One call and what comes after it. `done` runs on a worker of the lane, or on the pusher's thread when there is no room. */
 struct fb_tier_item {
@@ -52,14 +55,36 @@ bool fb_tier_is_out(struct fb_tier *tier);
 /* A key that this process has changed, or meant to, before anybody hears of it; is_owed: the store does not know. */
 void fb_tier_note(struct fb_tier *tier, fb_bytes key, bool is_owed);
 
-/* ---- loads (tier_read.c) ---- */
+/* ---- ways (tier_way.c) ---- */
+
+/* A load on its way, whoever it is for. `load` and `over` are called without a lock, each time the flow is at that step. */
+struct fb_way {
+    struct fb_tier_item item;
+    struct fb_load_flow flow;
+    struct fb_tier *tier;
+    struct fb_link bucket;     /* in tier->waiting */
+    fb_buf copy;               /* what the store said */
+    bool is_over;              /* taken out of the bucket: nobody else looks at it any more */
+    void (*load)(struct fb_way *way);
+    void (*over)(struct fb_way *way);
+};
+/* The key is borrowed until the end. */
+void fb_way_start(struct fb_tier *tier, struct fb_way *way, uint64_t hash, fb_bytes key,
+                  const struct fb_flow_terms *terms);
+/* What `load` was for has come; the value is borrowed until `over`. */
+void fb_way_loaded(struct fb_way *way, fb_status status, fb_bytes value);
+/* In `load`: it goes no further. */
+void fb_way_quit(struct fb_way *way);
+struct fb_flow_terms fb_tier_terms(struct fb_tier *tier, const struct fb_keyspace *keyspace, uint64_t hash);
+
+/* ---- loads of flights (tier_read.c) ---- */
 
 /* Take the flights off `fx` that ask the store first; those that cannot are left, and marked. */
 void fb_tier_take_loads(struct fb_tier *tier, struct fb_effects *fx);
 /* The question of an item leaves. */
 void fb_tier_asked(struct fb_tier_item *item);
 /* The source has answered a flight that went through the store: true, it is taken over; the value too. */
-bool fb_tier_loaded(struct fb_tier *tier, struct fb_flight *flight, fb_status status, struct fb_value *value);
+bool fb_tier_loaded(struct fb_flight *flight, fb_status status, struct fb_value *value);
 /* The flight's end: the engine's. */
 void fb_load_over(struct fb_cache *cache, struct fb_flight *flight, fb_status status, struct fb_value *value,
                   struct fb_effects *fx);
@@ -103,10 +128,25 @@ fb_status fb_hold_marks_take(struct fb_tier *tier, const struct fb_keyspace *con
                              size_t n, struct fb_hold_marks **ret_marks);
 /* END for all, without waiting; frees them. NULL accepted. */
 void fb_hold_marks_release(struct fb_hold_marks *marks, bool is_doubted);
+/* Frees them without a word: they die at the store by themselves. NULL accepted. */
+void fb_hold_marks_forget(struct fb_hold_marks *marks);
+
+/* ---- loads of the application (tier_aside.c) ---- */
+
+/* FB_OK with the value, FB_NOTFOUND, FB_LEASE with a token; FB_TIMEOUT when another's load took longer than wait_ms. */
+typedef void fb_tier_leased(void *user, fb_status status, fb_bytes value, uint64_t token);
+/* FB_PENDING or FB_NOMEM. */
+fb_status fb_tier_lease(struct fb_tier *tier, const struct fb_keyspace *keyspace, fb_bytes key, int64_t wait_ms,
+                        fb_tier_leased *done, void *user);
+/* FB_OK with the value, FB_NOTFOUND for absent, or an error: the lease is given back. `done` with FB_OK or FB_REFUSED.
+ * life_ms: of the value, 0: its TTL's. FB_PENDING or FB_NOMEM. */
+typedef void fb_tier_filled(void *user, fb_status status);
+fb_status fb_tier_fill(struct fb_tier *tier, const struct fb_keyspace *keyspace, fb_bytes key, uint64_t token,
+                       fb_status status, fb_bytes value, int64_t life_ms, fb_tier_filled *done, void *user);
 
 /* ---- single calls (tier_call.c) ---- */
 
-/* INVAL, LOOK or LIFE of one key; `done` with the answered call. FB_PENDING or FB_NOMEM. */
+/* INVAL, LOOK, LIFE or FILL of one key, all of it copied; `done` with the answered call. FB_PENDING or FB_NOMEM. */
 typedef void fb_tier_answer(void *user, const struct fb_store_call *call);
 fb_status fb_tier_call(struct fb_tier *tier, const struct fb_store_call *call, fb_tier_answer *done, void *user);
 
@@ -134,6 +174,8 @@ struct fb_tier {
     _Atomic int64_t distrust;  /* ns; 0: nothing is distrusted */
     uint64_t process;
     _Atomic uint64_t tokens;
+    struct fb_tier_grant { uint64_t token, server; } grants[FB_TIER_GRANTS]; /* leases the application holds, by token; the
+                                  lock covers them */
     /* Figures. */
     _Atomic uint64_t trips, calls, errors, hits, misses, negatives, leases, waits, busy, fills, fills_refused, told,
         reasserted;

@@ -10,7 +10,7 @@ struct single {
     struct fb_tier *tier;
     fb_tier_answer *done;
     void *user;
-    char key[];
+    char key[];                /* and what it brings */
 };
 
 static void answered(struct fb_tier_item *item) {
@@ -24,7 +24,7 @@ static void answered(struct fb_tier_item *item) {
 }
 
 fb_status fb_tier_call(struct fb_tier *tier, const struct fb_store_call *call, fb_tier_answer *done, void *user) {
-    struct single *single = fb_mem_calloc(1, sizeof *single + call->key.len);
+    struct single *single = fb_mem_calloc(1, sizeof *single + call->key.len + call->bring.len);
     if (single == NULL)
         return FB_NOMEM;
     single->item = (struct fb_tier_item){.call = &single->call, .done = answered};
@@ -35,6 +35,9 @@ fb_status fb_tier_call(struct fb_tier *tier, const struct fb_store_call *call, f
     if (call->key.len > 0)
         memcpy(single->key, call->key.data, call->key.len);
     single->call.key = fb_bytes_of(single->key, call->key.len);
+    if (call->bring.len > 0)
+        memcpy(single->key + call->key.len, call->bring.data, call->bring.len);
+    single->call.bring = fb_bytes_of(single->key + call->key.len, call->bring.len);
     fb_cache_op_begin(tier->cache);
     fb_tier_start(tier);
     fb_tier_push(tier, &single->item);

@@ -130,12 +130,17 @@ static void held(struct fb_marks *marks) {
     fb_park_done(&fb_member_of(marks, struct fb_hold_marks, marks)->park);
 }
 
-static void released(struct fb_marks *marks) {
-    struct fb_hold_marks *holds = fb_member_of(marks, struct fb_hold_marks, marks);
-    struct fb_cache *cache = marks->tier->cache;
-    fb_marks_free(marks);
+void fb_hold_marks_forget(struct fb_hold_marks *holds) {
+    if (holds == NULL)
+        return;
+    fb_marks_free(&holds->marks);
     fb_buf_free(&holds->names);
     fb_mem_free(holds);
+}
+
+static void released(struct fb_marks *marks) {
+    struct fb_cache *cache = marks->tier->cache;
+    fb_hold_marks_forget(fb_member_of(marks, struct fb_hold_marks, marks));
     fb_cache_op_end(cache);
 }
 
@@ -161,6 +166,7 @@ fb_status fb_hold_marks_take(struct fb_tier *tier, const struct fb_keyspace *con
     fb_park_init(&holds->park, 1);
     fb_marks_begin(&holds->marks, held);
     fb_park_wait(&holds->park);
+    fb_cache_op_end(tier->cache);
     *ret_marks = holds;
     return fb_marks_refuse(&holds->marks) ? FB_STOREDOWN : FB_OK;
 }
@@ -168,6 +174,7 @@ fb_status fb_hold_marks_take(struct fb_tier *tier, const struct fb_keyspace *con
 void fb_hold_marks_release(struct fb_hold_marks *holds, bool is_doubted) {
     if (holds == NULL)
         return;
+    fb_cache_op_begin(holds->marks.tier->cache);
     for (size_t i = 0; is_doubted && i < holds->marks.n; i++)
         fb_write_flow_end(&holds->marks.items[i].flow, FB_FLOW_END_DOUBT, fb_bytes_of(NULL, 0), 0);
     fb_marks_end(&holds->marks, released);

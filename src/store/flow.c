@@ -107,7 +107,7 @@ static void wait_for_another(struct fb_load_flow *flow, fb_instant now) {
         return;
     }
     if (!flow->has_waited)
-        flow->due = fb_after(now, fb_ms(loads > FB_STORE_LEASE_MS ? FB_STORE_LEASE_MS
+        flow->due = fb_after(now, fb_ms(t->wait_ms > 0 ? t->wait_ms : loads > FB_STORE_LEASE_MS ? FB_STORE_LEASE_MS
                                         : loads > FB_FLOW_WAIT_MS ? loads : FB_FLOW_WAIT_MS));
     flow->has_waited = true;
     if (fb_reached(now, flow->due))

@@ -45,6 +45,7 @@ struct fb_flow_terms {
     int64_t ttl_ms, negative_ttl_ms, grace_ms; /* of the keyspace's policy */
     int64_t lasting_ms;        /* the life of what will be loaded: the ttl less its jitter */
     int64_t load_ms;           /* what a load takes, about */
+    int64_t wait_ms;           /* how long to wait for another's load; 0: as long as that should take */
     enum fb_flow_why { FB_FLOW_MISSED, FB_FLOW_AHEAD, FB_FLOW_ANEW } why; /* a miss; refresh-ahead, of a copy that is good;
                                   or REFRESH: nothing that is older than the question will do */
     int64_t enough_ms;         /* AHEAD: a copy in the store that lives so long will do */

@@ -108,6 +108,33 @@ static void without_the_store_available_writes_are_carried_out(void **state) {
     close_world(&p.world);
 }
 
+static void a_lease_is_for_the_whole_fleet(void **state) {
+    struct pair p;
+    fb_err err;
+    fb_buf buf = FB_BUF_INIT;
+    uint64_t token, other, ticket;
+    fb_keyspace_options ks = writing_ks();
+    (void)state;
+    ks.read = FB_READ_ASIDE;
+    open_pair(&p, (fb_store_options){0}, ks);
+    assert_int_equal(fb_get_or_lease(p.world.cache, FB_STR("k:7"), 0, &buf, &token, &err), FB_LEASE);
+    assert_int_equal(fb_get_or_lease(p.neighbour, FB_STR("k:7"), 20, &buf, &other, &err), FB_TIMEOUT);
+    assert_int_equal(fb_fill(p.world.cache, FB_STR("k:7"), token, FB_STR("mine"), 0, &err), FB_OK);
+    assert_int_equal(fb_get_or_lease(p.neighbour, FB_STR("k:7"), 0, &buf, &other, &err), FB_OK);
+    assert_memory_equal(buf.data, "mine", 4);
+    assert_int_equal(fb_fill(p.world.cache, FB_STR("k:7"), token, FB_STR("late"), 0, &err), FB_REFUSED);
+
+    /* A write that the neighbour announced takes the lease away, and what is loaded meanwhile is not kept. */
+    assert_int_equal(fb_get_or_lease(p.world.cache, FB_STR("k:8"), 0, &buf, &token, &err), FB_LEASE);
+    assert_int_equal(fb_write_begin(p.neighbour, FB_STR("k:8"), &ticket, &err), FB_OK);
+    assert_int_equal(fb_fill(p.world.cache, FB_STR("k:8"), token, FB_STR("old"), 0, &err), FB_REFUSED);
+    assert_int_equal(fb_get_or_lease(p.world.cache, FB_STR("k:8"), 0, &buf, &token, &err), FB_LEASE);
+    assert_int_equal(fb_fill(p.world.cache, FB_STR("k:8"), token, FB_STR("old"), 0, &err), FB_REFUSED);
+    fb_write_end(p.neighbour, FB_STR("k:8"), ticket);
+    fb_buf_free(&buf);
+    close_pair(&p);
+}
+
 static void many_at_once_load_each_row_once(void **state) {
     enum { N = 8 };
     struct pair p;
@@ -134,6 +161,7 @@ int main(void) {
         cmocka_unit_test(an_invalidation_is_for_all),
         cmocka_unit_test(without_the_store_reads_go_on_and_strict_writes_do_not),
         cmocka_unit_test(without_the_store_available_writes_are_carried_out),
+        cmocka_unit_test(a_lease_is_for_the_whole_fleet),
         cmocka_unit_test(many_at_once_load_each_row_once),
     };
     return cmocka_run_group_tests_name("tier", tests, NULL, NULL);
