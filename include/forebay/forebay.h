@@ -545,6 +545,7 @@ fb_status fb_memory_max_set(fb_cache *cache, uint64_t bytes, fb_err *reterr);
     X(negative_hits, "reads answered by a negative entry")                                                            \
     X(misses, "reads that needed the source")                                                                         \
     X(coalesced, "misses that joined a load already under way")                                                       \
+    X(shared_hits, "loads answered by the shared store instead of the source")                                        \
     X(stale_served, "misses answered with a copy past its life, within its grace")                                    \
     X(loads, "keys asked of the source")                                                                              \
     X(load_errors, "loads that failed")                                                                               \
@@ -565,6 +566,35 @@ typedef struct fb_keyspace_stats {
     uint64_t negative_keys; /* negative entries now */
     uint64_t bytes;         /* of both, with bookkeeping */
 } fb_keyspace_stats;
+
+/* The shared second level. X(name, meaning) */
+#define FB_SHARING_COUNTERS(X)                                                                                        \
+    X(trips, "round trips to the shared store")                                                                       \
+    X(calls, "calls in them")                                                                                         \
+    X(errors, "calls that the shared store refused or did not answer")                                                \
+    X(hits, "values found there")                                                                                     \
+    X(misses, "values not found there")                                                                               \
+    X(negatives, "keys known there to be absent")                                                                     \
+    X(leases, "loads that this process did for all")                                                                  \
+    X(waits, "times that another process was loading the key already")                                                \
+    X(busy, "loads during a write, whose answer nobody kept")                                                         \
+    X(fills, "values put there by loads and writes")                                                                  \
+    X(fills_refused, "loads that a write or an invalidation came before, somewhere")                                  \
+    X(told, "changes that the store has told of")                                                                     \
+    X(reasserted, "keys invalidated again after a failover or a silence of the store")
+
+typedef struct fb_sharing_stats {
+#define FB_COUNTER_FIELD_(name, text) uint64_t name;
+    FB_SHARING_COUNTERS(FB_COUNTER_FIELD_)
+#undef FB_COUNTER_FIELD_
+    int is_shared;          /* there is one; all the rest is 0 otherwise */
+    int is_up;              /* it is asked: it has answered, or nobody has found it silent */
+    int is_proved;          /* it tells of every change: copies of this process serve */
+    uint64_t primaries;     /* servers that hold the values; 0: none is known yet */
+    uint64_t waiting;       /* calls in front of it now */
+    char where[160];        /* the address of the first one; "" */
+    char last_error[160];   /* "" */
+} fb_sharing_stats;
 
 typedef struct fb_source_stats {
     uint64_t read_trips;  /* round trips for loads */
@@ -607,6 +637,7 @@ typedef struct fb_stats {
 
 void fb_stats_get(fb_cache *cache, fb_stats *ret_stats);
 fb_status fb_keyspace_stats_get(fb_cache *cache, unsigned index, fb_keyspace_stats *ret_stats);
+void fb_sharing_stats_get(fb_cache *cache, fb_sharing_stats *ret_stats);
 void fb_source_stats_get(const fb_source *source, fb_source_stats *ret_stats);
 const char *fb_source_name(const fb_source *source);
 

@@ -1,7 +1,10 @@
 /* Figures, summed over the shards when somebody asks. */
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/err.h"
 #include "engine/engine.h"
+#include "engine/tier.h"
 
 void fb_stats_get(fb_cache *cache, fb_stats *ret_stats) {
     *ret_stats = (fb_stats){.memory_max = cache->memory_max};
@@ -78,4 +81,24 @@ void fb_source_stats_get(const fb_source *source, fb_source_stats *ret_stats) {
     ret_stats->opens = source->breaker.opens;
     ret_stats->retry_ms = (uint64_t)fb_span_ms(fb_breaker_wait(&source->breaker, fb_clock_now()));
     fb_lock_release(lock);
+}
+
+void fb_sharing_stats_get(fb_cache *cache, fb_sharing_stats *ret_stats) {
+    struct fb_tier *tier = cache->tier;
+    struct fb_place_facts facts;
+    *ret_stats = (fb_sharing_stats){.is_shared = tier != NULL};
+    if (tier == NULL)
+        return;
+#define TAKE(name, text) ret_stats->name = atomic_load_explicit(&tier->name, memory_order_relaxed);
+    FB_SHARING_COUNTERS(TAKE)
+#undef TAKE
+    fb_place_facts(tier->place, &facts);
+    ret_stats->is_up = !fb_tier_is_out(tier);
+    ret_stats->is_proved = fb_proof_holds(tier->proved, fb_clock_now());
+    ret_stats->primaries = facts.primaries;
+    ret_stats->waiting = fb_lane_waiting(tier->lane);
+    snprintf(ret_stats->where, sizeof ret_stats->where, "%s", facts.primary);
+    fb_lock_acquire(&tier->lock);
+    snprintf(ret_stats->last_error, sizeof ret_stats->last_error, "%s", tier->why);
+    fb_lock_release(&tier->lock);
 }

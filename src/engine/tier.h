@@ -177,8 +177,9 @@ struct fb_tier {
     struct fb_tier_grant { uint64_t token, server; } grants[FB_TIER_GRANTS]; /* leases the application holds, by token; the
                                   lock covers them */
     /* Figures. */
-    _Atomic uint64_t trips, calls, errors, hits, misses, negatives, leases, waits, busy, fills, fills_refused, told,
-        reasserted;
+#define FB_COUNTER_FIELD_(name, text) _Atomic uint64_t name;
+    FB_SHARING_COUNTERS(FB_COUNTER_FIELD_)
+#undef FB_COUNTER_FIELD_
 };
 
 /* The key was told of. */

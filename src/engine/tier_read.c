@@ -44,6 +44,10 @@ static void finish(struct fb_way *way) {
     flight->keep = flow->keep == FB_KEEP_HERE && !tier->keeps_copies ? FB_KEEP_SHARED : flow->keep;
     flight->is_stale = flow->is_stale;
     if (flow->is_copy) {
+        struct fb_engine_shard *shard = fb_cache_shard(tier->cache, flight->hash);
+        fb_lock_acquire(&shard->lock);
+        fb_shard_counters(shard->core, flight->keyspace)->shared_hits++;
+        fb_lock_release(&shard->lock);
         /* Its end is the end of the copy in the store, or of what may be kept here, whichever comes first. */
         int64_t whole = flow->status == FB_OK ? flow->terms.ttl_ms : flow->terms.negative_ttl_ms;
         int64_t age = whole - flow->life_ms > 0 ? whole - flow->life_ms : 0;

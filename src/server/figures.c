@@ -108,6 +108,9 @@ void fb_figures_take(struct fb_server *server, struct fb_figures *f) {
     f->tracking_items = tracking.items;
     f->tracking_prefixes = tracking.prefixes;
     fb_upstreams_sum(server, &f->store);
+    fb_sharing_stats_get(server->cache, &f->sharing);
+    f->sharing_state = !f->sharing.is_shared ? "off" : !f->sharing.is_up ? "down" : f->sharing.is_proved ? "up"
+                                                                                   : "up, no copies";
     fb_users_denied(server->users, f->denied);
     f->pubsub_clients = fb_pubsub_clients(server);
     f->pubsub_channels = fb_pubsub_topics(server, FB_TOPIC_CHANNEL);

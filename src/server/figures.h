@@ -20,6 +20,8 @@ struct fb_figures {
     uint64_t pubsub_channels, pubsub_patterns, pubsub_shardchannels;
     uint64_t tracking_keys, tracking_items, tracking_prefixes;
     struct fb_upstream_sums store; /* all 0 where there is none */
+    fb_sharing_stats sharing;
+    const char *sharing_state;
     uint64_t denied[4];    /* by FB_DENIED_… */
     uint64_t ops_per_second, in_per_second, out_per_second;
     uint64_t resident, memory_peak, system_memory, open_files, open_files_max;
@@ -89,7 +91,7 @@ struct fb_value {
 const char *fb_metric_help(const struct fb_metric *row);
 const struct fb_metric *fb_metrics_of(enum fb_scope_of_metric scope, size_t *ret_n);
 /* The values of one thing, in the order of the rows of its scope. `figures` is the scope's struct. */
-enum { FB_METRICS_MAX = 128 }; /* rows of one scope */
+enum { FB_METRICS_MAX = 192 }; /* rows of one scope */
 void fb_metric_values(enum fb_scope_of_metric scope, const void *figures, struct fb_value ret_values[FB_METRICS_MAX]);
 /* A value as text, in `form`. */
 void fb_value_format(enum fb_form form, struct fb_value value, char *out, size_t size);

@@ -210,6 +210,44 @@
       "bytes that came from the store")                                                                                \
     X(FOREBAY, "store_sent_bytes", COUNT, f->store.bytes_out, "forebay_store_sent_bytes_total", COUNTER, "",           \
       "bytes sent to the store")                                                                                       \
+    X(FOREBAY, "sharing", TEXT, f->sharing_state, NULL, GAUGE, "",                                                     \
+      "the shared second level: off, up, down, or up without copies while it does not tell of changes")                \
+    X(FOREBAY, "sharing_store", TEXT, f->sharing.where, NULL, GAUGE, "", "where it is")                                \
+    X(FOREBAY, "sharing_last_error", TEXT, f->sharing.last_error, NULL, GAUGE, "", "why it could not be asked last time")\
+    X(FOREBAY, NULL, COUNT, (uint64_t)f->sharing.is_up, "forebay_sharing_up", GAUGE, "",                               \
+      "1 while the shared second level is asked")                                                                      \
+    X(FOREBAY, NULL, COUNT, (uint64_t)f->sharing.is_proved, "forebay_sharing_proved", GAUGE, "",                       \
+      "1 while it tells of every change, so that copies of this process serve")                                        \
+    X(FOREBAY, "sharing_primaries", COUNT, f->sharing.primaries, "forebay_sharing_primaries", GAUGE, "",               \
+      "servers that hold the shared values")                                                                           \
+    X(FOREBAY, "sharing_waiting", COUNT, f->sharing.waiting, "forebay_sharing_waiting", GAUGE, "",                     \
+      "calls that wait in front of it now")                                                                            \
+    X(FOREBAY, "sharing_trips", COUNT, f->sharing.trips, "forebay_sharing_trips_total", COUNTER, "",                   \
+      "round trips to the shared store")                                                                               \
+    X(FOREBAY, "sharing_calls", COUNT, f->sharing.calls, "forebay_sharing_calls_total", COUNTER, "",                   \
+      "calls in them")                                                                                                 \
+    X(FOREBAY, "sharing_errors", COUNT, f->sharing.errors, "forebay_sharing_errors_total", COUNTER, "",                \
+      "calls that the shared store refused or did not answer")                                                         \
+    X(FOREBAY, "sharing_hits", COUNT, f->sharing.hits, "forebay_sharing_hits_total", COUNTER, "",                      \
+      "values found there")                                                                                            \
+    X(FOREBAY, "sharing_misses", COUNT, f->sharing.misses, "forebay_sharing_misses_total", COUNTER, "",                \
+      "values not found there")                                                                                        \
+    X(FOREBAY, "sharing_negatives", COUNT, f->sharing.negatives, "forebay_sharing_negatives_total", COUNTER, "",       \
+      "keys known there to be absent")                                                                                 \
+    X(FOREBAY, "sharing_leases", COUNT, f->sharing.leases, "forebay_sharing_leases_total", COUNTER, "",                \
+      "loads that this process did for all")                                                                           \
+    X(FOREBAY, "sharing_waits", COUNT, f->sharing.waits, "forebay_sharing_waits_total", COUNTER, "",                   \
+      "times that another process was loading the key already")                                                        \
+    X(FOREBAY, "sharing_busy", COUNT, f->sharing.busy, "forebay_sharing_busy_total", COUNTER, "",                      \
+      "loads during a write, whose answer nobody kept")                                                                \
+    X(FOREBAY, "sharing_fills", COUNT, f->sharing.fills, "forebay_sharing_fills_total", COUNTER, "",                   \
+      "values put there by loads and writes")                                                                          \
+    X(FOREBAY, "sharing_fills_refused", COUNT, f->sharing.fills_refused, "forebay_sharing_fills_refused_total", COUNTER, "",\
+      "loads that a write or an invalidation came before, somewhere")                                                  \
+    X(FOREBAY, "sharing_told", COUNT, f->sharing.told, "forebay_sharing_told_total", COUNTER, "",                      \
+      "changes that the store has told of")                                                                            \
+    X(FOREBAY, "sharing_reasserted", COUNT, f->sharing.reasserted, "forebay_sharing_reasserted_total", COUNTER, "",    \
+      "keys invalidated again after a failover or a silence of the store")                                             \
     X(FOREBAY, "dirty_keys", COUNT, 0, NULL, GAUGE, "", "always 0: a write that was answered is at its source")        \
     X(FOREBAY, "dirty_oldest_seconds", COUNT, 0, NULL, GAUGE, "", "always 0, as dirty_keys")                           \
     X(FOREBAY, "writes_flushed", COUNT, 0, NULL, COUNTER, "", "always 0, as dirty_keys")                               \
@@ -234,6 +272,8 @@
       "result=\"coalesced\"", "misses that joined a load already under way")                                           \
     X(FOREBAY_KEYSPACES, "misses", COUNT, k->stats.misses, NULL, COUNTER, "",                                          \
       "reads that needed the source, coalesced ones included")                                                         \
+    X(FOREBAY_KEYSPACES, "shared_hits", COUNT, k->stats.shared_hits, "forebay_shared_hits_total", COUNTER, "",         \
+      "loads answered by the shared store instead of the source")                                                      \
     X(FOREBAY_KEYSPACES, "stale_served", COUNT, k->stats.stale_served, "forebay_stale_served_total", COUNTER, "",      \
       "misses answered with a copy past its life, within its grace")                                                   \
     X(FOREBAY_KEYSPACES, "loads", COUNT, k->stats.loads, "forebay_loads_total", COUNTER, "",                           \

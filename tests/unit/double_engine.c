@@ -734,6 +734,11 @@ void fb_facts_get(fb_cache *cache, fb_bytes key, fb_facts *ret_facts) {
     fb_lock_release(&cache->lock);
 }
 
+void fb_sharing_stats_get(fb_cache *cache, fb_sharing_stats *ret_stats) {
+    (void)cache;
+    *ret_stats = (fb_sharing_stats){.is_shared = 0};
+}
+
 void fb_stats_get(fb_cache *cache, fb_stats *ret_stats) {
     fb_lock_acquire(&cache->lock);
     *ret_stats = (fb_stats){.memory_max = 1 << 20};
