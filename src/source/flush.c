@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "source/flush_db.h"
+#include "source/wanted.h"
 
 enum {
     TRIES_MAX = 5,           /* quick; with another connection; with statements prepared anew; carefully; and again */
@@ -27,6 +28,7 @@ enum {
 /* An item and the place of its table among those of the flush. */
 struct place {
     struct fb_flush_item *item;
+    const struct fb_mapping *mapping;
     size_t rank;
 };
 
@@ -106,24 +108,7 @@ bool fb_flush_is_alike(const struct fb_flush_item *a, const struct fb_flush_item
 }
 
 static int compare_keys(const struct place *x, const struct place *y) {
-    const struct fb_plan *a = x->item->plan, *b = y->item->plan;
-    for (unsigned i = 0; i < FB_PATTERN_PARAMS_MAX; i++) {
-        const struct fb_datum *p = &a->key[i], *q = &b->key[i];
-        if (p->kind == FB_DATUM_INT && q->kind == FB_DATUM_INT) {
-            if (p->i != q->i)
-                return p->i < q->i ? -1 : 1;
-        } else if (p->kind >= FB_DATUM_NUMBER && q->kind >= FB_DATUM_NUMBER) {
-            size_t n = p->bytes.len < q->bytes.len ? p->bytes.len : q->bytes.len;
-            int order = n > 0 ? memcmp(p->bytes.data, q->bytes.data, n) : 0;
-            if (order != 0)
-                return order;
-            if (p->bytes.len != q->bytes.len)
-                return p->bytes.len < q->bytes.len ? -1 : 1;
-        } else {
-            break;
-        }
-    }
-    return 0;
+    return fb_wanted_compare(x->mapping, x->item->plan->key, y->item->plan->key);
 }
 
 /* For deletes: children before their parents. */
@@ -153,7 +138,11 @@ static fb_status write_row(const struct fb_flush_db *db, struct fb_session *sess
         assigns[i] = item->plan->assigns[i];
         if (!fb_flush_adds(item->plan, i))
             continue;
-        struct fb_plan sum = {.op = FB_OP_ADD, .assigns = &item->plan->assigns[i], .nassigns = 1};
+        struct fb_assign delta = assigns[i];
+        struct fb_plan sum = {.op = FB_OP_ADD, .assigns = &delta, .nassigns = 1};
+        char space[FB_DATUM_TEXT_MAX];
+        if (delta.value.kind == FB_DATUM_REAL) /* fb_plan_add wants the digits */
+            delta.value = fb_datum_bytes(FB_DATUM_NUMBER, fb_datum_text(&assigns[i].value, space));
         const struct fb_datum none = fb_datum_null();
         const struct fb_datum *now = exists ? &row[assigns[i].column] : &none;
         fb_status status = fb_plan_add(m, &sum, now, &assigns[i].value, err);
@@ -453,7 +442,7 @@ static void free_room(struct run *r) {
 static void rank(struct run *r) {
     for (size_t i = 0; i < r->flush->n; i++) {
         struct fb_flush_item *item = &r->flush->items[i];
-        r->places[i] = (struct place){item, i};
+        r->places[i] = (struct place){item, r->db->rows->mapping(item->binding), i};
         for (size_t k = i; k-- > 0;)
             if (r->places[k].item->binding == item->binding) {
                 r->places[i].rank = r->places[k].rank;

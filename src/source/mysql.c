@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "source/flush.h"
 
 /* ---- the driver ---- */
 
@@ -212,4 +213,5 @@ const struct fb_driver_ops fb_driver_mysql = {
     .list = fb_mysql_list,
     .store = fb_mysql_store,
     .cancel = fb_mysql_cancel,
+    .flush = &fb_flush_mysql,
 };

@@ -14,6 +14,7 @@
  *     mysql_load.c        reading rows, many keys in one statement
  *     mysql_row.c         one row inside a transaction: finding, locking, writing; many writes in one round trip
  *     mysql_store.c       transactions: many writes of one row each in one of them
+ *     mysql_flush.c       write-behind: rows that are there, and those that are not
  *
  * SQL injection is impossible by construction: statement text is made from names of the catalogue, quoted, and from the
  * configuration's own SQL; keys and values travel as parameters of prepared statements. */
@@ -145,6 +146,8 @@ void fb_mysql_session_free(struct fb_session *session);
 fb_status fb_mysql_begin_call(struct fb_session *session, fb_err *err);
 /* One more round trip of it, with a time of its own. */
 fb_status fb_mysql_begin_trip(struct fb_session *session, fb_err *err);
+/* The time of the call anew, for one more round trip. */
+void fb_mysql_more_time(struct fb_session *session);
 /* A connection again, within the same time. FB_TIMEOUT when the call was given up. */
 fb_status fb_mysql_reconnect(struct fb_session *session, fb_err *err);
 /* Give the connection up; the next call makes a new one. */
@@ -249,6 +252,8 @@ char *fb_mysql_quote(const char *name);
 enum fb_mysql_lock { FB_MYSQL_PLAIN, FB_MYSQL_LOCK, FB_MYSQL_TRY_LOCK };
 /* One key (nkeys 0: "k = ?") or a list of them. */
 fb_status fb_mysql_load_text(const struct fb_binding *binding, unsigned nkeys, enum fb_mysql_lock lock, fb_buf *out);
+/* Which of these keys have rows, with the rows locked. */
+fb_status fb_mysql_keys_text(const struct fb_binding *binding, unsigned nkeys, fb_buf *out);
 fb_status fb_mysql_delete_text(const struct fb_binding *binding, fb_buf *out);
 fb_status fb_mysql_list_text(const struct fb_binding *binding, fb_buf *out);
 /* Parameters: the assigned values in their order, then the key's. */

@@ -90,7 +90,7 @@ static const struct fb_datum *param_of(const struct fb_mysql_write *w, unsigned 
 static bool is_number(const struct fb_mysql_write *w, unsigned i) {
     unsigned nkeys = w->binding->mapping.pattern.nparams, first = w->verb == FB_MYSQL_UPDATE ? 0 : nkeys;
     bool is_assign = i >= first && i < first + w->plan->nassigns;
-    return is_assign && (w->plan->op == FB_OP_ADD ||
+    return is_assign && (w->plan->op == FB_OP_ADD || w->plan->assigns[i - first].adds ||
                          w->binding->types[w->plan->assigns[i - first].column].form == FB_MYSQL_BIT);
 }
 

@@ -162,7 +162,7 @@ bool fb_mysql_is_lost(const struct fb_session *session) {
     return session->db == NULL || session->is_broken || session->is_late;
 }
 
-static void start_clock(struct fb_session *session) {
+void fb_mysql_more_time(struct fb_session *session) {
     fb_span timeout = session->role == FB_MYSQL_WRITER ? session->driver->write_timeout : session->driver->read_timeout;
     session->timeout_ms = fb_span_ms(timeout);
     session->deadline = fb_after(fb_clock_now(), fb_ms(session->timeout_ms + FB_MYSQL_GRACE_MS));
@@ -178,7 +178,7 @@ fb_status fb_mysql_reconnect(struct fb_session *session, fb_err *err) {
 }
 
 fb_status fb_mysql_begin_trip(struct fb_session *session, fb_err *err) {
-    start_clock(session);
+    fb_mysql_more_time(session);
     fb_clock_sleep(session->driver->added_latency);
     return fb_mysql_reconnect(session, err);
 }
@@ -197,7 +197,7 @@ fb_status fb_mysql_session_new(struct fb_driver *driver, enum fb_mysql_role role
         return fb_fail(reterr, FB_NOMEM, "out of memory");
     session->driver = driver;
     session->role = role;
-    start_clock(session);
+    fb_mysql_more_time(session);
     fb_status status = connect_session(session, reterr);
     if (status != FB_OK) {
         fb_mysql_session_free(session);

@@ -100,6 +100,19 @@ fb_status fb_mysql_load_text(const struct fb_binding *binding, unsigned nkeys, e
     return end(&t);
 }
 
+fb_status fb_mysql_keys_text(const struct fb_binding *binding, unsigned nkeys, fb_buf *out) {
+    struct text t = {out, FB_OK};
+    for (unsigned i = 0; i < binding->mapping.pattern.nparams; i++) {
+        put(&t, i == 0 ? "SELECT " : ", ");
+        put(&t, key_column(binding, i));
+    }
+    put(&t, " FROM ");
+    put(&t, binding->table);
+    put_where_key(&t, binding, nkeys);
+    put(&t, " FOR UPDATE");
+    return end(&t);
+}
+
 fb_status fb_mysql_list_text(const struct fb_binding *binding, fb_buf *out) {
     struct text t = {out, FB_OK};
     unsigned n = binding->mapping.pattern.nparams;
@@ -135,7 +148,7 @@ fb_status fb_mysql_update_text(const struct fb_binding *binding, const struct fb
         put(&t, between);
         put(&t, column);
         put(&t, " = ");
-        if (plan->op == FB_OP_ADD) { /* the database adds, in its own arithmetic */
+        if (plan->op == FB_OP_ADD || plan->assigns[i].adds) { /* the database adds, in its own arithmetic */
             put(&t, "coalesce(");
             put(&t, column);
             put(&t, ", 0) + ");

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "source/flush.h"
 
 /* ---- the driver ---- */
 
@@ -173,4 +174,5 @@ const struct fb_driver_ops fb_driver_postgresql = {
     .list = fb_pg_list,
     .store = fb_pg_store,
     .cancel = fb_pg_cancel,
+    .flush = &fb_flush_postgresql,
 };

@@ -10,6 +10,7 @@
  *     pg_load.c       reading rows, many keys in one round trip
  *     pg_row.c        one row inside a transaction: finding, locking, writing
  *     pg_store.c      transactions: many writes of one row each in one of them
+ *     pg_flush.c      write-behind: arrays of rows
  *
  * SQL injection is impossible by construction: statement text is made from names that the catalogue has quoted
  * (quote_ident) and from the configuration's own SQL; keys and values travel as parameters of prepared statements. */
@@ -116,6 +117,8 @@ void fb_pg_session_close(struct fb_session *session);
 fb_status fb_pg_connect(const struct fb_driver *driver, fb_instant deadline, PGconn **ret_db, fb_err *err);
 /* Begin a call: its deadline, and a connection. FB_OK or FB_DOWN. */
 fb_status fb_pg_begin_call(struct fb_session *session, fb_err *err);
+/* The time of the call anew, for one more round trip. */
+void fb_pg_more_time(struct fb_session *session);
 /* A connection again, within the same call. */
 fb_status fb_pg_reconnect(struct fb_session *session, fb_err *err);
 /* Give the connection up; the next call makes a new one. */
@@ -195,6 +198,10 @@ fb_status fb_pg_delete_text(const struct fb_binding *binding, fb_buf *out);
 fb_status fb_pg_update_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out);
 /* Parameters: the key's values, then the assigned ones. */
 fb_status fb_pg_insert_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out);
+/* Many rows, given as an array for each of the key's columns, then for each assigned one. The first is for items that are
+ * alike: update those that there are, make the others (HDEL: do not), and answer how many it was. */
+fb_status fb_pg_flush_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out);
+fb_status fb_pg_remove_text(const struct fb_binding *binding, fb_buf *out);
 
 /* ---- pg_load.c ---- */
 

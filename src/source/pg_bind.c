@@ -164,7 +164,7 @@ static fb_status read_columns(struct fb_pg_bind *bind) {
     PGresult *result;
     fb_status status = fb_pg_ask(
         bind,
-        "SELECT a.attname, quote_ident(a.attname), format_type(a.atttypid, NULL), "
+        "SELECT a.attname, quote_ident(a.attname), format_type(a.atttypid, -1), "
         "       coalesce(nullif(t.typbasetype, 0), t.oid), t.typcategory, a.attnotnull, a.atthasdef OR a.attidentity <> '', "
         "       a.attgenerated <> '' OR a.attidentity = 'a' "
         "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "

@@ -156,14 +156,14 @@ static fb_status connect_session(struct fb_session *session, fb_err *err) {
     return status;
 }
 
-static void start_clock(struct fb_session *session) {
+void fb_pg_more_time(struct fb_session *session) {
     fb_span timeout = session->is_writer ? session->driver->write_timeout : session->driver->read_timeout;
     session->timeout_ms = fb_span_ms(timeout);
     session->deadline = fb_after(fb_clock_now(), fb_ms(session->timeout_ms + FB_PG_GRACE_MS));
 }
 
 fb_status fb_pg_begin_call(struct fb_session *session, fb_err *err) {
-    start_clock(session);
+    fb_pg_more_time(session);
     fb_clock_sleep(session->driver->added_latency);
     session->is_fresh = false;
     settle(session);
@@ -184,7 +184,7 @@ fb_status fb_pg_session_open(struct fb_driver *driver, bool is_writer, struct fb
     session->driver = driver;
     session->is_writer = is_writer;
     fb_lock_init(&session->lock, FB_LOCK_CANCEL);
-    start_clock(session);
+    fb_pg_more_time(session);
     fb_status status = connect_session(session, reterr);
     if (status != FB_OK) {
         fb_pg_session_close(session);

@@ -141,16 +141,20 @@ fb_status fb_pg_delete_text(const struct fb_binding *binding, fb_buf *out) {
 }
 
 /* A value for a column. Arrays and rows come as JSON, which the server turns into what the column wants. */
-static void put_value(struct text *t, const struct fb_binding *b, unsigned column, unsigned number) {
+static void put_value_of(struct text *t, const struct fb_binding *b, unsigned column, const char *name, unsigned number) {
     if (!b->is_composed[column]) {
-        put_number(t, "$", number);
+        put_number(t, name, number);
         return;
     }
     put(t, "(SELECT x FROM json_to_record(json_build_object('x', ");
-    put_number(t, "$", number);
+    put_number(t, name, number);
     put(t, "::json)) AS r(x ");
     put(t, b->types[column]);
     put(t, "))");
+}
+
+static void put_value(struct text *t, const struct fb_binding *b, unsigned column, unsigned number) {
+    put_value_of(t, b, column, "$", number);
 }
 
 static void put_returning(struct text *t, const struct fb_binding *b, const struct fb_plan *plan) {
@@ -212,5 +216,135 @@ fb_status fb_pg_insert_text(const struct fb_binding *binding, const struct fb_pl
     }
     put(&t, ")");
     put_returning(&t, binding, plan);
+    return end(&t);
+}
+
+/* ---- many rows ---- */
+
+/* "d.k0 = t.id AND …" */
+static void put_same_key(struct text *t, const struct fb_binding *b, const char *left, const char *right) {
+    for (unsigned i = 0; i < b->mapping.pattern.nparams; i++) {
+        put(t, i == 0 ? "" : " AND ");
+        put_number(t, "d.k", i);
+        put(t, left);
+        if (right == NULL)
+            put(t, b->quoted[b->key_columns[i]]);
+        else
+            put_number(t, right, i);
+    }
+}
+
+static void put_keys(struct text *t, const struct fb_binding *b) {
+    for (unsigned i = 0; i < b->mapping.pattern.nparams; i++)
+        put_number(t, i == 0 ? "d.k" : ", d.k", i);
+}
+
+/* The arrays as rows d(k0, …, c0, …). Their elements have the columns' types without a length, so that too long a text is
+ * refused when it is assigned, as a single one is, and not cut by a cast. */
+static void put_rows(struct text *t, const struct fb_binding *b, const struct fb_plan *plan) {
+    unsigned nkeys = b->mapping.pattern.nparams, n = nkeys + (plan != NULL ? plan->nassigns : 0);
+    put(t, "unnest(");
+    for (unsigned i = 0; i < n; i++) {
+        unsigned column = i < nkeys ? (unsigned)b->key_columns[i] : plan->assigns[i - nkeys].column;
+        put_number(t, i == 0 ? "$" : ", $", i + 1);
+        put(t, "::");
+        put(t, i < nkeys && b->key_is_int[i] ? "int8" : b->is_composed[column] ? "json" : b->types[column]);
+        put(t, "[]");
+    }
+    put(t, ") AS d(");
+    for (unsigned i = 0; i < n; i++)
+        put_number(t, i == 0 ? "k" : i < nkeys ? ", k" : ", c", i < nkeys ? i : i - nkeys);
+    put(t, ")");
+}
+
+static void put_set(struct text *t, const struct fb_binding *b, const struct fb_plan *plan) {
+    const char *between = " SET ";
+    for (unsigned i = 0; i < plan->nassigns; i++) {
+        const char *column = b->quoted[plan->assigns[i].column];
+        put(t, between);
+        put(t, column);
+        put(t, " = ");
+        if (plan->op == FB_OP_ADD || plan->assigns[i].adds) {
+            put(t, "coalesce(t.");
+            put(t, column);
+            put_number(t, ", 0) + d.c", i);
+        } else {
+            put_value_of(t, b, plan->assigns[i].column, "d.c", i);
+        }
+        between = ", ";
+    }
+    for (unsigned c = 0, next = 0; plan->replaces && c < b->mapping.ncolumns; c++) {
+        if (next < plan->nassigns && plan->assigns[next].column == c) {
+            next++;
+        } else if (fb_column_is_reset(&b->mapping.columns[c])) {
+            put(t, between);
+            put(t, b->quoted[c]);
+            put(t, " = DEFAULT");
+            between = ", ";
+        }
+    }
+}
+
+static bool has_set(const struct fb_binding *b, const struct fb_plan *plan) {
+    bool resets = false;
+    for (unsigned c = 0; plan->replaces && c < b->mapping.ncolumns; c++)
+        resets |= fb_column_is_reset(&b->mapping.columns[c]);
+    return plan->nassigns > 0 || resets;
+}
+
+/* No ON CONFLICT: a row that lacks a column which must not be NULL would be refused before the conflict is noticed. */
+fb_status fb_pg_flush_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out) {
+    struct text t = {out, FB_OK};
+    unsigned nkeys = binding->mapping.pattern.nparams;
+    put(&t, "WITH d AS (SELECT * FROM ");
+    put_rows(&t, binding, plan);
+    put(&t, "), u AS (");
+    if (has_set(binding, plan)) {
+        put(&t, "UPDATE ");
+        put(&t, binding->table);
+        put(&t, " AS t");
+        put_set(&t, binding, plan);
+        put(&t, " FROM d WHERE ");
+        put_same_key(&t, binding, " = t.", NULL);
+        put(&t, " RETURNING ");
+        put_keys(&t, binding);
+    } else {
+        put(&t, "SELECT ");
+        put_keys(&t, binding);
+        put(&t, " FROM d JOIN ");
+        put(&t, binding->table);
+        put(&t, " AS t ON ");
+        put_same_key(&t, binding, " = t.", NULL);
+    }
+    if (plan->op == FB_OP_HDEL) {
+        put(&t, ") SELECT count(*) FROM u");
+        return end(&t);
+    }
+    put(&t, "), i AS (INSERT INTO ");
+    put(&t, binding->table);
+    for (unsigned i = 0; i < nkeys + plan->nassigns; i++) {
+        put(&t, i == 0 ? " (" : ", ");
+        put(&t, binding->quoted[i < nkeys ? (unsigned)binding->key_columns[i] : plan->assigns[i - nkeys].column]);
+    }
+    put(&t, ") SELECT ");
+    put_keys(&t, binding);
+    for (unsigned i = 0; i < plan->nassigns; i++) {
+        put(&t, ", ");
+        put_value_of(&t, binding, plan->assigns[i].column, "d.c", i);
+    }
+    put(&t, " FROM d WHERE NOT EXISTS (SELECT FROM u WHERE ");
+    put_same_key(&t, binding, " = u.k", "");
+    put(&t, ") RETURNING 1) SELECT (SELECT count(*) FROM u) + (SELECT count(*) FROM i)");
+    return end(&t);
+}
+
+fb_status fb_pg_remove_text(const struct fb_binding *binding, fb_buf *out) {
+    struct text t = {out, FB_OK};
+    put(&t, "DELETE FROM ");
+    put(&t, binding->table);
+    put(&t, " AS t USING ");
+    put_rows(&t, binding, NULL);
+    put(&t, " WHERE ");
+    put_same_key(&t, binding, " = t.", NULL);
     return end(&t);
 }
