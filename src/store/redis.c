@@ -1,12 +1,10 @@
-/* The store in a Redis or Valkey: the moves as scripts, in pipelines.
+/* The store in Redis or Valkey: batches of calls to one primary or several, in rounds.
  *
- * A connection begins with HELLO 3, AUTH, SELECT and the scripts, and is used only when it is to a primary. Whatever
- * is not answered when it is lost was not carried out if it had not left whole (UNSENT), and is in doubt if it had
- * (UNKNOWN). NOSCRIPT means "not carried out": the scripts are sent again and those calls repeated, once. */
-#include "store/store.h"
-
-#include <inttypes.h>
-#include <stdio.h>
+ * A round sends every call that is not answered yet to the primary of its key, all primaries at once, and takes the
+ * replies as they come. A call is answered; or refused for good; or certainly was not carried out and may go into the
+ * next round, elsewhere or a little later; or it is in doubt, when all of its request may have left and no answer came.
+ * What is in doubt is never sent again here. Rounds end with the deadline, or after ROUNDS_MAX. */
+#include <poll.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -14,405 +12,411 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "policy/policy.h"
-#include "store/connection.h"
-#include "store/scripts.h"
-#include "store/slot.h"
+#include "store/moves.h"
 
 enum {
-    BACKOFF_FIRST_MS = 20, BACKOFF_MOST_MS = 1000,
-    HASH_OF_SCRIPT = 40,   /* hex digits of a SHA-1 */
-    TOKEN_TEXT_MAX = 40,
-    NUMBER_TEXT_MAX = 24,
-    REDIS_OLDEST = 6,      /* tracking and RESP3; scripts replicate their effects since 5 */
+    AT_ONCE = FB_STORE_BATCH_MAX,
+    LINES_MAX = FB_PLACE_PRIMARIES_MAX + 16, /* some that only an ASK has named */
+    ROUNDS_MAX = 24,
+    ROUNDS_AT_ONCE = 4,                      /* then they pause in any case */
+    PAUSE_FIRST_MS = 4, PAUSE_MOST_MS = 64,
 };
 
 struct redis {
     struct fb_store store;
-    struct fb_connection connection;
-    struct fb_store_redis_options options;
-    char *texts[4];                       /* of the options */
-    char hashes[FB_SCRIPT_COUNT][HASH_OF_SCRIPT];
-    uint64_t server;                      /* of its run id: changes with every start and every failover */
-    unsigned failures;                    /* in a row, to connect */
-    fb_instant not_before;
+    struct fb_place *place;
+    struct fb_topology *topology;         /* as of the last round */
+    struct fb_line *lines[LINES_MAX];
+    unsigned lines_count;
+    unsigned of_node[FB_PLACE_PRIMARIES_MAX]; /* index into lines + 1; 0: none yet */
     struct fb_rng rng;
     fb_buf names;                         /* companions of a batch's keys */
 };
 
-/* ---- requests ---------------------------------------------------------------------------------------------------
+/* What is to become of a call. */
+enum fate {
+    OPEN,     /* to be sent in this round */
+    SENT,
+    SETTLED,  /* its outcome stands */
+    AGAIN,    /* certainly not carried out: into the next round */
+    NOWHERE,  /* the same, if by then there is somewhere else to send it */
+};
+
+struct item {
+    enum fate fate;
+    unsigned line;           /* index into lines */
+    size_t end;              /* of its request in the connection's buffer */
+    size_t value_before;     /* bytes in the call's value */
+    bool is_asking;          /* an ASK has named `line`, for one time */
+    bool is_asked;           /* it was sent so */
+    bool is_awaited;         /* replies of it are still to come */
+    bool has_lost_scripts;   /* once; the second time is an error */
+};
+
+/* A batch, and what its last round has shown. */
+struct batch {
+    struct fb_store_call *calls;
+    size_t n;
+    fb_instant deadline;
+    bool wants_look, wants_pause;
+    struct item items[AT_ONCE];
+};
+
+static void refuse(struct batch *b, size_t i, enum fb_store_outcome outcome, const char *why, enum fate fate) {
+    fb_move_say(&b->calls[i], outcome, FB_STR(why));
+    b->items[i].fate = fate;
+}
+
+/* ---- lines ------------------------------------------------------------------------------------------------------
  * */
 
-static void command(struct fb_connection *c, const fb_bytes *args, size_t n) {
-    fb_resp_write_command(&c->out, args, n);
+static bool is_to(const struct fb_line *line, const struct fb_store_address *address) {
+    return line->address.port == address->port && strcmp(line->address.host, address->host) == 0;
 }
 
-static fb_bytes number_text(char text[NUMBER_TEXT_MAX], int64_t number) {
-    int n = snprintf(text, NUMBER_TEXT_MAX, "%" PRId64, number);
-    return fb_bytes_of(text, (size_t)n);
+/* The index of the line to an address; LINES_MAX: there are too many, or no memory. */
+static unsigned line_to(struct redis *r, const struct fb_store_address *address) {
+    for (unsigned i = 0; i < r->lines_count; i++)
+        if (is_to(r->lines[i], address))
+            return i;
+    struct fb_line *line = r->lines_count < LINES_MAX ? fb_line_new(r->place, address) : NULL;
+    if (line == NULL)
+        return LINES_MAX;
+    r->lines[r->lines_count] = line;
+    return r->lines_count++;
 }
 
-static fb_bytes token_text(char text[TOKEN_TEXT_MAX], struct fb_store_token token) {
-    int n = snprintf(text, TOKEN_TEXT_MAX, "%016" PRIx64 "-%" PRIx64, token.process, token.number);
-    return fb_bytes_of(text, (size_t)n);
+/* Lines that the map does not name any more go; after a change of epoch all connections do. False: it is the same. */
+static bool follow_map(struct redis *r) {
+    struct fb_topology *now = fb_place_topology(r->place);
+    const struct fb_topology *before = r->topology;
+    unsigned kept = 0;
+    if (before != NULL && before->generation == now->generation) {
+        (void)fb_topology_unref(now);
+        return false;
+    }
+    for (unsigned i = 0; i < r->lines_count; i++) {
+        bool is_named = false;
+        for (unsigned node = 0; node < now->count && !is_named; node++)
+            is_named = is_to(r->lines[i], &now->nodes[node]);
+        if (!is_named) {
+            (void)fb_line_free(r->lines[i]);
+            continue;
+        }
+        if (before != NULL && before->epoch != now->epoch)
+            fb_connection_close(&r->lines[i]->connection);
+        r->lines[kept++] = r->lines[i];
+    }
+    r->lines_count = kept;
+    memset(r->of_node, 0, sizeof r->of_node);
+    (void)fb_topology_unref(r->topology);
+    r->topology = now;
+    return true;
 }
 
-static void write_bulk(struct fb_connection *c, fb_bytes bytes) { fb_resp_write_bulk(&c->out, bytes); }
+static unsigned line_of_node(struct redis *r, unsigned node) {
+    if (r->of_node[node] == 0) {
+        unsigned line = line_to(r, &r->topology->nodes[node]);
+        if (line == LINES_MAX)
+            return LINES_MAX;
+        r->of_node[node] = line + 1;
+    }
+    return r->of_node[node] - 1;
+}
 
-/* EVALSHA hash 3 key coordination negative, with so many arguments to follow. */
-static void write_script(struct redis *r, enum fb_script script, fb_bytes key, size_t arguments) {
-    struct fb_connection *c = &r->connection;
-    r->names.len = 0;
-    if (fb_companion_append(&r->names, 'c', key) != FB_OK || fb_companion_append(&r->names, 'n', key) != FB_OK) {
-        c->out.failed = true;
+/* ---- sending ----------------------------------------------------------------------------------------------------
+ * */
+
+static void route(struct redis *r, struct batch *b, size_t i) {
+    struct item *item = &b->items[i];
+    item->fate = OPEN;
+    if (item->is_asking) {
+        r->lines[item->line]->has_work = true;
         return;
     }
-    size_t len = r->names.len / 2;
-    fb_resp_write_array(&c->out, 6 + arguments);
-    write_bulk(c, FB_STR("EVALSHA"));
-    write_bulk(c, fb_bytes_of(r->hashes[script], HASH_OF_SCRIPT));
-    write_bulk(c, FB_STR("3"));
-    write_bulk(c, key);
-    write_bulk(c, fb_bytes_of(r->names.data, len));
-    write_bulk(c, fb_bytes_of(r->names.data + len, len));
+    const struct fb_topology *t = r->topology;
+    unsigned node = r->place->url.kind == FB_STORE_CLUSTER ? t->slots[fb_slot_of(b->calls[i].key)] : 0;
+    if (node >= t->count) {
+        b->wants_look = true;
+        refuse(b, i, FB_STORE_UNSENT, "nobody is known to serve this key", NOWHERE);
+        return;
+    }
+    item->line = line_of_node(r, node);
+    if (item->line == LINES_MAX)
+        refuse(b, i, FB_STORE_UNSENT, "out of memory for a connection", SETTLED);
+    else
+        r->lines[item->line]->has_work = true;
 }
 
-/* FILL's and END's: token, what, ttl, and the value or its fields. */
-static void write_putting(struct redis *r, enum fb_script script, const struct fb_store_call *call, bool puts) {
-    struct fb_connection *c = &r->connection;
-    char number[NUMBER_TEXT_MAX], token[TOKEN_TEXT_MAX];
-    bool has_value = puts && call->put == FB_STORE_PUT_VALUE;
-    bool is_hash = has_value && call->kind == FB_KIND_HASH;
-    size_t fields = is_hash ? fb_hash_len(call->bring) : 0;
-    const char *what = is_hash && fields > 0 ? "hash" : has_value && !is_hash ? "set" :
-                       puts && call->put == FB_STORE_PUT_NEGATIVE ? "neg" : "none"; /* Redis has no empty hashes */
-    write_script(r, script, call->key, 3 + (is_hash ? 2 * fields : has_value ? 1 : 0));
-    write_bulk(c, token_text(token, call->token));
-    write_bulk(c, FB_STR(what));
-    write_bulk(c, number_text(number, call->ttl_ms > 0 ? call->ttl_ms : 1));
-    if (is_hash) {
-        size_t cursor = 0;
-        fb_field field;
-        while (fb_hash_next(call->bring, &cursor, &field)) {
-            write_bulk(c, field.name);
-            write_bulk(c, field.value);
+/* False: what was to go there has been refused. */
+static bool connect_line(struct redis *r, struct batch *b, unsigned number) {
+    struct fb_line *line = r->lines[number];
+    fb_err err = {.status = FB_OK};
+    fb_status status = atomic_load_explicit(&r->place->is_cut_off, memory_order_relaxed)
+        ? fb_fail(&err, FB_MISS, "less than half of the Sentinels can be reached")
+        : fb_line_connect(line, r->place, &r->rng, b->deadline, &err);
+    if (status == FB_OK)
+        return true;
+    bool may_be_elsewhere = status != FB_MISS && r->place->url.kind != FB_STORE_SINGLE;
+    if (status != FB_MISS)
+        fb_place_note_error(r->place, err.text);
+    b->wants_look = b->wants_look || may_be_elsewhere;
+    for (size_t i = 0; i < b->n; i++)
+        if (b->items[i].fate == OPEN && b->items[i].line == number) {
+            b->items[i].is_asking = false;
+            refuse(b, i, FB_STORE_UNSENT, err.text, may_be_elsewhere ? NOWHERE : SETTLED);
         }
-    } else if (has_value) {
-        write_bulk(c, call->bring);
-    }
+    return false;
 }
 
-static const char *const whens[] = {
-    [FB_STORE_ALWAYS] = "ANY", [FB_STORE_NX] = "NX", [FB_STORE_XX] = "XX", [FB_STORE_GT] = "GT", [FB_STORE_LT] = "LT"};
-
-/* False: it is answered already. */
-static bool write_call(struct redis *r, struct fb_store_call *call) {
-    struct fb_connection *c = &r->connection;
-    char number[NUMBER_TEXT_MAX], token[TOKEN_TEXT_MAX];
-    switch (call->move) {
-    case FB_STORE_GET:
-        command(c, (fb_bytes[]){FB_STR(call->kind == FB_KIND_HASH ? "HGETALL" : "GET"), call->key}, 2);
-        command(c, (fb_bytes[]){FB_STR("PTTL"), call->key}, 2);
-        break;
-    case FB_STORE_MISS:
-        write_script(r, FB_SCRIPT_MISS, call->key, 3);
-        write_bulk(c, token_text(token, call->token));
-        write_bulk(c, number_text(number, call->span_ms > 0 ? call->span_ms : FB_STORE_LEASE_MS));
-        write_bulk(c, FB_STR(call->is_refresh ? "1" : "0"));
-        break;
-    case FB_STORE_FILL:
-        if (call->server != r->server) { /* R2 */
-            call->outcome = FB_STORE_DONE;
-            call->answer = FB_STORE_NOT_MINE;
-            return false;
-        }
-        write_putting(r, FB_SCRIPT_FILL, call, /* puts */ true);
-        break;
-    case FB_STORE_BEGIN:
-        write_script(r, FB_SCRIPT_BEGIN, call->key, 3);
-        write_bulk(c, token_text(token, call->token));
-        write_bulk(c, number_text(number, call->span_ms > 0 ? call->span_ms : FB_STORE_WINDOW_MS));
-        write_bulk(c, FB_STR(call->keeps_old ? "old" : "hide"));
-        break;
-    case FB_STORE_END: write_putting(r, FB_SCRIPT_END, call, !call->is_unsure && call->server == r->server); break;
-    case FB_STORE_INVAL:
-        write_script(r, FB_SCRIPT_INVAL, call->key, 2);
-        write_bulk(c, FB_STR(""));
-        write_bulk(c, number_text(number, call->span_ms));
-        break;
-    case FB_STORE_LIFE:
-        write_script(r, FB_SCRIPT_LIFE, call->key, 3);
-        write_bulk(c, FB_STR(""));
-        write_bulk(c, number_text(number, call->ttl_ms < call->max_ms ? call->ttl_ms : call->max_ms));
-        write_bulk(c, FB_STR(whens[call->when]));
-        break;
-    case FB_STORE_LOOK: command(c, (fb_bytes[]){FB_STR("PTTL"), call->key}, 2); break;
-    case FB_STORE_MOVES: break;
+static void write_line(struct redis *r, struct batch *b, unsigned number) {
+    struct fb_line *line = r->lines[number];
+    fb_connection_start(&line->connection);
+    line->scripts_awaited = line->needs_scripts ? FB_SCRIPT_COUNT : 0;
+    if (line->needs_scripts)
+        fb_line_write_scripts(line);
+    line->needs_scripts = false;
+    line->at = 0;
+    line->part = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        struct item *item = &b->items[i];
+        if (item->fate != OPEN || item->line != number)
+            continue;
+        item->is_asked = item->is_asking;
+        item->is_asking = false;
+        item->is_awaited = fb_move_write(line, &b->calls[i], item->is_asked, &r->names);
+        item->fate = item->is_awaited ? SENT : SETTLED;
+        item->end = line->connection.out.buf.len;
     }
-    return true;
 }
 
 /* ---- replies ----------------------------------------------------------------------------------------------------
  * */
 
-static void say(struct fb_store_call *call, enum fb_store_outcome outcome, fb_bytes why) {
-    call->outcome = outcome;
-    int len = why.len < sizeof call->why ? (int)why.len : (int)sizeof call->why - 1;
-    (void)snprintf(call->why, sizeof call->why, "%.*s", len, why.data);
-}
-
-static bool text_has(fb_bytes text, const char *word) {
-    return memmem(text.data, text.len, word, strlen(word)) != NULL;
-}
-
-static const struct { const char *text; enum fb_store_answer answer; } answers[] = {
-    {"HIT", FB_STORE_HIT}, {"NEG", FB_STORE_NEG}, {"BUSY", FB_STORE_BUSY}, {"WAIT", FB_STORE_WAIT},
-    {"LEASE", FB_STORE_LEASE}, {"PUT", FB_STORE_PUT}, {"DROPPED", FB_STORE_DROPPED}, {"REFUSED", FB_STORE_NOT_MINE},
-    {"BEGUN", FB_STORE_BEGUN}, {"LIVES", FB_STORE_LIVES}, {"UNMET", FB_STORE_UNMET}, {"NOTHING", FB_STORE_NOTHING},
+/* Errors that say that a call was not carried out, and what to do about it. */
+enum remedy { NONE, SCRIPTS, MOVED, ASK, LATER, ELSEWHERE };
+static const struct { const char *word; bool is_first; enum remedy remedy; } remedies[] = {
+    {"NOSCRIPT", true, SCRIPTS},      {"MOVED ", true, MOVED},         {"ASK ", true, ASK},
+    {"TRYAGAIN", true, LATER},        {"CLUSTERDOWN", false, ELSEWHERE},
+    /* In front, or somewhere in an error of a script: Redis 6 words them so. */
+    {"READONLY", false, ELSEWHERE},   {"LOADING", false, ELSEWHERE},
+    {"MASTERDOWN", false, ELSEWHERE}, {"NOAUTH", false, ELSEWHERE},
 };
 
-/* Errors that say the server is not the one to ask: hang up, and look again. */
-static const char *const elsewhere[] = {"READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "NOAUTH"};
-
-static void take_script_reply(struct redis *r, struct fb_store_call *call) {
-    fb_bytes text = r->connection.reply.items[0].text;
-    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++)
-        if (text.len == strlen(answers[i].text) && memcmp(text.data, answers[i].text, text.len) == 0) {
-            call->outcome = FB_STORE_DONE;
-            call->answer = answers[i].answer;
-            if (call->move == FB_STORE_MISS || call->move == FB_STORE_BEGIN)
-                call->server = r->server;
-            return;
-        }
-    say(call, FB_STORE_REFUSED, FB_STR("an answer that no script of ours gives"));
+static enum remedy remedy_of(fb_bytes text) {
+    for (size_t i = 0; i < sizeof remedies / sizeof remedies[0]; i++)
+        if (remedies[i].is_first ? fb_text_begins(text, remedies[i].word)
+                                 : memmem(text.data, text.len, remedies[i].word, strlen(remedies[i].word)) != NULL)
+            return remedies[i].remedy;
+    return NONE;
 }
 
-static fb_status take_value(struct redis *r, struct fb_store_call *call) {
-    const struct fb_resp_node *node = r->connection.reply.items;
-    call->answer = FB_STORE_NOTHING;
-    if (node->type == FB_RESP_BULK) {
-        call->answer = FB_STORE_HIT;
-        return fb_buf_append(call->value, node->text.data, node->text.len);
+static void follow_redirect(struct redis *r, struct batch *b, size_t i, fb_bytes text, enum remedy remedy) {
+    struct item *item = &b->items[i];
+    struct fb_redirect to;
+    if (r->place->url.kind != FB_STORE_CLUSTER || !fb_redirect_read(text, r->lines[item->line]->address.host, &to)) {
+        refuse(b, i, FB_STORE_REFUSED, "it is a node of a Cluster: the store's URL is cluster://HOST:PORT", SETTLED);
+        return;
     }
-    if (node->type == FB_RESP_MAP && node->children > 0) {
-        call->answer = FB_STORE_HIT;
-        for (size_t i = 1; i + 1 <= node->children; i += 2)
-            if (fb_hash_append(call->value, node[i].text, node[i + 1].text) != FB_OK)
-                return FB_NOMEM;
+    item->fate = AGAIN;
+    if (remedy == MOVED) {
+        fb_place_moved(r->place, &to);
+        return;
     }
-    return FB_OK;
+    fb_place_asked(r->place, &to.to);
+    item->line = line_to(r, &to.to);
+    item->is_asking = item->line != LINES_MAX;
 }
 
-static bool is_error(const struct redis *r) { return r->connection.reply.items[0].type == FB_RESP_ERROR; }
-
-/* The replies of one call. */
-static fb_status take_call(struct redis *r, struct fb_store_call *call, fb_instant deadline, bool *ret_noscript,
-                           bool *ret_elsewhere, fb_err *err) {
-    fb_status status = fb_connection_next(&r->connection, deadline, err);
-    if (status != FB_OK)
-        return status;
-    size_t before = call->value != NULL ? call->value->len : 0;
-    call->outcome = FB_STORE_DONE;
-    call->why[0] = '\0';
-    bool is_nomem = false;
-    if (is_error(r)) {
-        fb_bytes text = r->connection.reply.items[0].text;
-        say(call, FB_STORE_REFUSED, text);
-        *ret_noscript = text_has(text, "NOSCRIPT");
-        for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)
-            *ret_elsewhere = *ret_elsewhere || text_has(text, elsewhere[i]);
-    } else if (call->move == FB_STORE_LOOK) {
-        call->ttl_ms = r->connection.reply.items[0].number;
-        call->answer = call->ttl_ms == -2 ? FB_STORE_NOTHING : FB_STORE_HIT;
-    } else if (call->move != FB_STORE_GET) {
-        take_script_reply(r, call);
-    } else {
-        is_nomem = take_value(r, call) != FB_OK;
-    }
-    if (call->move != FB_STORE_GET)
-        return FB_OK;
-    if ((status = fb_connection_next(&r->connection, deadline, err)) != FB_OK) {
-        call->value->len = before;
-        return status;
-    }
-    call->ttl_ms = is_error(r) ? 0 : r->connection.reply.items[0].number;
-    if (call->ttl_ms == -2) /* it went between the two commands */
-        call->ttl_ms = 0;
-    if (is_nomem) {
-        call->value->len = before;
-        say(call, FB_STORE_REFUSED, FB_STR("out of memory for the value"));
-    }
-    return FB_OK;
-}
-
-/* ---- connecting -------------------------------------------------------------------------------------------------
- * */
-
-static fb_status one_reply(struct redis *r, fb_instant deadline, const char *what, fb_err *reterr) {
-    fb_status status = fb_connection_next(&r->connection, deadline, reterr);
-    if (status == FB_OK && is_error(r)) {
-        fb_bytes text = r->connection.reply.items[0].text;
-        return fb_fail(reterr, FB_DOWN, "%s: %.*s", what, (int)(text.len < 200 ? text.len : 200), text.data);
-    }
-    return status;
-}
-
-static fb_bytes field_of(const struct fb_resp_reply *reply, const char *name) {
-    const struct fb_resp_node *items = reply->items;
-    for (size_t i = 1; i + 1 < reply->count && items[0].type == FB_RESP_MAP && items[i].children == 0; i += 2)
-        if (items[i].text.len == strlen(name) && memcmp(items[i].text.data, name, items[i].text.len) == 0)
-            return items[i + 1].text;
-    return fb_bytes_of("", 0);
-}
-
-static bool is_text(fb_bytes bytes, const char *text) {
-    return bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
-}
-
-/* The first 16 hex digits of the run id, which Redis draws anew at each start. */
-static uint64_t server_of(fb_bytes info) {
-    static const char name[] = "run_id:";
-    const char *at = memmem(info.data, info.len, name, sizeof name - 1);
-    uint64_t id = 0;
-    for (int i = 0; at != NULL && i < 16 && at + sizeof name - 1 + i < info.data + info.len; i++) {
-        char c = at[sizeof name - 1 + (size_t)i];
-        id = id << 4 | (uint64_t)(c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= '0' && c <= '9' ? c - '0' : 0);
-    }
-    return id != 0 ? id : 1;
-}
-
-static void ask_for_scripts(struct redis *r) {
-    for (int i = 0; i < FB_SCRIPT_COUNT; i++)
-        command(&r->connection, (fb_bytes[]){FB_STR("SCRIPT"), FB_STR("LOAD"), FB_STR(fb_script_text(i))}, 3);
-}
-
-static fb_status take_scripts(struct redis *r, fb_instant deadline, fb_err *reterr) {
-    for (int i = 0; i < FB_SCRIPT_COUNT; i++) {
-        fb_status status = one_reply(r, deadline, "SCRIPT LOAD", reterr);
-        if (status != FB_OK)
-            return status;
-        fb_bytes text = r->connection.reply.items[0].text;
-        if (text.len != HASH_OF_SCRIPT)
-            return fb_fail(reterr, FB_DOWN, "SCRIPT LOAD answers no hash");
-        memcpy(r->hashes[i], text.data, HASH_OF_SCRIPT);
-    }
-    return FB_OK;
-}
-
-static fb_status greet(struct redis *r, fb_instant deadline, fb_err *reterr) {
-    struct fb_connection *c = &r->connection;
-    const struct fb_store_redis_options *o = &r->options;
-    char number[NUMBER_TEXT_MAX];
-    fb_connection_start(c);
-    fb_bytes hello[5] = {FB_STR("HELLO"), FB_STR("3"), FB_STR("AUTH")};
-    hello[3] = FB_STR(o->user != NULL ? o->user : "default");
-    hello[4] = FB_STR(o->password != NULL ? o->password : "");
-    command(c, hello, o->password != NULL ? 5 : 2);
-    if (o->db != 0)
-        command(c, (fb_bytes[]){FB_STR("SELECT"), number_text(number, o->db)}, 2);
-    command(c, (fb_bytes[]){FB_STR("INFO"), FB_STR("server")}, 2);
-    fb_status status = one_reply(r, deadline, "HELLO", reterr);
-    if (status != FB_OK)
-        return status;
-    fb_bytes role = field_of(&c->reply, "role"), version = field_of(&c->reply, "version");
-    if (!is_text(role, "master"))
-        return fb_fail(reterr, FB_DOWN, "it is a replica, not the primary");
-    unsigned major = 0;
-    for (size_t i = 0; i < version.len && version.data[i] >= '0' && version.data[i] <= '9'; i++)
-        major = major * 10 + (unsigned)(version.data[i] - '0');
-    if (major < REDIS_OLDEST)
-        return fb_fail(reterr, FB_CONFIG, "it is older than Redis %d", REDIS_OLDEST);
-    if (o->db != 0 && (status = one_reply(r, deadline, "SELECT", reterr)) != FB_OK)
-        return status;
-    if ((status = one_reply(r, deadline, "INFO", reterr)) != FB_OK)
-        return status;
-    r->server = server_of(c->reply.items[0].text);
-    fb_connection_start(c);
-    ask_for_scripts(r);
-    return take_scripts(r, deadline, reterr);
-}
-
-static fb_status ensure_connected(struct redis *r, fb_instant deadline, fb_err *reterr) {
-    fb_instant now = fb_clock_now();
-    if (fb_connection_is_quiet(&r->connection))
-        return FB_OK;
-    fb_connection_close(&r->connection);
-    if (!fb_reached(now, r->not_before))
-        return fb_fail(reterr, FB_DOWN, "not connected; the next try is in a moment");
-    fb_status status = fb_connection_open(&r->connection, &r->options, deadline, reterr);
-    if (status == FB_OK)
-        status = greet(r, deadline, reterr);
-    if (status == FB_OK) {
-        r->failures = 0;
-        return FB_OK;
-    }
-    fb_connection_close(&r->connection);
-    uint16_t draw = (uint16_t)fb_rng_next(&r->rng);
-    fb_span wait = fb_backoff(r->failures, fb_ms(BACKOFF_FIRST_MS), fb_ms(BACKOFF_MOST_MS), draw);
-    r->failures += r->failures < 16;
-    r->not_before = fb_after(fb_clock_now(), wait);
-    return status;
-}
-
-/* ---- a batch ----------------------------------------------------------------------------------------------------
- * */
-
-enum { AT_ONCE = FB_STORE_BATCH_MAX };
-
-/* What was sent of a batch: where each call's request ends in the connection's buffer; 0: it was not needed. */
-struct batch {
-    struct fb_store_call *calls;
-    size_t n;
-    size_t ends[AT_ONCE];
-    bool noscript[AT_ONCE];
-};
-
-static void fail_from(struct redis *r, struct batch *b, size_t first, const fb_err *err) {
-    for (size_t i = first; i < b->n; i++) {
-        bool has_left = b->ends[i] <= r->connection.out_sent;
-        if (b->ends[i] != 0)
-            say(&b->calls[i], has_left ? FB_STORE_UNKNOWN : FB_STORE_UNSENT, FB_STR(err->text));
-    }
-}
-
-/* One round trip for those that `again` chooses (all, or those that found no script). */
-static bool trip(struct redis *r, struct batch *b, bool is_second, fb_instant deadline) {
-    fb_err err = {.status = FB_OK};
-    bool has_noscript = false, is_elsewhere = false;
-    fb_connection_start(&r->connection);
-    if (is_second)
-        ask_for_scripts(r);
-    for (size_t i = 0; i < b->n; i++) {
-        bool is_sent = (!is_second || b->noscript[i]) && write_call(r, &b->calls[i]);
-        b->ends[i] = is_sent ? r->connection.out.buf.len : 0;
-        b->noscript[i] = false;
-    }
-    size_t i = 0;
-    fb_status status = is_second ? take_scripts(r, deadline, &err) : FB_OK;
-    for (; i < b->n && status == FB_OK; i++) {
-        if (b->ends[i] == 0)
-            continue;
-        status = take_call(r, &b->calls[i], deadline, &b->noscript[i], &is_elsewhere, &err);
-        if (status != FB_OK)
+/* An error is there instead of an answer. */
+static void take_error(struct redis *r, struct batch *b, size_t i) {
+    struct item *item = &b->items[i];
+    struct fb_line *line = r->lines[item->line];
+    fb_bytes text = line->connection.reply.items[0].text;
+    enum remedy remedy = remedy_of(text);
+    fb_move_say(&b->calls[i], FB_STORE_REFUSED, text);
+    item->fate = SETTLED;
+    switch (remedy) {
+    case NONE: break;
+    case SCRIPTS:
+        line->needs_scripts = true;
+        item->fate = item->has_lost_scripts ? SETTLED : AGAIN;
+        item->has_lost_scripts = true;
+        break;
+    case MOVED:
+    case ASK: follow_redirect(r, b, i, text, remedy); break;
+    case LATER:
+        item->fate = AGAIN;
+        b->wants_pause = true;
+        break;
+    case ELSEWHERE:
+        line->is_to_be_closed = true;
+        if (r->place->url.kind == FB_STORE_SINGLE)
             break;
-        has_noscript = has_noscript || b->noscript[i];
+        item->fate = AGAIN;
+        b->wants_look = b->wants_pause = true;
+        break;
     }
-    if (status != FB_OK)
-        fail_from(r, b, i, &err);
-    if (status != FB_OK || is_elsewhere)
-        fb_connection_close(&r->connection);
-    return has_noscript && r->connection.fd >= 0;
+}
+
+/* A value without the rest of its answer is none. */
+static void take_back(struct batch *b, size_t i) {
+    if (b->calls[i].move == FB_STORE_GET)
+        b->calls[i].value->len = b->items[i].value_before;
+}
+
+/* One reply of the call that the line waits for. */
+static void take_reply(struct redis *r, struct batch *b, struct fb_line *line) {
+    size_t i = line->at;
+    struct fb_store_call *call = &b->calls[i];
+    struct item *item = &b->items[i];
+    unsigned part = line->part++;
+    bool is_last = line->part == fb_move_replies(call, item->is_asked);
+    if (item->fate == SENT) { /* else an earlier reply of the call has decided */
+        if (line->connection.reply.items[0].type == FB_RESP_ERROR)
+            take_error(r, b, i);
+        else if (!fb_move_take(line, call, part, item->is_asked) || is_last)
+            item->fate = SETTLED;
+        if (item->fate != SENT && call->outcome != FB_STORE_DONE)
+            take_back(b, i);
+    }
+    if (is_last) {
+        item->is_awaited = false;
+        line->part = 0;
+    }
+}
+
+/* The connection is lost, or time is up: what may have left whole is in doubt. */
+static void lose_line(struct redis *r, struct batch *b, unsigned number, const fb_err *err) {
+    struct fb_line *line = r->lines[number];
+    for (size_t i = line->at; i < b->n; i++) {
+        struct item *item = &b->items[i];
+        if (item->line != number || !item->is_awaited)
+            continue;
+        item->is_awaited = false;
+        if (item->fate != SENT)
+            continue;
+        bool has_left = item->end <= line->connection.out_sent;
+        refuse(b, i, has_left ? FB_STORE_UNKNOWN : FB_STORE_UNSENT, err->text, SETTLED);
+        take_back(b, i);
+    }
+    fb_place_note_error(r->place, err->text);
+    fb_connection_close(&line->connection);
+    line->has_work = false;
+}
+
+/* Take what is there; false: the line has nothing more to wait for. */
+static bool drain(struct redis *r, struct batch *b, unsigned number) {
+    struct fb_line *line = r->lines[number];
+    fb_err err = {.status = FB_OK};
+    for (;;) {
+        while (line->at < b->n && (b->items[line->at].line != number || !b->items[line->at].is_awaited))
+            line->at++;
+        if (line->scripts_awaited == 0 && line->at == b->n)
+            return false;
+        fb_status status = fb_connection_step(&line->connection, &err);
+        if (status == FB_MISS)
+            return true;
+        if (status == FB_OK && line->scripts_awaited > 0)
+            status = fb_line_take_script(line, FB_SCRIPT_COUNT - line->scripts_awaited--, &err);
+        else if (status == FB_OK)
+            take_reply(r, b, line);
+        if (status != FB_OK) {
+            lose_line(r, b, number, &err);
+            return false;
+        }
+    }
+}
+
+static void wait_for_lines(struct redis *r, fb_instant deadline) {
+    struct pollfd fds[LINES_MAX];
+    nfds_t n = 0;
+    for (unsigned i = 0; i < r->lines_count; i++)
+        if (r->lines[i]->has_work)
+            fds[n++] = (struct pollfd){.fd = r->lines[i]->connection.io.fd,
+                                       .events = fb_connection_events(&r->lines[i]->connection)};
+    int64_t left = fb_span_ms(fb_since(deadline, fb_clock_now())) + 1;
+    (void)poll(fds, n, left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left);
+}
+
+static void exchange(struct redis *r, struct batch *b) {
+    static const fb_err late = {.status = FB_DOWN, .text = "no answer within the time allowed"};
+    for (bool is_late = false;; is_late = fb_reached(fb_clock_now(), b->deadline)) {
+        bool is_waiting = false;
+        for (unsigned i = 0; i < r->lines_count; i++) {
+            struct fb_line *line = r->lines[i];
+            line->has_work = line->has_work && drain(r, b, i);
+            if (line->has_work && is_late)
+                lose_line(r, b, i, &late);
+            is_waiting = is_waiting || line->has_work;
+        }
+        if (!is_waiting)
+            return;
+        wait_for_lines(r, b->deadline);
+    }
+}
+
+/* ---- rounds -----------------------------------------------------------------------------------------------------
+ * */
+
+static void run_round(struct redis *r, struct batch *b) {
+    for (unsigned i = 0; i < r->lines_count; i++)
+        r->lines[i]->has_work = false;
+    for (size_t i = 0; i < b->n; i++)
+        if (b->items[i].fate == AGAIN)
+            route(r, b, i);
+    for (unsigned i = 0; i < r->lines_count; i++)
+        r->lines[i]->has_work = r->lines[i]->has_work && connect_line(r, b, i);
+    for (unsigned i = 0; i < r->lines_count; i++)
+        if (r->lines[i]->has_work)
+            write_line(r, b, i);
+    exchange(r, b);
+    for (unsigned i = 0; i < r->lines_count; i++)
+        if (r->lines[i]->is_to_be_closed) {
+            r->lines[i]->is_to_be_closed = false;
+            fb_connection_close(&r->lines[i]->connection);
+        }
+}
+
+static void pause_before(struct redis *r, const struct batch *b, unsigned round) {
+    fb_span span = fb_backoff(round, fb_ms(PAUSE_FIRST_MS), fb_ms(PAUSE_MOST_MS), (uint16_t)fb_rng_next(&r->rng));
+    fb_span left = fb_since(b->deadline, fb_clock_now());
+    if (left.ns > 0)
+        fb_clock_sleep(left.ns < span.ns ? left : span);
+}
+
+/* Calls that wait for another round. */
+static size_t unanswered(struct batch *b, bool has_news) {
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->items[i].fate == NOWHERE)
+            b->items[i].fate = has_news ? AGAIN : SETTLED; /* what it was told stands */
+        n += b->items[i].fate == AGAIN;
+    }
+    return n;
+}
+
+/* Lines have other numbers now: an ASK is to be heard again. */
+static void forget_asks(struct batch *b) {
+    for (size_t i = 0; i < b->n; i++)
+        b->items[i].is_asking = false;
 }
 
 static void run_batch(struct redis *r, struct fb_store_call *calls, size_t n, fb_instant deadline) {
-    struct batch b = {.calls = calls, .n = n};
-    fb_err err = {.status = FB_OK};
-    if (ensure_connected(r, deadline, &err) != FB_OK) {
-        for (size_t i = 0; i < n; i++)
-            say(&calls[i], FB_STORE_UNSENT, FB_STR(err.text));
-        return;
+    struct batch b = {.calls = calls, .n = n, .deadline = deadline};
+    for (size_t i = 0; i < n; i++)
+        b.items[i] = (struct item){.fate = AGAIN, .value_before = calls[i].move == FB_STORE_GET ? calls[i].value->len : 0};
+    for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+        if (follow_map(r))
+            forget_asks(&b);
+        b.wants_look = b.wants_pause = false;
+        run_round(r, &b);
+        bool has_news = b.wants_look && fb_place_look(r->place, r->topology->generation, deadline, NULL) == FB_OK;
+        if (unanswered(&b, has_news) == 0 || fb_reached(fb_clock_now(), deadline))
+            return;
+        if ((b.wants_pause && !has_news) || round >= ROUNDS_AT_ONCE)
+            pause_before(r, &b, round);
     }
-    if (trip(r, &b, /* is_second */ false, deadline))
-        (void)trip(r, &b, /* is_second */ true, deadline);
 }
 
 static void run(struct fb_store *store, struct fb_store_call *calls, size_t n, fb_instant deadline) {
@@ -426,10 +430,10 @@ static void run(struct fb_store *store, struct fb_store_call *calls, size_t n, f
 
 static void close_redis(struct fb_store *store) {
     struct redis *r = (struct redis *)(void *)store;
-    fb_connection_finish(&r->connection);
+    for (unsigned i = 0; i < r->lines_count; i++)
+        (void)fb_line_free(r->lines[i]);
+    (void)fb_topology_unref(r->topology);
     fb_buf_free(&r->names);
-    for (size_t i = 0; i < sizeof r->texts / sizeof r->texts[0]; i++)
-        fb_mem_free(r->texts[i]);
     fb_mem_free(r);
 }
 
@@ -439,30 +443,14 @@ struct fb_store_token fb_store_token(struct fb_store *store) {
     return (struct fb_store_token){store->process, atomic_fetch_add(&store->tokens, 1) + 1};
 }
 
-fb_status fb_store_redis_open(const struct fb_store_redis_options *options, struct fb_store **ret_store,
-                              fb_err *reterr) {
+fb_status fb_store_open(struct fb_place *place, struct fb_store **ret_store, fb_err *reterr) {
     struct redis *r = fb_mem_calloc(1, sizeof *r);
     if (r == NULL)
         return fb_fail(reterr, FB_NOMEM, "out of memory");
     r->store.ops = &redis_ops;
+    r->place = place;
     fb_rng_system(&r->store.process, sizeof r->store.process);
     fb_rng_system(&r->rng, sizeof r->rng);
-    fb_connection_init(&r->connection, options->value_max);
-    r->options = *options;
-    r->not_before = (fb_instant){INT64_MIN};
-    const char **texts[] = {&r->options.path, &r->options.host, &r->options.user, &r->options.password};
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        r->texts[i] = fb_mem_strdup(*texts[i]);
-        if (*texts[i] != NULL && r->texts[i] == NULL) {
-            close_redis(&r->store);
-            return fb_fail(reterr, FB_NOMEM, "out of memory");
-        }
-        *texts[i] = r->texts[i];
-    }
-    if (r->options.path == NULL && r->options.host == NULL) {
-        close_redis(&r->store);
-        return fb_fail(reterr, FB_CONFIG, "a store needs a socket or a host");
-    }
     *ret_store = &r->store;
     return FB_OK;
 }

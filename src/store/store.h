@@ -131,21 +131,6 @@ static inline bool fb_store_token_is(struct fb_store_token a, struct fb_store_to
     return a.process == b.process && a.number == b.number;
 }
 
-/* ---- Redis and Valkey -------------------------------------------------------------------------------------------
- * */
-
-struct fb_store_redis_options {
-    const char *path;      /* a unix socket, or */
-    const char *host;
-    unsigned port;
-    const char *user, *password; /* NULL: none; a password without a user is the default user's */
-    unsigned db;
-    size_t value_max;      /* bytes of one string in a reply; 0: 64 MiB */
-};
-
-/* A connection that is made by the first call that needs it, and again, with back-off, after it was lost. The texts
- * are copied. */
-fb_status fb_store_redis_open(const struct fb_store_redis_options *options, struct fb_store **ret_store,
-                              fb_err *reterr);
+/* How one is opened: place.h. */
 
 #endif

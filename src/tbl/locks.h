@@ -16,6 +16,7 @@
     X(CANCEL, "what a session's call is given up with")                                                               \
     X(SOURCE, "a source's last error")                                                                                \
     X(HEALTH, "a source's breaker")                                                                                   \
+    X(STORE, "where the store's primaries are")                                                                       \
     X(PUBSUB, "topics and who listens to them")                                                                       \
     X(TRACKING, "which keys which clients remember: the clients, or a part of the keys")                              \
     X(LOOP, "what other threads hand to an event loop")                                                               \

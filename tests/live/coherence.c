@@ -357,12 +357,12 @@ static bool live(unsigned number, int64_t seconds) {
         rows[key].acked = rows[key].seen = 0;
     }
     for (unsigned i = 0; i < WORKERS; i++) {
-        struct fb_store_redis_options options = {.path = world.path};
+        struct fb_endpoint to = {.path = world.path};
         fb_err err;
         workers[i].rng.state = number * 1000 + i;
         workers[i].store = store_world_open(&world);
         fb_connection_init(&workers[i].plain, 0);
-        if (fb_connection_open(&workers[i].plain, &options, store_world_soon(), &err) != FB_OK ||
+        if (fb_connection_open(&workers[i].plain, &to, store_world_soon(), &err) != FB_OK ||
             pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0)
             abort();
     }

@@ -73,8 +73,11 @@ bool store_world_start(struct store_world *w, const char *const *extra) {
     w->out = out[0];
     if (is_ready(w->out)) {
         fb_err err;
-        struct fb_store_redis_options options = {.path = w->path};
-        if (fb_connection_open(&w->raw, &options, store_world_soon(), &err) != FB_OK)
+        char url[128];
+        struct fb_endpoint to = {.path = w->path};
+        (void)snprintf(url, sizeof url, "unix://%s", w->path);
+        if (fb_connection_open(&w->raw, &to, store_world_soon(), &err) != FB_OK ||
+            fb_place_open(&(struct fb_place_options){.url = url}, &w->place, &err) != FB_OK)
             abort();
         return true;
     }
@@ -84,6 +87,8 @@ bool store_world_start(struct store_world *w, const char *const *extra) {
 
 void store_world_stop(struct store_world *w) {
     fb_connection_finish(&w->raw);
+    fb_place_close(w->place);
+    w->place = NULL;
     if (w->pid > 0) {
         (void)kill(w->pid, SIGKILL);
         (void)waitpid(w->pid, NULL, 0);
@@ -99,11 +104,25 @@ void store_world_stop(struct store_world *w) {
 
 struct fb_store *store_world_open(const struct store_world *w) {
     struct fb_store *store = NULL;
-    struct fb_store_redis_options options = {.path = w->path};
     fb_err err;
-    if (fb_store_redis_open(&options, &store, &err) != FB_OK)
+    if (fb_store_open(w->place, &store, &err) != FB_OK)
         abort();
     return store;
+}
+
+struct fb_store *store_world_open_at(const char *url, const char *user, const char *password,
+                                     struct fb_place **ret_place) {
+    struct fb_place_options options = {.url = url, .user = user, .password = password};
+    struct fb_store *store = NULL;
+    fb_err err;
+    if (fb_place_open(&options, ret_place, &err) != FB_OK || fb_store_open(*ret_place, &store, &err) != FB_OK)
+        abort();
+    return store;
+}
+
+void store_world_close_at(struct fb_store *store, struct fb_place *place) {
+    fb_store_close(store);
+    fb_place_close(place);
 }
 
 static void show(struct store_world *w) {

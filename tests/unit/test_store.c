@@ -370,21 +370,20 @@ static void a_host_and_a_port_do_as_well_as_a_socket(void **state) {
     (void)state;
     NEEDS_SERVER;
     struct store_world tcp;
-    struct fb_store *by_host = NULL;
-    fb_err err;
-    char port[8];
+    struct fb_place *place;
+    char port[8], url[64];
     unsigned number = store_world_free_port();
     (void)snprintf(port, sizeof port, "%u", number);
     assert_true(store_world_start(&tcp, (const char *const[]){"--port", port, "--bind", "127.0.0.1", NULL}));
     static const struct { const char *host; enum fb_store_outcome outcome; } cases[] = {
-        {"127.0.0.1", FB_STORE_DONE}, {"localhost", FB_STORE_DONE}, {"not a host", FB_STORE_UNSENT}};
+        {"127.0.0.1", FB_STORE_DONE}, {"localhost", FB_STORE_DONE}, {"no.host.invalid", FB_STORE_UNSENT}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct fb_store_redis_options options = {.host = cases[i].host, .port = number};
         struct fb_store_call call = {.move = INVAL, .key = FB_STR("k")};
-        assert_int_equal(fb_store_redis_open(&options, &by_host, &err), FB_OK);
+        (void)snprintf(url, sizeof url, "redis://%s:%u", cases[i].host, number);
+        struct fb_store *by_host = store_world_open_at(url, NULL, NULL, &place);
         fb_store_run(by_host, &call, 1, store_world_soon());
         assert_int_equal(call.outcome, cases[i].outcome);
-        fb_store_close(by_host);
+        store_world_close_at(by_host, place);
     }
     store_world_stop(&tcp);
 }
@@ -491,40 +490,41 @@ static void silence_is_an_unknown_outcome_and_a_lost_connection_is_made_anew(voi
 
 static void a_store_that_is_not_there_sends_nothing_and_backs_off(void **state) {
     (void)state;
-    struct fb_store *gone = NULL;
+    struct fb_place *place;
     fb_err err;
-    struct fb_store_redis_options options = {.path = "/nonexistent/socket"};
-    assert_int_equal(fb_store_redis_open(&options, &gone, &err), FB_OK);
+    struct fb_store *gone = store_world_open_at("unix:///nonexistent/socket", NULL, NULL, &place);
     for (int i = 0; i < 2; i++) {
         struct fb_store_call call = {.move = INVAL, .key = FB_STR("k")};
         fb_store_run(gone, &call, 1, store_world_soon());
         assert_int_equal(call.outcome, FB_STORE_UNSENT);
         assert_non_null(strstr(call.why, i == 0 ? "no connection" : "in a moment"));
     }
-    fb_store_close(gone);
-    assert_int_equal(fb_store_redis_open(&(struct fb_store_redis_options){.path = NULL}, &gone, &err), FB_CONFIG);
+    store_world_close_at(gone, place);
+    assert_int_equal(fb_place_open(&(struct fb_place_options){.url = NULL}, &place, &err), FB_INVALID);
+    assert_int_equal(fb_place_open(&(struct fb_place_options){.url = "http://h"}, &place, &err), FB_INVALID);
+    assert_int_equal(fb_place_open(&(struct fb_place_options){.url = "rediss://h", .tls_ca = "/nonexistent"}, &place,
+                                   &err), FB_CONFIG);
 }
 
 static void users_and_databases_are_named_at_the_start(void **state) {
     (void)state;
     NEEDS_SERVER;
-    struct fb_store *as_user = NULL;
-    fb_err err;
+    struct fb_place *place;
+    char url[128];
+    (void)snprintf(url, sizeof url, "unix://%s?db=3", world.path);
     (void)ASK("ACL", "SETUSER", "fb", "on", ">secret", "~*", "-@all", "+@read", "+@write", "+@scripting",
               "+@connection", "+info", "+time");
-    struct fb_store_redis_options options = {.path = world.path, .user = "fb", .password = "secret", .db = 3};
-    assert_int_equal(fb_store_redis_open(&options, &as_user, &err), FB_OK);
+    struct fb_store *as_user = store_world_open_at(url, "fb", "secret", &place);
     struct fb_store_call call = {.move = MISS, .key = FB_STR("k"), .token = fb_store_token(as_user)};
     fb_store_run(as_user, &call, 1, store_world_soon());
     assert_int_equal(call.answer, FB_STORE_LEASE);
-    fb_store_close(as_user);
+    store_world_close_at(as_user, place);
     assert_string_equal(ASK("DBSIZE"), "0");
-    options.password = "wrong";
-    assert_int_equal(fb_store_redis_open(&options, &as_user, &err), FB_OK);
+    as_user = store_world_open_at(url, "fb", "wrong", &place);
     fb_store_run(as_user, &call, 1, store_world_soon());
     assert_int_equal(call.outcome, FB_STORE_UNSENT);
     assert_non_null(strstr(call.why, "WRONGPASS"));
-    fb_store_close(as_user);
+    store_world_close_at(as_user, place);
 }
 
 int main(void) {

@@ -28,6 +28,7 @@ struct server {
     char folder[64], path[96];
     int listener;
     const char *const *says;
+    struct fb_place *place;
     pthread_t thread;
 };
 
@@ -55,8 +56,7 @@ out:
 
 static struct fb_store *start(struct server *s, const char *const *says) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct fb_store *store = NULL;
-    fb_err err;
+    char url[128];
     (void)snprintf(s->folder, sizeof s->folder, "/tmp/fb-store-XXXXXX");
     assert_non_null(mkdtemp(s->folder));
     (void)snprintf(s->path, sizeof s->path, "%s/s", s->folder);
@@ -66,12 +66,12 @@ static struct fb_store *start(struct server *s, const char *const *says) {
     assert_int_equal(bind(s->listener, (const struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(listen(s->listener, 1), 0);
     assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
-    assert_int_equal(fb_store_redis_open(&(struct fb_store_redis_options){.path = s->path}, &store, &err), FB_OK);
-    return store;
+    (void)snprintf(url, sizeof url, "unix://%s", s->path);
+    return store_world_open_at(url, NULL, NULL, &s->place);
 }
 
 static void stop(struct server *s, struct fb_store *store) {
-    fb_store_close(store);
+    store_world_close_at(store, s->place);
     (void)pthread_join(s->thread, NULL);
     (void)close(s->listener);
     (void)unlink(s->path);
@@ -85,7 +85,7 @@ static void a_server_that_cannot_serve_is_sent_nothing(void **state) {
         {"-NOAUTH HELLO must be called with the client already authenticated\r\n", "NOAUTH"},
         {HELLO("5.0.14"), "older than Redis 6"},
         {"%1\r\n+role\r\n+replica\r\n$0\r\n\r\n", "replica"},
-        {"*0\r\n", "replica"},
+        {"*0\r\n", "no Redis speaks so"},
         {"", "hung up"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -160,16 +160,20 @@ static void every_allocation_may_fail(void **state) {
         printf("# SKIPPED: no redis-server here\n");
         skip();
     }
+    char url[128];
     fb_buf row = FB_BUF_INIT;
+    (void)snprintf(url, sizeof url, "unix://%s", world.path);
     assert_int_equal(fb_hash_append(&row, FB_STR("name"), FB_STR("value")), FB_OK);
     unsigned whole = 0;
     for (int64_t n = 0; n < ALLOCATIONS; n++) {
         struct fb_store *store = NULL;
+        struct fb_place *place = NULL;
         fb_buf value = FB_BUF_INIT;
         fb_err err;
         (void)store_world_ask(&world, "FLUSHALL", NULL);
         fb_mem_fail_after(n);
-        if (fb_store_redis_open(&(struct fb_store_redis_options){.path = world.path}, &store, &err) == FB_OK) {
+        if (fb_place_open(&(struct fb_place_options){.url = url}, &place, &err) == FB_OK &&
+            fb_store_open(place, &store, &err) == FB_OK) {
             struct fb_store_call call = {.kind = FB_KIND_HASH, .key = FB_STR("k"), .token = fb_store_token(store),
                                          .put = FB_STORE_PUT_VALUE, .bring = fb_bytes_of(row.data, row.len),
                                          .ttl_ms = 10000, .value = &value};
@@ -185,6 +189,7 @@ static void every_allocation_may_fail(void **state) {
             whole += done == sizeof moves / sizeof moves[0];
             fb_store_close(store);
         }
+        fb_place_close(place);
         fb_mem_fail_after(-1);
         fb_buf_free(&value);
     }
