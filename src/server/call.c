@@ -240,7 +240,8 @@ void fb_call_run(struct fb_call *call, size_t n, fb_call_prepare *prepare, fb_ca
 
 struct fb_wait *fb_call_away(struct fb_call *call) {
     struct fb_wait *wait = new_wait(call, 0);
-    if (wait == NULL) {
+    if (wait == NULL || (call->keeps_args && !keep_args(wait))) {
+        fb_wait_free(wait);
         fb_call_out_of_memory(call);
         return NULL;
     }

@@ -1,6 +1,7 @@
 /* Commands that concern the connection itself: greeting, password, database, end. */
 #include "server/multi.h"
 #include "server/login.h"
+#include "server/relay.h"
 #include "server/users.h"
 #include "server/tracking.h"
 
@@ -135,6 +136,7 @@ void fb_cmd_reset(struct fb_call *call) {
     (void)fb_session_begin_user(session); /* never without a user default */
     session->reply_mode = FB_REPLY_ON;
     fb_pubsub_leave_all(session);
+    fb_relay_drop(session);
     fb_tracking_end(session);
     (void)fb_set_client_text(call, session->name, FB_STR(""), "");
     if (call->is_silent) { /* the answer to RESET is sent in any case */

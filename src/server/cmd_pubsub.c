@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "server/gates.h"
+#include "server/pass.h"
 #include "server/pubsub.h"
+#include "server/relay.h"
 
 /* ---- subscribing ------------------------------------------------------------------------------------------------ */
 
@@ -37,6 +39,10 @@ static void confirm(struct fb_call *call, const char *word, enum fb_topic_kind k
 }
 
 static void join(struct fb_call *call, const char *word, enum fb_topic_kind kind) {
+    if (fb_pass_is_on(fb_call_server(call))) {
+        fb_relay_join(call, kind);
+        return;
+    }
     for (size_t i = 1; i < call->argc; i++) {
         fb_status status = fb_pubsub_join(call->session, kind, call->argv[i]);
         if (status == FB_BUSY) {
@@ -59,6 +65,8 @@ static void leave_one(struct fb_call *call, const char *word, enum fb_topic_kind
 static void leave(struct fb_call *call, const char *word, enum fb_topic_kind kind) {
     fb_buf *scratch = &fb_call_loop(call)->scratch; /* the name goes with the topic */
     fb_bytes name;
+    if (fb_relay_leave(call, kind))
+        return;
     for (size_t i = 1; i < call->argc; i++)
         leave_one(call, word, kind, call->argv[i]);
     if (call->argc > 1)

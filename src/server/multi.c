@@ -169,7 +169,8 @@ enum fb_passage fb_gate_queue(struct fb_call *call) {
     struct fb_multi *multi = call->session->multi;
     if (call->command->flags & FB_CMD_UNQUEUED)
         return FB_PASS;
-    if (call->command->flags & FB_CMD_NO_MULTI)
+    bool listens = (call->command->flags & FB_CMD_LISTENS) && fb_pass_is_on(fb_call_server(call));
+    if (listens || (call->command->flags & FB_CMD_NO_MULTI))
         fb_call_error(call, NOT_IN_MULTI);
     else if (do_keys_map(call, multi))
         keep(call, multi);

@@ -7,6 +7,7 @@
 #include "server/acl.h"
 #include "server/measure.h"
 #include "server/multi.h"
+#include "server/tracking.h"
 #include "server/upstream.h"
 
 enum { SHOWN_MAX = 128 }; /* bytes of a key in an error */
@@ -85,14 +86,26 @@ static struct fb_upstream *upstream_for(struct fb_call *call, bool is_own, bool 
     return u;
 }
 
-/* No memory for what was to be sent. */
-static void fail_at_once(struct fb_session *s, struct fb_wait *wait) {
+void fb_pass_give_up(struct fb_wait *wait) {
+    struct fb_session *s = wait->call.session;
     wait->finish = NULL;
     fb_call_out_of_memory(&wait->call);
     if (fb_exec_is_under_way(s))
         fb_exec_end(s);
     wait->is_over = true;
     fb_session_deliver(s, wait);
+}
+
+/* What a tracking client reads there nobody will take back for it when it changes: so it is told at once, behind the
+ * answer, not to keep it. */
+static void take_back(struct fb_call *call) {
+    const struct fb_command *command = call->command;
+    if (call->session->tracker == NULL || !(command->flags & FB_CMD_READ))
+        return;
+    for (size_t i = fb_key_next(command, call->argv, call->argc, 0); i < call->argc;
+         i = fb_key_next(command, call->argv, call->argc, i))
+        if (!is_mapped(call->session, call->session->db, call->argv[i]))
+            fb_tracking_take_back(call->session, call->argv[i]);
 }
 
 static enum fb_passage pass(struct fb_call *call) {
@@ -106,10 +119,12 @@ static enum fb_passage pass(struct fb_call *call) {
     struct fb_wait *wait = fb_call_away(call);
     if (wait == NULL)
         return FB_STOP;
-    if (fb_upstream_ask(u, wait, call->argv, call->argc))
+    if (fb_upstream_ask(u, wait, call->argv, call->argc)) {
         COUNT(call, passed);
-    else
-        fail_at_once(call->session, wait);
+        take_back(call);
+    } else {
+        fb_pass_give_up(wait);
+    }
     return FB_STOP;
 }
 
@@ -215,6 +230,7 @@ static void finish_ours(struct fb_call *call, struct fb_part *parts, size_t n) {
     fb_bytes *rest = rest_of(call, &argc);
     struct fb_upstream *u = rest != NULL ? upstream_for(call, /* is_own */ false, /* is_begun */ true) : NULL;
     if (u != NULL && fb_upstream_ask(u, call->wait, rest, argc)) {
+        take_back(call);
         call->wait->finish = finish_split;
         call->wait->is_away = true;
         call->is_alone = false;
@@ -356,7 +372,7 @@ void fb_pass_watch(struct fb_call *call) {
         return;
     wait->finish = finish_watch;
     if (!fb_upstream_ask(u, wait, call->argv, call->argc))
-        fail_at_once(s, wait);
+        fb_pass_give_up(wait);
 }
 
 /* An array: the answers. Nil: a watched key has changed. Else an error. */
@@ -418,7 +434,7 @@ void fb_pass_exec(struct fb_call *call) {
         return;
     }
     fb_pass_drop_own(s); /* half of it may be in the buffer */
-    fail_at_once(s, wait);
+    fb_pass_give_up(wait);
 }
 
 bool fb_pass_is_blocked(const struct fb_session *s) {

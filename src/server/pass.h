@@ -37,6 +37,8 @@ bool fb_pass_side(struct fb_call *call, enum fb_side *ret_side);
 void fb_pass_watch(struct fb_call *call);
 void fb_pass_exec(struct fb_call *call);
 void fb_pass_drop_own(struct fb_session *session);
+/* No memory for what was to be sent: the wait is over with that error. */
+void fb_pass_give_up(struct fb_wait *wait);
 
 /* The part of the reference page about commands and whose keys they name. */
 void fb_pass_print_reference(FILE *out);

@@ -15,6 +15,7 @@
 #include "server/login.h"
 #include "server/multi.h"
 #include "server/pass.h"
+#include "server/relay.h"
 #include "server/session_parts.h"
 #include "server/tracking.h"
 #include "server/upstream.h"
@@ -100,6 +101,7 @@ void fb_session_close(struct fb_session *s) {
     fb_loop_remove(s->loop, s);
     fb_upstream_drop(s->own); /* what is under way there finds no session */
     s->own = NULL;
+    fb_relay_drop(s);
     fb_session_weigh(s, 0);
     fb_bounds_leave(s->loop->server, &s->arrival);
     if (fb_session_unsent(s) > 0) { /* the kernel would keep what it has for a reader that does not read */

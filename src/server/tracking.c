@@ -231,6 +231,16 @@ void fb_tracking_tick(struct fb_server *server) {
     tell_and_free(server, fb_track_table_trim(t->table, keys_max, TRIMMED_PER_TICK));
 }
 
+/* It shall forget the answer that it is about to get. */
+static void tell_at_once(struct fb_server *server, struct fb_tracker *tracker, fb_bytes key) {
+    struct letter letter;
+    fb_lock_acquire(&server->tracking->lock);
+    begin_letter(&letter, server, key, 0);
+    address(&letter, tracker);
+    send_letter(&letter);
+    fb_lock_release(&server->tracking->lock);
+}
+
 static void remember_key(struct fb_call *call, fb_bytes key) {
     struct fb_server *server = fb_call_server(call);
     struct fb_tracker *tracker = call->session->tracker;
@@ -239,15 +249,16 @@ static void remember_key(struct fb_call *call, fb_bytes key) {
         return; /* it is always answered alike */
     fb_status status = fb_track_table_add(server->tracking->table, FB_LIVE(server, tracking_table_max_keys), key,
                                           tracker, &out);
-    if (status != FB_OK) { /* it shall forget the answer at once */
-        struct letter letter;
-        fb_lock_acquire(&server->tracking->lock);
-        begin_letter(&letter, server, key, 0);
-        address(&letter, tracker);
-        send_letter(&letter);
-        fb_lock_release(&server->tracking->lock);
-    }
+    if (status != FB_OK)
+        tell_at_once(server, tracker, key);
     tell_and_free(server, out);
+}
+
+void fb_tracking_take_back(struct fb_session *session, fb_bytes key) {
+    struct fb_tracker *tracker = session->tracker;
+    unsigned options = tracker != NULL ? atomic_load_explicit(&tracker->options, memory_order_relaxed) : 0;
+    if (tracker != NULL && ((options & FB_TRACK_BCAST) || wants(session, options)))
+        tell_at_once(session->loop->server, tracker, key);
 }
 
 void fb_tracking_remember(struct fb_call *call) {

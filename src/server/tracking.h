@@ -53,6 +53,9 @@ fb_status fb_tracking_begin(struct fb_session *session, const struct fb_track_wi
 void fb_tracking_end(struct fb_session *session);
 /* The keys of a request that reads, before it reads them. */
 void fb_tracking_remember(struct fb_call *call);
+/* It has been asked, for this session, of somebody who will not tell when it changes (the store): the answer that is on
+ * its way is not to be kept. */
+void fb_tracking_take_back(struct fb_session *session, fb_bytes key);
 /* Once a second, on one loop: a table that is larger than it needs to be by now (CONFIG SET, no clients) gets smaller. */
 void fb_tracking_tick(struct fb_server *server);
 /* The i-th prefix of the session; false behind the last. */

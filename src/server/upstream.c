@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "server/pass.h"
+#include "server/relay.h"
 #include "base/transport.h"
 
 enum {
@@ -61,6 +62,9 @@ struct fb_upstream {
     size_t sent;
     struct fb_link asked;      /* waits, by their message.link, oldest first */
     struct fb_resp_follow follow;
+    bool is_listener;          /* pushes are handed on to: */
+    struct fb_session_ref listener;
+    fb_buf push;               /* the one that is coming */
 };
 
 static const struct fb_store *store_of(const struct fb_upstream *u) { return u->loop->server->store; }
@@ -147,6 +151,7 @@ static void shut(struct fb_upstream *u) {
     forget_login(u);
     fb_buf_free(&u->hello);
     fb_buf_free(&u->out);
+    fb_buf_free(&u->push);
     u->sent = 0;
     u->greetings = 0;
     u->follow = (struct fb_resp_follow)FB_RESP_FOLLOW_INIT;
@@ -175,6 +180,8 @@ static void lose(struct fb_upstream *u, const char *reason) {
                       FB_LOG_FIELDS({"store", store_of(u)->shown}, {"reason", text}));
     all->is_well = false;
     shut(u);
+    if (u->is_listener)
+        fb_relay_lost(u->loop, u->listener, was_ready);
     fail_asked(u, text, was_ready);
 }
 
@@ -447,6 +454,31 @@ static void end_greeting(struct fb_upstream *u) {
     mark_dirty(u);
 }
 
+/* A push, or a part of one. What is confirmed by it may end a wait. */
+static size_t take_push(struct fb_upstream *u, const char *data, size_t n, bool is_end) {
+    struct fb_wait *wait = NULL;
+    if (!u->is_listener) /* nobody asked for it */
+        return n;
+    if (u->push.len + n > u->loop->inbox->held_max || fb_buf_append(&u->push, data, n) != FB_OK) {
+        lose(u, "the store sent a message longer than output_buffer_max");
+        return 0;
+    }
+    if (!is_end)
+        return n;
+    if (!fb_list_is_empty(&u->asked))
+        wait = fb_member_of(u->asked.next, struct fb_wait, message.link);
+    bool is_confirmed = fb_relay_take(u->loop, u->listener, wait, fb_bytes_of(u->push.data, u->push.len));
+    u->push.len = 0;
+    if (u->push.cap > KEPT_BUFFER)
+        fb_buf_free(&u->push);
+    if (is_confirmed && wait->skips-- == 0) {
+        wait->skips = 0;
+        fb_list_remove(&wait->message.link);
+        come_home(u, wait);
+    }
+    return n;
+}
+
 /* One reply, or a part of one; returns its bytes. 0: the connection is closed. */
 static size_t take_one(struct fb_upstream *u, const char *data, size_t len) {
     enum fb_resp_verdict verdict;
@@ -457,8 +489,8 @@ static size_t take_one(struct fb_upstream *u, const char *data, size_t len) {
         lose(u, "the store sent what is no answer");
         return 0;
     }
-    if (u->follow.type == '>') /* nobody asked for it */
-        return n;
+    if (u->follow.type == '>')
+        return take_push(u, data, n, verdict == FB_RESP_DONE);
     if (is_greeting) {
         if (fb_buf_append(&u->hello, data, n) != FB_OK)
             lose(u, "out of memory");
@@ -467,6 +499,8 @@ static size_t take_one(struct fb_upstream *u, const char *data, size_t len) {
         return u->state == CLOSED ? 0 : n;
     }
     struct fb_wait *wait = fb_member_of(u->asked.next, struct fb_wait, message.link);
+    if (u->is_listener) /* an error, in place of all confirmations */
+        wait->skips = 0;
     bool is_last = fb_pass_take(u->loop, wait, data, n, verdict == FB_RESP_DONE);
     if (is_last) {
         fb_list_remove(&wait->message.link);
@@ -551,6 +585,15 @@ struct fb_upstream *fb_upstream_shared(struct fb_loop *loop, unsigned version, u
 
 struct fb_upstream *fb_upstream_own(struct fb_loop *loop, unsigned version, unsigned db) {
     return upstream_new(loop, version, db, true);
+}
+
+struct fb_upstream *fb_upstream_listen(struct fb_loop *loop, struct fb_session_ref session) {
+    struct fb_upstream *u = upstream_new(loop, 3, 0, true);
+    if (u != NULL) {
+        u->is_listener = true;
+        u->listener = session;
+    }
+    return u;
 }
 
 bool fb_upstream_is(const struct fb_upstream *u, unsigned version, unsigned db) {

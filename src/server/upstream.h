@@ -91,6 +91,8 @@ bool fb_upstreams_are_full(const struct fb_loop *loop);
 
 /* The loop's connection for this version (2, 3) and the client's database; NULL: no memory. */
 struct fb_upstream *fb_upstream_shared(struct fb_loop *loop, unsigned version, unsigned db);
+/* One on which a session listens (relay.h), in RESP3; NULL: no memory. */
+struct fb_upstream *fb_upstream_listen(struct fb_loop *loop, struct fb_session_ref session);
 /* One for a session alone; NULL: no memory. */
 struct fb_upstream *fb_upstream_own(struct fb_loop *loop, unsigned version, unsigned db);
 /* Of a session that ends or starts anew; what is under way there is nobody's any more. NULL accepted. */

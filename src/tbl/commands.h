@@ -26,6 +26,7 @@ enum fb_command_flags {
     FB_CMD_PEEKS = 1 << 9,   /* asks the cache before it is asked whose its key is */
     FB_CMD_SPLITS = 1 << 10, /* over keys of both kinds each side gets its own, and the answers become one */
     FB_CMD_STORES = 1 << 11, /* without keys, and the store's where there is one */
+    FB_CMD_LISTENS = 1 << 15, /* hears messages: at the store on a connection of its own */
     FB_KEYS_STORE = 1 << 13, /* more keys stand behind the words STORE and STOREDIST */
     FB_KEYS_STREAMS = 1 << 14, /* its keys are the first half of what follows the word STREAMS */
 
@@ -155,23 +156,23 @@ enum fb_command_flags {
       "Length of one column's text")                                                                                   \
     X("hvals", hvals, 2, FB_CMD_READ | FB_CMD_PEEKS, 1, 1, 1, "hash", "2.0.0",                                         \
       "key", "Values of the columns that are not NULL")                                                                \
-    X("psubscribe", psubscribe, -2, 0, 0, 0, 0, "pubsub", "2.0.0",                                                     \
+    X("psubscribe", psubscribe, -2, FB_CMD_LISTENS, 0, 0, 0, "pubsub", "2.0.0",                                        \
       "pattern [pattern ...]", "Get the messages of all channels whose names match")                                   \
-    X("publish", publish, 3, FB_CMD_FAST, 0, 0, 0, "pubsub", "2.0.0",                                                  \
+    X("publish", publish, 3, FB_CMD_FAST | FB_CMD_STORES, 0, 0, 0, "pubsub", "2.0.0",                                  \
       "channel message", "Send a message to all who listen; answers how many get it")                                  \
     X("pubsub", parent, -2, FB_CMD_PARENT, 0, 0, 0, "pubsub", "2.8.0",                                                 \
       "subcommand [argument ...]", "Look at channels and patterns")                                                    \
-    X("punsubscribe", punsubscribe, -1, 0, 0, 0, 0, "pubsub", "2.0.0",                                                 \
+    X("punsubscribe", punsubscribe, -1, FB_CMD_LISTENS, 0, 0, 0, "pubsub", "2.0.0",                                    \
       "[pattern [pattern ...]]", "Stop listening to patterns, or to all of them")                                      \
-    X("spublish", spublish, 3, FB_CMD_FAST, 0, 0, 0, "pubsub", "7.0.0",                                                \
+    X("spublish", spublish, 3, FB_CMD_FAST | FB_CMD_STORES, 0, 0, 0, "pubsub", "7.0.0",                                \
       "shardchannel message", "Send a message to all who listen to a sharded channel")                                 \
-    X("ssubscribe", ssubscribe, -2, 0, 0, 0, 0, "pubsub", "7.0.0",                                                     \
+    X("ssubscribe", ssubscribe, -2, FB_CMD_LISTENS, 0, 0, 0, "pubsub", "7.0.0",                                        \
       "shardchannel [shardchannel ...]", "Get the messages of sharded channels")                                       \
-    X("subscribe", subscribe, -2, 0, 0, 0, 0, "pubsub", "2.0.0",                                                       \
+    X("subscribe", subscribe, -2, FB_CMD_LISTENS, 0, 0, 0, "pubsub", "2.0.0",                                          \
       "channel [channel ...]", "Get the messages of channels")                                                         \
-    X("sunsubscribe", sunsubscribe, -1, 0, 0, 0, 0, "pubsub", "7.0.0",                                                 \
+    X("sunsubscribe", sunsubscribe, -1, FB_CMD_LISTENS, 0, 0, 0, "pubsub", "7.0.0",                                    \
       "[shardchannel [shardchannel ...]]", "Stop listening to sharded channels, or to all of them")                    \
-    X("unsubscribe", unsubscribe, -1, 0, 0, 0, 0, "pubsub", "2.0.0",                                                   \
+    X("unsubscribe", unsubscribe, -1, FB_CMD_LISTENS, 0, 0, 0, "pubsub", "2.0.0",                                      \
       "[channel [channel ...]]", "Stop listening to channels, or to all of them")                                      \
     X("function", parent, -2, FB_CMD_PARENT | FB_CMD_STORES, 0, 0, 0, "scripting", "7.0.0",                            \
       "subcommand [argument ...]", "There are no functions")                                                           \
@@ -331,7 +332,7 @@ enum fb_command_flags {
     X("debug", "log", debug_log, 3, FB_CMD_ADMIN, "7.0.0", "message", "Accepted; test suites send it")                 \
     X("function", "flush", function_flush, -2, FB_CMD_STORES, "7.0.0", "[ASYNC|SYNC]", "Accepted: there are none")     \
     X("function", "help", help, 2, 0, "7.0.0", "", "This text")                                                        \
-    X("function", "list", empty_list, -2, FB_CMD_STORES, "7.0.0", "[LIBRARYNAME library-name-pattern] [WITHCODE]", "Empty")       \
+    X("function", "list", empty_list, -2, FB_CMD_STORES, "7.0.0", "[LIBRARYNAME library-name-pattern] [WITHCODE]", "Empty") \
     X("latency", "doctor", latency_doctor, 2, FB_CMD_ADMIN, "2.8.13", "", "What the samples say, and what may help")   \
     X("latency", "graph", latency_graph, 3, FB_CMD_ADMIN, "2.8.13", "event", "The samples of an event, drawn")         \
     X("latency", "help", help, 2, 0, "2.8.13", "", "This text")                                                        \
@@ -355,13 +356,13 @@ enum fb_command_flags {
     X("object", "idletime", object_idletime, 3, FB_CMD_READ | FB_KEY_META, "2.2.3", "key",                             \
       "Age of the copy in seconds, with the LRU eviction")                                                             \
     X("object", "refcount", object_refcount, 3, FB_CMD_READ | FB_KEY_META, "2.2.3", "key", "1 for a cached copy")      \
-    X("pubsub", "channels", pubsub_channels, -2, 0, "2.8.0", "[pattern]", "Channels that somebody listens to")         \
+    X("pubsub", "channels", pubsub_channels, -2, FB_CMD_STORES, "2.8.0", "[pattern]", "Channels that somebody listens to") \
     X("pubsub", "help", help, 2, 0, "6.2.0", "", "This text")                                                          \
-    X("pubsub", "numpat", pubsub_numpat, 2, 0, "2.8.0", "", "Number of patterns that somebody listens to")             \
-    X("pubsub", "numsub", pubsub_numsub, -2, 0, "2.8.0", "[channel [channel ...]]", "How many listen to channels")     \
-    X("pubsub", "shardchannels", pubsub_shardchannels, -2, 0, "7.0.0", "[pattern]",                                    \
+    X("pubsub", "numpat", pubsub_numpat, 2, FB_CMD_STORES, "2.8.0", "", "Number of patterns that somebody listens to") \
+    X("pubsub", "numsub", pubsub_numsub, -2, FB_CMD_STORES, "2.8.0", "[channel [channel ...]]", "How many listen to channels") \
+    X("pubsub", "shardchannels", pubsub_shardchannels, -2, FB_CMD_STORES, "7.0.0", "[pattern]",                        \
       "Sharded channels that somebody listens to")                                                                     \
-    X("pubsub", "shardnumsub", pubsub_shardnumsub, -2, 0, "7.0.0", "[shardchannel [shardchannel ...]]",                \
+    X("pubsub", "shardnumsub", pubsub_shardnumsub, -2, FB_CMD_STORES, "7.0.0", "[shardchannel [shardchannel ...]]",    \
       "How many listen to sharded channels")                                                                           \
     X("script", "exists", script_exists, -3, FB_CMD_STORES, "2.6.0", "sha1 [sha1 ...]", "0 for each")                  \
     X("script", "flush", script_flush, -2, FB_CMD_STORES, "6.2.0", "[ASYNC|SYNC]", "Accepted: there are none")         \
