@@ -66,11 +66,13 @@ static void begin_end_steps(struct step *s, int i, enum writing writing) {
             step_emit_sent(s, "END (delete, sent again) of writer", i, LATE_END, val);
             s->to = sure;
         }
-        /* END cannot be sent: acknowledged once the mark is gone by itself. */
-        if ((s->from->redis.marks >> i & 1) == 0 && s->c->losses == 0 && s->c->failovers == 0) {
+        /* END cannot be sent: the mark dies by itself, and nothing is filled before that. It may also come late. */
+        bool is_hidden = !s->c->keeps_old || (s->from->redis.marks >> i & 1) == 0;
+        if (is_hidden && s->c->losses == 0 && s->c->failovers == 0) {
             step_start(s);
             acknowledge(s, i, val);
-            step_emit(s, "is acknowledged without END: writer", i);
+            step_emit_sent(s, "is acknowledged without END: writer", i,
+                           puts && !step_has(s->c, RESENT_ONLY_DELETES) ? LATE_END : LATE_END_DEL, val);
         }
         break;
     }
