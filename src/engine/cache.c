@@ -350,6 +350,14 @@ static fb_status add_source(struct fb_cache *cache, const char *name, const stru
     return FB_OK;
 }
 
+/* A write must be over before its mark at the shared second level dies (R3 of store/store.h). */
+static fb_status check_shared(const struct fb_cache *cache, const fb_source_options *o, fb_err *reterr) {
+    if (cache->tier == NULL || o->write_timeout_ms <= FB_WRITE_TIMEOUT_MS)
+        return FB_OK;
+    return fb_fail(reterr, FB_INVALID, "write_timeout must be at most %dms where rows are shared through a store",
+                   FB_WRITE_TIMEOUT_MS);
+}
+
 static fb_status may_add_source(const struct fb_cache *cache, const char *name, fb_source_options *o, fb_err *reterr) {
     if (name == NULL || name[0] == '\0')
         return fb_fail(reterr, FB_INVALID, "a source needs a name");
@@ -358,7 +366,8 @@ static fb_status may_add_source(const struct fb_cache *cache, const char *name, 
     for (unsigned i = 0; i < cache->nsources; i++)
         if (strcmp(cache->sources[i]->name, name) == 0)
             return fb_fail(reterr, FB_INVALID, "there is a source '%s' already", name);
-    return check_source_options(o, reterr);
+    fb_status status = check_source_options(o, reterr);
+    return status == FB_OK ? check_shared(cache, o, reterr) : status;
 }
 
 fb_status fb_source_open(fb_cache *cache, const char *name, const char *url, const fb_source_options *options,

@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "engine/tier.h"
 
+enum { LEASE_SLACK_MS = 1000 }; /* of a lease, beyond what the query may take: the lane before it, FILL after it */
+
 /* One flight on its way; fb_flight.way. */
 struct tier_load {
     struct fb_way way;
@@ -109,6 +111,7 @@ struct fb_flow_terms fb_tier_terms(struct fb_tier *tier, const struct fb_keyspac
         .negative_ttl_ms = policy.negative_ttl_ms,
         .grace_ms = policy.grace_ms > policy.grace_down_ms ? policy.grace_ms : policy.grace_down_ms,
         .lasting_ms = fb_span_ms(fb_policy_life(&policy, draw)),
+        .lease_ms = keyspace->source->options.read_timeout_ms + LEASE_SLACK_MS,
         .load_ms = load_ms(keyspace->source),
         .distrust = {atomic_load_explicit(&tier->distrust, memory_order_relaxed)},
         .has_store = !fb_tier_is_out(tier),

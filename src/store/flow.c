@@ -12,6 +12,8 @@ static void ask(struct fb_load_flow *flow, enum fb_store_move move) {
     flow->call = (struct fb_store_call){.move = move, .kind = flow->terms.kind, .key = key, .value = flow->buf,
                                         .token = flow->token, .server = flow->server};
     flow->call.is_refresh = flow->has_stale || flow->terms.why != FB_FLOW_MISSED;
+    if (move == FB_STORE_MISS)
+        flow->call.span_ms = flow->terms.lease_ms;
     flow->step = FB_FLOW_ASK;
     flow->tries++;
 }

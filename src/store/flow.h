@@ -33,8 +33,9 @@ enum {
     FB_FLOW_WAIT_MS = 200,       /* for another's load, at least */
     FB_FLOW_WAIT_LOADS = 3,      /* or so many times what a load takes */
     FB_FLOW_TRIES = 16,          /* questions to the store for one load */
-    FB_WRITE_PATIENCE_MS = 2000, /* from BEGIN until the source may be asked no more: the rest of the window is its
-                                    transaction's (R3) */
+    FB_WRITE_PATIENCE_MS = 1500, /* from BEGIN until the source may be asked no more: the rest of the window is its
+                                    transaction's (R3), */
+    FB_WRITE_TIMEOUT_MS = 3000,  /* which may take so long, and a little is left over */
 };
 
 enum fb_flow_step { FB_FLOW_ASK, FB_FLOW_LOAD, FB_FLOW_WAIT, FB_FLOW_OVER };
@@ -44,6 +45,7 @@ struct fb_flow_terms {
     fb_kind kind;
     int64_t ttl_ms, negative_ttl_ms, grace_ms; /* of the keyspace's policy */
     int64_t lasting_ms;        /* the life of what will be loaded: the ttl less its jitter */
+    int64_t lease_ms;          /* longer than a load may take; 0: as usual */
     int64_t load_ms;           /* what a load takes, about */
     int64_t wait_ms;           /* how long to wait for another's load; 0: as long as that should take */
     enum fb_flow_why { FB_FLOW_MISSED, FB_FLOW_AHEAD, FB_FLOW_ANEW } why; /* a miss; refresh-ahead, of a copy that is good;

@@ -206,7 +206,7 @@
     X(STORE, pool, COUNT, "2", NULL, "1", "16", store.pool, RESTART, NULL,                                             \
       "connections for shared rows",                                                                                   \
       "Calls that wait go together in one round trip, so few connections carry much. One more hears of changes.")      \
-    X(STORE, share_timeout, DURATION, "250ms", NULL, "10ms", "900ms", store.timeout_ms, RESTART, NULL,                 \
+    X(STORE, share_timeout, DURATION, "250ms", NULL, "10ms", "700ms", store.timeout_ms, RESTART, NULL,                 \
       "how long a shared row is waited for",                                                                           \
       "After that the database is asked instead, and nothing is kept. When it happens again and again the store is left "\
       "alone for a while.")                                                                                            \
