@@ -28,7 +28,7 @@ struct fb_tier_item {
     struct fb_link link;
     struct fb_store_call *call;
     void (*done)(struct fb_tier_item *item);
-    bool is_question;          /* the first of a load: its flight is asked from here on */
+    bool is_question;          /* of a flight: who joins it later may get its answer only if it is kept */
     struct fb_tier_item *next_woken;
 };
 

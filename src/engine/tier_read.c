@@ -43,7 +43,8 @@ static void finish(struct fb_way *way) {
     fb_effects_init(&fx);
     struct fb_value *value = answer_of(load, &status);
     flight->way = NULL;
-    flight->keep = flow->keep == FB_KEEP_HERE && !tier->keeps_copies ? FB_KEEP_SHARED : flow->keep;
+    bool is_proved = fb_proof_holds(tier->proved, fb_clock_now());
+    flight->keep = flow->keep == FB_KEEP_HERE && !is_proved ? FB_KEEP_SHARED : flow->keep;
     flight->is_stale = flow->is_stale;
     if (flow->is_copy) {
         struct fb_engine_shard *shard = fb_cache_shard(tier->cache, flight->hash);
@@ -76,7 +77,6 @@ void fb_tier_asked(struct fb_tier_item *item) {
     struct fb_way *way = fb_member_of(item, struct fb_way, item);
     struct fb_flight *flight = of(way)->flight;
     struct fb_engine_shard *shard = fb_cache_shard(way->tier->cache, flight->hash);
-    item->is_question = false;
     fb_lock_acquire(&shard->lock);
     fb_shard_asked(shard->core, flight, fb_clock_now());
     fb_lock_release(&shard->lock);
