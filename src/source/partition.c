@@ -98,7 +98,8 @@ static fb_status have_tables(const struct fb_flush_db *db, struct fb_session *se
     status = fb_partition_find(db, session, "", &row, err);
     if (status >= 0)
         status = db->run(session, &dead, NULL, 0, NULL, NULL, &changed, err);
-    *ret_missing = status < 0 && db->classify(session, err, code) == FB_FLUSH_SCHEMA;
+    enum fb_flush_outcome why = status < 0 ? db->classify(session, err, code) : FB_FLUSH_APPLIED;
+    *ret_missing = why == FB_FLUSH_SCHEMA || why == FB_FLUSH_PERMISSION; /* MariaDB tells strangers no more than that */
     (void)db->roll_back(session);
     return status;
 }
@@ -113,10 +114,10 @@ static fb_status make_tables(const struct fb_flush_db *db, struct fb_session *se
             status = db->run(session, &sql, NULL, 0, NULL, NULL, &changed, err);
         status = fb_flush_end(db, session, status, err);
         if (status != FB_OK && status != FB_DOWN && status != FB_TIMEOUT) {
-            const fb_err why = *err;
-            (void)fb_fail(err, FB_CONFIG, "write-behind needs a table of its own here; make it: %s (%s)", db->schema[i],
-                          why.text);
-            status = FB_CONFIG;
+            char code[FB_FLUSH_CODE_MAX];
+            (void)db->classify(session, err, code);
+            status = fb_fail(err, FB_CONFIG, "write-behind needs this table, to be read and written (error %s): %s", code,
+                             db->schema[i]);
         }
     }
     return status;

@@ -335,7 +335,7 @@ class MariaDB(Server):
         with open(init, "w", encoding="utf-8") as file:
             for host in ("127.0.0.1", "localhost"):
                 file.write(f"CREATE USER IF NOT EXISTS '{USER}'@'{host}' IDENTIFIED BY '{quoted}';\n"
-                           f"GRANT ALL ON *.* TO '{USER}'@'{host}';\n")
+                           f"GRANT ALL ON *.* TO '{USER}'@'{host}' WITH GRANT OPTION;\n")
 
     def command(self):
         return [self._find("mariadbd"), "--no-defaults", f"--datadir={self.data}", f"--socket={self.socket}",
