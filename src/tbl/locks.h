@@ -17,6 +17,7 @@
     X(SOURCE, "a source's last error")                                                                                \
     X(HEALTH, "a source's breaker")                                                                                   \
     X(STORE, "where the store's primaries are")                                                                       \
+    X(JOURNAL, "what waits to be written to a journal")                                                               \
     X(PUBSUB, "topics and who listens to them")                                                                       \
     X(TRACKING, "which keys which clients remember: the clients, or a part of the keys")                              \
     X(LOOP, "what other threads hand to an event loop")                                                               \
