@@ -201,6 +201,10 @@ typedef struct fb_policy {
     int64_t negative_ttl_ms; /* life of "known to be absent"; 0 switches negative caching off; no jitter */
     int64_t grace_ms;        /* how long past its life a value may stand in while the source is slow or fails; 0: not */
     int64_t grace_down_ms;   /* the same while its breaker is open, when that is longer */
+    double refresh_ahead;    /* share of an entry's life past which the first to read it has it loaded anew, without waiting
+                                for that; less than 1; 0: not. FB_READ_THROUGH only, as the next */
+    double early_refresh;    /* beta of XFetch (Vattani et al., VLDB 2015): the same at random, the likelier the nearer the
+                                end and the longer its last load took; 1 is usual, at most 100; 0: not */
 } fb_policy;
 #define FB_POLICY_INIT {3600000, 0.1, 60000, 0, 0}
 
@@ -549,6 +553,9 @@ fb_status fb_memory_max_set(fb_cache *cache, uint64_t bytes, fb_err *reterr);
     X(stale_served, "misses answered with a copy past its life, within its grace")                                    \
     X(loads, "keys asked of the source")                                                                              \
     X(load_errors, "loads that failed")                                                                               \
+    X(refreshes, "loads begun ahead of the end of a copy's life (refresh_ahead)")                                      \
+    X(early_refreshes, "loads begun early at random (early_refresh, XFetch)")                                         \
+    X(refreshes_refused, "reads of a copy due for its refresh while the source was down or busy")                     \
     X(fills_refused, "loads not kept because a write or invalidation came between")                                   \
     X(writes, "writes applied at the source")                                                                         \
     X(write_errors, "writes refused or failed")                                                                       \

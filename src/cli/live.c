@@ -82,7 +82,8 @@ void fb_live_get(void *user, const char *glob, fb_config_emit *emit, void *emit_
 
 static bool is_same_policy(const fb_policy *a, const fb_policy *b) {
     return a->ttl_ms == b->ttl_ms && a->jitter == b->jitter && a->negative_ttl_ms == b->negative_ttl_ms &&
-           a->grace_ms == b->grace_ms && a->grace_down_ms == b->grace_down_ms;
+           a->grace_ms == b->grace_ms && a->grace_down_ms == b->grace_down_ms &&
+           a->refresh_ahead == b->refresh_ahead && a->early_refresh == b->early_refresh;
 }
 
 /* What can be refused comes first, so that taking it back is rare. */

@@ -214,6 +214,7 @@ static void check_combinations(struct fb_conf_details *d, const struct fb_object
     bool table = fb_object_has(object, "table"), load = fb_object_has(object, "load");
     bool many = o->rows == FB_ROWS_MANY;
     bool store = fb_object_has(object, "store"), del = fb_object_has(object, "delete");
+    bool aside = o->read == FB_READ_ASIDE;
     const struct rule { bool is_broken; const char *setting, *other, *code, *text, *help; } rules[] = {
         {!table && !load, "table", "load", "missing", "the keyspace has neither table nor load",
          "add 'table: NAME' for rows of a table, or 'load: SELECT …' for a query"},
@@ -239,6 +240,10 @@ static void check_combinations(struct fb_conf_details *d, const struct fb_object
          "remove it: rows are written by keys of their own, of a keyspace with rows: one"},
         {many && o->read == FB_READ_ASIDE, "read", "rows", "conflict", "a list is loaded by Forebay",
          "remove it, or load the list in the application under a keyspace with rows: one"},
+        {aside && o->policy.refresh_ahead > 0, "refresh_ahead", "read", "conflict",
+         "what the application loads, Forebay cannot refresh", "remove it, or 'read: cache-aside'"},
+        {aside && o->policy.early_refresh > 0, "early_refresh", "read", "conflict",
+         "what the application loads, Forebay cannot refresh", "remove it, or 'read: cache-aside'"},
         {many && is_shape(o->as, "hash", "text"), "as", "rows", "conflict", "a list is a JSON array",
          "write json for an array of rows, or column:NAME for an array of one column's values"},
         {!many && fb_object_has(object, "order"), "order", "rows", "conflict", "order belongs to a list",

@@ -75,8 +75,8 @@ static bool parse_united(const char *text, const struct unit *units, uint64_t *r
     return sum <= INT64_MAX;
 }
 
-/* Whole percents and up to two decimals, in hundredths of a percent: exact, unlike strtod and its locale. */
-static bool parse_percent(const char *text, uint64_t *ret_n) {
+/* A number with up to two decimals, in hundredths: exact, unlike strtod and its locale. */
+static bool parse_decimal(const char *text, const char *sign, uint64_t *ret_n) {
     uint64_t whole, part = 0;
     const char *p = digits(text, &whole);
     if (p == NULL || whole > 1000000)
@@ -90,7 +90,7 @@ static bool parse_percent(const char *text, uint64_t *ret_n) {
         p = end;
     }
     *ret_n = whole * 100 + part;
-    return strcmp(p, "%") == 0;
+    return strcmp(p, sign) == 0;
 }
 
 /* Members that are pointers differ in what they point to and in const; memcpy asks for neither. */
@@ -106,7 +106,13 @@ static const void *fetch_pointer(const struct fb_setting *s, const void *data) {
 
 static bool is_number(enum fb_setting_type type) {
     return type == FB_TYPE_EVENTS || type == FB_TYPE_COUNT || type == FB_TYPE_DURATION || type == FB_TYPE_TIME_MS ||
-           type == FB_TYPE_TIME_US || type == FB_TYPE_SIZE || type == FB_TYPE_PERCENT;
+           type == FB_TYPE_TIME_US || type == FB_TYPE_SIZE || type == FB_TYPE_PERCENT ||
+           type == FB_TYPE_FACTOR;
+}
+
+/* Hundredths in one: of a percent, or of a number; 0: it is no fraction. */
+static double fraction_of(enum fb_setting_type type) {
+    return type == FB_TYPE_PERCENT ? 10000 : type == FB_TYPE_FACTOR ? 100 : 0;
 }
 
 const char *const *fb_setting_list(const struct fb_setting *s, const void *data) {
@@ -125,15 +131,16 @@ static bool parse_number(enum fb_setting_type type, const char *text, uint64_t *
     case FB_TYPE_TIME_MS: return parse_united(text, times, ret_n);
     case FB_TYPE_TIME_US: return parse_united(text, micros, ret_n);
     case FB_TYPE_SIZE: return parse_united(text, sizes, ret_n);
-    case FB_TYPE_PERCENT: return parse_percent(text, ret_n);
+    case FB_TYPE_PERCENT: return parse_decimal(text, "%", ret_n);
+    case FB_TYPE_FACTOR: return parse_decimal(text, "", ret_n);
     default: return false;
     }
 }
 
 static void store_uint(const struct fb_setting *s, void *data, uint64_t n) {
     char *slot = (char *)data + s->offset;
-    if (s->type == FB_TYPE_PERCENT)
-        *(double *)(void *)slot = (double)n / 10000.0;
+    if (fraction_of(s->type) > 0)
+        *(double *)(void *)slot = (double)n / fraction_of(s->type);
     else if (s->size == sizeof(uint64_t))
         *(uint64_t *)(void *)slot = n;
     else
@@ -142,8 +149,8 @@ static void store_uint(const struct fb_setting *s, void *data, uint64_t n) {
 
 static uint64_t fetch_uint(const struct fb_setting *s, const void *data) {
     const char *slot = (const char *)data + s->offset;
-    if (s->type == FB_TYPE_PERCENT)
-        return (uint64_t)(*(const double *)(const void *)slot * 10000.0 + 0.5);
+    if (fraction_of(s->type) > 0)
+        return (uint64_t)(*(const double *)(const void *)slot * fraction_of(s->type) + 0.5);
     return s->size == sizeof(uint64_t) ? *(const uint64_t *)(const void *)slot : *(const unsigned *)(const void *)slot;
 }
 
@@ -157,7 +164,7 @@ bool fb_setting_limits(const struct fb_setting *s, uint64_t *ret_min, uint64_t *
 
 static bool complain_number(const struct fb_setting *s, const char *text, struct fb_complaint *reterr) {
     uint64_t n;
-    if (s->type != FB_TYPE_COUNT && parse_count(text, &n)) {
+    if (s->type != FB_TYPE_COUNT && s->type != FB_TYPE_FACTOR && parse_count(text, &n)) {
         const char *unit = s->type == FB_TYPE_PERCENT ? "%" : s->type != FB_TYPE_SIZE ? "s" : n < MEBIBYTE ? "mb" : "b";
         fb_complain(reterr, "unit", "", "'" SHOWN "' has no unit", text);
         snprintf(reterr->help, sizeof reterr->help, "write " SHOWN "%s if that is what you mean; %s", text, unit,
@@ -431,7 +438,8 @@ bool fb_setting_parse(const struct fb_setting *s, struct fb_arena *arena, const 
     case FB_TYPE_TIME_MS:
     case FB_TYPE_TIME_US:
     case FB_TYPE_SIZE:
-    case FB_TYPE_PERCENT: return set_number(s, text, data, reterr);
+    case FB_TYPE_PERCENT:
+    case FB_TYPE_FACTOR: return set_number(s, text, data, reterr);
     case FB_TYPE_CHOICE: return set_choice(s, text, data, reterr);
     case FB_TYPE_BOOL: return set_bool(s, text, data, reterr);
     case FB_TYPE_EVENTS: return set_events(s, text, data, reterr);
@@ -505,14 +513,15 @@ static fb_status append_number(const struct fb_setting *s, const void *data, boo
     uint64_t n = fetch_uint(s, data);
     if (n == word_value(s) && s->choices != NULL && !for_redis)
         return append(out, s->choices);
-    if (s->type == FB_TYPE_PERCENT) {
+    if (fraction_of(s->type) > 0) {
+        const char *sign = s->type == FB_TYPE_PERCENT ? "%" : "";
         unsigned whole = (unsigned)(n / 100), part = (unsigned)(n % 100);
         if (part % 10 != 0)
-            snprintf(text, sizeof text, "%u.%02u%%", whole, part);
+            snprintf(text, sizeof text, "%u.%02u%s", whole, part, sign);
         else if (part != 0)
-            snprintf(text, sizeof text, "%u.%u%%", whole, part / 10);
+            snprintf(text, sizeof text, "%u.%u%s", whole, part / 10, sign);
         else
-            snprintf(text, sizeof text, "%u%%", whole);
+            snprintf(text, sizeof text, "%u%s", whole, sign);
         return append(out, text);
     }
     if ((s->type == FB_TYPE_DURATION || s->type == FB_TYPE_TIME_MS) && !for_redis)
@@ -543,7 +552,8 @@ fb_status fb_setting_format(const struct fb_setting *s, const void *data, bool f
     case FB_TYPE_TIME_MS:
     case FB_TYPE_TIME_US:
     case FB_TYPE_SIZE:
-    case FB_TYPE_PERCENT: return append_number(s, data, for_redis, out);
+    case FB_TYPE_PERCENT:
+    case FB_TYPE_FACTOR: return append_number(s, data, for_redis, out);
     case FB_TYPE_CHOICE: return append_choice(s, data, for_redis, out);
     case FB_TYPE_EVENTS: return append_events(s, data, for_redis, out);
     case FB_TYPE_BOOL: {

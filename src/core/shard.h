@@ -32,6 +32,9 @@
  * that is late or has failed. It is no move of its own: BEGIN, INVAL and HOLD take it away as they take any value, and a
  * fill takes its place, so a stale value is never older than a write or an invalidation, only than the TTL.
  *
+ * Refresh-ahead: a hit may find its copy due (policy/refresh.c). It is answered at once all the same, and a flight is begun
+ * that nobody waits for. That is a MISS in all else: BEGIN, INVAL and HOLD take its lease, whoever misses meanwhile joins it.
+ *
  * Invariants, cited by tests:
  *   S1  A refused load changes nothing in the table.
  *   S2  While a write is marked, or a hold is there, no value of the key is in the table.
@@ -46,7 +49,9 @@
  *       failed a moment ago, or its load is later than the waiter's patience. REFRESH gets none.
  *   S10 Where a stale value may be served, nobody who asks by MISS gets an error of the source's, or waits longer than
  *       their patience and a tick.
- *   S11 A key with a stale value whose load has failed is not asked for again for some time (FB_STALE_RETRY_MS). */
+ *   S11 A key with a stale value whose load has failed is not asked for again for some time (FB_STALE_RETRY_MS).
+ *   S12 A refresh ahead of the end begins only where a copy is fresh and due, and no load or write of its key is under way;
+ *       no sooner again after one that failed than a part of what is left of its life. A failed one leaves the copy. */
 #ifndef FB_CORE_SHARD_H
 #define FB_CORE_SHARD_H
 
@@ -110,6 +115,7 @@ struct fb_flight {
     struct fb_link waiters;
     uint64_t token;            /* the lease it was given; 0: never to be kept */
     bool refreshes;            /* a copy was good when it was asked for */
+    bool is_ahead;             /* of the end of its life: begun by a hit, which does not wait for it */
     uint64_t hash;
     uint16_t keyspace;
     bool is_dispatched, is_lease;
@@ -126,7 +132,7 @@ struct fb_flight {
     uint32_t cap_ms;           /* and a life given to it, counted from birth; 0: none */
     bool is_stale;             /* it stands in for an answer that was late or has failed */
     void *way;                 /* the driver's own, NULL at first */
-    bool is_promised;          /* somebody was served a stale value meanwhile: the answer is wanted, if only to be kept */
+    bool is_promised;          /* is_ahead, or somebody was served a stale value: it is wanted, if only to be kept */
 };
 fb_bytes fb_flight_key(const struct fb_flight *flight);
 /* Would its answer be kept now? */
@@ -186,10 +192,21 @@ struct fb_shard *fb_shard_destroy(struct fb_shard *shard);
 
 /* ---- reading ---- */
 
-/* The hit path: FB_OK (value appended to out unless NULL, *ret_kind), FB_NOTFOUND, FB_MISS. Counts a hit, not a miss;
+struct fb_hit {
+    fb_kind kind;
+    uint16_t keyspace;
+    bool is_ripe;              /* set always: a refresh may be due, see fb_shard_due */
+};
+/* The hit path: FB_OK (value appended to out unless NULL, *ret_hit), FB_NOTFOUND, FB_MISS. Counts a hit, not a miss;
  * an expired entry is removed. */
 fb_status fb_shard_peek(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, fb_buf *out,
-                        fb_kind *ret_kind);
+                        struct fb_hit *ret_hit);
+/* After a hit that was ripe, under the same lock: is a refresh due by this draw, with nothing of the key under way? */
+enum fb_due fb_shard_due(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, uint32_t draw);
+/* It is: begin it, or (may_load false: the source is down or busy) count that it is not. FB_OK with the flight on fx.loads,
+ * FB_REFUSED, FB_NOMEM. */
+fb_status fb_shard_refresh_ahead(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace, enum fb_due due,
+                                 bool may_load, fb_instant now, struct fb_effects *fx);
 /* As peek, without counting or touching; *ret_stamp is the entry's. */
 fb_status fb_shard_look(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, struct fb_stamp *ret_stamp);
 

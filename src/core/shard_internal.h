@@ -69,6 +69,8 @@ struct fb_coord *fb_coord_make(struct fb_shard *shard, uint64_t hash, fb_bytes k
 void fb_coord_settle(struct fb_shard *shard, struct fb_coord *coord);                /* frees it when nothing is left */
 void fb_coord_note_due(struct fb_shard *shard, struct fb_coord *coord, fb_instant due);
 
+/* A new flight, with the lease where one can be had; NULL: no memory. The caller puts it on fx.loads. */
+struct fb_flight *fb_coord_launch(struct fb_shard *shard, struct fb_coord *coord, uint16_t keyspace, fb_instant now);
 /* MISS for one waiter, which may have been bounced: FB_PENDING, FB_LEASE, FB_NOMEM. */
 fb_status fb_coord_join(struct fb_shard *shard, struct fb_coord *coord, uint16_t keyspace, struct fb_waiter *waiter,
                         fb_instant now, struct fb_effects *fx);

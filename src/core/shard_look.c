@@ -54,7 +54,7 @@ static void facts_of_entry(const struct fb_table_facts *entry, const fb_policy *
     ret->age_ms = fb_before(now, stamp->birth) ? 0 : fb_span_ms(fb_since(now, stamp->birth));
     ret->life_ms = fb_span_ms(fb_since(fb_policy_expiry(stamp, policy), now)) + 1; /* as FB_OP_TTL tells it */
     ret->ttl_ms = fb_span_ms(fb_since(fb_policy_expiry(&uncapped, policy), stamp->birth));
-    ret->cap_ms = stamp->cap_ms;
+    ret->cap_ms = fb_stamp_cap(stamp);
     ret->load_ms = ms_of(stamp->cost_us);
 }
 

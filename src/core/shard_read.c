@@ -6,15 +6,19 @@
 
 /* A fresh entry, copied out; the end of another's life is noticed on the way. */
 static fb_status read_fresh(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, fb_buf *out,
-                            struct fb_stamp *ret_stamp) {
+                            struct fb_stamp *ret_stamp, bool *ret_is_ripe) {
     size_t before = out != NULL ? out->len : 0;
     if (__builtin_expect(!fb_shard_is_proved(shard, now), 0))
         return FB_MISS;
     fb_status status = fb_table_read(shard->table, hash, key, ret_stamp, out);
+    *ret_is_ripe = false;
     if (status != FB_OK)
         return status;
-    if (fb_freshness(ret_stamp, &shard->policies[ret_stamp->keyspace], now) == FB_VERDICT_FRESH)
+    enum fb_verdict verdict = fb_ripeness(ret_stamp, &shard->policies[ret_stamp->keyspace], now);
+    if (__builtin_expect(verdict != FB_VERDICT_EXPIRED, 1)) {
+        *ret_is_ripe = verdict == FB_VERDICT_RIPE;
         return ret_stamp->kind == FB_KIND_NONE ? FB_NOTFOUND : FB_OK;
+    }
     if (out != NULL)
         out->len = before;
     fb_shard_age(shard, hash, key, ret_stamp, now);
@@ -22,9 +26,10 @@ static fb_status read_fresh(struct fb_shard *shard, uint64_t hash, fb_bytes key,
 }
 
 fb_status fb_shard_peek(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, fb_buf *out,
-                        fb_kind *ret_kind) {
+                        struct fb_hit *ret_hit) {
     struct fb_stamp stamp;
-    fb_status status = read_fresh(shard, hash, key, now, out, &stamp);
+    *ret_hit = (struct fb_hit){FB_KIND_NONE};
+    fb_status status = read_fresh(shard, hash, key, now, out, &stamp, &ret_hit->is_ripe);
     if (status != FB_OK && status != FB_NOTFOUND)
         return status;
     fb_table_touch(shard->table, hash, key);
@@ -33,13 +38,15 @@ fb_status fb_shard_peek(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_
         count->hits++;
     else
         count->negative_hits++;
-    *ret_kind = (fb_kind)stamp.kind;
+    ret_hit->kind = (fb_kind)stamp.kind;
+    ret_hit->keyspace = stamp.keyspace;
     return status;
 }
 
 fb_status fb_shard_look(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now,
                         struct fb_stamp *ret_stamp) {
-    return read_fresh(shard, hash, key, now, /* out = */ NULL, ret_stamp);
+    bool is_ripe;
+    return read_fresh(shard, hash, key, now, /* out = */ NULL, ret_stamp, &is_ripe);
 }
 
 /* ---- MISS ---- */
@@ -76,7 +83,7 @@ static void give_lease(struct fb_shard *shard, struct fb_coord *coord, struct fb
     coord->leased = flight;
 }
 
-static struct fb_flight *launch(struct fb_shard *shard, struct fb_coord *coord, uint16_t keyspace, fb_instant now) {
+struct fb_flight *fb_coord_launch(struct fb_shard *shard, struct fb_coord *coord, uint16_t keyspace, fb_instant now) {
     struct fb_flight *flight = fb_mem_calloc(1, sizeof *flight);
     if (flight == NULL)
         return NULL;
@@ -102,7 +109,7 @@ static fb_status lend(struct fb_shard *shard, struct fb_coord *coord, uint16_t k
         waiter->token = shard->next_token++;
         return FB_LEASE;
     }
-    struct fb_flight *flight = launch(shard, coord, keyspace, now);
+    struct fb_flight *flight = fb_coord_launch(shard, coord, keyspace, now);
     if (flight == NULL)
         return FB_NOMEM;
     flight->is_lease = true;
@@ -123,7 +130,7 @@ fb_status fb_coord_join(struct fb_shard *shard, struct fb_coord *coord, uint16_t
     }
     if (waiter->wants_lease)
         return lend(shard, coord, keyspace, waiter, now);
-    flight = launch(shard, coord, keyspace, now);
+    flight = fb_coord_launch(shard, coord, keyspace, now);
     if (flight == NULL)
         return FB_NOMEM;
     waiter->leads = true;
@@ -202,7 +209,8 @@ static void ask_again(struct fb_shard *shard, struct fb_coord *coord, struct fb_
                       struct fb_effects *fx) {
     struct fb_stamp stamp;
     fb_buf copy = FB_BUF_INIT;
-    fb_status status = read_fresh(shard, coord->hash, fb_coord_key(coord), now, &copy, &stamp);
+    bool is_ripe; /* whoever comes next asks */
+    fb_status status = read_fresh(shard, coord->hash, fb_coord_key(coord), now, &copy, &stamp, &is_ripe);
     if (status == FB_OK) {
         waiter->value = fb_value_new((fb_kind)stamp.kind, copy.data, copy.len);
         if (waiter->value == NULL)
@@ -236,7 +244,7 @@ static struct fb_flight *newest_flight(struct fb_shard *shard, struct fb_coord *
         coord->fresh = NULL;
         give_lease(shard, coord, flight);
     } else if (flight == NULL) {
-        flight = launch(shard, coord, keyspace, now);
+        flight = fb_coord_launch(shard, coord, keyspace, now);
         if (flight == NULL) {
             coord->leased = sent;
             return NULL;
@@ -367,6 +375,8 @@ void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instan
         instead = fb_shard_stand_in(shard, coord->hash, fb_coord_key(coord), flight->source_down, now);
         fb_shard_put_off(shard, coord->hash, fb_coord_key(coord), now, draw);
     }
+    if (is_error)
+        fb_table_put_off(shard->table, coord->hash, fb_coord_key(coord), &shard->policies[flight->keyspace], now, draw);
 
     unsigned shared = count_answered(flight, is_for_all), stale = 0;
     for (struct fb_link *l = flight->waiters.next, *next; l != &flight->waiters; l = next) {

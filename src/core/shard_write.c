@@ -197,9 +197,9 @@ uint64_t fb_shard_invalidate_keyspace(struct fb_shard *shard, uint64_t position,
 
 static bool life_allowed(const struct fb_stamp *stamp, const fb_policy *policy, unsigned flags, fb_instant due) {
     fb_instant current = fb_policy_expiry(stamp, policy);
-    if ((flags & FB_EXPIRE_NX) && stamp->cap_ms != 0)
+    if ((flags & FB_EXPIRE_NX) && fb_stamp_cap(stamp) != 0)
         return false;
-    if ((flags & FB_EXPIRE_XX) && stamp->cap_ms == 0)
+    if ((flags & FB_EXPIRE_XX) && fb_stamp_cap(stamp) == 0)
         return false;
     if ((flags & FB_EXPIRE_GT) && !fb_before(current, due))
         return false;
@@ -238,7 +238,7 @@ fb_status fb_shard_persist(struct fb_shard *shard, uint64_t hash, fb_bytes key, 
     struct fb_stamp stamp;
     if (fb_shard_look(shard, hash, key, now, &stamp) != FB_OK)
         return FB_MISS;
-    if (stamp.cap_ms == 0)
+    if (fb_stamp_cap(&stamp) == 0)
         return FB_UNMET;
     return set_cap(shard, hash, key, &stamp, 0);
 }

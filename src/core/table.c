@@ -283,9 +283,18 @@ bool fb_table_put(struct fb_table *table, uint64_t hash, fb_bytes key, const str
 
 bool fb_table_set_cap(struct fb_table *table, uint64_t hash, fb_bytes key, uint32_t cap_ms) {
     struct entry *entry = find(table, hash, key);
-    if (entry != NULL)
+    if (entry != NULL) {
         entry->stamp.cap_ms = cap_ms;
+        entry->stamp.failures = 0;
+    }
     return entry != NULL;
+}
+
+void fb_table_put_off(struct fb_table *table, uint64_t hash, fb_bytes key, const fb_policy *policy, fb_instant now,
+                      uint16_t draw) {
+    struct entry *entry = find(table, hash, key);
+    if (entry != NULL)
+        fb_stamp_put_off(&entry->stamp, policy, now, draw);
 }
 
 void fb_table_let_go(struct fb_table *table, uint64_t hash, fb_bytes key, fb_instant until) {

@@ -59,6 +59,9 @@ void fb_table_set_max(struct fb_table *table, uint64_t bytes_max);
 void fb_table_shrink(struct fb_table *table, unsigned steps);
 /* Change the cap of an entry; false when there is none. */
 bool fb_table_set_cap(struct fb_table *table, uint64_t hash, fb_bytes key, uint32_t cap_ms);
+/* fb_stamp_put_off for an entry, where there is one. */
+void fb_table_put_off(struct fb_table *table, uint64_t hash, fb_bytes key, const fb_policy *policy, fb_instant now,
+                      uint16_t draw);
 /* fb_stamp_let_go for an entry, where there is one. */
 void fb_table_let_go(struct fb_table *table, uint64_t hash, fb_bytes key, fb_instant until);
 /* Remove; true when there was an entry. *ret_stamp may be NULL. */

@@ -24,7 +24,8 @@ void fb_keyspace_put_policy(struct fb_cache *cache, unsigned keyspace, const fb_
 
 static bool is_same(const fb_policy *a, const fb_policy *b) {
     return a->ttl_ms == b->ttl_ms && a->jitter == b->jitter && a->negative_ttl_ms == b->negative_ttl_ms &&
-           a->grace_ms == b->grace_ms && a->grace_down_ms == b->grace_down_ms;
+           a->grace_ms == b->grace_ms && a->grace_down_ms == b->grace_down_ms &&
+           a->refresh_ahead == b->refresh_ahead && a->early_refresh == b->early_refresh;
 }
 
 fb_status fb_policy_set(fb_cache *cache, unsigned keyspace, const fb_policy *policy, fb_err *reterr) {
@@ -34,6 +35,8 @@ fb_status fb_policy_set(fb_cache *cache, unsigned keyspace, const fb_policy *pol
     if (fb_policy_check(policy, &why) != FB_OK)
         return fb_fail(reterr, FB_INVALID, "%s", why.text);
     struct fb_keyspace *ks = cache->keyspaces[keyspace];
+    if (ks->options.read == FB_READ_ASIDE && fb_policy_refreshes(policy))
+        return fb_fail(reterr, FB_INVALID, "refresh_ahead and early_refresh need read: read-through");
     struct fb_shown_options *shown = fb_mem_alloc(sizeof *shown);
     if (shown == NULL)
         return fb_fail(reterr, FB_NOMEM, "out of memory");

@@ -27,10 +27,13 @@ static _Thread_local struct carrying {
 void fb_load_over(struct fb_cache *cache, struct fb_flight *flight, fb_status status, struct fb_value *value,
                   struct fb_effects *fx) {
     struct fb_engine_shard *shard = fb_cache_shard(cache, flight->hash);
+    struct fb_source *source = cache->keyspaces[flight->keyspace]->source;
     fb_instant now = fb_clock_now();
     flight->status = status;
     flight->value = value;
-    flight->source_down = status < 0 && fb_source_is_down(cache->keyspaces[flight->keyspace]->source, now);
+    flight->source_down = status < 0 && fb_source_is_down(source, now);
+    if (flight->is_ahead)
+        fb_source_refresh_end(source);
     fb_lock_acquire(&shard->lock);
     fb_shard_loaded(shard->core, flight, now, (uint16_t)fb_rng_next(&shard->rng), fx);
     fb_shard_leave(shard);

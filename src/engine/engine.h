@@ -55,6 +55,7 @@ struct fb_source {
     _Atomic int64_t shut_until;    /* of the breaker, for those who only look; 0: closed */
     struct fb_lock trips_lock;     /* covers the next, and what fb_trip says */
     struct fb_link trips;          /* fb_trip.link */
+    _Atomic unsigned refreshes;    /* ahead of the end, under way */
     _Atomic uint64_t sessions, under_way, cancelled, stopped;
     struct fb_timing timings[FB_TIME_KINDS];
     _Atomic uint64_t read_trips, rows_wanted, write_trips, nwrites, errors;
@@ -222,6 +223,10 @@ fb_lane_work fb_load_lane_work, fb_store_lane_work;
 fb_lane_leave fb_lane_session_leave;
 void fb_source_withdraw(struct fb_source *source);
 
+/* May a refresh ahead of the end go to it: is it neither down nor busy, with fewer of them under way than their share? True:
+ * fb_source_refresh_end follows. */
+bool fb_source_refresh_begin(struct fb_source *source, fb_instant now);
+void fb_source_refresh_end(struct fb_source *source);
 void fb_source_timed(struct fb_source *source, fb_time_kind kind, fb_span took);
 
 /* ---- a source's health (health.c) ---- */

@@ -26,6 +26,23 @@ static struct fb_breaker_rules rules_of(const struct fb_source *source) {
     };
 }
 
+/* ---- refreshes ---- */
+
+enum { REFRESH_SHARE = 2 }; /* they take at most half of the keys that its connections can be asked for at once */
+
+/* Those who wait for an answer go first: none begins while as many keys wait as a round trip takes. */
+bool fb_source_refresh_begin(struct fb_source *source, fb_instant now) {
+    unsigned most = source->options.pool * source->options.batch_max / REFRESH_SHARE;
+    if (fb_source_is_down(source, now) || fb_lane_waiting(source->reads) >= source->options.batch_max)
+        return false;
+    if (atomic_fetch_add(&source->refreshes, 1) < (most > 0 ? most : 1))
+        return true;
+    fb_source_refresh_end(source);
+    return false;
+}
+
+void fb_source_refresh_end(struct fb_source *source) { atomic_fetch_sub(&source->refreshes, 1); }
+
 void fb_source_health_init(struct fb_source *source) {
     fb_lock_init(&source->health_lock, FB_LOCK_HEALTH);
     fb_breaker_init(&source->breaker);

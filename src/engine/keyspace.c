@@ -109,6 +109,8 @@ static fb_status check_modes(const fb_keyspace_options *o, fb_err *reterr) {
         return fb_fail(reterr, FB_CONFIG, "on_set: write needs write: write-through or write-around");
     if (o->on_del == FB_ON_DEL_DELETE_ROW && !writes)
         return fb_fail(reterr, FB_CONFIG, "on_del: delete-row needs write: write-through or write-around");
+    if (o->read == FB_READ_ASIDE && fb_policy_refreshes(&o->policy))
+        return fb_fail(reterr, FB_CONFIG, "refresh_ahead and early_refresh need read: read-through");
     return fb_policy_check(&o->policy, reterr);
 }
 

@@ -9,16 +9,38 @@ enum {
     WAIT_TRIPS = 2,
 };
 
+/* A hit has found its copy ripe: with the shard's lock held, which it lets go. Never on the caller's own thread, which has
+ * its answer and shall not wait. */
+static void refresh_ahead(struct fb_cache *cache, struct fb_engine_shard *shard, uint64_t hash, fb_bytes key,
+                          uint16_t keyspace, fb_instant now) {
+    struct fb_source *source = cache->keyspaces[keyspace]->source;
+    struct fb_effects fx;
+    fb_effects_init(&fx);
+    enum fb_due due = fb_shard_due(shard->core, hash, key, now, (uint32_t)fb_rng_next(&shard->rng));
+    if (due != FB_DUE_NOT) {
+        bool may_load = fb_source_refresh_begin(source, now);
+        fb_status status = fb_shard_refresh_ahead(shard->core, hash, key, keyspace, due, may_load, now, &fx);
+        if (may_load && status != FB_OK)
+            fb_source_refresh_end(source);
+    }
+    fb_shard_leave(shard);
+    fb_carry_out(cache, &fx, FB_RUN_LANES);
+}
+
 fb_status fb_peek(fb_cache *cache, fb_bytes key, fb_buf *out, fb_kind *ret_kind) {
     uint64_t hash = fb_cache_hash(cache, key);
     struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
     fb_instant now = fb_clock_now();
+    struct fb_hit hit;
     fb_lock_acquire(&shard->lock);
-    fb_status status = fb_shard_peek(shard->core, hash, key, now, out, ret_kind);
-    if (status == FB_MISS)
-        fb_shard_leave(shard); /* a hit changes nothing */
+    fb_status status = fb_shard_peek(shard->core, hash, key, now, out, &hit);
+    *ret_kind = hit.kind;
+    if (__builtin_expect((status != FB_MISS) & !hit.is_ripe, 1))
+        fb_lock_release(&shard->lock); /* a hit changes nothing */
+    else if (status == FB_MISS)
+        fb_shard_leave(shard);
     else
-        fb_lock_release(&shard->lock);
+        refresh_ahead(cache, shard, hash, key, hit.keyspace, now);
     return status;
 }
 
@@ -67,7 +89,10 @@ fb_status fb_read_begin(struct fb_read *read, struct fb_keyspace *keyspace, fb_b
     /* Counted before anything can complete it: its completion may run before this function returns. */
     fb_cache_op_begin(cache);
     fb_lock_acquire(&shard->lock);
-    fb_status status = fb_shard_peek(shard->core, hash, key, now, out, ret_kind);
+    struct fb_hit hit;
+    fb_status status = fb_shard_peek(shard->core, hash, key, now, out, &hit);
+    if (status != FB_MISS)
+        *ret_kind = hit.kind;
     if (status == FB_MISS && may_load) {
         read->waiter.patience = fb_ms(keyspace->source->options.soft_timeout_ms);
         read->waiter.source_down = fb_source_is_down(keyspace->source, now);
@@ -78,7 +103,10 @@ fb_status fb_read_begin(struct fb_read *read, struct fb_keyspace *keyspace, fb_b
         status = fb_shard_miss(shard->core, hash, key, keyspace->id, &read->waiter, now, fx);
     else if (status == FB_MISS)
         fb_shard_counters(shard->core, keyspace->id)->misses++;
-    fb_shard_leave(shard);
+    if (hit.is_ripe)
+        refresh_ahead(cache, shard, hash, key, hit.keyspace, now);
+    else
+        fb_shard_leave(shard);
     if (status != FB_PENDING)
         fb_cache_op_end(cache);
     return status;

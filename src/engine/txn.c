@@ -556,7 +556,7 @@ static void mark_and_send(struct fb_txn *txn) {
 /* With the shard's lock held, before the copy is hidden. 0 where EXPIRE had not shortened it. */
 static uint32_t cap_left(struct fb_shard *core, const struct txn_key *key, fb_instant now) {
     struct fb_stamp stamp;
-    if (fb_shard_look(core, key->hash, key->key, now, &stamp) != FB_OK || stamp.cap_ms == 0)
+    if (fb_shard_look(core, key->hash, key->key, now, &stamp) != FB_OK || fb_stamp_cap(&stamp) == 0)
         return 0;
     int64_t ms = fb_span_ms(fb_since(fb_after(stamp.birth, fb_ms(stamp.cap_ms)), now));
     return ms > 0 ? (uint32_t)ms : 1;

@@ -20,5 +20,11 @@ fb_status fb_policy_check(const fb_policy *policy, fb_err *reterr) {
     if (policy->grace_down_ms < 0 || policy->grace_down_ms > FB_TTL_MS_MAX)
         return fb_fail(reterr, FB_INVALID, "grace_down must be between 0 (as grace) and 10 years, not %" PRId64 " ms",
                        policy->grace_down_ms);
+    if (!(policy->refresh_ahead >= 0 && policy->refresh_ahead < 1))
+        return fb_fail(reterr, FB_INVALID, "refresh_ahead must be at least 0 (off) and less than 1, not %g",
+                       policy->refresh_ahead);
+    if (!(policy->early_refresh >= 0 && policy->early_refresh <= FB_EARLY_MAX))
+        return fb_fail(reterr, FB_INVALID, "early_refresh must be between 0 (off) and %g, not %g", FB_EARLY_MAX,
+                       policy->early_refresh);
     return FB_OK;
 }

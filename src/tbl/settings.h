@@ -32,6 +32,7 @@
     X(TIME_US, "a time with its unit: 500us, 10ms, 2s")                                                                \
     X(SIZE, "bytes with their unit: 512b, 64kb, 256mb, 2gb (a kb is 1024 bytes)")                                      \
     X(PERCENT, "a share with its sign: 10%")                                                                           \
+    X(FACTOR, "a number with up to two decimals: 1, 0.75")                                                             \
     X(NAMES, "a name or a list of names")                                                                              \
     X(ADDRESS, "HOST:PORT, [IPV6]:PORT or unix:/PATH")                                                                 \
     X(ADDRESSES, "an address or a list of addresses: HOST:PORT, [IPV6]:PORT, unix:/PATH")                              \
@@ -335,6 +336,16 @@
     X(KEYSPACE, grace_down, DURATION, "auto", "auto", "1ms", "3650d", options.policy.grace_down_ms, LIVE, NULL,        \
       "the same while the source is known to be down",                                                                 \
       "Counts while its breaker is open, when it is longer than grace. 'auto': as grace.")                             \
+    X(KEYSPACE, refresh_ahead, PERCENT, "off", "off", "1%", "99%", options.policy.refresh_ahead, LIVE, NULL,           \
+      "the share of its life after which a value is loaded anew",                                                      \
+      "The first to read it past that point gets the copy at once and has it loaded; nobody waits. What is not read "  \
+      "is not loaded. The point comes up to a tenth sooner, at random, so that what was loaded together is not "       \
+      "refreshed together. Absences and lives that a client has shortened are not refreshed. For read-through only.")  \
+    X(KEYSPACE, early_refresh, FACTOR, "off", "off", "0.01", "100", options.policy.early_refresh, LIVE, NULL,          \
+      "the same at random: the beta of XFetch",                                                                        \
+      "Each read of a copy decides by a draw whether it is loaded anew: when D × beta × −ln(u) is as much as is left " \
+      "of its life, D being how long its last load took. 1 is usual; more refreshes earlier. For values that are slow "\
+      "to load; beside refresh_ahead or instead of it.")                                                               \
     X(KEYSPACE, read, CHOICE, "read-through", "read-through|cache-aside", NULL, NULL, options.read, RESTART, NULL,     \
       "what a miss does",                                                                                              \
       "'read-through' loads the row, once for all who ask at the same time. 'cache-aside' loads nothing: the "         \
@@ -369,8 +380,6 @@
  * X(scope or section, name) */
 #define FB_SETTINGS_LATER(X)                                                                                           \
     X(KEYSPACE, during_write)                                                                                          \
-    X(KEYSPACE, refresh_ahead)                                                                                         \
-    X(KEYSPACE, early_refresh)                                                                                         \
     X(KEYSPACE, version)                                                                                               \
     X(KEYSPACE, flush_interval)                                                                                        \
     X(KEYSPACE, flush_batch)

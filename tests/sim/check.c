@@ -108,7 +108,7 @@ bool world_is_stale(const struct world *w, const struct row *row, struct fb_stam
 bool world_has_stand_in(const struct world *w, const struct row *row, bool is_down) {
     struct fb_stamp stamp;
     if (grace_of(w, true) == 0 || !world_entry(w, row, &stamp, NULL) || stamp.kind == FB_KIND_NONE ||
-        (stamp.cap_ms > 0 && !stamp.is_stale))
+        (stamp.cap_ms > 0 && !stamp.is_stale && stamp.failures == 0))
         return false;
     int64_t least = (int64_t)((double)life_of(w, false) * (1 - w->policies[0].jitter)), age = w->now.ns - stamp.birth.ns;
     return age < least + grace_of(w, is_down) - 1000; /* doubles may be a little off */
@@ -170,9 +170,11 @@ void world_check_due(struct world *w, fb_instant now, fb_instant due) {
             world_fail(w, "op %u should have ended with the tick", op->number);
         /* Who has asked anew since the last tick is looked at with the next. */
         int64_t launched = op->state == OP_WAITING ? op->waiter.flight->launched.ns : 0;
-        if (op->seat == launched && fb_reached(now, stale_at) && stale_at.ns != FB_NEVER.ns)
+        const void *flight = op->state == OP_WAITING ? op->waiter.flight : NULL;
+        if (op->seat == launched && op->flight == flight && fb_reached(now, stale_at) && stale_at.ns != FB_NEVER.ns)
             world_fail(w, "S10: op %u has waited for longer than its patience", op->number);
         op->seat = launched;
+        op->flight = flight;
         if (fb_before(ends, due) || fb_before(stale_at, due))
             world_fail(w, "op %u ends before the shard wants its next tick", op->number);
     }

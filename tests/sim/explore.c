@@ -41,7 +41,8 @@ enum {
 static const struct small_world {
     const char *claim;
     uint32_t allowed;
-    enum { COLD, WARM, STALE } begins; /* key 0 is cached when it begins, or past its life and within its grace */
+    enum { COLD, WARM, STALE, DUE } begins; /* key 0 is cached, or past its life and within its grace, or past its
+                                               refresh point, when it begins */
     struct action starts[STARTS_MAX]; /* begun in any order, but equal neighbours in theirs; ended by a plain 0 */
 } small_worlds[] = {
     {"three readers and a write-through", GOOD, COLD,
@@ -122,6 +123,18 @@ static const struct small_world {
      {START(OP_READ), START(OP_REFRESH), START(OP_SET)}},
     {"two readers of a stale value, a write in doubt, and a full lane", GOOD | DOUBT | BIT(ACT_LANE_FULL), STALE,
      {START(OP_READ), START(OP_READ), START(OP_SET)}},
+    {"two readers of a copy due for its refresh, a writer, and loads that may fail",
+     GOOD | BIT(ACT_HOME_ERROR) | BIT(ACT_FAIL), DUE, {START(OP_READ), START(OP_READ), START(OP_SET)}},
+    {"three readers of a copy due for its refresh, a source that goes down, and a full lane",
+     GOOD | BIT(ACT_HOME_ERROR) | BIT(ACT_LANE_FULL), DUE, {START(OP_READ), START(OP_READ), START(OP_READ), BREAKS}},
+    {"two readers of a copy due for its refresh, a commit behind Forebay's back, and its invalidation", GOOD, DUE,
+     {START(OP_READ), START(OP_READ), START(OP_BEHIND)}},
+    {"two readers of a copy due for its refresh, a refresh, and a writer", GOOD, DUE,
+     {START(OP_READ), START(OP_READ), START(OP_REFRESH), START(OP_SET)}},
+    {"two readers of a copy due for its refresh, a commit behind Forebay's back, and the end of its life",
+     GOOD | BIT(ACT_HOME_ERROR), DUE, {START(OP_READ), START(OP_READ), START(OP_BEHIND), PASS(TTL_MS), TICK}},
+    {"two readers of a copy due for its refresh, and a write in doubt", GOOD | DOUBT, DUE,
+     {START(OP_READ), START(OP_READ), START(OP_SET)}},
 };
 enum { WORLDS = sizeof small_worlds / sizeof small_worlds[0] };
 
@@ -168,11 +181,15 @@ static void run(const struct small_world *small, struct odometer *odometer, FILE
     unsigned started = 0, wheel = 0;
     if (small->begins == STALE)
         options.policy = (fb_policy){.ttl_ms = TTL_MS, .negative_ttl_ms = TTL_MS, .grace_ms = 60000};
+    if (small->begins == DUE)
+        options.policy = (fb_policy){.ttl_ms = TTL_MS, .negative_ttl_ms = TTL_MS, .refresh_ahead = 0.5};
     world_begin(&world, &options, /* seed = */ 1);
     if (small->begins != COLD)
         warm_up();
     if (small->begins == STALE)
         world_do(&world, (struct action)PASS(2 * TTL_MS));
+    if (small->begins == DUE)
+        world_do(&world, (struct action)PASS(TTL_MS / 4 * 3));
     for (; world.violation[0] == '\0'; wheel++) {
         unsigned places[STARTS_MAX], nstarts = startable(small, started, places);
         unsigned n = nstarts + world_enabled(&world, actions);

@@ -134,7 +134,9 @@ static void take_flight(struct world *w, struct fb_flight *core) {
     f->key = key_named(w, key);
     f->launched = w->now.ns;
     w->rows[f->key].undispatched++;
-    world_say(w, "    flight %u for %s%s", f->number, w->rows[f->key].name, fb_flight_may_fill(core) ? " with the lease" : "");
+    world_say(w, "    flight %u for %s%s%s", f->number, w->rows[f->key].name,
+              fb_flight_may_fill(core) ? " with the lease" : "", core->is_ahead ? ", ahead" : "");
+    ahead_check_begun(w, f);
 }
 
 /* Carry the effects of a call out. */
@@ -229,17 +231,22 @@ static void start_read(struct world *w, struct op *op) {
     char room[1024];
     fb_buf out = {room, 0, sizeof room};
     fb_kind kind = FB_KIND_NONE;
+    struct fb_hit hit;
     fb_instant now = seen_now(w);
     op->floor = row->floor;
     op->was_down = w->is_down;
     op->state = OP_WAITING;
     w->reads++;
     calls_begin(w, &fx);
-    fb_status status = fb_shard_peek(w->shard, row->hash, FB_STR(row->name), now, &out, &kind);
+    fb_status status = fb_shard_peek(w->shard, row->hash, FB_STR(row->name), now, &out, &hit);
     if (status != FB_MISS) {
         w->peek_hits++;
         world_check_served(w, op);
         answer(w, op, status, fb_bytes_of(out.data, out.len));
+        if (hit.is_ripe)
+            ahead_after_hit(w, op, now, &fx);
+        else
+            ahead_check_missed(w, op);
         calls_end(w, &fx);
         return;
     }
@@ -263,6 +270,8 @@ static void start_read(struct world *w, struct op *op) {
                         w->now.ns < row->failed + fb_ms(FB_STALE_RETRY_MS / 2).ns - 2 * LAG_MAX_NS)))
         world_fail(w, "S11: op %u asks for %s again", op->number, row->name);
     status = fb_shard_miss(w->shard, row->hash, FB_STR(row->name), 0, &op->waiter, now, &fx);
+    if (status == FB_PENDING)
+        w->seen[SEEN_AHEAD_JOINED] += op->waiter.flight->is_ahead;
     if (status == FB_PENDING && op->kind == OP_READ && w->options.patience_ms > 0 &&
         op->waiter.stale_at.ns > w->now.ns + op->waiter.patience.ns)
         world_fail(w, "op %u waits longer than its patience", op->number);
@@ -331,6 +340,7 @@ static void change_life(struct world *w, const struct op *op, uint64_t arg) {
     struct fb_stamp stamp;
     fb_instant now = w->now;
     fb_span life = {(int64_t)arg * 1000};
+    row->pause.birth = NEVER_FAILED; /* a new life: what was known of its source is forgotten */
     calls_begin(w, &fx);
     if (op->kind == OP_EXPIRE) {
         w->last_status = fb_shard_expire(w->shard, row->hash, FB_STR(row->name), life, 0, now, &fx);
@@ -413,9 +423,13 @@ void move_home(struct world *w, unsigned index, fb_status status) {
         w->rows[f.key].undispatched--;
     f.core->status = status;
     f.core->source_down = w->is_down;
+    struct fb_stamp before = {.birth = {NEVER_FAILED}};
     bool could_stand_in = world_has_stand_in(w, row, w->is_down) && w->options.oom_one_in == 0;
-    if (status < 0)
+    bool is_ahead = f.core->is_ahead;
+    if (status < 0) {
         note_failure(w, &w->rows[f.key]);
+        ahead_note_failure(w, &w->rows[f.key], &before);
+    }
     if (status == FB_OK) {
         fb_bytes value = world_value(w, f.version, room, sizeof room);
         f.core->value = fb_value_new(FB_KIND_STRING, value.data, value.len);
@@ -444,8 +458,13 @@ void move_home(struct world *w, unsigned index, fb_status status) {
         if (were_bounced[i] && !is_answered)
             world_fail(w, "S7: op %u bounced twice", audience.ops[i]->number);
     }
-    if (was_kept && status >= 0)
+    if (was_kept && status >= 0) {
         world_check_birth(w, row, f.sent);
+        w->rows[f.key].pause.birth = NEVER_FAILED;
+    }
+    if (status < 0)
+        ahead_check_left(w, &f, &before);
+    w->seen[SEEN_AHEAD_FAILED] += is_ahead && before.birth.ns != NEVER_FAILED;
     calls_end(w, &fx);
     fb_value_unref(value);
 }
@@ -468,8 +487,10 @@ void move_fill(struct world *w, struct op *op, fb_status status) {
     world_say(w, "    fill: %s", fb_status_name(w->last_status));
     w->seen[SEEN_LEASES_FILLED] += w->last_status == FB_OK && status >= 0;
     w->seen[SEEN_LEASES_REFUSED] += w->last_status == FB_REFUSED;
-    if (w->last_status == FB_OK && status >= 0)
+    if (w->last_status == FB_OK && status >= 0) {
         world_check_birth(w, row, op->leased);
+        row->pause.birth = NEVER_FAILED;
+    }
     if (w->last_status == FB_OK && w->now.ns > op->leased + fb_ms(FB_LEASE_MS).ns + LAG_MAX_NS)
         world_fail(w, "op %u filled with a lease that had expired", op->number);
     calls_end(w, &fx);
@@ -487,6 +508,7 @@ void move_end(struct world *w, struct op *op, enum fb_write_end how) {
     struct row *row = &w->rows[op->key];
     fb_instant sent = {op->leased};
     release(w, op);
+    row->pause.birth = NEVER_FAILED;
     op->state = how == FB_END_DOUBT && !op->has_committed ? OP_IN_DOUBT : OP_DONE;
     op->ended = w->now.ns;
     op->status = op->has_committed && how != FB_END_DOUBT ? FB_OK : how == FB_END_DOUBT ? FB_UNKNOWN : FB_SOURCE;

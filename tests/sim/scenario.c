@@ -6,6 +6,7 @@
  *
  *     row absent | ttl 100ms | negative-ttl 50ms | wait 500ms       how the world begins; without: row v0, 1h, 1m, none
  *     grace 100ms | grace-down 1000ms | patience 50ms               without: none
+ *     refresh-ahead 80% | early-refresh 100                         a share of the ttl, the beta of XFetch; without: none
  *     NAME get | refresh | lease | set | delete | around | ticket | behind | behind-delete | invalidate | invalidate-all
  *     NAME persist | expire 100ms
  *     NAME ask | fill | give-back | die | commit | end | fail | unknown | land | lose | cancel | tell | tell-not
@@ -175,6 +176,10 @@ static bool setting(struct story *s, const char *word, const char *argument) {
         s->options.policy.grace_ms = (int64_t)ms_of(argument);
     else if (strcmp(word, "grace-down") == 0)
         s->options.policy.grace_down_ms = (int64_t)ms_of(argument);
+    else if (strcmp(word, "refresh-ahead") == 0)
+        s->options.policy.refresh_ahead = (double)ms_of(argument) / 100;
+    else if (strcmp(word, "early-refresh") == 0)
+        s->options.policy.early_refresh = (double)ms_of(argument);
     else if (strcmp(word, "patience") == 0)
         s->options.patience_ms = (int64_t)ms_of(argument);
     else

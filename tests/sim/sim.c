@@ -58,6 +58,11 @@ static void choose(struct fb_rng *rng, struct world_options *options, struct hab
         options->policy.grace_down_ms = downs[pick(rng, 3)];
         options->patience_ms = patiences[pick(rng, 4)];
     }
+    if (pick(rng, 2)) {
+        static const double shares[] = {0, 0.2, 0.5, 0.8, 0.95}, betas[] = {0, 0, 0.5, 1, 20};
+        options->policy.refresh_ahead = shares[pick(rng, 5)];
+        options->policy.early_refresh = betas[pick(rng, 5)];
+    }
     if (options->keys == KEYS_MAX && pick(rng, 2) == 0) { /* room for eight entries, and for no negative one */
         options->bytes_max = 3200;
         options->padding = 200;
@@ -85,6 +90,8 @@ static uint64_t some_time_us(struct fb_rng *rng) {
                                 world.policies[0].negative_ttl_ms, world.policies[0].grace_ms,
                                 world.policies[0].grace_down_ms, world.options.patience_ms, FB_STALE_RETRY_MS};
     uint64_t life_us = (uint64_t)lives_ms[pick(rng, world.options.patience_ms > 0 ? 8 : 4)] * 1000;
+    if (world.policies[0].refresh_ahead > 0 && pick(rng, 4) == 0)
+        life_us = (uint64_t)((double)world.policies[0].ttl_ms * 1000 * world.policies[0].refresh_ahead);
     switch (pick(rng, 6)) {
     case 0: return life_us > 50 ? life_us - 50 + pick(rng, 100) : life_us;
     case 1: return life_us / 4 + pick(rng, life_us + 1);
@@ -107,7 +114,8 @@ static struct action some_action(struct fb_rng *rng, const struct habits *habits
     uint64_t roll = pick(rng, 64);
     if (roll < habits->start_64)
         return some_start(rng, habits);
-    if (roll == 63 && world.policies[0].grace_ms + world.policies[0].grace_down_ms > 0)
+    if (roll == 63 && (world.policies[0].grace_ms + world.policies[0].grace_down_ms > 0 ||
+                       world.policies[0].refresh_ahead > 0))
         return (struct action){ACT_BREAKER, 0, pick(rng, 2)};
     if (roll < habits->start_64 + habits->time_64)
         return pick(rng, 2) ? (struct action){ACT_TICK, 0, 0} : (struct action){ACT_ADVANCE, 0, some_time_us(rng)};

@@ -223,6 +223,7 @@ void world_begin(struct world *w, const struct world_options *options, uint64_t 
         row->told = row->told_floor = 0;
         row->has_copy = false;
         row->failed = row->put_off = NEVER_FAILED;
+        row->pause.birth = NEVER_FAILED;
         row->last_told = "nothing";
         snprintf(row->name, sizeof row->name, "k%u", k);
     }
@@ -272,6 +273,7 @@ static void check_rest(struct world *w) {
         world_fail(w, "misses or loads miscounted");
     w->seen[SEEN_PUT_OFF] = count->stale_served - w->seen[SEEN_STALE_DOWN] - w->seen[SEEN_STALE_LATE] -
                             w->seen[SEEN_STALE_FAILED];
+    ahead_check_rest(w);
     world_check_entries(w);
 }
 

@@ -17,6 +17,9 @@
  * was, that nobody got an error instead of one, and that a key is left alone after a failed load. C1 holds for stale values
  * as for all others: grace costs time, never a write. C2 and C3 grow by the grace.
  *
+ * Refreshes ahead of the end are begun by hits, which have their answers by then. S12 is checked with arithmetic of the world's
+ * own, both ways: none begins too soon, and none is left out that nothing stands against (ahead.c).
+ *
  * A client keeps the newest answer it got of each key, and drops it when the shard or a write's end tells of the key:
  *
  *   E1  What it keeps is never older than the last end of a write, invalidation or end of a doubt.
@@ -125,6 +128,11 @@ struct version {
     bool is_absent;
 };
 
+/* What is known of the last load of a row that failed while there was a good copy of it. */
+struct pause {
+    int64_t birth, until; /* of that copy; NEVER_FAILED where there was none; no refresh of it is due before that */
+};
+
 struct row {
     char name[16];
     uint64_t hash;
@@ -141,6 +149,7 @@ struct row {
     unsigned copy;
     int64_t failed;              /* when a load of it failed last; and of which stale value that was the refresh */
     int64_t put_off;             /* (its birth); NEVER_FAILED where there was none */
+    struct pause pause;
 };
 #define NEVER_FAILED INT64_MIN
 
@@ -161,7 +170,8 @@ struct op {
     fb_status status;
     unsigned answer;
     bool is_absent;
-    int64_t seat;         /* when the flight it waited for at the last tick was launched */
+    int64_t seat;         /* when the flight it waited for at the last tick was launched, */
+    const void *flight;   /* and which one that was: two may begin at one instant */
     struct fb_waiter waiter;
     struct fb_writer writer;
     unsigned owner;       /* OP_MOVE: the list the row goes to */
@@ -201,6 +211,12 @@ struct world_flight {
     X(STALE_LATE, "stale instead of a late answer")                                                                    \
     X(STALE_FAILED, "stale instead of an error")                                                                       \
     X(PUT_OFF, "stale with its load put off")                                                                          \
+    X(AHEAD, "refreshes ahead of the end")                                                                             \
+    X(EARLY, "early refreshes")                                                                                        \
+    X(AHEAD_REFUSED, "refreshes not begun, the source being down")                                                     \
+    X(AHEAD_JOINED, "readers that missed and joined one")                                                              \
+    X(AHEAD_FAILED, "refreshes that failed and left the copy")                                                         \
+    X(AHEAD_PAUSED, "due copies left alone after a failure")                                                                          \
     X(LAPSED, "marks lapsed")                                                                                          \
     X(MOVED, "rows moved from list to list")                                                                           \
     X(LANDED, "landed in doubt")                                                                                       \
@@ -266,6 +282,15 @@ const char *world_op_name(enum op_kind kind);
 unsigned world_commit(struct world *world, unsigned key, bool is_absent);
 void world_fail(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void world_say(const struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ahead.c: what a hit may begin, after it has its answer. */
+void ahead_after_hit(struct world *world, const struct op *op, fb_instant now, struct fb_effects *fx);
+void ahead_check_missed(struct world *world, const struct op *op); /* one that was not ripe */
+void ahead_check_begun(struct world *world, const struct world_flight *flight);
+/* A load of the row fails: `before` it does, and after. */
+void ahead_note_failure(struct world *world, struct row *row, struct fb_stamp *ret_before);
+void ahead_check_left(struct world *world, const struct world_flight *flight, const struct fb_stamp *before);
+void ahead_check_rest(struct world *world);
 
 /* check.c: what a read may answer. */
 void world_check_answer(struct world *world, struct op *op, fb_status status, fb_bytes value);

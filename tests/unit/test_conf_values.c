@@ -202,7 +202,10 @@ static void what_is_no_number_with_its_unit_is_refused(void **state) {
                                         " 1s",
                                         "infinity"};
     static const char *const shares[] = {"10", "%", "-1%", "1.%", "1.234%", ".5%", "1e1%", "90.01%", "1%%", "10 %"};
+    static const char *const factors[] = {"", "-1", "1.", "1.234", ".5", "1e1", "1%", "100.01", "0", "0.00", "nan", " 1"};
     struct fb_conf_keyspace k;
+    for (size_t i = 0; i < COUNT(factors); i++)
+        assert_false(parses(fb_setting_find(FB_SCOPE_KEYSPACE, "early_refresh", NULL), factors[i], &k));
     for (size_t i = 0; i < COUNT(times); i++)
         assert_false(parses(fb_setting_find(FB_SCOPE_KEYSPACE, "ttl", NULL), times[i], &k));
     for (size_t i = 0; i < COUNT(shares); i++)
@@ -212,13 +215,15 @@ static void what_is_no_number_with_its_unit_is_refused(void **state) {
 static void numbers_survive_being_printed(void **state) {
     (void)state;
     struct fb_rng rng = {7};
-    static const char *const names[] = {"ttl", "jitter"};
+    static const char *const names[] = {"ttl", "jitter", "refresh_ahead", "early_refresh"};
     for (unsigned i = 0; i < 20000; i++) {
-        const struct fb_setting *s = fb_setting_find(FB_SCOPE_KEYSPACE, names[i % 2], NULL);
+        const struct fb_setting *s = fb_setting_find(FB_SCOPE_KEYSPACE, names[i % COUNT(names)], NULL);
         struct fb_conf_keyspace k = {0}, again = {0};
         fb_buf out = FB_BUF_INIT;
         k.options.policy.ttl_ms = 1 + (int64_t)fb_rng_below(&rng, UINT64_C(1) << fb_rng_below(&rng, 38));
         k.options.policy.jitter = (double)fb_rng_below(&rng, 9001) / 10000;
+        k.options.policy.refresh_ahead = (double)(100 + fb_rng_below(&rng, 9801)) / 10000;
+        k.options.policy.early_refresh = (double)(1 + fb_rng_below(&rng, 10000)) / 100;
         assert_int_equal(fb_setting_format(s, &k, false, &out), FB_OK);
         assert_int_equal(fb_buf_append(&out, "", 1), FB_OK);
         assert_true(parses(s, out.data, &again));
