@@ -333,14 +333,14 @@ static struct fb_value *pending(const struct play *p) {
 static bool reader_step(struct play *p, struct actor *a, struct fb_effects *fx) {
     fb_buf copy = FB_BUF_INIT;
     fb_instant now = {p->now};
-    fb_kind kind;
+    struct fb_hit hit;
     switch (a->step) {
     case 0:
         if (a->flight != NULL || fb_link_is_in_list(&a->waiter.link))
             return false; /* waits for another's load */
         a->seen_at_start = p->floor;
         a->waiter.deadline = FB_NEVER;
-        if (fb_shard_peek(p->shard, HASH, KEY, now, &copy, &kind) == FB_OK)
+        if (fb_shard_peek(p->shard, HASH, KEY, now, &copy, &hit) == FB_OK)
             answer(p, a, fb_bytes_of(copy.data, copy.len));
         else if (fb_shard_miss(p->shard, HASH, KEY, 0, &a->waiter, now, fx) != FB_PENDING)
             abort();
