@@ -165,7 +165,10 @@ fb_status fb_flush_one(const struct fb_flush_db *db, struct fb_session *session,
     if (status < 0)
         return status;
     if (exists && (item->plan->op == FB_OP_DELETE || item->plan->recreates)) {
-        status = db->rows->remove(session, &one, err);
+        struct fb_plan gone = *item->plan;
+        gone.op = FB_OP_DELETE;
+        const struct fb_store_item removal = {.binding = item->binding, .key = item->key, .plan = &gone};
+        status = db->rows->remove(session, &removal, err);
         exists = false;
     }
     if (status < 0 || item->plan->op == FB_OP_DELETE || (!exists && !fb_flush_makes_row(item->plan)))

@@ -157,7 +157,8 @@ def shop(world, flusher):
 
 
 def rows(database, table, order):
-    return [tuple(row.values()) for row in database.rows(f"SELECT * FROM {table} ORDER BY {order}")]
+    return [tuple(bytes(value) if isinstance(value, memoryview) else value for value in row.values())
+            for row in database.rows(f"SELECT * FROM {table} ORDER BY {order}")]
 
 
 # ---- what a flush writes ----
@@ -781,3 +782,168 @@ def is_waiting(database):
                             database.name) > 0
     return database.one("SELECT count(*) AS n FROM information_schema.processlist WHERE info LIKE '%FOR UPDATE' AND "
                         "command = 'Execute' AND time_ms > 100") > 0  # (innodb_trx is not renewed while it is read)
+
+
+# ---- values, and what databases do with them ----
+
+KINDS_OF_VALUES = {
+    "sqlite": {
+        "id INTEGER PRIMARY KEY, i INTEGER, r REAL, d DECIMAL(10,2), t TEXT, b BLOB, j JSON, o BOOLEAN, w TIMESTAMP": [
+            ["i=9223372036854775807", "r=0.1", "d=12.5", "t=ä\"'\\", "b=AP9cJyI=", "j={\"a\": [1, null]}", "o=1"],
+            ["r=-1e300", "t=", "b=", "w=2026-01-02 03:04:05"], ["i!", "t!", "j=null"]],
+    },
+    "postgresql": {
+        "id int PRIMARY KEY, s smallint, i int, b bigint, r real, f double precision, d numeric(10,2), o boolean": [
+            ["s=-32768", "i=2147483647", "b=-9223372036854775808", "r=0.1", "f=1e-300", "d=99999999.99", "o=1"],
+            ["f=Infinity", "d=0.005", "o=0"], ["f=NaN", "r=-Infinity", "d=NaN", "i!"]],
+        "id int PRIMARY KEY, t text, v varchar(5), c char(5), y bytea, u uuid, e mood, x inet": [
+            ["t={NULL,\"a\"}", "v=abc", "c=ab", "y=AP9cJyI=", "u=8d7a9b9e-1111-2222-3333-444455556666", "e=happy",
+             "x=10.0.0.1"], ["t=", "v=", "c=abcde", "y="], ["t=NULL", "v=null", "e=sad"], ["t!", "y!"]],
+        "id int PRIMARY KEY, a timestamptz, b timestamp, d date, m time, v interval": [
+            ["a=2026-01-02T03:04:05.5+02:00", "b=2026-01-02T03:04:05", "d=2026-02-28", "m=12:00", "v=P1DT2H"],
+            ["a=1999-12-31T23:59:60Z", "v=P-1M"]],
+        "id int PRIMARY KEY, j json, k jsonb, n int[], s text[], z char(3)[], p pair": [
+            ["j={\"a\":  1}", "k={\"b\": [\"\\\\\"]}", "n=[1,null,3]", "s=[\"a\",\"{\",\"\\\"\"]", "z=[\"abc\",\"x\"]",
+             "p={\"x\":1,\"y\":\"two\"}"], ["n=[]", "s=[]", "j=null", "k=1"], ["n!", "k!"]],
+    },
+    "mariadb": {
+        "id INT PRIMARY KEY, s SMALLINT UNSIGNED, i INT, b BIGINT, u BIGINT UNSIGNED, f FLOAT, r DOUBLE, d DECIMAL(10,2), "
+        "o BOOLEAN, k BIT(9)": [
+            ["s=65535", "i=-2147483648", "b=9223372036854775807", "u=18446744073709551615", "f=0.1", "r=1e300",
+             "d=99999999.99", "o=1", "k=511"], ["d=-0.01", "k=0"], ["u!", "k!"]],
+        "id INT PRIMARY KEY, t TEXT, v VARCHAR(5), c CHAR(5), y VARBINARY(20), e ENUM('happy','sad'), j JSON, g UUID": [
+            ["t=ä\\'\"`", "v=abc", "c=ab", "y=AP9cJyI=", "e=sad", "j={\"a\": 1}", "g=8d7a9b9e-1111-2222-3333-444455556666"],
+            ["t=", "v=", "y="], ["t!", "e!"]],
+        "id INT PRIMARY KEY, a TIMESTAMP(3) NULL, b DATETIME(6), d DATE, m TIME(2), y YEAR": [
+            ["a=2026-01-02T03:04:05.5+02:00", "b=2026-01-02T03:04:05.123456", "d=2026-02-28", "m=12:00:00.25", "y=2026"],
+            ["a!", "m=-100:00:00"]],
+    },
+}
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_values_of_all_types_arrive_as_single_writes_bring_them(world, flusher, number):
+    tables = list(KINDS_OF_VALUES[world.kind].items())
+    if number >= len(tables):
+        pytest.skip("no more types")
+    columns, many = tables[number]
+    more = ("CREATE TYPE mood AS ENUM ('happy', 'sad'); CREATE TYPE pair AS (x int, y text);"
+            if world.kind == "postgresql" else "")
+    database = world(f"{more} CREATE TABLE flushed({columns}); CREATE TABLE stored({columns});")
+    owner = flusher(database)
+    owner.bind_as("flushed:{id}", "flushed")
+    owner.bind_as("stored:{id}", "stored")
+    owner.claim()
+    before = 0
+    for round in range(2):  # made, then changed
+        for i, words in enumerate(many if round == 0 else many[1:] + many[:1]):
+            owner.item("flushed", i, "merge", *words)
+        owner.flushed(1, before)
+        before = owner.seq
+        for i, words in enumerate(many if round == 0 else many[1:] + many[:1]):
+            owner.item("stored", i, "merge", *words)
+        owner.ask("store")
+        owner.clear()
+        assert repr(rows(database, "flushed", "id")) == repr(rows(database, "stored", "id"))
+    assert len(rows(database, "flushed", "id")) == len(many)
+
+
+TOO_MUCH = {"sqlite": [], "postgresql": ["v=123456", "s=32768", "d=1e10"], "mariadb": ["v=123456", "s=32768", "d=1e10"]}
+
+
+def test_a_value_that_does_not_fit_is_a_letter_and_is_never_cut(world, flusher):
+    wrong = TOO_MUCH[world.kind]
+    if not wrong:
+        pytest.skip("SQLite takes everything")
+    database = world("CREATE TABLE t(id {int} PRIMARY KEY, v varchar(5), s smallint, d numeric(10,2));")
+    owner = flusher(database)
+    owner.bind_as("t:{id}", "t")
+    owner.claim()
+    for i, one in enumerate(wrong):
+        owner.item("t", i, "merge", one)
+        owner.item("t", 100 + i, "merge", "v=12345")
+    answer = owner.flushed(1, 0)
+    assert [status for status, _ in answer.refused.values()] == ["FB_BADVALUE"] * len(wrong), answer
+    assert [row[1] for row in rows(database, "t", "id")] == ["12345"] * len(wrong)
+
+
+def test_a_sum_out_of_range_is_a_letter(shop):
+    shop.item("items", 1, "merge", "n=9223372036854775807")
+    shop.flushed(1, 0)
+    shop.item("items", 1, "merge", "n+=1")
+    shop.item("items", 2, "merge", "n+=1")
+    answer = shop.flushed(1, 1)
+    assert list(answer.refused) == [2], answer
+    assert [row[1] for row in rows(shop.database, "items", "id")] == [2 ** 63 - 1, 1]
+
+
+KEEPS_OUT = {
+    "sqlite": "CREATE TRIGGER keep BEFORE UPDATE ON items WHEN OLD.id = 13 BEGIN SELECT RAISE(IGNORE); END;",
+    "postgresql": "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN NEW.id = 13 THEN "
+                  "NULL ELSE NEW END; END $$; CREATE TRIGGER keep BEFORE INSERT OR UPDATE ON items FOR EACH ROW "
+                  "EXECUTE FUNCTION keep();",
+    "mariadb": "CREATE TRIGGER keep BEFORE UPDATE ON items FOR EACH ROW IF NEW.id = 13 THEN SIGNAL SQLSTATE '45000' "
+               "SET MESSAGE_TEXT = 'no'; END IF;",
+}
+
+
+def test_what_a_trigger_keeps_out_is_not_said_to_be_written(shop):
+    shop.database.run("INSERT INTO items(id, n) VALUES (12, 0), (13, 0)")
+    with shop.database.connect() as connection:
+        connection.script(KEEPS_OUT[shop.database.kind])
+    shop.item("items", 12, "merge", "n=1")
+    bad = shop.item("items", 13, "merge", "n=1")
+    answer = shop.flushed(1, 0)
+    assert list(answer.refused) == [bad] and answer.refused[bad][0] == "FB_CONFLICT", answer
+    assert [row[1] for row in rows(shop.database, "items", "id")] == [1, 0]
+
+
+def test_keys_that_only_look_alike_to_the_database_are_different_rows(world, flusher):
+    if world.kind != "mariadb":
+        pytest.skip("keyspaces compare keys exactly there")
+    database = world("CREATE TABLE t(k VARCHAR(20) COLLATE utf8mb4_general_ci PRIMARY KEY, n INT);")
+    database.run("INSERT INTO t VALUES ('Bob', 1), ('Ann', 1)")
+    owner = flusher(database)
+    owner.bind_as("t:{k}", "t")
+    owner.claim()
+    bob = owner.item("t", "bob", "merge", "n=2")
+    owner.item("t", "ann", "delete")
+    owner.item("t", "Ann", "merge", "n=3")
+    answer = owner.flushed(1, 0)
+    assert list(answer.refused) == [bob]
+    assert rows(database, "t", "k") == [("Ann", 3), ("Bob", 1)]
+
+
+def test_statements_of_the_configuration_s_own_are_flushed_too(world, flusher):
+    database = world("CREATE TABLE t(id {int} PRIMARY KEY, n {int}, name {text});")
+    database.run("INSERT INTO t VALUES (1, 10, 'one'), (2, 20, 'two'), (3, 30, 'three')")
+    upsert = ("REPLACE INTO t(id, n, name) VALUES (:id, :n, :name)" if world.kind == "mariadb" else
+              "INSERT INTO t(id, n, name) VALUES (:id, :n, :name) ON CONFLICT (id) DO UPDATE SET n = :n, name = :name")
+    owner = flusher(database)
+    owner.tables["t"] = owner.ask("bindsql", "t:{id:int}", "SELECT id, n, name FROM t WHERE id = :id", upsert,
+                                  "DELETE FROM t WHERE id = :id")
+    owner.claim()
+    owner.item("t", 1, "merge", "n+=1")
+    owner.item("t", 2, "delete")
+    owner.item("t", 3, "recreate", "n=3")
+    owner.item("t", 4, "merge", "name=four")
+    owner.flushed(1, 0)
+    assert rows(database, "t", "id") == [(1, 11, "one"), (3, 3, None), (4, None, "four")]
+
+
+def test_rows_of_many_shapes_arrive(world, flusher):
+    columns = [f"c{i}" for i in range(12)]
+    table = "(id {int} PRIMARY KEY, " + ", ".join(f"{one} {{int}}" for one in columns) + ")"
+    database, r = world(f"CREATE TABLE t{table};"), random.Random(5)
+    owner = flusher(database)
+    owner.bind_as("t:{id}", "t")
+    owner.claim()
+    wanted, before = {}, 0
+    for round in range(3):
+        for i in range(300):
+            some = {name: r.randrange(1000) for name in r.sample(columns, r.randrange(1, 12))}
+            wanted.setdefault(i, dict.fromkeys(columns)).update(some)
+            owner.item("t", i, "merge", *(f"{name}={value}" for name, value in some.items()))
+        owner.flushed(1, before)
+        before = owner.seq
+    assert rows(database, "t", "id") == [(i, *wanted[i].values()) for i in range(300)]
