@@ -58,26 +58,36 @@ static bool is_ready(int out) {
     }
 }
 
-bool store_world_start(struct store_world *w, const char *const *extra) {
+static bool launch(struct store_world *w, const char *const *extra) {
     int out[2];
-    memset(w, 0, sizeof *w);
-    (void)snprintf(w->folder, sizeof w->folder, "%s/fb-store-XXXXXX", "/tmp");
-    if (mkdtemp(w->folder) == NULL || pipe(out) != 0)
+    fb_err err;
+    struct fb_endpoint to = {.path = w->path};
+    if (pipe(out) != 0)
         abort();
-    (void)snprintf(w->path, sizeof w->path, "%s/s", w->folder);
-    fb_connection_init(&w->raw, 0);
     w->pid = fork();
     if (w->pid == 0)
         become_server(w, extra, out[1]);
     (void)close(out[1]);
     w->out = out[0];
-    if (is_ready(w->out)) {
-        fb_err err;
-        char url[128];
-        struct fb_endpoint to = {.path = w->path};
-        (void)snprintf(url, sizeof url, "unix://%s", w->path);
-        if (fb_connection_open(&w->raw, &to, store_world_soon(), &err) != FB_OK ||
-            fb_place_open(&(struct fb_place_options){.url = url}, &w->place, &err) != FB_OK)
+    if (!is_ready(w->out))
+        return false;
+    if (fb_connection_open(&w->raw, &to, store_world_soon(), &err) != FB_OK)
+        abort();
+    return true;
+}
+
+bool store_world_start(struct store_world *w, const char *const *extra) {
+    char url[128];
+    fb_err err;
+    memset(w, 0, sizeof *w);
+    (void)snprintf(w->folder, sizeof w->folder, "%s/fb-store-XXXXXX", "/tmp");
+    if (mkdtemp(w->folder) == NULL)
+        abort();
+    (void)snprintf(w->path, sizeof w->path, "%s/s", w->folder);
+    (void)snprintf(url, sizeof url, "unix://%s", w->path);
+    fb_connection_init(&w->raw, 0);
+    if (launch(w, extra)) {
+        if (fb_place_open(&(struct fb_place_options){.url = url}, &w->place, &err) != FB_OK)
             abort();
         return true;
     }
@@ -85,21 +95,31 @@ bool store_world_start(struct store_world *w, const char *const *extra) {
     return false;
 }
 
-void store_world_stop(struct store_world *w) {
-    fb_connection_finish(&w->raw);
-    fb_place_close(w->place);
-    w->place = NULL;
+static void end(struct store_world *w) {
     if (w->pid > 0) {
         (void)kill(w->pid, SIGKILL);
         (void)waitpid(w->pid, NULL, 0);
     }
     (void)close(w->out);
+    w->pid = 0;
+}
+
+void store_world_restart(struct store_world *w, const char *const *extra) {
+    end(w);
+    if (!launch(w, extra))
+        abort();
+}
+
+void store_world_stop(struct store_world *w) {
+    fb_connection_finish(&w->raw);
+    fb_place_close(w->place);
+    w->place = NULL;
+    end(w);
     (void)unlink(w->path);
     char dump[128];
     (void)snprintf(dump, sizeof dump, "%s/dump.rdb", w->folder);
     (void)unlink(dump);
     (void)rmdir(w->folder);
-    w->pid = 0;
 }
 
 struct fb_store *store_world_open(const struct store_world *w) {

@@ -17,6 +17,8 @@ struct store_world {
 /* False where there is no redis-server. `extra`: further arguments, NULL at the end; may be NULL. */
 bool store_world_start(struct store_world *w, const char *const *extra);
 void store_world_stop(struct store_world *w);
+/* Killed, and started anew with the same arguments but for `extra`. */
+void store_world_restart(struct store_world *w, const char *const *extra);
 struct fb_store *store_world_open(const struct store_world *w);
 /* At a place of its own, which is closed after the store. */
 struct fb_store *store_world_open_at(const char *url, const char *user, const char *password,
