@@ -28,11 +28,14 @@ static void explain_unmapped(struct fb_call *call, fb_bytes key) {
     fb_page_end(&page, call);
 }
 
-static const char *answer_of(const fb_keyspace_options *options, const fb_facts *facts) {
+static const char *answer_of(fb_cache *cache, const fb_keyspace_options *options, const fb_facts *facts) {
+    fb_sharing_stats sharing;
+    fb_sharing_stats_get(cache, &sharing);
     return facts->cached == FB_OK         ? "cached"
            : facts->cached == FB_NOTFOUND ? "negative: known to be absent"
            : options->read == FB_READ_ASIDE ? "nothing: the application loads (read: cache-aside)"
            : facts->is_loading              ? "the load under way"
+           : sharing.is_shared              ? "the shared store, or the source behind it"
                                             : "the source";
 }
 
@@ -106,7 +109,7 @@ void fb_cmd_fb_explain(struct fb_call *call) {
             fb_page_text(&page, kind == FB_OP_READ ? "load sql" : kind == FB_OP_SET ? "store sql" : "delete sql", "%s",
                          sql);
     }
-    fb_page_text(&page, "answer", "%s", answer_of(options, &facts));
+    fb_page_text(&page, "answer", "%s", answer_of(fb_call_cache(call), options, &facts));
     if (facts.cached != FB_MISS) {
         add_copy(&page, &facts);
         add_expiry(&page, &options->policy, &facts);
