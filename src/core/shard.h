@@ -129,6 +129,7 @@ struct fb_flight {
     bool source_down;          /* with an error: the source is known to be down */
     enum fb_keep keep;         /* who may have it beyond those who led or joined in time */
     fb_instant born;           /* a copy's birth; the zero instant: when the flight was sent */
+    uint32_t cost_us;          /* what loading it takes, of a copy; 0: as long as the flight took */
     uint32_t cap_ms;           /* and a life given to it, counted from birth; 0: none */
     bool is_stale;             /* it stands in for an answer that was late or has failed */
     void *way;                 /* the driver's own, NULL at first */
@@ -214,6 +215,8 @@ fb_status fb_shard_look(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_
  * to out, *ret_kind; counts as a miss. FB_MISS: none may be served now, go on with fb_shard_miss. FB_NOMEM. */
 fb_status fb_shard_stale(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
                          const struct fb_waiter *waiter, fb_instant now, fb_buf *out, fb_kind *ret_kind);
+/* Is a load, a write or a hold of the key under way? */
+bool fb_shard_is_loading(struct fb_shard *shard, uint64_t hash, fb_bytes key);
 /* A miss: join or start a flight. FB_PENDING; or FB_LEASE at once for
  * a waiter that wants a lease and got one (waiter->token); or FB_NOMEM. */
 fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,

@@ -10,6 +10,10 @@ enum fb_due fb_shard_due(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb
     return fb_refresh_due(&stamp, &shard->policies[stamp.keyspace], now, draw);
 }
 
+bool fb_shard_is_loading(struct fb_shard *shard, uint64_t hash, fb_bytes key) {
+    return fb_coord_find(shard, hash, key) != NULL;
+}
+
 fb_status fb_shard_refresh_ahead(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace, enum fb_due due,
                                  bool may_load, fb_instant now, struct fb_effects *fx) {
     fb_keyspace_stats *count = fb_shard_count(shard, keyspace);

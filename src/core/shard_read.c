@@ -307,7 +307,7 @@ static bool fill(struct fb_shard *shard, struct fb_flight *flight, fb_status sta
     struct fb_stamp old, stamp = {
         .birth = flight->born.ns != 0 ? flight->born : flight->sent,
         .cap_ms = flight->cap_ms,
-        .cost_us = cost_us(flight, now),
+        .cost_us = flight->cost_us > 0 ? flight->cost_us : cost_us(flight, now),
         .draw = flight->born.ns != 0 ? 0 : draw, /* a copy has had its jitter */
         .keyspace = flight->keyspace,
         .kind = (uint8_t)(status == FB_OK ? kind : FB_KIND_NONE),

@@ -225,6 +225,8 @@ void fb_source_withdraw(struct fb_source *source);
 
 /* May a refresh ahead of the end go to it: is it neither down nor busy, with fewer of them under way than their share? True:
  * fb_source_refresh_end follows. */
+/* A copy of this stamp was served that is in no table here: have it loaded anew, if its policy says that it is time. */
+void fb_refresh_served(struct fb_cache *cache, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp);
 bool fb_source_refresh_begin(struct fb_source *source, fb_instant now);
 void fb_source_refresh_end(struct fb_source *source);
 void fb_source_timed(struct fb_source *source, fb_time_kind kind, fb_span took);

@@ -27,6 +27,26 @@ static void refresh_ahead(struct fb_cache *cache, struct fb_engine_shard *shard,
     fb_carry_out(cache, &fx, FB_RUN_LANES);
 }
 
+void fb_refresh_served(struct fb_cache *cache, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp) {
+    struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
+    struct fb_source *source = cache->keyspaces[stamp->keyspace]->source;
+    struct fb_effects fx;
+    fb_effects_init(&fx);
+    fb_lock_acquire(&shard->lock);
+    fb_instant now = fb_clock_now();
+    const fb_policy *policy = &shard->policies[stamp->keyspace];
+    enum fb_due due = fb_ripeness(stamp, policy, now) == FB_VERDICT_RIPE && !fb_shard_is_loading(shard->core, hash, key)
+                          ? fb_refresh_due(stamp, policy, now, (uint32_t)fb_rng_next(&shard->rng)) : FB_DUE_NOT;
+    if (due != FB_DUE_NOT) {
+        bool may_load = fb_source_refresh_begin(source, now);
+        fb_status status = fb_shard_refresh_ahead(shard->core, hash, key, stamp->keyspace, due, may_load, now, &fx);
+        if (may_load && status != FB_OK)
+            fb_source_refresh_end(source);
+    }
+    fb_shard_leave(shard);
+    fb_carry_out(cache, &fx, FB_RUN_LANES);
+}
+
 fb_status fb_peek(fb_cache *cache, fb_bytes key, fb_buf *out, fb_kind *ret_kind) {
     uint64_t hash = fb_cache_hash(cache, key);
     struct fb_engine_shard *shard = fb_cache_shard(cache, hash);

@@ -33,12 +33,44 @@ static struct fb_value *answer_of(struct tier_load *load, fb_status *status) {
     return value;
 }
 
+/* On average; 0: this process has not loaded anything yet. */
+static uint64_t load_us(const struct fb_source *source) {
+    const struct fb_timing *t = &source->timings[FB_TIME_LOAD];
+    uint64_t n = atomic_load_explicit(&t->n, memory_order_relaxed);
+    return n == 0 ? 0 : atomic_load_explicit(&t->sum_us, memory_order_relaxed) / n;
+}
+
+/* A copy has the birth and the end that it has in the store; here it may have to go sooner. */
+static void date_copy(const struct fb_tier *tier, const struct fb_load_flow *flow, struct fb_flight *flight) {
+    int64_t whole = flow->status == FB_OK ? flow->terms.ttl_ms : flow->terms.negative_ttl_ms;
+    int64_t age = whole - flow->life_ms > 0 ? whole - flow->life_ms : 0;
+    int64_t life = flow->life_ms < tier->options.copy_ttl_ms ? flow->life_ms : tier->options.copy_ttl_ms;
+    uint64_t cost = load_us(tier->cache->keyspaces[flight->keyspace]->source);
+    flight->born = fb_after(flight->sent, fb_ms(-age));
+    flight->cap_ms = age + life > UINT32_MAX ? UINT32_MAX : (uint32_t)(age + life);
+    flight->cost_us = cost < 1 ? 1 : cost > UINT32_MAX ? UINT32_MAX : (uint32_t)cost;
+}
+
+/* Counts it; is it time to think of a refresh, which no later hit here will see because no copy is kept? */
+static bool is_to_refresh(struct fb_tier *tier, const struct fb_flight *flight) {
+    struct fb_engine_shard *shard = fb_cache_shard(tier->cache, flight->hash);
+    fb_lock_acquire(&shard->lock);
+    fb_shard_counters(shard->core, flight->keyspace)->shared_hits++;
+    bool refreshes = fb_policy_refreshes(&shard->policies[flight->keyspace]);
+    fb_lock_release(&shard->lock);
+    return refreshes && flight->keep != FB_KEEP_HERE && !flight->is_ahead;
+}
+
 static void finish(struct fb_way *way) {
     struct tier_load *load = of(way);
     struct fb_tier *tier = load->way.tier;
+    struct fb_cache *cache = tier->cache;
     struct fb_flight *flight = load->flight;
     const struct fb_load_flow *flow = &load->way.flow;
     struct fb_effects fx;
+    fb_buf key = FB_BUF_INIT;
+    struct fb_stamp stamp = {.keyspace = flight->keyspace};
+    uint64_t hash = flight->hash;
     fb_status status;
     fb_effects_init(&fx);
     struct fb_value *value = answer_of(load, &status);
@@ -47,21 +79,20 @@ static void finish(struct fb_way *way) {
     flight->keep = flow->keep == FB_KEEP_HERE && !is_proved ? FB_KEEP_SHARED : flow->keep;
     flight->is_stale = flow->is_stale;
     if (flow->is_copy) {
-        struct fb_engine_shard *shard = fb_cache_shard(tier->cache, flight->hash);
-        fb_lock_acquire(&shard->lock);
-        fb_shard_counters(shard->core, flight->keyspace)->shared_hits++;
-        fb_lock_release(&shard->lock);
-        /* Its end is the end of the copy in the store, or of what may be kept here, whichever comes first. */
-        int64_t whole = flow->status == FB_OK ? flow->terms.ttl_ms : flow->terms.negative_ttl_ms;
-        int64_t age = whole - flow->life_ms > 0 ? whole - flow->life_ms : 0;
-        int64_t life = flow->life_ms < tier->options.copy_ttl_ms ? flow->life_ms : tier->options.copy_ttl_ms;
-        flight->born = fb_after(flight->sent, fb_ms(-age));
-        flight->cap_ms = age + life > UINT32_MAX ? UINT32_MAX : (uint32_t)(age + life);
+        date_copy(tier, flow, flight);
+        stamp.birth = flight->born;
+        stamp.cost_us = flight->cost_us;
+        stamp.kind = (uint8_t)(status == FB_OK ? flow->terms.kind : FB_KIND_NONE);
+        if (is_to_refresh(tier, flight) && stamp.kind != FB_KIND_NONE)
+            (void)fb_buf_append(&key, fb_flight_key(flight).data, fb_flight_key(flight).len); /* else not now */
     }
     fb_buf_free(&load->way.copy);
     fb_mem_free(load);
-    fb_load_over(tier->cache, flight, status, value, &fx);
-    fb_carry_out(tier->cache, &fx, FB_RUN_LANES);
+    fb_load_over(cache, flight, status, value, &fx);
+    fb_carry_out(cache, &fx, FB_RUN_LANES);
+    if (key.len > 0)
+        fb_refresh_served(cache, hash, fb_bytes_of(key.data, key.len), &stamp);
+    fb_buf_free(&key);
 }
 
 /* ---- its steps ---- */
@@ -93,12 +124,6 @@ bool fb_tier_loaded(struct fb_flight *flight, fb_status status, struct fb_value 
 
 /* ---- the begin ---- */
 
-static int64_t load_ms(const struct fb_source *source) {
-    const struct fb_timing *t = &source->timings[FB_TIME_LOAD];
-    uint64_t n = atomic_load_explicit(&t->n, memory_order_relaxed);
-    return n == 0 ? 0 : (int64_t)(atomic_load_explicit(&t->sum_us, memory_order_relaxed) / n / 1000);
-}
-
 struct fb_flow_terms fb_tier_terms(struct fb_tier *tier, const struct fb_keyspace *keyspace, uint64_t hash) {
     struct fb_engine_shard *shard = fb_cache_shard(tier->cache, hash);
     fb_lock_acquire(&shard->lock);
@@ -112,15 +137,32 @@ struct fb_flow_terms fb_tier_terms(struct fb_tier *tier, const struct fb_keyspac
         .grace_ms = policy.grace_ms > policy.grace_down_ms ? policy.grace_ms : policy.grace_down_ms,
         .lasting_ms = fb_span_ms(fb_policy_life(&policy, draw)),
         .lease_ms = keyspace->source->options.read_timeout_ms + LEASE_SLACK_MS,
-        .load_ms = load_ms(keyspace->source),
+        .load_ms = (int64_t)load_us(keyspace->source) / 1000,
         .distrust = {atomic_load_explicit(&tier->distrust, memory_order_relaxed)},
         .has_store = !fb_tier_is_out(tier),
     };
 }
 
+/* How long a copy has to live to be younger than the one that is here, for certain; or not to be due, where none is. */
+static int64_t younger_ms(struct fb_tier *tier, const struct fb_flight *flight) {
+    enum { ROUNDING_MS = 100 };
+    struct fb_engine_shard *shard = fb_cache_shard(tier->cache, flight->hash);
+    struct fb_stamp stamp;
+    fb_lock_acquire(&shard->lock);
+    fb_instant now = fb_clock_now();
+    fb_policy policy = shard->policies[flight->keyspace];
+    fb_status status = fb_shard_look(shard->core, flight->hash, fb_flight_key(flight), now, &stamp);
+    fb_lock_release(&shard->lock);
+    stamp.cap_ms = 0;
+    return status != FB_OK ? (int64_t)((double)policy.ttl_ms * (1 - policy.refresh_ahead))
+                           : fb_span_ms(fb_since(fb_policy_expiry(&stamp, &policy), now)) + ROUNDING_MS;
+}
+
 static void start(struct fb_tier *tier, struct fb_flight *flight) {
     struct fb_flow_terms terms = fb_tier_terms(tier, tier->cache->keyspaces[flight->keyspace], flight->hash);
-    terms.why = flight->refreshes ? FB_FLOW_ANEW : FB_FLOW_MISSED;
+    terms.why = flight->is_ahead ? FB_FLOW_AHEAD : flight->refreshes ? FB_FLOW_ANEW : FB_FLOW_MISSED;
+    if (flight->is_ahead)
+        terms.enough_ms = younger_ms(tier, flight);
     struct tier_load *load = fb_mem_calloc(1, sizeof *load);
     if (load == NULL) { /* alone, then */
         struct fb_effects fx;
