@@ -86,6 +86,7 @@ static void found(struct fb_load_flow *flow, fb_instant now) {
     }
     flow->has_stale = life <= 0;
     flow->has_copy = life > 0;
+    flow->life_ms = life;
     if (life > 0 && (t->why != FB_FLOW_AHEAD || life >= t->enough_ms))
         over_copy(flow, FB_OK, life);
     else
@@ -97,7 +98,7 @@ static void wait_for_another(struct fb_load_flow *flow, fb_instant now) {
     const struct fb_flow_terms *t = &flow->terms;
     int64_t loads = FB_FLOW_WAIT_LOADS * t->load_ms;
     if (flow->has_copy) { /* it is good, and being refreshed */
-        over(flow, FB_OK, FB_KEEP_NOT);
+        over_copy(flow, FB_OK, flow->life_ms);
         return;
     }
     if (flow->has_stale) {
