@@ -6,8 +6,10 @@ ARGS ?=
 PREFIX ?= /usr/local
 COUNT ?= 1000000
 DURATION ?= 60
+# COUNT, where it was given: the default is the simulator's
+KILLS = $(if $(filter command line environment,$(origin COUNT)),$(COUNT),2000)
 
-.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim model coherence fleet fuzz bench-hit bench-db docs install clean
+.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim model coherence fleet test-kill fuzz bench-hit bench-db docs install clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -74,6 +76,12 @@ fleet: ## three Forebays, one Redis, one PostgreSQL, 16 clients, and all that ca
 	@tools/build $(BUILD) -Dtests=enabled
 	@FOREBAY_FLEET_SECONDS=$(DURATION) FOREBAY_BUILD=$(abspath $(BUILD)) /usr/bin/python3 -m pytest -p no:cacheprovider -q -s \
 		--tb=short tests/wire/test_fleet_live.py
+
+test-kill: ## write-behind, killed COUNT times over each database and brought back: some 15 minutes for COUNT=2000
+	@tools/setup.sh build test
+	@tools/build $(BUILD) -Dtests=enabled
+	@FOREBAY_KILL_COUNT=$(KILLS) FOREBAY_BUILD=$(abspath $(BUILD)) /usr/bin/python3 -m pytest -p no:cacheprovider -q -s \
+		--tb=short tests/wire/test_behind_kill.py
 
 fuzz: ## parser, rules of users, and the whole server under libFuzzer, ASan and UBSan: DURATION seconds each (60)
 	@tools/setup.sh build fuzz
