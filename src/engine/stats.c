@@ -93,7 +93,7 @@ void fb_sharing_stats_get(fb_cache *cache, fb_sharing_stats *ret_stats) {
     FB_SHARING_COUNTERS(TAKE)
 #undef TAKE
     fb_place_facts(tier->place, &facts);
-    ret_stats->is_up = !fb_tier_is_out(tier);
+    ret_stats->is_up = atomic_load_explicit(&tier->shut_until, memory_order_relaxed) == 0;
     ret_stats->is_proved = fb_proof_holds(tier->proved, fb_clock_now());
     ret_stats->primaries = facts.primaries;
     ret_stats->waiting = fb_lane_waiting(tier->lane);

@@ -26,6 +26,7 @@ struct fb_health {
     _Atomic unsigned refs;
     struct fb_lock lock;    /* covers what changes in the sources */
     struct fb_cond answered;
+    bool was_sharing, was_proved; /* as the log has it; of the thread that ticks */
     unsigned n;
     struct health_source sources[FB_SOURCES_MAX];
 };
@@ -52,6 +53,7 @@ fb_status fb_health_init(struct fb_server *server) {
     atomic_init(&health->refs, 1);
     fb_lock_init(&health->lock, FB_LOCK_LOOP);
     fb_cond_init(&health->answered);
+    health->was_sharing = true;
     for (unsigned i = 0; i < fb_keyspace_count(server->cache); i++) {
         const fb_keyspace_options *keyspace = fb_keyspace_at(server->cache, i);
         struct health_source *s = keyspace->source != NULL ? source_named(health, keyspace->source) : NULL;
@@ -115,8 +117,31 @@ unsigned fb_health_look(struct fb_server *server, struct fb_source_state ret_sta
     return health->n;
 }
 
+static void tick_sharing(struct fb_server *server) {
+    struct fb_health *health = server->health;
+    fb_sharing_stats stats;
+    fb_sharing_stats_get(server->cache, &stats);
+    if (!stats.is_shared)
+        return;
+    if (!stats.is_up && health->was_sharing)
+        fb_server_log(server, FB_LOG_SHARING_DOWN, "the shared store does not answer",
+                      FB_LOG_FIELDS({"store", stats.where}, {"error", stats.last_error}));
+    else if (stats.is_up && !health->was_sharing)
+        fb_server_log(server, FB_LOG_SHARING_UP, "the shared store answers again",
+                      FB_LOG_FIELDS({"store", stats.where}));
+    if (!stats.is_proved && health->was_proved)
+        fb_server_log(server, FB_LOG_SHARING_UNPROVED, "the shared store does not tell of changes: no copies serve",
+                      FB_LOG_FIELDS({"store", stats.where}));
+    else if (stats.is_proved && !health->was_proved)
+        fb_server_log(server, FB_LOG_SHARING_PROVED, "the shared store tells of changes: copies serve",
+                      FB_LOG_FIELDS({"store", stats.where}));
+    health->was_sharing = stats.is_up;
+    health->was_proved = stats.is_proved;
+}
+
 void fb_health_tick(struct fb_server *server) {
     struct fb_health *health = server->health;
+    tick_sharing(server);
     for (unsigned i = 0; i < health->n; i++) {
         struct health_source *s = &health->sources[i];
         char why[FB_ERR_TEXT_MAX];

@@ -37,6 +37,13 @@
     X(AUTH_FAILED, "auth.failed", WARNING, LIMITED, "address user", "a wrong user name or password was given")         \
     X(SOURCE_DOWN, "source.down", ERROR, LIMITED, "source error", "a source does not answer any more")                 \
     X(SOURCE_UP, "source.up", NOTICE, LIMITED, "source", "a source answers again")                                     \
+    X(SHARING_DOWN, "sharing.down", ERROR, LIMITED, "store error",                                                     \
+      "the shared store does not answer: rows come from their sources, and writes are refused where on_down is strict")\
+    X(SHARING_UP, "sharing.up", NOTICE, LIMITED, "store", "the shared store answers again")                            \
+    X(SHARING_UNPROVED, "sharing.unproved", WARNING, LIMITED, "store",                                                 \
+      "the shared store does not tell of changes any more: copies of this process do not serve until it does")         \
+    X(SHARING_PROVED, "sharing.proved", NOTICE, LIMITED, "store",                                                      \
+      "the shared store tells of changes: copies of this process serve")                                               \
     X(STORE_LOST, "store.lost", ERROR, LIMITED, "store reason", "the store does not answer any more")                  \
     X(STORE_BACK, "store.back", NOTICE, LIMITED, "store", "the store answers again")                                    \
     X(STORE_STARTED, "store.started", NOTICE, EVERY, "program pid data",                                               \
