@@ -96,7 +96,7 @@ static bool has_room(struct fb_call *call, const struct fb_multi *multi) {
     size_t more = sizeof(struct fb_queued);
     for (size_t i = 0; i < call->argc; i++)
         more += sizeof(fb_bytes) + call->argv[i].len;
-    if (multi->n == FB_QUEUE_MAX)
+    if (multi->n >= FB_QUEUE_MAX && multi->side != FB_SIDE_THEIRS)
         fb_call_error(call, QUEUE_FULL, FB_QUEUE_MAX);
     else if (multi->bytes + more > FB_LIVE(fb_call_server(call), query_buffer_max))
         fb_call_error(call, QUEUE_LARGE);

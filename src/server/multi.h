@@ -22,7 +22,7 @@
 #include "server/commands.h"
 
 enum {
-    FB_QUEUE_MAX = 1024, /* requests between MULTI and EXEC */
+    FB_QUEUE_MAX = 1024, /* requests between MULTI and EXEC; those for the store are bounded by their bytes alone */
     FB_WATCH_MAX = 256,  /* watched keys of a connection: each is an operation of the transaction */
 };
 

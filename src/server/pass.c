@@ -108,8 +108,13 @@ static void take_back(struct fb_call *call) {
             fb_tracking_take_back(call->session, call->argv[i]);
 }
 
+/* SCRIPT KILL and FUNCTION KILL: behind the script that they are to end they would never arrive. */
+static bool is_kill(const struct fb_call *call) {
+    return call->argc == 2 && (call->command->flags & FB_CMD_STORES) && fb_is_word(call->argv[1], "kill");
+}
+
 static enum fb_passage pass(struct fb_call *call) {
-    bool is_own = (call->command->flags & FB_CMD_BLOCKS) != 0;
+    bool is_own = (call->command->flags & FB_CMD_BLOCKS) != 0 || is_kill(call);
     if ((is_own && call->session->nwaits > 0) || fb_session_is_slow(call->session))
         return FB_DELAY;
     struct fb_upstream *u = upstream_for(call, is_own, /* is_begun */ false);
@@ -119,6 +124,9 @@ static enum fb_passage pass(struct fb_call *call) {
     struct fb_wait *wait = fb_call_away(call);
     if (wait == NULL)
         return FB_STOP;
+    if (fb_pass_is_listing(call->command))
+        wait->finish = fb_pass_finish_listing;
+    fb_pass_note_flush(call, call->command);
     if (fb_upstream_ask(u, wait, call->argv, call->argc)) {
         COUNT(call, passed);
         take_back(call);
@@ -396,7 +404,7 @@ static void finish_exec(struct fb_call *call, struct fb_part *parts, size_t n) {
     fb_exec_end(s);
 }
 
-static bool say_all(struct fb_upstream *u, const struct fb_multi *multi, size_t *ret_n) {
+static bool say_all(const struct fb_call *call, struct fb_upstream *u, const struct fb_multi *multi, size_t *ret_n) {
     fb_bytes word = FB_STR("MULTI");
     bool ok = fb_upstream_say(u, &word, 1);
     *ret_n = 1;
@@ -404,6 +412,7 @@ static bool say_all(struct fb_upstream *u, const struct fb_multi *multi, size_t 
         const struct fb_queued *queued = fb_queued_at(multi, i);
         if (!queued->is_theirs)
             continue;
+        fb_pass_note_flush(call, queued->call.command);
         ok = fb_upstream_say(u, queued->call.argv, queued->call.argc);
         ++*ret_n;
     }
@@ -427,7 +436,7 @@ void fb_pass_exec(struct fb_call *call) {
     if (wait == NULL)
         return;
     wait->finish = finish_exec;
-    bool ok = say_all(u, multi, &n);
+    bool ok = say_all(call, u, multi, &n);
     wait->skips = n;
     if (ok && fb_upstream_ask(u, wait, &word, 1)) {
         COUNT(call, passed);

@@ -40,6 +40,12 @@ void fb_pass_drop_own(struct fb_session *session);
 /* No memory for what was to be sent: the wait is over with that error. */
 void fb_pass_give_up(struct fb_wait *wait);
 
+/* Does it list the store's keys? Then this finishes it: what coordinates shared rows is nobody's business. */
+bool fb_pass_is_listing(const struct fb_command *command);
+fb_call_finish fb_pass_finish_listing;
+/* It is on its way to the store: what FLUSHDB and FLUSHALL mean here has been done first. */
+void fb_pass_note_flush(const struct fb_call *call, const struct fb_command *command);
+
 /* The part of the reference page about commands and whose keys they name. */
 void fb_pass_print_reference(FILE *out);
 

@@ -90,7 +90,7 @@ enum fb_command_flags {
       "key unix-time-seconds [NX|XX|GT|LT]", "Shorten the life of a cached copy to a point in time")                   \
     X("expiretime", expiretime, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "generic", "7.0.0",                             \
       "key", "When the cached copy ends, in seconds since 1970")                                                       \
-    X("keys", keys, 2, FB_CMD_READ, 0, 0, 0, "generic", "1.0.0",                                                       \
+    X("keys", keys, 2, FB_CMD_READ | FB_CMD_STORES, 0, 0, 0, "generic", "1.0.0",                                       \
       "pattern", "The cached keys that match a pattern; SCAN is kinder to a large cache")                              \
     X("object", parent, -2, FB_CMD_PARENT, 0, 0, 0, "generic", "2.2.3",                                                \
       "subcommand [argument ...]", "What is known of a cached copy")                                                   \
@@ -104,9 +104,9 @@ enum fb_command_flags {
       "key", "Like EXPIRETIME, in milliseconds")                                                                       \
     X("pttl", pttl, 2, FB_CMD_READ | FB_CMD_FAST, 1, 1, 1, "generic", "2.8.0",                                         \
       "key", "Like TTL, in milliseconds")                                                                              \
-    X("randomkey", randomkey, 1, FB_CMD_READ, 0, 0, 0, "generic", "1.0.0",                                             \
+    X("randomkey", randomkey, 1, FB_CMD_READ | FB_CMD_STORES, 0, 0, 0, "generic", "1.0.0",                             \
       "", "A cached key chosen at random")                                                                             \
-    X("scan", scan, -2, FB_CMD_READ, 0, 0, 0, "generic", "6.0.0",                                                      \
+    X("scan", scan, -2, FB_CMD_READ | FB_CMD_STORES, 0, 0, 0, "generic", "6.0.0",                                      \
       "cursor [MATCH pattern] [COUNT count] [TYPE type]", "Some of the cached keys, and where to go on")               \
     X("touch", exists, -2, FB_CMD_READ | FB_CMD_FAST | FB_KEY_META | FB_CMD_SPLITS, 1, -1, 1, "generic", "3.2.1",      \
       "key [key ...]",                                                                                                 \
@@ -184,13 +184,13 @@ enum fb_command_flags {
       "[subcommand [argument ...]]", "Describe the commands")                                                          \
     X("config", parent, -2, FB_CMD_PARENT | FB_CMD_ADMIN, 0, 0, 0, "server", "2.0.0",                                  \
       "subcommand [argument ...]", "Read the settings")                                                                \
-    X("dbsize", dbsize, 1, FB_CMD_READ | FB_CMD_FAST, 0, 0, 0, "server", "1.0.0",                                      \
+    X("dbsize", dbsize, 1, FB_CMD_READ | FB_CMD_FAST | FB_CMD_STORES, 0, 0, 0, "server", "1.0.0",                      \
       "", "Number of cached values (never of rows)")                                                                   \
     X("debug", parent, -2, FB_CMD_PARENT | FB_CMD_ADMIN, 0, 0, 0, "server", "1.0.0",                                   \
       "subcommand [argument ...]", "Not there")                                                                        \
-    X("flushall", flush, -1, FB_CMD_WRITE, 0, 0, 0, "server", "6.2.0",                                                 \
+    X("flushall", flush, -1, FB_CMD_WRITE | FB_CMD_STORES, 0, 0, 0, "server", "6.2.0",                                 \
       "[ASYNC|SYNC]", "Forget all cached copies; no row is deleted")                                                   \
-    X("flushdb", flush, -1, FB_CMD_WRITE, 0, 0, 0, "server", "6.2.0",                                                  \
+    X("flushdb", flush, -1, FB_CMD_WRITE | FB_CMD_STORES, 0, 0, 0, "server", "6.2.0",                                  \
       "[ASYNC|SYNC]", "Forget all cached copies of the selected database; no row is deleted")                          \
     X("info", info, -1, 0, 0, 0, 0, "server", "7.0.0",                                                                 \
       "[section [section ...]]", "Figures of the server, the keyspaces and the sources")                               \

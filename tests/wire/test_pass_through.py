@@ -438,3 +438,55 @@ def test_users_may_only_what_their_rules_say(forebay, redis_server, database, tm
     with server.wire() as wire:
         assert wire.ask("ACL", "DRYRUN", "narrow", "LPUSH", "job:1", "x") == "OK"
         assert b"no permissions" in wire.ask("ACL", "DRYRUN", "narrow", "LPUSH", "other", "x")
+
+
+def test_what_is_listed_is_what_the_store_holds(both):
+    """SCAN, KEYS, DBSIZE, RANDOMKEY: its keys, and the rows that are shared there, without what coordinates them."""
+    server, redis = both()
+    with server.wire() as wire, redis.wire() as direct:
+        for i in range(50):
+            direct.ask("SET", f"k{i}", "x")
+        for companion in ("fb:n:{user:9}:user:9", "fb:c:{k1}:k1"):
+            direct.ask("SET", companion, "1")
+        wire.ask("GET", "user:1")
+        expected = {b"k%d" % i for i in range(50)} | {key for key in direct.ask("KEYS", "user:*")}
+        assert set(wire.ask("KEYS", "*")) == expected
+        assert wire.ask("KEYS", "nothing*") == [] and wire.ask("KEYS", "fb:*") == []
+        cursor, seen = b"0", []
+        while True:
+            cursor, some = wire.ask("SCAN", cursor, "COUNT", "7")
+            seen += some
+            if cursor == b"0":
+                break
+        assert sorted(seen) == sorted(expected)
+        assert wire.ask("SCAN", "0", "MATCH", "k1", "COUNT", "1000") == [b"0", [b"k1"]]
+        assert wire.ask("DBSIZE") == direct.ask("DBSIZE") >= 52 and wire.ask("RANDOMKEY") is not None
+        assert wire.ask("SCAN", "x").text == "ERR invalid cursor"
+
+
+def test_flushing_is_for_both(both):
+    """FLUSHALL and FLUSHDB empty the store and the cache, also in a transaction; a row stays, and is loaded again."""
+    server, redis = both()
+    with server.wire() as wire, redis.wire() as direct:
+        for how in (["FLUSHALL"], ["FLUSHDB"], ["FLUSHALL", "ASYNC"], ["MULTI"]):
+            wire.ask("SET", "k", "x")
+            assert wire.ask("GET", "user:1") == b'{"id":1,"name":"ann"}'
+            loads = server.source()["read_trips"]
+            if how == ["MULTI"]:
+                assert [wire.ask(*line) for line in (["MULTI"], ["FLUSHDB"], ["DBSIZE"], ["EXEC"])] == [
+                    "OK", "QUEUED", "QUEUED", ["OK", 0]]
+            else:
+                assert wire.ask(*how) == "OK"
+            assert direct.ask("DBSIZE") == 0 and wire.ask("GET", "k") is None
+            assert wire.ask("GET", "user:1") == b'{"id":1,"name":"ann"}' and server.source()["read_trips"] == loads + 1
+        assert wire.ask("FLUSHALL", "nonsense").text == "ERR syntax error"
+
+
+def test_a_script_can_be_ended(both):
+    """SCRIPT KILL does not wait behind the script that it is to end."""
+    server, redis = both()
+    with server.wire() as wire, server.wire() as other, redis.wire() as direct:
+        direct.ask("CONFIG", "SET", "busy-reply-threshold", "10")
+        wire.send(encode("EVAL", "while true do end", "0"))
+        wait_until(lambda: str(direct.ask("GET", "x")).startswith("BUSY"), "the script runs")
+        assert other.ask("SCRIPT", "KILL") == "OK" and "killed by user" in str(wire.read())
