@@ -230,6 +230,10 @@ fb_status fb_shard_refresh(struct fb_shard *shard, uint64_t hash, fb_bytes key, 
 void fb_shard_asked(struct fb_shard *shard, struct fb_flight *flight, fb_instant now);
 /* The query is about to be sent: whoever joins later may get its value only if it is kept. */
 void fb_shard_dispatched(struct fb_shard *shard, struct fb_flight *flight, fb_instant now);
+/* A copy past its life, found in a shared second level by a flight that goes on to load: kept here for its grace, as if it
+ * had outlived its life here, unless the flight's lease is gone. */
+void fb_shard_adopt(struct fb_shard *shard, struct fb_flight *flight, fb_kind kind, fb_bytes value, fb_instant born,
+                    fb_instant now);
 /* The answer is in flight->status and flight->value. Consumes the flight. `draw` is the entry's jitter. */
 void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instant now, uint16_t draw,
                      struct fb_effects *fx);

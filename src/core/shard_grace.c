@@ -107,3 +107,15 @@ void fb_shard_put_off(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_in
     fb_span pause = fb_backoff(0, fb_ms(FB_STALE_RETRY_MS), fb_ms(FB_STALE_RETRY_MS), draw);
     fb_table_let_go(shard->table, hash, key, fb_after(now, pause)); /* if it is still there */
 }
+
+void fb_shard_adopt(struct fb_shard *shard, struct fb_flight *flight, fb_kind kind, fb_bytes value, fb_instant born,
+                    fb_instant now) {
+    struct fb_coord *coord = flight->coord;
+    struct fb_stamp stamp = {.birth = born, .keyspace = flight->keyspace, .kind = (uint8_t)kind, .cost_us = 1};
+    enum fb_verdict verdict = fb_grace(&stamp, &shard->policies[flight->keyspace], now);
+    if (!fb_coord_lets_fill(coord, flight) || !fb_shard_is_proved(shard, now) ||
+        (verdict != FB_VERDICT_STALE && verdict != FB_VERDICT_STALE_DOWN))
+        return;
+    if (fb_shard_keep(shard, coord->hash, fb_coord_key(coord), &stamp, value))
+        fb_table_let_go(shard->table, coord->hash, fb_coord_key(coord), stamp.birth); /* its end was told, long ago */
+}

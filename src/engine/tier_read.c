@@ -97,8 +97,22 @@ static void finish(struct fb_way *way) {
 
 /* ---- its steps ---- */
 
+/* A copy in its grace stands in here too, for those whose patience will be over before the source answers. */
+static void adopt(struct fb_way *way) {
+    const struct fb_load_flow *flow = &way->flow;
+    struct fb_flight *flight = of(way)->flight;
+    struct fb_engine_shard *shard = fb_cache_shard(way->tier->cache, flight->hash);
+    fb_bytes value = fb_bytes_of(way->copy.data, way->copy.len);
+    fb_instant born = fb_after(flight->sent, fb_ms(flow->life_ms - flow->terms.ttl_ms));
+    fb_lock_acquire(&shard->lock);
+    fb_shard_adopt(shard->core, flight, flow->terms.kind, value, born, fb_clock_now());
+    fb_shard_leave(shard);
+}
+
 static void ask_source(struct fb_way *way) {
     struct fb_effects fx;
+    if (way->flow.has_stale)
+        adopt(way);
     fb_effects_init(&fx);
     fb_list_push_back(&fx.loads, &of(way)->flight->link);
     fb_carry_out(way->tier->cache, &fx, FB_RUN_LANES);

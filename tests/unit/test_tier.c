@@ -135,6 +135,54 @@ static void a_lease_is_for_the_whole_fleet(void **state) {
     close_pair(&p);
 }
 
+static void wait_for_proof(fb_cache *cache) {
+    fb_sharing_stats stats;
+    do
+        fb_sharing_stats_get(cache, &stats);
+    while (!stats.is_proved);
+}
+
+static void an_expired_row_stands_in_for_one_that_is_late(void **state) {
+    struct pair p;
+    struct caller caller;
+    fb_keyspace_options ks = writing_ks();
+    (void)state;
+    ks.policy.ttl_ms = 10000;
+    ks.policy.grace_ms = 5000;
+    open_pair(&p, (fb_store_options){0}, ks);
+    expect_there(p.world.cache, "k:7", "seven");
+    wait_for_proof(p.world.cache);
+    store_world_ask(&p.redis, "PEXPIRE", "k:7", "4000", NULL); /* its life is over, and a second of its grace */
+    hold_loads(&p.world, true);
+    set_row(&p.world, 7, "new");
+    begin(&caller, &p.world, get_it, "k:7", NULL);
+    assert_int_equal(end(&caller), FB_OK); /* after soft_timeout, while the load is still held */
+    assert_memory_equal(caller.buf.data, "seven", 5);
+    expect_there(p.neighbour, "k:7", "seven"); /* who does not load waits for nobody */
+    hold_loads(&p.world, false);
+    fb_buf_free(&caller.buf);
+    close_pair(&p);
+}
+
+static void copies_serve_while_the_store_tells_of_changes(void **state) {
+    struct pair p;
+    fb_err err;
+    fb_kind kind;
+    fb_buf buf = FB_BUF_INIT;
+    (void)state;
+    open_pair(&p, (fb_store_options){0}, writing_ks());
+    expect_there(p.world.cache, "k:7", "seven");
+    wait_for_proof(p.world.cache);
+    while (fb_peek(p.world.cache, FB_STR("k:7"), &buf, &kind) != FB_OK) /* the second read makes a copy */
+        expect_there(p.world.cache, "k:7", "seven");
+    assert_int_equal(fb_set(p.neighbour, FB_STR("k:7"), FB_STR("new"), &err), FB_OK);
+    while (fb_peek(p.world.cache, FB_STR("k:7"), &buf, &kind) == FB_OK) /* until it is told, which is soon */
+        buf.len = 0;
+    expect_there(p.world.cache, "k:7", "new");
+    fb_buf_free(&buf);
+    close_pair(&p);
+}
+
 static void many_at_once_load_each_row_once(void **state) {
     enum { N = 8 };
     struct pair p;
@@ -162,6 +210,8 @@ int main(void) {
         cmocka_unit_test(without_the_store_reads_go_on_and_strict_writes_do_not),
         cmocka_unit_test(without_the_store_available_writes_are_carried_out),
         cmocka_unit_test(a_lease_is_for_the_whole_fleet),
+        cmocka_unit_test(an_expired_row_stands_in_for_one_that_is_late),
+        cmocka_unit_test(copies_serve_while_the_store_tells_of_changes),
         cmocka_unit_test(many_at_once_load_each_row_once),
     };
     return cmocka_run_group_tests_name("tier", tests, NULL, NULL);
