@@ -124,6 +124,20 @@ typedef struct fb_store_options {
     int64_t copy_ttl_ms;        /* life of a copy in this process at most; default 60000 */
 } fb_store_options;
 
+/* Write-behind: writes of keyspaces with FB_WRITE_BEHIND are acknowledged when they are in a journal on this machine's disk,
+ * shown to readers at once, and brought to the database in batches. Each source has a partition with a journal of its own,
+ * which one process owns at a time. docs/write-behind.md says what is promised. Zero means the default. */
+typedef enum fb_on_full { FB_ON_FULL_ERROR = 0, FB_ON_FULL_WRITE_THROUGH = 1 } fb_on_full;
+typedef struct fb_behind_options {
+    const char *journal_dir;  /* made when it is not there; needed. A journal lies in DIR/SOURCE */
+    int every_second;         /* synced once a second instead of before each acknowledgement: a power cut costs the last one */
+    const char *address;      /* where others reach this process, for their error texts */
+    uint64_t soft_bytes;      /* pending beyond this: acknowledgements are held back in proportion; default 256 MiB */
+    uint64_t hard_bytes;      /* and beyond this: FB_DIRTY; default 1 GiB */
+    int64_t soft_ms, hard_ms; /* the same for the age of the oldest pending write; default 30 s and 10 min */
+    fb_on_full on_full;       /* beyond the hard limits: FB_DIRTY, or write keys through that have nothing pending */
+} fb_behind_options;
+
 /* Zero means the default. */
 typedef struct fb_options {
     uint64_t memory_max;  /* bytes for entries with their bookkeeping; default 256 MiB, at least 1 MiB */
@@ -131,6 +145,7 @@ typedef struct fb_options {
     fb_eviction eviction; /* S3-FIFO (Yang et al., SOSP 2023); LRU as the reference */
     uint64_t seed;        /* 0: from the system. Fixes jitter and hashing for reproducible tests only */
     const fb_store_options *store; /* the shared second level; NULL: none. It may be down when the cache is opened */
+    const fb_behind_options *behind; /* where write-behind keeps its journals; NULL: no keyspace may be written behind */
 } fb_options;
 
 /* Open an empty cache. `options` may be NULL. FB_INVALID, FB_NOMEM, FB_SYSTEM. */
@@ -184,7 +199,8 @@ fb_status fb_source_callbacks(fb_cache *cache, const char *name, const fb_callba
 /* ---- keyspaces -------------------------------------------------------------------------------------------------- */
 
 typedef enum fb_read_mode { FB_READ_THROUGH = 0, FB_READ_ASIDE = 1 } fb_read_mode;
-typedef enum fb_write_mode { FB_WRITE_OFF = 0, FB_WRITE_THROUGH = 1, FB_WRITE_AROUND = 2 } fb_write_mode;
+typedef enum fb_write_mode { FB_WRITE_OFF = 0, FB_WRITE_THROUGH = 1, FB_WRITE_AROUND = 2,
+               FB_WRITE_BEHIND = 3 } fb_write_mode;
 typedef enum fb_on_set { FB_ON_SET_DEFAULT = 0, FB_ON_SET_WRITE = 1, FB_ON_SET_IGNORE = 2, FB_ON_SET_ERROR = 3 } fb_on_set;
 typedef enum fb_on_del { FB_ON_DEL_INVALIDATE = 0, FB_ON_DEL_DELETE_ROW = 1, FB_ON_DEL_ERROR = 2 } fb_on_del;
 typedef enum fb_set_mode { FB_SET_MERGE = 0, FB_SET_REPLACE = 1 } fb_set_mode;
@@ -236,10 +252,14 @@ typedef struct fb_keyspace_options {
                                 after it, as if it had written them. A list of a table depends on that table by itself */
     const char *const *rename; /* keyspaces of a table: "COLUMN=NAME", what clients call a column, NULL-terminated. All
                                 other options, and the pattern, name columns as the table does */
+    int64_t flush_interval_ms; /* FB_WRITE_BEHIND: how long a write waits before it is brought to the database; 0: 5 s */
+    unsigned flush_batch;      /* rows of one statement; 0: 1000 */
+    const char *const *adds;   /* columns that FB_OP_ADD of whole numbers changes by adding in the database, where others
+                                  may add as well, instead of by storing the sum; NULL-terminated; or NULL */
 } fb_keyspace_options;
 #define FB_KEYSPACE_OPTIONS_INIT                                                                                      \
     {NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, FB_POLICY_INIT, FB_READ_THROUGH, FB_WRITE_OFF,                   \
-     FB_ON_SET_DEFAULT, FB_ON_DEL_INVALIDATE, FB_SET_MERGE, FB_ROWS_ONE, NULL, 0, NULL, NULL}
+     FB_ON_SET_DEFAULT, FB_ON_DEL_INVALIDATE, FB_SET_MERGE, FB_ROWS_ONE, NULL, 0, NULL, NULL, 0, 0, NULL}
 
 /* Add a keyspace and check it against the source's catalogue: FB_CONFIG says what does not fit (a pattern that is
  * ambiguous with another, a missing table or column, a key that is not the primary key, …). */
@@ -268,6 +288,15 @@ typedef struct fb_source_table {
 typedef void (*fb_source_visit)(void *user, const fb_source_table *table);
 /* Visit the tables and views of a source by name; its own bookkeeping is left out. FB_UNSUPPORTED for functions. */
 fb_status fb_source_tables(fb_source *source, fb_source_visit visit, void *user, fb_err *reterr);
+
+/* Once, when all keyspaces were added and before the first operation: recover what the journals of write-behind hold, and
+ * claim the partitions. FB_OK also where another process owns one (its keys are then read and not kept, writes are
+ * FB_NOTOWNER, until it lets go). FB_CONFLICT: a journal is damaged. FB_CONFIG: it holds writes that no keyspace takes.
+ * FB_DOWN, FB_SOURCE, FB_SYSTEM, FB_BUSY (another process has the directory). Without write-behind it does nothing. */
+fb_status fb_start(fb_cache *cache, fb_err *reterr);
+/* Refuse write-behind's writes from now on and flush what is pending, at most so long. FB_OK: the database has everything,
+ * and others may own the partitions. FB_TIMEOUT: *ret_left writes stay in the journals, for the next start. */
+fb_status fb_drain(fb_cache *cache, int64_t timeout_ms, uint64_t *ret_left);
 
 /* Number of keyspaces; they are numbered 0 .. n−1 in the order they were added. */
 unsigned fb_keyspace_count(const fb_cache *cache);
@@ -432,6 +461,21 @@ fb_status fb_peek(fb_cache *cache, fb_bytes key, fb_buf *out, fb_kind *ret_kind)
 void fb_prefetch(fb_cache *cache, const fb_bytes *keys, size_t n);
 /* Is there a fresh cached copy? FB_OK, FB_NOTFOUND, FB_MISS. Counts as no hit. */
 fb_status fb_cached(fb_cache *cache, fb_bytes key);
+
+/* When all that was acknowledged before is safe: on this machine's disk, whatever `every_second` says, or in the database
+ * (which is asked for at once). Begins and ends as fb_submit does; FB_TIMEOUT after timeout_ms (0: for ever). Where nothing
+ * is written behind it is done at once. */
+typedef enum fb_settled { FB_SETTLED_JOURNAL, FB_SETTLED_SOURCE } fb_settled;
+fb_status fb_settle(fb_cache *cache, fb_settled what, int64_t timeout_ms, fb_done done, void *user, fb_result *ret_result);
+
+/* Dead letters of a source (NULL: the only one that is written behind): writes that were acknowledged and that the database
+ * refused, with its reason. Begins and ends as fb_submit does. LIST: at most `limit` letters beyond number `id`, and GET
+ * one: the result's value is a hash whose fields are named by the letters' numbers; each value is a hash of its own
+ * (keyspace, key, seq, at, attempts, code, message, change). RETRY writes the letter's change once more and removes it;
+ * an error says why the database refused again. DROP removes it. FB_NOTFOUND: there is no such letter. */
+typedef enum fb_dead_verb { FB_DEAD_LIST, FB_DEAD_GET, FB_DEAD_RETRY, FB_DEAD_DROP } fb_dead_verb;
+fb_status fb_dead(fb_cache *cache, const char *source, fb_dead_verb verb, uint64_t id, size_t limit, fb_done done,
+                  void *user, fb_result *ret_result);
 
 /* ---- looking in ---------------------------------------------------------------------------------------------------- */
 
@@ -618,6 +662,36 @@ typedef struct fb_source_stats {
     uint64_t opens;       /* times it has opened */
     uint64_t retry_ms;    /* open: until one round trip may find out; 0: the next does */
 } fb_source_stats;
+
+/* Write-behind at a source. X(name, one line) */
+#define FB_BEHIND_COUNTERS(X)                                                                                         \
+    X(pending_keys, "keys with writes that the database does not have yet")                                           \
+    X(pending_writes, "these writes")                                                                                 \
+    X(pending_bytes, "memory they take")                                                                              \
+    X(oldest_ms, "age of the oldest of them; 0: nothing waits")                                                       \
+    X(acknowledged, "writes acknowledged since the start")                                                            \
+    X(flushed_writes, "writes brought to the database since the start")                                               \
+    X(flushed_rows, "rows written for them")                                                                          \
+    X(flushes, "transactions of flushes")                                                                             \
+    X(retries, "flushes that were tried again")                                                                       \
+    X(dead, "writes that the database refused: dead letters since the start")                                         \
+    X(last_seq, "number of the newest write")                                                                         \
+    X(applied_seq, "number up to which the database has them")                                                        \
+    X(journal_bytes, "files of the journal")                                                                          \
+    X(syncs, "syncs of the journal since the start")                                                                  \
+    X(sync_max_us, "the longest of them, in microseconds")
+typedef struct fb_behind_stats {
+#define FB_COUNTER_FIELD_(name, text) uint64_t name;
+    FB_BEHIND_COUNTERS(FB_COUNTER_FIELD_)
+#undef FB_COUNTER_FIELD_
+    const char *state;       /* "owner", "elsewhere", "fenced", "broken", "closed" */
+    int is_stopped;          /* flushes are refused by the database as such: a table, column or right is missing */
+    int every_second;        /* durability */
+    char owner[128];         /* elsewhere: the owner's address */
+    fb_err trouble;          /* why the last flush failed; FB_OK: it did not */
+} fb_behind_stats;
+/* FB_NOTFOUND where nothing is written behind. */
+fb_status fb_behind_stats_get(const fb_source *source, fb_behind_stats *ret_stats);
 
 /* How long things took at a source, as a histogram: times[i] of them took at most fb_time_steps_us[i], and not less than
  * the step before; the last count is of those that took longer than all steps. */

@@ -37,7 +37,9 @@ extern "C" {
     X(FB_REFUSED, -16, "ERR", 0, "the fill token is no longer held; the value was not kept")                          \
     X(FB_SYSTEM, -17, "ERR", 0, "a call to the operating system failed")                                              \
     X(FB_CONFIG, -18, "ERR", 0, "the configuration is not valid")                                                     \
-    X(FB_STOREDOWN, -19, "STOREDOWN", 1, "the shared second level cannot be reached; certainly not applied")
+    X(FB_STOREDOWN, -19, "STOREDOWN", 1, "the shared second level cannot be reached; certainly not applied")            \
+    X(FB_DIRTY, -20, "DIRTY", 1, "too much waits to be flushed, or nothing can be written down; certainly not applied") \
+    X(FB_NOTOWNER, -21, "NOTOWNER", 0, "another process owns the partition of this source; nothing changed")
 
 typedef enum fb_status {
 #define FB_STATUS_ENUM_(name, number, word, retry, text) name = number,

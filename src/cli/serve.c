@@ -15,6 +15,7 @@
 
 #include "admin/admin.h"
 #include "base/address.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "cli/config_args.h"
 #include "cli/live.h"
@@ -302,6 +303,32 @@ static int start_private_store(struct fb_conf *conf, struct fb_private_store **r
     return FB_EXIT_OK;
 }
 
+/* What the journals of write-behind hold comes first: nobody may read past it. */
+static int recover(fb_cache *cache) {
+    fb_err err = {0};
+    fb_status status = fb_start(cache, &err);
+    if (status == FB_OK)
+        return FB_EXIT_OK;
+    fprintf(stderr, "forebay: %s\n", err.text[0] != '\0' ? err.text : fb_status_text(status));
+    return status == FB_SYSTEM || status == FB_BUSY ? FB_EXIT_CANTCREAT : fb_cli_exit_of(status);
+}
+
+/* Requests under way are answered, and what is written behind goes to the database. */
+static int drain(struct fb_live *live, int64_t ms) {
+    char message[160];
+    uint64_t left = 0;
+    fb_instant due = fb_after(fb_clock_now(), fb_ms(ms));
+    (void)fb_drain(live->cache, 0, NULL); /* no more from here on */
+    fb_server_drain(live->server, ms);
+    int64_t rest = fb_span_ms(fb_since(due, fb_clock_now()));
+    if (fb_drain(live->cache, rest > 0 ? rest : 0, &left) == FB_OK)
+        return FB_EXIT_OK;
+    snprintf(message, sizeof message, "%" PRIu64 " acknowledged writes are not in the database yet; they are in the journal, "
+             "and the next start brings them there", left);
+    fb_log(FB_LOG_BEHIND_LEFT, message, FB_LOG_FIELDS({"writes", TEXT(left)}));
+    return FB_EXIT_TEMPFAIL;
+}
+
 static int serve(struct fb_conf *conf, const struct fb_conf_args *args) {
     struct fb_live live;
     fb_cache *cache = NULL;
@@ -319,6 +346,8 @@ static int serve(struct fb_conf *conf, const struct fb_conf_args *args) {
     if (status == FB_EXIT_OK)
         status = fb_cli_exit_of(fb_conf_apply(conf, &cache));
     fb_cli_print_diagnostics(conf, stderr);
+    if (status == FB_EXIT_OK)
+        status = recover(cache);
     fb_live_begin(&live, conf, args, cache);
     fb_lock_acquire(&live.lock); /* a client can connect before we are ready, and reload what is read here */
     if (status == FB_EXIT_OK)
@@ -332,11 +361,11 @@ static int serve(struct fb_conf *conf, const struct fb_conf_args *args) {
         fb_notify("READY=1\nSTATUS=ready");
         wait_for_stop(&set, &live);
         let_signals_kill();
-        fb_server_drain(live.server, atomic_load(&stop_wish.is_now) ? 0 : fb_live_drain_ms(&live));
+        status = drain(&live, atomic_load(&stop_wish.is_now) ? 0 : fb_live_drain_ms(&live));
     }
     fb_admin_stop(admin);
     fb_server_stop(live.server, 0);
-    if (status == FB_EXIT_OK)
+    if (status == FB_EXIT_OK || status == FB_EXIT_TEMPFAIL)
         fb_log(FB_LOG_SERVE_STOPPED, "stopped", NULL);
     fb_close(cache);
     fb_live_finish(&live);

@@ -220,10 +220,26 @@ fb_status fb_conf_examine(struct fb_conf *conf) {
     return status;
 }
 
+/* NULL: nowhere. */
+static const char *journal_dir(struct fb_conf *conf) {
+    static const char own[] = "/journal";
+    const char *state = fb_conf_state_dir(conf);
+    if (conf->journal_dir != NULL || state == NULL)
+        return conf->journal_dir;
+    size_t len = strlen(state);
+    char *dir = fb_arena_alloc(&conf->details->arena, len + sizeof own);
+    if (dir == NULL)
+        return NULL;
+    memcpy(dir, state, len);
+    memcpy(dir + len, own, sizeof own);
+    return dir;
+}
+
 fb_status fb_conf_apply(struct fb_conf *conf, fb_cache **ret_cache) {
     struct fb_conf_details *d = conf->details;
     fb_options options = {.memory_max = conf->memory_max, .eviction = conf->eviction};
     fb_store_options store = conf->store;
+    fb_behind_options behind = conf->behind;
     fb_cache *cache = NULL;
     fb_err err = {0};
     store.url = conf->store_url;
@@ -233,6 +249,10 @@ fb_status fb_conf_apply(struct fb_conf *conf, fb_cache **ret_cache) {
     store.no_copies = !conf->store_copies;
     if (conf->store_url != NULL && conf->store_share && !fb_conf_wants_private_store(conf)) /* that one is shared by nobody */
         options.store = &store;
+    behind.journal_dir = journal_dir(conf);
+    behind.address = conf->journal_address != NULL ? conf->journal_address : conf->listen[0];
+    behind.every_second = conf->journal_sync == 1;
+    options.behind = &behind;
     fb_source **sources = fb_arena_alloc(&d->arena, (conf->nsources + 1) * sizeof *sources);
     if (sources == NULL)
         return FB_NOMEM;

@@ -52,6 +52,9 @@ struct fb_conf {
     char *path;                  /* NULL: no file */
     char **listen;               /* NULL-terminated */
     char *admin, *state_dir, *password; /* NULL: off, auto, none */
+    char *journal_dir, *journal_address; /* NULL: auto */
+    unsigned journal_sync;       /* 0: always, 1: everysec */
+    fb_behind_options behind;    /* the limits; the rest is set where the cache is opened */
     char *users_file;            /* NULL: off */
     char **tls_listen, *tls_cert, *tls_key, *tls_ca; /* NULL: off, none */
     unsigned tls_clients, tls_min; /* positions in their choices */

@@ -154,6 +154,12 @@ struct fb_writer {
                                   cannot be sure of; 0 where the driver promises an end */
     fb_instant expires;        /* set at the grant */
     uint64_t ticket;
+    bool wants_value;          /* set by the caller: what the mark hides is wanted, to decide by it */
+    /* At the grant, then: FB_OK with a reference that is the owner's, FB_NOTFOUND, FB_MISS; and when it was born. */
+    fb_status shown;
+    struct fb_value *value;
+    fb_instant born;
+    uint32_t born_cap_ms;
 };
 
 /* One hold of one key. Owned by the driver, lives until its release. */

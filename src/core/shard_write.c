@@ -9,6 +9,27 @@ bool fb_shard_forget(struct fb_shard *shard, uint64_t hash, fb_bytes key, struct
     return true;
 }
 
+/* What is about to be hidden, for a writer that decides by it. Nothing where it is not fresh, or no memory. */
+static void show_hidden(struct fb_shard *shard, const struct fb_coord *coord, struct fb_writer *writer, fb_instant now) {
+    struct fb_stamp stamp;
+    fb_buf copy = FB_BUF_INIT;
+    fb_bytes key = fb_coord_key(coord);
+    writer->shown = FB_MISS;
+    if (writer->is_contended || fb_table_read(shard->table, coord->hash, key, &stamp, &copy) != FB_OK ||
+        fb_freshness(&stamp, &shard->policies[stamp.keyspace], now) != FB_VERDICT_FRESH)
+        goto out;
+    if (stamp.kind != FB_KIND_NONE) {
+        writer->value = fb_value_new((fb_kind)stamp.kind, copy.data, copy.len);
+        if (writer->value == NULL)
+            goto out;
+    }
+    writer->shown = stamp.kind == FB_KIND_NONE ? FB_NOTFOUND : FB_OK;
+    writer->born = stamp.birth;
+    writer->born_cap_ms = stamp.cap_ms;
+out:
+    fb_buf_free(&copy);
+}
+
 /* BEGIN for the next in the queue: value and lease go, the writer is marked. */
 void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct fb_link *homeless, fb_instant now,
                          struct fb_effects *fx) {
@@ -23,6 +44,8 @@ void fb_coord_grant_next(struct fb_shard *shard, struct fb_coord *coord, struct 
     /* The doubted write, or what a hold is there for, may land after this one, however late this one's end is told. */
     writer->is_contended = coord->in_doubt || coord->nholds > 0;
     fb_coord_fence(shard, coord, homeless);
+    if (writer->wants_value)
+        show_hidden(shard, coord, writer, now);
     writer->has_hidden = fb_shard_forget(shard, coord->hash, fb_coord_key(coord), &stamp);
     writer->expires = writer->window.ns > 0 ? fb_after(now, writer->window) : FB_NEVER;
     if (writer->window.ns > 0)

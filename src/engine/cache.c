@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "engine/behind.h"
 #include "engine/engine.h"
 #include "engine/tier.h"
 #include "engine/keyspace.h"
@@ -84,8 +85,11 @@ static void tick_all(struct fb_cache *cache) {
             tick(cache, &cache->shards[i]);
     if (cache->tier != NULL)
         fb_tier_tick(cache->tier);
-    for (unsigned i = 0; i < atomic_load(&cache->nsources); i++)
+    for (unsigned i = 0; i < atomic_load(&cache->nsources); i++) {
         fb_trips_watch(cache->sources[i]);
+        if (cache->sources[i]->behind != NULL)
+            fb_behind_tick(cache->sources[i]->behind, fb_clock_now());
+    }
 }
 
 static void *run_ticker(void *arg) {
@@ -159,6 +163,27 @@ static void seed(struct fb_cache *cache, const fb_options *o, struct fb_rng *ret
         fb_rng_system(&cache->hash_key, sizeof cache->hash_key);
 }
 
+static void free_behind(const fb_behind_options *options) {
+    if (options == NULL)
+        return;
+    fb_mem_free((char *)options->journal_dir);
+    fb_mem_free((char *)options->address);
+    fb_mem_free((void *)options);
+}
+
+static fb_status copy_behind(struct fb_cache *cache, const fb_behind_options *options) {
+    fb_behind_options *copy = options != NULL ? fb_mem_alloc(sizeof *copy) : NULL;
+    cache->behind = copy;
+    if (copy == NULL)
+        return options == NULL ? FB_OK : FB_NOMEM;
+    *copy = *options;
+    copy->journal_dir = fb_mem_strdup(options->journal_dir);
+    copy->address = fb_mem_strdup(options->address);
+    bool is_complete = (options->journal_dir == NULL || copy->journal_dir != NULL) &&
+                       (options->address == NULL || copy->address != NULL);
+    return is_complete ? FB_OK : FB_NOMEM;
+}
+
 fb_status fb_open(const fb_options *options, fb_cache **ret_cache, fb_err *reterr) {
     fb_options o = options != NULL ? *options : (fb_options){0};
     fb_status status = check_options(&o, reterr);
@@ -180,7 +205,7 @@ fb_status fb_open(const fb_options *options, fb_cache **ret_cache, fb_err *reter
         fb_close(cache);
         return status;
     }
-    if (cache->keyspaces == NULL || cache->router == NULL ||
+    if (cache->keyspaces == NULL || cache->router == NULL || copy_behind(cache, o.behind) != FB_OK ||
         make_shards(cache, &o, &rng) != FB_OK) {
         fb_close(cache);
         return fb_fail(reterr, FB_NOMEM, "out of memory");
@@ -203,6 +228,7 @@ static void stop_lanes(struct fb_source *source) {
 }
 
 static void close_source(struct fb_source *source) {
+    fb_behind_close(source->behind);
     fb_lane_destroy(source->reads);
     fb_lane_destroy(source->writes);
     fb_lane_destroy(source->lists);
@@ -224,6 +250,9 @@ void fb_close(fb_cache *cache) {
     bool is_busy = atomic_fetch_or(&cache->pending, FB_CLOSING) != 0;
     for (unsigned i = 0; i < cache->nsources; i++)
         fb_source_withdraw(cache->sources[i]);
+    for (unsigned i = 0; i < cache->nsources; i++)
+        if (cache->sources[i]->behind != NULL)
+            fb_behind_withdraw(cache->sources[i]->behind);
     if (cache->tier != NULL)
         fb_tier_withdraw(cache->tier);
     fb_lock_acquire(&cache->park_lock);
@@ -236,6 +265,9 @@ void fb_close(fb_cache *cache) {
         pthread_join(cache->ticker, NULL);
     for (unsigned i = 0; i < cache->nshards; i++)
         fb_tickets_drop_all(&cache->shards[i]);
+    for (unsigned i = 0; i < cache->nsources; i++)
+        if (cache->sources[i]->behind != NULL)
+            fb_behind_stop(cache->sources[i]->behind);
     fb_tier_stop(cache->tier);
     /* Lanes first: a load that nobody waits for any more may still be on its way. All of them before any is freed: a
      * worker of one may be about to wake a worker of another, whose item has ended meanwhile. */
@@ -253,6 +285,7 @@ void fb_close(fb_cache *cache) {
     }
     fb_tier_close(cache->tier);
     fb_router_destroy(cache->router);
+    free_behind(cache->behind);
     fb_mem_free(cache->shards);
     fb_mem_free(cache->keyspaces);
     fb_lock_finish(&cache->change_lock);

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "engine/behind.h"
 #include "engine/engine.h"
 #include "engine/tier.h"
 
@@ -46,6 +47,36 @@ static void load_over(struct fb_cache *cache, struct fb_flight *flight, fb_statu
         fb_load_over(cache, flight, status, value, fx);
 }
 
+/* A load and what waited for its key when its query was sent: a change, to be shown on top of the row, or (`shows` is not
+ * FB_MISS) all of it. */
+struct pending {
+    fb_status shows;
+    struct fb_value *value;
+};
+
+static struct pending pending_of(struct fb_source *source, const struct fb_flight *flight) {
+    struct pending pending = {FB_MISS, NULL};
+    if (source->behind != NULL)
+        pending.shows = fb_behind_before(source->behind, flight->hash, fb_flight_key(flight), &pending.value);
+    return pending;
+}
+
+static void show_pending(struct fb_source *source, const struct fb_flight *flight, struct pending *pending,
+                         struct fb_load_item *item) {
+    struct fb_keyspace *keyspace = keyspace_of(source, flight->keyspace);
+    if (pending->shows != FB_MISS) {
+        fb_value_unref(item->value);
+        item->status = pending->shows;
+        item->value = pending->value;
+        return;
+    }
+    if (pending->value != NULL)
+        item->status = fb_behind_show(keyspace, item->key, pending->value, item->status, &item->value);
+    fb_value_unref(pending->value);
+    if (source->behind != NULL && keyspace->options.write == FB_WRITE_BEHIND && !fb_behind_may_keep(source->behind))
+        fb_behind_not_ours(source->behind, flight, &item->status, &item->value);
+}
+
 /* What the breaker learns from a round trip: the first item that could not be asked for stands for all. */
 static void tell_loads(struct fb_source *source, enum fb_breaker_word word, const struct fb_load_item *items, unsigned n,
                        fb_span took) {
@@ -60,6 +91,7 @@ static void load_batch(struct fb_source *source, struct fb_session *session, str
                        enum fb_breaker_word word, struct fb_link *flights, unsigned n) {
     struct fb_load_item items[BATCH_MAX];
     struct fb_flight *flown[BATCH_MAX];
+    struct pending pending[BATCH_MAX];
     struct fb_effects fx;
     fb_effects_init(&fx);
     for (unsigned i = 0; i < n; i++) {
@@ -70,6 +102,7 @@ static void load_batch(struct fb_source *source, struct fb_session *session, str
         fb_lock_release(&shard->lock);
         fb_source_timed(source, FB_TIME_LANE, fb_since(flight->sent, flight->launched));
         flown[i] = flight;
+        pending[i] = pending_of(source, flight);
         items[i] = (struct fb_load_item){
             .binding = keyspace_of(source, flight->keyspace)->binding,
             .key = fb_flight_key(flight),
@@ -92,6 +125,7 @@ static void load_batch(struct fb_source *source, struct fb_session *session, str
         has_error |= items[i].status < 0;
         fb_source_note_error(source, items[i].status, keyspace_of(source, flown[i]->keyspace),
                              fb_value_bytes(items[i].value));
+        show_pending(source, flown[i], &pending[i], &items[i]);
         load_over(source->cache, flown[i], items[i].status, items[i].value, &fx);
     }
     if (is_gathered)
@@ -164,6 +198,21 @@ void fb_load_here(struct fb_source *source, struct fb_link *flights, unsigned n)
     }
 }
 
+/* Is all of it pending? Then the database need not be asked, and might know less. */
+static bool is_answered_here(struct fb_source *source, struct fb_flight *flight, struct fb_effects *fx) {
+    struct fb_engine_shard *shard = fb_cache_shard(source->cache, flight->hash);
+    struct pending pending = pending_of(source, flight);
+    if (pending.shows == FB_MISS) {
+        fb_value_unref(pending.value);
+        return false;
+    }
+    fb_lock_acquire(&shard->lock);
+    fb_shard_dispatched(shard->core, flight, fb_clock_now());
+    fb_lock_release(&shard->lock);
+    load_over(source->cache, flight, pending.shows, pending.value, fx);
+    return true;
+}
+
 /* Send all flights of the first one's source together, so that they can travel in one batch. */
 static void send_loads(struct fb_cache *cache, struct fb_effects *fx, enum fb_run run) {
     struct fb_link batch = FB_LIST_INIT(batch);
@@ -178,6 +227,16 @@ static void send_loads(struct fb_cache *cache, struct fb_effects *fx, enum fb_ru
         fb_list_push_back(&batch, l);
         n++;
     }
+    for (struct fb_link *l = batch.next, *next; source->behind != NULL && l != &batch; l = next) {
+        next = l->next;
+        fb_list_remove(l);
+        if (is_answered_here(source, fb_member_of(l, struct fb_flight, link), fx))
+            n--;
+        else
+            fb_list_push_back(next, l); /* back to its place */
+    }
+    if (n == 0)
+        return;
     if (run == FB_RUN_HERE && source->ops->on_caller_thread) {
         fb_load_here(source, &batch, n);
         return;

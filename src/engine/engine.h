@@ -37,6 +37,8 @@ struct fb_timing {
     _Atomic uint64_t n, sum_us, counts[FB_TIME_STEPS + 1];
 };
 
+struct fb_behind;
+
 struct fb_source {
     char *name;                    /* constant after open */
     struct fb_cache *cache;
@@ -44,6 +46,7 @@ struct fb_source {
     struct fb_driver *driver;
     fb_source_options options;     /* with the defaults filled in */
     struct fb_lane *reads, *writes, *lists, *cancels;
+    struct fb_behind *behind;      /* its partition, where keyspaces are written behind; else NULL */
     struct fb_session *caller_session; /* of sources that run on the caller's thread; stateless */
     struct fb_lock error_lock;     /* covers the next two */
     fb_err last_error;
@@ -100,6 +103,7 @@ struct fb_engine_shard {
 struct fb_tier;
 
 struct fb_cache {
+    const fb_behind_options *behind; /* a copy with strings of its own; NULL: nothing is written behind */
     struct fb_hash_key hash_key;
     unsigned nshards, shard_shift;
     _Atomic uint64_t memory_max;
@@ -135,6 +139,8 @@ static inline struct fb_engine_shard *fb_cache_shard(const struct fb_cache *cach
 /* FB_OK, FB_NOMAP, FB_CLOSED. */
 fb_status fb_cache_find(struct fb_cache *cache, fb_bytes key, struct fb_keyspace **ret_keyspace, fb_err *reterr);
 
+/* Is the column (as the table has it) one that is added to? */
+bool fb_keyspace_adds(const struct fb_keyspace *keyspace, const char *column);
 static inline fb_kind fb_keyspace_kind(const struct fb_keyspace *keyspace) { return keyspace->kind; }
 
 /* ---- events ---- */

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "engine/behind.h"
 #include "engine/engine.h"
 #include "rows/near.h"
 
@@ -14,7 +15,7 @@ enum { NEAR_PATTERNS_MAX = 128 }; /* looked at for a hint: a client that asks fo
 #define STRINGS(X) X(pattern) X(table) X(load) X(store) X(del) X(as)
 
 /* And those that are lists of strings. */
-#define LISTS(X) X(hide) X(order) X(depends) X(rename)
+#define LISTS(X) X(hide) X(order) X(depends) X(rename) X(adds)
 
 static bool copy_list(const char *const *list, const char *const **ret_copy) {
     size_t n = 0;
@@ -103,12 +104,19 @@ static fb_status check_modes(const fb_keyspace_options *o, fb_err *reterr) {
     bool writes = o->write != FB_WRITE_OFF;
     if (o->read != FB_READ_THROUGH && o->read != FB_READ_ASIDE)
         return fb_fail(reterr, FB_CONFIG, "unknown read mode");
-    if (o->write != FB_WRITE_OFF && o->write != FB_WRITE_THROUGH && o->write != FB_WRITE_AROUND)
+    if (o->write != FB_WRITE_OFF && o->write != FB_WRITE_THROUGH && o->write != FB_WRITE_AROUND &&
+        o->write != FB_WRITE_BEHIND)
         return fb_fail(reterr, FB_CONFIG, "unknown write mode");
+    if (o->write != FB_WRITE_BEHIND && o->adds != NULL)
+        return fb_fail(reterr, FB_CONFIG, "add_columns belongs to write: write-behind");
+    if (o->write == FB_WRITE_BEHIND && o->read == FB_READ_ASIDE)
+        return fb_fail(reterr, FB_CONFIG, "write: write-behind needs read: read-through");
+    if (o->flush_interval_ms < 0)
+        return fb_fail(reterr, FB_CONFIG, "flush_interval must not be negative");
     if (o->on_set == FB_ON_SET_WRITE && !writes)
-        return fb_fail(reterr, FB_CONFIG, "on_set: write needs write: write-through or write-around");
+        return fb_fail(reterr, FB_CONFIG, "on_set: write needs write: write-through, write-behind or write-around");
     if (o->on_del == FB_ON_DEL_DELETE_ROW && !writes)
-        return fb_fail(reterr, FB_CONFIG, "on_del: delete-row needs write: write-through or write-around");
+        return fb_fail(reterr, FB_CONFIG, "on_del: delete-row needs write: write-through, write-behind or write-around");
     if (o->read == FB_READ_ASIDE && fb_policy_refreshes(&o->policy))
         return fb_fail(reterr, FB_CONFIG, "refresh_ahead and early_refresh need read: read-through");
     return fb_policy_check(&o->policy, reterr);
@@ -139,6 +147,33 @@ static fb_status check_table(const struct fb_cache *cache, const struct fb_keysp
     return FB_OK;
 }
 
+bool fb_keyspace_adds(const struct fb_keyspace *keyspace, const char *column) {
+    const char *const *adds = keyspace->options.adds;
+    for (size_t i = 0; adds != NULL && adds[i] != NULL; i++)
+        if (strcmp(adds[i], column) == 0)
+            return true;
+    return false;
+}
+
+static fb_status check_behind(struct fb_keyspace *keyspace, fb_err *reterr) {
+    const fb_keyspace_options *o = &keyspace->options;
+    if (o->write != FB_WRITE_BEHIND)
+        return FB_OK;
+    fb_status status = fb_behind_open(keyspace->source, reterr);
+    const struct fb_mapping *m = status == FB_OK ? keyspace->source->ops->mapping(keyspace->binding) : NULL;
+    for (size_t i = 0; status == FB_OK && o->adds != NULL && o->adds[i] != NULL; i++) {
+        int column = fb_mapping_column(m, o->adds[i]);
+        if (column < 0)
+            return fb_fail(reterr, FB_CONFIG, "add_columns: there is no column '%s'", o->adds[i]);
+        enum fb_class class = m->columns[column].class;
+        if (class != FB_CLASS_INTEGER && class != FB_CLASS_NUMERIC)
+            return fb_fail(reterr, FB_CONFIG, "add_columns: column '%s' is no whole number", o->adds[i]);
+        if (o->table == NULL)
+            return fb_fail(reterr, FB_CONFIG, "add_columns belongs to a table; let the statement of `store` add");
+    }
+    return status;
+}
+
 static fb_status bind_keyspace(struct fb_cache *cache, struct fb_keyspace *keyspace, fb_err *reterr) {
     char *pattern = NULL;
     fb_status status = keyspace->source->ops->bind(keyspace->source->driver, &keyspace->options, &keyspace->binding,
@@ -149,7 +184,9 @@ static fb_status bind_keyspace(struct fb_cache *cache, struct fb_keyspace *keysp
         fb_mem_free((char *)keyspace->options.pattern);
         keyspace->options.pattern = pattern;
     }
-    status = check_table(cache, keyspace, reterr);
+    status = check_behind(keyspace, reterr);
+    if (status == FB_OK)
+        status = check_table(cache, keyspace, reterr);
     if (status == FB_OK)
         status = fb_pattern_parse(keyspace->options.pattern, &keyspace->pattern, reterr);
     if (status == FB_OK)

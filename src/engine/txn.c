@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "engine/behind.h"
 #include "engine/engine.h"
 #include "engine/tier.h"
 
@@ -25,6 +26,7 @@ struct txn_op {
 
 struct txn_item {
     struct fb_keyspace *keyspace;
+    uint64_t hash;          /* of its key */
     size_t op;
     size_t next;            /* the next write of the same key, or NONE */
     uint32_t cap_ms;        /* life given with this write */
@@ -37,6 +39,7 @@ struct txn_key {
     uint64_t hash;
     fb_bytes key;
     size_t first_item, last_item; /* its writes in the group; the answer to the last is the state of the key */
+    bool is_read;           /* written behind, and only read or checked: marked as well, because nobody else says what is there */
     bool keeps_life;        /* one of them does: */
     uint32_t left_ms;       /* what is left of the life that EXPIRE gave before */
 };
@@ -57,6 +60,8 @@ struct fb_txn {
     size_t nkeys;
     size_t granted;         /* keys[0 .. granted−1] are marked */
     struct fb_holds holds;  /* what depends on the rows */
+    struct fb_behind_way way; /* into the journal; way.behind == NULL: written to the source */
+    bool is_through;        /* written behind as a rule, but this once to the source */
     struct fb_marks marks;  /* at the shared second level; one for each key. items == NULL: none were made */
     fb_instant sent, answered;
     struct fb_effects held; /* of taking them, to be carried out when the source is done */
@@ -93,14 +98,47 @@ static void sort_keys(struct fb_txn *txn) {
     qsort(txn->keys, txn->nkeys, sizeof *txn->keys, by_order);
     size_t kept = 0;
     for (size_t i = 0; i < txn->nkeys; i++) {
-        if (kept > 0 && is_same_key(&txn->keys[kept - 1], &txn->keys[i]))
+        bool is_again = kept > 0 && is_same_key(&txn->keys[kept - 1], &txn->keys[i]);
+        if (is_again && txn->keys[kept - 1].is_read)
+            txn->keys[kept - 1] = txn->keys[i];
+        else if (is_again && !txn->keys[i].is_read)
             add_write(txn, &txn->keys[kept - 1], txn->keys[i].last_item);
-        else
+        else if (!is_again)
             txn->keys[kept++] = txn->keys[i];
     }
     txn->nkeys = kept;
     for (size_t i = 0; i < kept; i++)
         txn->keys[i].writer.txn = txn;
+}
+
+/* The key of an item that is written behind. */
+static size_t key_of(const struct fb_txn *txn, size_t item) {
+    struct txn_key wanted = {.hash = txn->items[item].hash, .key = txn->group.items[item].key};
+    size_t from = 0, to = txn->nkeys;
+    while (to - from > 1) {
+        size_t middle = from + (to - from) / 2;
+        wanted.last_item = txn->keys[middle].last_item; /* equal keys are one */
+        if (by_order(&wanted, &txn->keys[middle]) < 0)
+            to = middle;
+        else
+            from = middle;
+    }
+    return from;
+}
+
+static fb_status pave_way(struct fb_txn *txn) {
+    if (txn->way.behind == NULL)
+        return FB_OK;
+    fb_status status = fb_behind_way_init(&txn->way, &txn->group, txn->nkeys);
+    for (size_t i = 0; status == FB_OK && i < txn->nkeys; i++) {
+        struct txn_key *key = &txn->keys[i];
+        key->writer.core.wants_value = true;
+        txn->way.keys[i] = (struct fb_behind_key){.keyspace = key->keyspace, .hash = key->hash, .key = key->key,
+                                                  .writer = &key->writer.core};
+    }
+    for (size_t i = 0; status == FB_OK && i < txn->group.nitems; i++)
+        txn->way.of[i] = &txn->way.rows[key_of(txn, i)];
+    return status;
 }
 
 static void free_txn(struct fb_txn *txn) {
@@ -112,8 +150,11 @@ static void free_txn(struct fb_txn *txn) {
         fb_value_unref(item->before);
         fb_value_unref(item->number);
     }
+    for (size_t i = 0; i < txn->nkeys; i++)
+        fb_value_unref(txn->keys[i].writer.core.value);
     fb_buf_free(&txn->group.touched.keys);
     fb_marks_free(&txn->marks);
+    fb_behind_way_free(&txn->way);
     fb_mem_free(txn);
 }
 
@@ -200,24 +241,30 @@ static fb_status add_item(struct fb_txn *txn, const fb_op *op, fb_bytes key, fb_
     if (txn->source != NULL && txn->source != keyspace->source)
         return fb_fail(reterr, FB_UNSUPPORTED, "keys of sources '%s' and '%s' cannot be in one transaction",
                        txn->source->name, keyspace->source->name);
+    struct fb_behind *behind = keyspace->options.write == FB_WRITE_BEHIND ? keyspace->source->behind : NULL;
+    if (txn->source != NULL && txn->way.behind != behind)
+        return fb_fail(reterr, FB_UNSUPPORTED, "keys that are written behind and keys that are not cannot be in one "
+                       "transaction");
     struct fb_plan *plan;
     status = keyspace->source->ops->plan(keyspace->binding, op, &plan, reterr);
     if (status != FB_OK)
         return status;
     txn->source = keyspace->source;
+    txn->way.behind = behind;
     size_t i = txn->group.nitems++;
     txn->group.items[i] = (struct fb_store_item){
         .binding = keyspace->binding, .key = key, .plan = plan, .block = op->block, .expected = op->expected};
     int64_t cap = op->life_ms > UINT32_MAX ? UINT32_MAX : op->life_ms;
-    txn->items[i] = (struct txn_item){.keyspace = keyspace, .op = txn->nops, .next = NONE,
+    txn->items[i] = (struct txn_item){.keyspace = keyspace, .hash = hash, .op = txn->nops, .next = NONE,
                                       .cap_ms = cap > 0 ? (uint32_t)cap : 0,
                                       .keeps_life = (op->flags & FB_KEEP_LIFE) != 0};
-    if (!is_write(op->kind))
+    bool is_read = !is_write(op->kind);
+    if (is_read && behind == NULL)
         return FB_OK;
     txn->keys[txn->nkeys++] =
         (struct txn_key){.keyspace = keyspace, .hash = hash, .key = key, .first_item = i, .last_item = i,
-                         .keeps_life = txn->items[i].keeps_life};
-    txn->group.nwrites++;
+                         .is_read = is_read, .keeps_life = txn->items[i].keeps_life};
+    txn->group.nwrites += !is_read;
     return FB_OK;
 }
 
@@ -278,6 +325,10 @@ fb_status fb_txn_new(struct fb_cache *cache, const fb_op *ops, size_t n, fb_done
         return not_begun(ret_outcome, FB_IGNORED);
     }
     sort_keys(txn);
+    if (pave_way(txn) != FB_OK) {
+        free_txn(txn);
+        return not_begun(ret_outcome, FB_NOMEM);
+    }
     *ret_txn = txn;
     return FB_OK;
 }
@@ -292,7 +343,8 @@ struct key_end {
 
 /* What the cache may believe about a key after the source's answer. */
 static struct key_end end_of(const struct txn_key *key, const struct fb_store_item *item) {
-    bool keeps = key->keyspace->options.write == FB_WRITE_THROUGH;
+    fb_write_mode mode = key->keyspace->options.write;
+    bool keeps = mode == FB_WRITE_THROUGH || mode == FB_WRITE_BEHIND;
     switch (item->status) {
     case FB_UNKNOWN:
         return (struct key_end){.how = FB_END_DOUBT};
@@ -351,22 +403,47 @@ static struct told tell_writes(const struct fb_txn *txn, const struct txn_key *k
     return told;
 }
 
+/* Written behind, and nothing was changed: what was hidden is what there is. */
+static bool is_untouched(const struct fb_txn *txn, const struct txn_key *key) {
+    const struct fb_behind_way *way = &txn->way;
+    return way->keys != NULL && !txn->is_through && txn->group.status != FB_UNKNOWN &&
+           way->rows[key - txn->keys].change == NULL;
+}
+
+static struct key_end what_was_hidden(const struct fb_writer *writer) {
+    if (writer->shown == FB_OK && writer->value != NULL)
+        return (struct key_end){FB_END_KEEP, writer->value->kind, fb_value_bytes(writer->value)};
+    return (struct key_end){.how = writer->shown == FB_NOTFOUND ? FB_END_ABSENT : FB_END_DROP};
+}
+
+static struct key_end end_of_key(const struct fb_txn *txn, const struct txn_key *key) {
+    return is_untouched(txn, key) ? what_was_hidden(&key->writer.core) : end_of(key, &txn->group.items[key->last_item]);
+}
+
 static void end_key(struct fb_txn *txn, struct txn_key *key, fb_instant sent, struct fb_effects *fx) {
-    struct key_end end = end_of(key, &txn->group.items[key->last_item]);
+    struct key_end end = end_of_key(txn, key);
+    bool is_restored = is_untouched(txn, key);
+    if (txn->way.keys != NULL && !txn->is_through && !is_restored)
+        sent = txn->way.keys[key - txn->keys].born;
     bool is_life_kept = end.how == FB_END_KEEP;
     if (txn->marks.items != NULL && end.how != FB_END_DOUBT)
         end.how = FB_END_DROP; /* it is in the second level, and comes here with the next read */
     struct fb_engine_shard *shard = fb_cache_shard(txn->cache, key->hash);
     uint16_t id = key->keyspace->id;
     fb_lock_acquire(&shard->lock);
-    struct told told = tell_writes(txn, key, shard);
+    struct told told = key->is_read ? (struct told){.cap_ms = 0} : tell_writes(txn, key, shard);
+    if (is_restored) {
+        sent = key->writer.core.born;
+        told.cap_ms = key->writer.core.born_cap_ms;
+    }
     fb_keyspace_stats *counters = fb_shard_counters(shard->core, id);
     counters->writes += told.written;
     counters->write_errors += told.failed;
     fb_shard_end(shard->core, &key->writer.core, end.how, end.kind, end.value, sent, told.cap_ms, fb_clock_now(),
                  (uint16_t)fb_rng_next(&shard->rng), fx);
     struct fb_event last = cause_of(txn, key->last_item);
-    if (told.written == 0 && !told.is_doubted && key->writer.core.has_hidden)
+    if (told.written == 0 && !told.is_doubted && key->writer.core.has_hidden &&
+        (!is_restored || key->writer.core.is_contended))
         fb_event_note(shard, FB_EVENT_UNCACHED, id, key->key, &last);
     if (told.is_given && is_life_kept)
         fb_event_note(shard, FB_EVENT_LIFE, id, key->key, &told.giver);
@@ -474,7 +551,7 @@ static void conclude(struct fb_txn *txn, fb_instant sent, fb_instant answered) {
     txn->answered = answered;
     for (size_t i = 0; i < txn->nkeys; i++) {
         const struct txn_key *key = &txn->keys[i];
-        struct key_end end = end_of(key, &txn->group.items[key->last_item]);
+        struct key_end end = end_of_key(txn, key);
         fb_marks_set_end(&txn->marks, i, key->keyspace, ends[end.how], end.value, cap_of(txn, key));
     }
     fb_marks_end(&txn->marks, unmarked);
@@ -504,6 +581,25 @@ void fb_txn_refuse(struct fb_store_group *group, fb_status status) {
 
 /* ---- its way ---- */
 
+static void give_up_because(struct fb_txn *txn, fb_status status, const fb_err *err) {
+    if (txn->group.items[0].after == NULL)
+        txn->group.items[0].after = fb_value_new(FB_KIND_STRING, err->text, strlen(err->text));
+    give_up(txn, status);
+}
+
+static void written_behind(struct fb_behind_way *way) {
+    struct fb_txn *txn = fb_member_of(way, struct fb_txn, way);
+    conclude(txn, txn->sent, fb_clock_now());
+}
+
+/* The limits are reached: only keys that have nothing pending may overtake what waits. */
+static bool may_go_through(struct fb_txn *txn) {
+    bool is_free = true;
+    for (size_t i = 0; i < txn->nkeys && is_free; i++)
+        is_free = !fb_behind_has(txn->way.behind, txn->keys[i].hash, txn->keys[i].key);
+    return is_free;
+}
+
 static void send_to_source(struct fb_txn *txn) {
     struct fb_link list = FB_LIST_INIT(list);
     struct fb_source *source = txn->source;
@@ -513,6 +609,18 @@ static void send_to_source(struct fb_txn *txn) {
     }
     if (atomic_load(&txn->cache->pending) & FB_CLOSING) {
         give_up(txn, FB_CLOSED); /* granted by one that ended while the cache was closing */
+        return;
+    }
+    if (txn->way.behind != NULL && !txn->is_through) {
+        txn->sent = fb_clock_now();
+        fb_behind_go(&txn->way, written_behind);
+        return;
+    }
+    if (txn->is_through && !may_go_through(txn)) {
+        fb_err err;
+        (void)fb_fail(&err, FB_DIRTY, "source '%s' has too many writes waiting to be flushed, one of this key among them",
+                      source->name);
+        give_up_because(txn, FB_DIRTY, &err);
         return;
     }
     fb_list_push_back(&list, &txn->group.link);
@@ -591,12 +699,36 @@ static void advance(struct fb_txn *txn) {
     mark_and_send(txn);
 }
 
+static void admitted(struct fb_behind_way *way) {
+    struct fb_txn *txn = fb_member_of(way, struct fb_txn, way);
+    txn->deadline = fb_after(fb_clock_now(), fb_ms(2 * txn->source->options.write_timeout_ms));
+    txn->run = FB_RUN_LANES;
+    advance(txn);
+}
+
+/* May a write behind begin now? False: it is held back, or refused. */
+static bool admit(struct fb_txn *txn) {
+    fb_err err = {0};
+    if (txn->group.nwrites == 0)
+        return true;
+    fb_status status = fb_behind_admit(&txn->way, admitted, &err);
+    if (status == FB_DIRTY && txn->way.behind->options.on_full == FB_ON_FULL_WRITE_THROUGH) {
+        txn->is_through = true;
+        return true;
+    }
+    if (status != FB_OK && status != FB_PENDING)
+        give_up_because(txn, status, &err);
+    return status == FB_OK;
+}
+
 void fb_txn_start(struct fb_txn *txn, enum fb_run run) {
     fb_cache_op_begin(txn->cache);
     txn->run = run;
     txn->begun = fb_clock_now();
     txn->deadline = fb_after(txn->begun, fb_ms(2 * txn->source->options.write_timeout_ms));
-    if (fb_source_is_down(txn->source, txn->begun)) {
+    if (txn->way.behind != NULL && !admit(txn))
+        return;
+    if ((txn->way.behind == NULL || txn->is_through) && fb_source_is_down(txn->source, txn->begun)) {
         atomic_fetch_add_explicit(&txn->source->stopped, 1, memory_order_relaxed);
         txn->group.items[0].after = fb_source_why_down(txn->source);
         give_up(txn, FB_DOWN); /* before anything is hidden: what is cached goes on to serve */

@@ -57,6 +57,9 @@ fb_status fb_change_merge(const struct fb_change *older, const struct fb_change 
 fb_status fb_change_plan(const struct fb_mapping *mapping, fb_bytes key, const struct fb_change *change,
                          struct fb_plan **ret_plan, fb_err *reterr);
 
+/* For people: a JSON object of what it does to which columns. Appended to `out`. FB_NOMEM. */
+fb_status fb_change_describe(const struct fb_change *change, fb_buf *out);
+
 /* ---- shown on top of a row (change_show.c) ---- */
 
 /* Does it say by itself what the row shows, whatever the row is? */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "rows/base64.h"
 #include "rows/json.h"
 
 static bool is_named(const struct fb_column *column, fb_bytes name) {
@@ -162,6 +163,41 @@ static fb_status show_column(const struct fb_mapping *m, const struct fb_change 
         return FB_NOTFOUND;
     fb_bytes text = fb_datum_text(&datum, space);
     return fb_buf_append(out, text.data, text.len);
+}
+
+fb_status fb_change_describe(const struct fb_change *change, fb_buf *out) {
+    static const char *const kinds[] = {[FB_CHANGE_MERGE] = "merge", [FB_CHANGE_REPLACE] = "replace",
+                                        [FB_CHANGE_RECREATE] = "recreate", [FB_CHANGE_DELETE] = "delete"};
+    struct fb_change_column column;
+    char space[FB_DATUM_TEXT_MAX];
+    fb_status status = fb_buf_append(out, "{\"", 2);
+    if (status == FB_OK)
+        status = fb_buf_append(out, kinds[change->kind], strlen(kinds[change->kind]));
+    if (status == FB_OK)
+        status = fb_buf_append(out, "\":{", 3);
+    bool is_first = true;
+    for (size_t cursor = 0; status == FB_OK && fb_change_next(change, &cursor, &column); is_first = false) {
+        struct fb_datum value = column.adds ? fb_datum_int(column.addend) : column.value;
+        fb_bytes text = value.kind != FB_DATUM_NULL ? fb_datum_text(&value, space) : fb_bytes_of("null", 4);
+        status = fb_buf_append(out, ",", !is_first);
+        if (status == FB_OK)
+            status = fb_render_json_string(out, column.name);
+        if (status == FB_OK)
+            status = fb_buf_append(out, column.adds ? ":\"+" : ":", column.adds ? 3 : 1);
+        if (status == FB_OK && value.kind == FB_DATUM_TEXT)
+            status = fb_render_json_string(out, text);
+        else if (status == FB_OK && value.kind == FB_DATUM_BLOB) {
+            status = fb_buf_append(out, "\"", 1);
+            if (status == FB_OK)
+                status = fb_base64_append(out, text);
+            if (status == FB_OK)
+                status = fb_buf_append(out, "\"", 1);
+        } else if (status == FB_OK)
+            status = fb_buf_append(out, text.data, text.len);
+        if (status == FB_OK && column.adds)
+            status = fb_buf_append(out, "\"", 1);
+    }
+    return status == FB_OK ? fb_buf_append(out, "}}", 2) : status;
 }
 
 /* Every column that it names must still be there: a value that is not shown would be lost silently. */

@@ -44,6 +44,15 @@
       "the shared store does not tell of changes any more: copies of this process do not serve until it does")         \
     X(SHARING_PROVED, "sharing.proved", NOTICE, LIMITED, "store",                                                      \
       "the shared store tells of changes: copies of this process serve")                                               \
+    X(BEHIND_LEFT, "behind.left", ERROR, EVERY, "writes",                                                              \
+      "the process ends before write-behind has brought everything to the database; the journal has it")               \
+    X(BEHIND_STOPPED, "behind.stopped", ERROR, LIMITED, "source error",                                                \
+      "the database refuses write-behind's batches as such (a table, column or right is missing); everything is kept") \
+    X(BEHIND_BACK, "behind.back", NOTICE, LIMITED, "source", "write-behind flushes again")                             \
+    X(BEHIND_LAG, "behind.lag", WARNING, LIMITED, "source oldest_ms writes",                                           \
+      "the oldest pending write is older than server.flush_soft_age")                                                  \
+    X(BEHIND_DEAD, "behind.dead", ERROR, LIMITED, "source letters",                                                    \
+      "the database refused acknowledged writes; FB.DEAD LIST shows them")                                             \
     X(STORE_LOST, "store.lost", ERROR, LIMITED, "store reason", "the store does not answer any more")                  \
     X(STORE_BACK, "store.back", NOTICE, LIMITED, "store", "the store answers again")                                    \
     X(STORE_STARTED, "store.started", NOTICE, EVERY, "program pid data",                                               \

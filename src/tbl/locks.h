@@ -11,6 +11,7 @@
     X(TRIPS, "the round trips under way to one source")                                                              \
     X(SHARD, "one shard: table, flights, writers, counters")                                                          \
     X(TIER, "the ways of loads through the store, and what was written")                                              \
+    X(BEHIND, "what waits for the flush to one source")                                                               \
     X(LANE, "one lane's queue")                                                                                       \
     X(PARK, "one blocked caller's completion flag")                                                                   \
     X(CANCEL, "what a session's call is given up with")                                                               \

@@ -68,6 +68,34 @@
     X(SERVER, state_dir, TEXT, "auto", "auto", NULL, NULL, state_dir, RESTART, "dir",                                  \
       "directory for what must survive a restart",                                                                     \
       "'auto' is $STATE_DIRECTORY under systemd, else none. A private store ('store.url: auto') has its data there.")   \
+    X(SERVER, journal_dir, TEXT, "auto", "auto", NULL, NULL, journal_dir, RESTART, NULL,                               \
+      "directory for the journals of write-behind",                                                                    \
+      "'auto' is journal/ in server.state_dir. Acknowledged writes that the database does not have yet are here and "  \
+      "nowhere else: a local disk that syncs honestly, and no tmpfs.")                                                 \
+    X(SERVER, journal_sync, CHOICE, "always", "always|everysec", NULL, NULL, journal_sync, RESTART, "appendfsync",     \
+      "when a write-behind is acknowledged",                                                                           \
+      "'always': when it is on the disk; nothing that was acknowledged is lost with the machine. 'everysec': when it " \
+      "was handed to the system, which is told to sync once a second; a power cut costs the last second.")             \
+    X(SERVER, journal_address, TEXT, "auto", "auto", NULL, NULL, journal_address, RESTART, NULL,                       \
+      "the address by which other Forebays name this one",                                                             \
+      "Written beside the partitions of write-behind that this process owns; another that is asked to write there names "\
+      "it in its error. 'auto' is the first address of server.listen.")                                                \
+    X(SERVER, flush_soft_bytes, SIZE, "256mb", NULL, "64kb", "1tb", behind.soft_bytes, RESTART, NULL,                  \
+      "pending writes beyond which acknowledgements are held back",                                                    \
+      "The nearer flush_hard_bytes, the longer, at most a second.")                                                    \
+    X(SERVER, flush_hard_bytes, SIZE, "1gb", NULL, "64kb", "1tb", behind.hard_bytes, RESTART, NULL,                    \
+      "pending writes beyond which no more are taken",                                                                 \
+      "Of one source, in memory with their bookkeeping; the journal takes about as much of the disk.")                 \
+    X(SERVER, flush_soft_age, DURATION, "30s", NULL, "100ms", "30d", behind.soft_ms, RESTART, NULL,                    \
+      "age of a pending write beyond which acknowledgements are held back",                                            \
+      "The nearer flush_hard_age, the longer, at most a second.")                                                      \
+    X(SERVER, flush_hard_age, DURATION, "10m", NULL, "100ms", "30d", behind.hard_ms, RESTART, NULL,                    \
+      "age of the oldest pending write beyond which no more are taken",                                                \
+      "So long the database may be away before writes are refused with DIRTY.")                                        \
+    X(SERVER, flush_on_full, CHOICE, "error", "error|write-through", NULL, NULL, behind.on_full, RESTART, NULL,        \
+      "what becomes of write-behind beyond the hard limits",                                                           \
+      "'error' answers DIRTY. 'write-through' writes a row to the database itself, unless an older write of it is "    \
+      "still pending.")                                                                                                \
     X(SERVER, password, SECRET, NULL, NULL, NULL, NULL, password, LIVE, "requirepass",                                 \
       "what clients must give with AUTH or HELLO",                                                                     \
       "Without it none is asked. Never written into the file: give env:NAME, file:/PATH or credential:NAME (systemd's "\
@@ -350,12 +378,14 @@
       "what a miss does",                                                                                              \
       "'read-through' loads the row, once for all who ask at the same time. 'cache-aside' loads nothing: the "         \
       "application loads and fills under a lease (fb_get_or_lease in the C library).")                                 \
-    X(KEYSPACE, write, CHOICE, "off", "off|write-through|write-around|!write-behind", NULL, NULL, options.write,       \
+    X(KEYSPACE, write, CHOICE, "off", "off|write-through|write-around|write-behind", NULL, NULL, options.write,       \
       RESTART, NULL,                                                                                                   \
       "what a write does",                                                                                             \
       "'off': the keyspace is read-only. 'write-through': the row is written, then the cache holds what the database " \
       "made of it. 'write-around': the row is written and the cached copy dropped. The source is always first: "       \
-      "after a failed write the cached copy is dropped and the row loaded again when it is wanted.")                   \
+      "after a failed write the cached copy is dropped and the row loaded again when it is wanted. 'write-behind': the "\
+      "write is acknowledged when it is in a journal on this machine's disk, shown to readers at once, and brought to "\
+      "the database within flush_interval, together with others (docs/write-behind.md).")                   \
     X(KEYSPACE, on_set, CHOICE, "auto", "auto|write|ignore|error", NULL, NULL, options.on_set, RESTART, NULL,          \
       "what SET, HSET and their kin mean",                                                                             \
       "'auto' is 'write' where write is on, else 'error'. 'ignore' answers OK and does nothing, which lets unchanged " \
@@ -368,6 +398,17 @@
     X(KEYSPACE, write_mode, CHOICE, "merge", "merge|replace", NULL, NULL, options.set_mode, RESTART, NULL,             \
       "what SET does to columns it does not name",                                                                     \
       "'merge' leaves them as they are; 'replace' resets them to their defaults.")                                     \
+    X(KEYSPACE, flush_interval, DURATION, "5s", NULL, "10ms", "1h", options.flush_interval_ms, RESTART, NULL,          \
+      "write-behind: how long a write waits before it goes to the database",                                           \
+      "Counted from the first write of a row that the database does not have. What is written again meanwhile costs "  \
+      "nothing more: one row is written once. More waiting rows than a transaction takes (10,000) go at once.")        \
+    X(KEYSPACE, flush_batch, COUNT, "1000", NULL, "1", "10000", options.flush_batch, RESTART, NULL,                    \
+      "write-behind: rows in one statement",                                                                           \
+      "A transaction has as many statements as its rows need.")                                                        \
+    X(KEYSPACE, add_columns, NAMES, NULL, NULL, NULL, NULL, options.adds, RESTART, NULL,                               \
+      "write-behind: columns that HINCRBY and INCR change by adding",                                 \
+      "The database adds what was counted here to what it has then, so that others may count there as well. Without "  \
+      "it the sum is stored, as it was when the write was acknowledged.")                                              \
     X(KEYSPACE, hide_columns, NAMES, NULL, NULL, NULL, NULL, options.hide, RESTART, NULL,                              \
       "columns never shown nor written",                                                                               \
       "Password hashes and the like. A column of the key may be hidden too: its value is in the key.")                 \
@@ -380,8 +421,6 @@
  * X(scope or section, name) */
 #define FB_SETTINGS_LATER(X)                                                                                           \
     X(KEYSPACE, during_write)                                                                                          \
-    X(KEYSPACE, version)                                                                                               \
-    X(KEYSPACE, flush_interval)                                                                                        \
-    X(KEYSPACE, flush_batch)
+    X(KEYSPACE, version)
 
 #endif

@@ -68,7 +68,7 @@ static const struct row { const char *text, *faults; } rows[] = {
     {SHOP "keyspaces:\n  a: {table: t, refresh_ahead: 0.8}\n", "3:32 type"},
     {SHOP "keyspaces:\n  a: {table: t, read: cache-aside, refresh_ahead: 80%}\n", "3:51 conflict"},
     {SHOP "keyspaces:\n  a: {table: t, read: cache-aside, early_refresh: 1}\n", "3:51 conflict"},
-    {SHOP "keyspaces:\n  a: {table: t, write: write-behind}\n", "3:24 later"},
+    {SHOP "keyspaces:\n  a: {table: t, flush_interval: 5}\n", "3:33 unit"},
     {SHOP "keyspaces:\n  a: {table: t, db: 1}\n", "3:21 range"},
     {"sources: {1st: {url: 'sqlite:x'}}\nkeyspaces: {a: {table: t}}\n", "1:11 name; 2:13 missing"},
     {"sources:\n  my-shop: {url: 'sqlite:x'}\n  My_Shop: {url: 'sqlite:y'}\n"

@@ -1,0 +1,391 @@
+/* The partition of a source: recovered and claimed at the start, asked by readers, closed at the end. */
+#include "engine/behind.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "rows/change.h"
+
+static const char *const state_names[] = {
+    [FB_BEHIND_CLOSED] = "closed", [FB_BEHIND_OWNER] = "owner", [FB_BEHIND_ELSEWHERE] = "elsewhere",
+    [FB_BEHIND_FENCED] = "fenced", [FB_BEHIND_BROKEN] = "broken",
+};
+
+/* ---- changes ---- */
+
+static struct fb_value *merge(const struct fb_value *older, const struct fb_value *newer) {
+    struct fb_change a, b;
+    fb_buf out = FB_BUF_INIT;
+    struct fb_value *both = NULL;
+    if (fb_change_parse(fb_value_bytes(older), &a) && fb_change_parse(fb_value_bytes(newer), &b) &&
+        fb_change_merge(&a, &b, &out) == FB_OK)
+        both = fb_value_new(FB_KIND_NONE, out.data, out.len);
+    fb_buf_free(&out);
+    return both;
+}
+
+static fb_status error_as(fb_status status, const fb_err *err, struct fb_value **value) {
+    fb_value_unref(*value);
+    *value = fb_value_new(FB_KIND_STRING, err->text, strlen(err->text));
+    return status;
+}
+
+fb_status fb_behind_show(const struct fb_keyspace *keyspace, fb_bytes key, const struct fb_value *encoded,
+                         fb_status status, struct fb_value **value) {
+    const struct fb_mapping *mapping = keyspace->source->ops->mapping(keyspace->binding);
+    struct fb_change change;
+    fb_err err = {0};
+    fb_buf out = FB_BUF_INIT;
+    if (status < 0 || !fb_change_parse(fb_value_bytes(encoded), &change))
+        return status;
+    fb_bytes base = fb_value_bytes(*value);
+    fb_status shown = fb_change_show(mapping, key, &change, status == FB_OK ? &base : NULL, &out, &err);
+    struct fb_value *after = shown == FB_OK ? fb_value_new(fb_mapping_kind(mapping), out.data, out.len) : NULL;
+    fb_buf_free(&out);
+    if (shown == FB_OK && after == NULL)
+        shown = fb_fail(&err, FB_NOMEM, "out of memory");
+    if (shown < 0)
+        return error_as(shown == FB_CONFIG ? FB_SOURCE : shown, &err, value);
+    fb_value_unref(*value);
+    *value = after;
+    return shown;
+}
+
+fb_status fb_behind_before(struct fb_behind *behind, uint64_t hash, fb_bytes key, struct fb_value **ret_value) {
+    fb_status status = FB_MISS;
+    *ret_value = NULL;
+    fb_lock_acquire(&behind->lock);
+    const struct fb_dirty_entry *entry = fb_dirty_find(behind->dirty, hash, key);
+    if (entry != NULL) {
+        status = entry->shows;
+        *ret_value = fb_value_ref(status == FB_MISS ? entry->change : entry->full);
+    }
+    fb_lock_release(&behind->lock);
+    return status;
+}
+
+void fb_behind_not_ours(struct fb_behind *behind, const struct fb_flight *flight, fb_status *status,
+                        struct fb_value **value) {
+    struct fb_cache *cache = behind->cache;
+    struct fb_engine_shard *shard = fb_cache_shard(cache, flight->hash);
+    struct fb_effects fx;
+    fb_err err = {0};
+    if (*status < 0)
+        return;
+    if (cache->tier != NULL) {
+        (void)fb_fail(&err, FB_NOTOWNER, "partition '%s' is owned by %s; ask there", behind->source->name,
+                      behind->owner.addr[0] != '\0' ? behind->owner.addr : behind->owner.owner);
+        *status = error_as(FB_NOTOWNER, &err, value);
+        return;
+    }
+    fb_effects_init(&fx);
+    fb_lock_acquire(&shard->lock);
+    (void)fb_shard_invalidate(shard->core, flight->hash, fb_flight_key(flight), fb_clock_now(), &fx);
+    fb_shard_leave(shard);
+    fb_carry_out(cache, &fx, FB_RUN_LANES);
+}
+
+bool fb_behind_has(struct fb_behind *behind, uint64_t hash, fb_bytes key) {
+    fb_lock_acquire(&behind->lock);
+    bool has = fb_dirty_find(behind->dirty, hash, key) != NULL;
+    fb_lock_release(&behind->lock);
+    return has;
+}
+
+void fb_behind_changed(struct fb_behind *behind) {
+    struct fb_dirty_figures figures = fb_dirty_figures(behind->dirty);
+    atomic_store_explicit(&behind->pending_bytes, figures.bytes, memory_order_relaxed);
+    atomic_store_explicit(&behind->pending_since, figures.since.ns, memory_order_relaxed);
+    if (fb_before(fb_dirty_due(behind->dirty), behind->wakes))
+        fb_cond_signal(&behind->changed);
+}
+
+/* ---- opening ---- */
+
+static fb_status fit(fb_behind_options *o, fb_err *reterr) {
+    struct { uint64_t *value, dflt; } sizes[] = {{&o->soft_bytes, UINT64_C(256) << 20}, {&o->hard_bytes, UINT64_C(1) << 30}};
+    struct { int64_t *value, dflt; } times[] = {{&o->soft_ms, 30000}, {&o->hard_ms, 600000}};
+    for (size_t i = 0; i < 2; i++) {
+        *sizes[i].value = *sizes[i].value > 0 ? *sizes[i].value : sizes[i].dflt;
+        *times[i].value = *times[i].value > 0 ? *times[i].value : times[i].dflt;
+    }
+    if (o->soft_bytes > o->hard_bytes || o->soft_ms > o->hard_ms)
+        return fb_fail(reterr, FB_CONFIG, "write-behind's soft limits must not be beyond its hard limits");
+    return FB_OK;
+}
+
+fb_status fb_behind_open(struct fb_source *source, fb_err *reterr) {
+    static const struct fb_dirty_options map = {FB_BEHIND_ROWS_MAX, FB_BEHIND_BYTES_MAX, merge};
+    const fb_behind_options *options = source->cache->behind;
+    if (source->behind != NULL)
+        return FB_OK;
+    if (source->ops->flush == NULL)
+        return fb_fail(reterr, FB_CONFIG, "source '%s' knows no transactions, and cannot be written behind", source->name);
+    if (options == NULL || options->journal_dir == NULL)
+        return fb_fail(reterr, FB_CONFIG, "write: write-behind needs a directory for the journal (server.journal_dir, or "
+                       "server.state_dir)");
+    if (strlen(source->name) > FB_FLUSH_PART_MAX || strchr(source->name, '/') != NULL)
+        return fb_fail(reterr, FB_CONFIG, "source '%s': this name cannot be a partition's", source->name);
+    struct fb_behind *behind = fb_mem_calloc(1, sizeof *behind);
+    if (behind == NULL || (behind->dirty = fb_dirty_create(&map)) == NULL) {
+        fb_mem_free(behind);
+        return fb_fail(reterr, FB_NOMEM, "out of memory");
+    }
+    behind->source = source;
+    behind->cache = source->cache;
+    behind->options = *options;
+    fb_lock_init(&behind->lock, FB_LOCK_BEHIND);
+    fb_cond_init(&behind->changed);
+    fb_list_init(&behind->waits);
+    fb_list_init(&behind->delayed);
+    fb_list_init(&behind->asks);
+    behind->wakes = FB_NEVER;
+    behind->minute = FB_NEVER;
+    behind->pending_since = INT64_MAX;
+    (void)snprintf(behind->address, sizeof behind->address, "%s", options->address != NULL ? options->address : "");
+    source->behind = behind;
+    return fit(&behind->options, reterr);
+}
+
+/* ---- recovering ---- */
+
+/* The partition was another's after this: what came before is in the database. */
+static void forget_all(struct fb_behind *behind) {
+    while (fb_dirty_next(behind->dirty, FB_NEVER, true) != NULL)
+        fb_dirty_batch_free(fb_dirty_commit(behind->dirty));
+}
+
+static fb_status recover_one(void *user, const struct fb_journal_entry *entry, fb_err *reterr) {
+    struct fb_behind *behind = user;
+    struct fb_cache *cache = behind->cache;
+    struct fb_link unit = FB_LIST_INIT(unit);
+    struct fb_change change;
+    if (entry->type == FB_BEHIND_CLEAN) {
+        if (behind->is_new)
+            forget_all(behind);
+        behind->put_seq = entry->seq;
+        return FB_OK;
+    }
+    int id = fb_keyspace_of(cache, entry->key);
+    struct fb_keyspace *keyspace = id >= 0 ? cache->keyspaces[id] : NULL;
+    if (keyspace == NULL || keyspace->source != behind->source || keyspace->options.write != FB_WRITE_BEHIND)
+        return fb_fail(reterr, FB_CONFIG, "the journal of source '%s' holds a write of key '%.*s', which no keyspace with "
+                       "write: write-behind takes; put the keyspace back until it is drained", behind->source->name,
+                       (int)(entry->key.len < 100 ? entry->key.len : 100), entry->key.data);
+    if (!fb_change_parse(entry->payload, &change))
+        return fb_fail(reterr, FB_CONFLICT, "record %llu of the journal is no change that this version knows",
+                       (unsigned long long)entry->seq);
+    const struct fb_mapping *mapping = behind->source->ops->mapping(keyspace->binding);
+    struct fb_known row = {.shows = FB_MISS};
+    fb_buf out = FB_BUF_INIT;
+    struct fb_value *payload = fb_value_new(FB_KIND_NONE, entry->payload.data, entry->payload.len);
+    fb_status status = payload != NULL ? FB_OK : FB_NOMEM;
+    if (status == FB_OK && fb_change_is_whole(mapping, &change)) {
+        row.shows = fb_change_show(mapping, entry->key, &change, NULL, &out, reterr);
+        if (row.shows == FB_OK && (row.value = fb_value_new(fb_mapping_kind(mapping), out.data, out.len)) == NULL)
+            status = FB_NOMEM;
+        if (row.shows < 0)
+            row.shows = FB_MISS;
+    }
+    struct fb_dirty_write write = {
+        .hash = fb_cache_hash(cache, entry->key), .keyspace = keyspace->id, .key = entry->key, .change = payload,
+        .shows = row.shows, .full = row.value};
+    if (status == FB_OK)
+        status = fb_dirty_prepare(behind->dirty, &write, &unit);
+    if (status == FB_OK)
+        fb_dirty_put(behind->dirty, &unit, entry->seq, fb_clock_now());
+    behind->put_seq = entry->seq;
+    fb_buf_free(&out);
+    fb_value_unref(row.value);
+    fb_value_unref(payload);
+    return status == FB_OK ? FB_OK : fb_fail(reterr, status, "out of memory");
+}
+
+static void name_journal(struct fb_behind *behind) {
+    const uint8_t *uuid = fb_journal_uuid(behind->journal);
+    for (size_t i = 0; i < FB_JOURNAL_UUID_BYTES; i++)
+        (void)snprintf(behind->uuid + 2 * i, 3, "%02x", uuid[i]);
+}
+
+static fb_status open_journal(struct fb_behind *behind, fb_err *reterr) {
+    char dir[4096];
+    struct fb_journal_options options = {
+        .dir = dir, .durability = behind->options.every_second ? FB_JOURNAL_EVERYSEC : FB_JOURNAL_ALWAYS};
+    int len = snprintf(dir, sizeof dir, "%s/%s", behind->options.journal_dir, behind->source->name);
+    if (len < 0 || (size_t)len >= sizeof dir)
+        return fb_fail(reterr, FB_CONFIG, "the path of the journal's directory is too long");
+    if (mkdir(behind->options.journal_dir, 0700) != 0 && errno != EEXIST)
+        return fb_fail(reterr, FB_SYSTEM, "cannot make the directory %s: %s", behind->options.journal_dir, strerror(errno));
+    fb_status status = fb_journal_open(&options, &behind->journal, reterr);
+    if (status == FB_OK)
+        name_journal(behind);
+    return status == FB_OK ? FB_OK : fb_err_prefix(reterr, "the journal of source '%s': ", behind->source->name);
+}
+
+static bool claim(struct fb_behind *behind, fb_err *err) {
+    char owner[128];
+    struct fb_partition ret = {0};
+    (void)snprintf(owner, sizeof owner, "pid %ld", (long)getpid());
+    struct fb_claimant claimant = {behind->source->name, owner, behind->address, behind->uuid, behind->put_seq};
+    enum fb_claim answer = behind->source->ops->flush->claim(behind->session, &claimant, &ret, err);
+    if (answer == FB_CLAIM_ERROR)
+        return false;
+    if (answer == FB_CLAIM_HELD) {
+        behind->owner = ret;
+        behind->state = FB_BEHIND_ELSEWHERE;
+        return true;
+    }
+    behind->epoch = ret.epoch;
+    behind->applied_seq = ret.applied_seq;
+    behind->is_new = answer == FB_CLAIM_NEW;
+    behind->is_ours = true;
+    return true;
+}
+
+/* Where the journal is to be read from: what it still has of a partition that was another's may be a conflict. */
+static uint64_t first_wanted(const struct fb_behind *behind) {
+    struct fb_journal_stats stats;
+    if (!behind->is_new)
+        return behind->applied_seq;
+    fb_journal_stats(behind->journal, &stats);
+    return stats.first_seq > 0 ? stats.first_seq - 1 : 0;
+}
+
+fb_status fb_behind_take(struct fb_behind *behind, fb_err *err) {
+    if (!claim(behind, err))
+        return err->status != FB_OK ? err->status : FB_SOURCE;
+    if (!behind->is_ours)
+        return FB_OK;
+    fb_status status = fb_journal_recover(behind->journal, first_wanted(behind), recover_one, behind, err);
+    if (status == FB_OK && behind->is_new)
+        status = fb_behind_bury(behind, err);
+    if (status != FB_OK)
+        return status;
+    if (behind->put_seq < behind->applied_seq)
+        behind->put_seq = behind->applied_seq;
+    fb_behind_changed(behind);
+    behind->state = FB_BEHIND_OWNER;
+    return FB_OK;
+}
+
+fb_status fb_behind_start(struct fb_behind *behind, fb_err *reterr) {
+    const struct fb_driver_ops *ops = behind->source->ops;
+    fb_status status = open_journal(behind, reterr);
+    if (status == FB_OK)
+        status = ops->session_open(behind->source->driver, /* is_writer = */ true, &behind->session, reterr);
+    if (status != FB_OK)
+        return status;
+    status = fb_behind_take(behind, reterr);
+    if (status != FB_OK)
+        return status;
+    if (pthread_create(&behind->flusher, NULL, fb_behind_flusher, behind) != 0)
+        return fb_fail(reterr, FB_SYSTEM, "cannot start a thread");
+    behind->has_flusher = true;
+    return FB_OK;
+}
+
+fb_status fb_start(fb_cache *cache, fb_err *reterr) {
+    fb_status status = FB_OK;
+    for (unsigned i = 0; i < cache->nsources && status == FB_OK; i++)
+        if (cache->sources[i]->behind != NULL && cache->sources[i]->behind->state == FB_BEHIND_CLOSED)
+            status = fb_behind_start(cache->sources[i]->behind, reterr);
+    return status;
+}
+
+/* ---- time, and the end ---- */
+
+/* Those whose time to be held back is over; all of them when is_all. */
+static void release(struct fb_behind *behind, fb_instant now, bool is_all) {
+    struct fb_link due = FB_LIST_INIT(due);
+    fb_lock_acquire(&behind->lock);
+    for (struct fb_link *l = behind->delayed.next, *next; l != &behind->delayed; l = next) {
+        next = l->next;
+        if (!is_all && !fb_reached(now, fb_member_of(l, struct fb_behind_way, link)->due))
+            continue;
+        fb_list_remove(l);
+        fb_list_push_back(&due, l);
+    }
+    fb_lock_release(&behind->lock);
+    for (struct fb_link *l; (l = fb_list_pop_front(&due)) != NULL;) {
+        struct fb_behind_way *way = fb_member_of(l, struct fb_behind_way, link);
+        way->done(way);
+    }
+}
+
+void fb_behind_tick(struct fb_behind *behind, fb_instant now) {
+    struct fb_link over = FB_LIST_INIT(over);
+    release(behind, now, false);
+    fb_lock_acquire(&behind->lock);
+    fb_behind_settle(behind, now, &over);
+    fb_lock_release(&behind->lock);
+    fb_behind_tell(behind, &over);
+}
+
+void fb_behind_withdraw(struct fb_behind *behind) {
+    struct fb_link over = FB_LIST_INIT(over);
+    fb_lock_acquire(&behind->lock);
+    behind->is_draining = true;
+    fb_behind_settle(behind, FB_NEVER, &over);
+    fb_lock_release(&behind->lock);
+    fb_behind_tell(behind, &over);
+    fb_behind_refuse_asks(behind);
+    release(behind, fb_clock_now(), true);
+}
+
+void fb_behind_stop(struct fb_behind *behind) {
+    fb_err err;
+    fb_lock_acquire(&behind->lock);
+    behind->is_ending = true;
+    fb_cond_broadcast(&behind->changed);
+    fb_lock_release(&behind->lock);
+    if (behind->has_flusher)
+        pthread_join(behind->flusher, NULL);
+    behind->has_flusher = false;
+    (void)fb_journal_close(behind->journal, &err);
+    behind->journal = NULL;
+}
+
+void fb_behind_close(struct fb_behind *behind) {
+    if (behind == NULL)
+        return;
+    if (behind->session != NULL)
+        behind->source->ops->session_close(behind->session);
+    fb_dirty_destroy(behind->dirty);
+    fb_cond_finish(&behind->changed);
+    fb_lock_finish(&behind->lock);
+    fb_mem_free(behind);
+}
+
+/* ---- figures ---- */
+
+fb_status fb_behind_stats_get(const fb_source *source, fb_behind_stats *ret) {
+    struct fb_behind *behind = source->behind;
+    struct fb_journal_stats journal = {0};
+    *ret = (fb_behind_stats){0};
+    if (behind == NULL)
+        return FB_NOTFOUND;
+    if (behind->journal != NULL)
+        fb_journal_stats(behind->journal, &journal);
+    fb_instant now = fb_clock_now();
+    fb_lock_acquire(&behind->lock);
+    struct fb_dirty_figures figures = fb_dirty_figures(behind->dirty);
+    *ret = (fb_behind_stats){
+        .pending_keys = figures.keys, .pending_writes = figures.writes, .pending_bytes = figures.bytes,
+        .oldest_ms = figures.writes > 0 ? (uint64_t)fb_span_ms(fb_since(now, figures.since)) + 1 : 0,
+        .acknowledged = journal.records, .flushed_writes = behind->flushed_writes,
+        .flushed_rows = behind->flushed_rows, .flushes = behind->flushes, .retries = behind->retries,
+        .dead = behind->dead, .last_seq = behind->put_seq, .applied_seq = behind->applied_seq,
+        .journal_bytes = journal.segments_bytes, .syncs = journal.syncs, .sync_max_us = (uint64_t)journal.sync_max_us,
+        .state = state_names[behind->state], .is_stopped = behind->is_stopped,
+        .every_second = behind->options.every_second, .trouble = behind->trouble};
+    if (behind->state == FB_BEHIND_ELSEWHERE)
+        (void)snprintf(ret->owner, sizeof ret->owner, "%s", behind->owner.addr);
+    fb_lock_release(&behind->lock);
+    return FB_OK;
+}

@@ -1,0 +1,171 @@
+/* Write-behind: the partition of one source. Writes are acknowledged when they are in the journal, shown to readers from
+ * the dirty map, and brought to the database in batches.
+ *
+ *     fb_txn: all keys granted, marked at the store → fb_behind_go → the rows that are needed are read → fb_decide
+ *         → fb_journal_append … → its thread: the dirty map takes them → fb_txn: marks end, answer
+ *     flusher thread: fb_dirty_next → driver->flush (rows and watermark, one transaction) → fb_dirty_commit → release
+ *     loads: a change that waits is taken when the query leaves (fb_behind_before) and shown on top of what comes
+ *
+ * One owner: the partition's row in the database says whose it is, and how far its journal has been applied. Somebody
+ * else's partition is read without keeping anything, and not written.
+ *
+ * The lock covers the dirty map and what belongs to it; it is taken under a shard's lock, and nothing is called with it
+ * held but the map's own functions. */
+#ifndef FB_ENGINE_BEHIND_H
+#define FB_ENGINE_BEHIND_H
+
+#include "core/dirty.h"
+#include "engine/decide.h"
+#include "engine/engine.h"
+#include "journal/journal.h"
+#include "source/flush.h"
+
+enum {
+    FB_FLUSH_INTERVAL_MS = 5000,     /* the default */
+    FB_FLUSH_BATCH = 1000,           /* rows of a statement: the default */
+    FB_BEHIND_ROWS_MAX = 10000,      /* of one transaction */
+    FB_BEHIND_BYTES_MAX = 8 << 20,   /* of its changes */
+    FB_BEHIND_DEAD_MAX = 100,        /* dead letters in a minute; more, and something is wrong with the table */
+    FB_BEHIND_DELAY_MAX_MS = 1000,   /* an acknowledgement is held back so long at most, just below the hard limits */
+};
+
+/* Records of the journal. */
+enum { FB_BEHIND_CHANGE = 1, FB_BEHIND_CLEAN = 2 /* the database had everything before it, and the partition was let go */ };
+
+enum fb_behind_state {
+    FB_BEHIND_CLOSED,      /* not started, or over */
+    FB_BEHIND_OWNER,
+    FB_BEHIND_ELSEWHERE,   /* another owns the partition */
+    FB_BEHIND_FENCED,      /* it was taken from us while we had writes pending */
+    FB_BEHIND_BROKEN,      /* the journal has failed */
+};
+
+struct fb_behind_wait {
+    struct fb_link link;
+    uint64_t seq;
+    fb_instant due;
+    fb_done done;
+    void *user;
+};
+
+struct fb_behind {
+    struct fb_source *source;
+    struct fb_cache *cache;
+    struct fb_journal *journal;
+    struct fb_session *session;      /* the flusher's; opened when needed */
+    char uuid[2 * FB_JOURNAL_UUID_BYTES + 1];
+    char address[128];
+    fb_behind_options options;       /* with the defaults filled in; strings are the cache's */
+    pthread_t flusher;
+    bool has_flusher;
+    struct fb_lock lock;             /* covers the rest */
+    struct fb_cond changed;
+    struct fb_dirty *dirty;
+    enum fb_behind_state state;
+    bool is_draining, is_ending, is_ours; /* ours: claimed, its row says dirty */
+    bool is_new;                     /* it was nobody's, or another's, before */
+    uint64_t epoch, applied_seq, put_seq; /* of the partition; in the database; in the map */
+    uint64_t asked_seq;              /* flush at least so far at once */
+    fb_instant wakes;                /* when the flusher looks again by itself */
+    struct fb_partition owner;       /* ELSEWHERE: whose it is */
+    bool is_stopped;                 /* the database refuses batches as such: a table or right is missing */
+    fb_err trouble;                  /* of the last flush; FB_OK: none */
+    unsigned failures;               /* in a row */
+    fb_instant minute;               /* dead letters are counted from here */
+    unsigned minute_dead;
+    struct fb_link waits;            /* fb_behind_wait.link: for the database */
+    struct fb_link delayed;          /* fb_behind_way.link */
+    struct fb_link asks;             /* about dead letters */
+    uint64_t flushed_rows, flushed_writes, flushes, dead, retries;
+    /* Copies for those who only look, without the lock. */
+    _Atomic uint64_t pending_bytes;
+    _Atomic int64_t pending_since;   /* INT64_MAX: nothing waits */
+};
+
+/* ---- a source's partition (behind.c) ---- */
+
+/* Make it; the source gets its first keyspace that is written behind. FB_CONFIG, FB_NOMEM. */
+fb_status fb_behind_open(struct fb_source *source, fb_err *reterr);
+/* Recover and claim; before the first operation. */
+fb_status fb_behind_start(struct fb_behind *behind, fb_err *reterr);
+/* Nothing new comes; what is delayed is refused. */
+void fb_behind_withdraw(struct fb_behind *behind);
+/* The flusher ends, and the journal; what was not flushed stays in it. */
+void fb_behind_stop(struct fb_behind *behind);
+void fb_behind_close(struct fb_behind *behind);
+void fb_behind_tick(struct fb_behind *behind, fb_instant now);
+/* With the lock held, after the map has changed. */
+void fb_behind_changed(struct fb_behind *behind);
+/* A change that waits for its flush is wanted sooner. */
+void fb_behind_wake(struct fb_behind *behind);
+
+/* ---- readers ---- */
+
+/* What waits for a key, when a query for it is about to be sent. FB_OK, FB_NOTFOUND: this is what it shows, no query is
+ * needed (a new reference in *ret_value). FB_MISS: ask; *ret_value is a change to be shown on top, or NULL. */
+fb_status fb_behind_before(struct fb_behind *behind, uint64_t hash, fb_bytes key, struct fb_value **ret_value);
+bool fb_behind_has(struct fb_behind *behind, uint64_t hash, fb_bytes key);
+/* Show the change on top of a row that was loaded: status and *value (an error's text, too) become what they are with it. */
+fb_status fb_behind_show(const struct fb_keyspace *keyspace, fb_bytes key, const struct fb_value *change,
+                         fb_status status, struct fb_value **value);
+/* May what is loaded be kept? Not where another owns what waits. */
+static inline bool fb_behind_may_keep(const struct fb_behind *behind) { return behind->state != FB_BEHIND_ELSEWHERE; }
+/* Then this: the copy will not be kept here. What the shared store does not have, its owner alone may say. */
+void fb_behind_not_ours(struct fb_behind *behind, const struct fb_flight *flight, fb_status *status,
+                        struct fb_value **value);
+
+/* ---- writers (behind_write.c) ---- */
+
+struct fb_behind_key {
+    struct fb_keyspace *keyspace;
+    uint64_t hash;
+    fb_bytes key;
+    const struct fb_writer *writer; /* granted; says what the mark hides */
+    fb_instant born;                /* of what the row shows in the end; set here */
+};
+
+/* One transaction on its way into the journal. Part of fb_txn. */
+struct fb_behind_way {
+    struct fb_behind *behind;       /* NULL: not written behind */
+    struct fb_store_group *group;
+    struct fb_behind_key *keys;
+    struct fb_known *rows;          /* one for each key */
+    struct fb_known **of;           /* one for each item */
+    struct fb_row_read *reads;
+    size_t nkeys, nchanged;
+    _Atomic size_t open;            /* reads */
+    struct fb_link unit;            /* of the dirty map */
+    struct fb_link link;            /* delayed */
+    fb_instant due;
+    void (*done)(struct fb_behind_way *way);
+};
+
+/* May it begin? FB_OK; FB_PENDING: `go` is called later, writes are held back. Else the error is in err. */
+fb_status fb_behind_admit(struct fb_behind_way *way, void (*go)(struct fb_behind_way *way), fb_err *err);
+/* Room for the keys; FB_OK or FB_NOMEM. */
+fb_status fb_behind_way_init(struct fb_behind_way *way, struct fb_store_group *group, size_t nkeys);
+void fb_behind_way_free(struct fb_behind_way *way);
+/* Everything is granted and marked: read, decide, write down. `done`, once, when the group is answered. */
+void fb_behind_go(struct fb_behind_way *way, void (*done)(struct fb_behind_way *way));
+
+/* ---- the flusher (behind_flush.c) ---- */
+
+void *fb_behind_flusher(void *behind);
+/* With the lock held: serve what is asked about dead letters; say that the partition is clean. Both let the lock go
+ * meanwhile. */
+void fb_behind_serve_asks(struct fb_behind *behind);
+void fb_behind_refuse_asks(struct fb_behind *behind); /* without the lock */
+void fb_behind_let_go(struct fb_behind *behind);
+
+/* ---- those who wait (behind_wait.c) ---- */
+
+/* With the lock held: those whose writes the database has, or whose time is over. They go to `over`. */
+void fb_behind_settle(struct fb_behind *behind, fb_instant now, struct fb_link *over);
+void fb_behind_tell(struct fb_behind *behind, struct fb_link *over);
+
+/* Claim the partition and recover the journal; before the flusher runs, or from it. FB_OK: it is ours, or `state` says whose
+ * it is. */
+fb_status fb_behind_take(struct fb_behind *behind, fb_err *err);
+/* Before the flusher runs, or from it: what is in the map becomes dead letters. */
+fb_status fb_behind_bury(struct fb_behind *behind, fb_err *err);
+#endif
