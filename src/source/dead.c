@@ -97,6 +97,7 @@ fb_status fb_dead_retry(const struct fb_flush_db *db, struct fb_session *session
     char code[FB_FLUSH_CODE_MAX] = "";
     const struct fb_datum owner[] = {fb_datum_bytes(FB_DATUM_TEXT, FB_STR(part)), fb_datum_int((int64_t)epoch)};
     const struct fb_datum letter[] = {fb_datum_int((int64_t)id)};
+    fb_value_unref(item->error);
     item->error = NULL;
     fb_status status = fb_flush_begin(db, session, err);
     if (status == FB_OK) /* locks the row: nobody flushes meanwhile */

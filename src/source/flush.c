@@ -23,6 +23,7 @@ enum {
     TRIES_MAX = 5,           /* quick; with another connection; with statements prepared anew; carefully; and again */
     MEND_ROUNDS_MAX = 8,     /* over the refused rows, as long as each round helps some */
     ROWS_PER_STATEMENT = 1000,
+    SHRINKS_BY = 4,
 };
 
 /* An item and the place of its table among those of the flush. */
@@ -189,13 +190,14 @@ static bool write_batch(struct run *r, size_t n, bool removes) {
     else
         status = (removes ? db->remove : db->write)(r->session, r->batch, n, r->err);
     r->flush->nstatements++;
+    if (status == FB_TIMEOUT && n >= SHRINKS_BY) /* it may have been too much for the time it has */
+        r->flush->rows_per_statement = (unsigned)(n / SHRINKS_BY);
     return status == FB_OK || fail(r);
 }
 
 /* Write sorted[0 … n), in as few statements as may be. */
 static bool write_sorted(struct run *r, size_t n, bool removes) {
-    size_t most = r->flush->rows_per_statement > 0 ? r->flush->rows_per_statement : ROWS_PER_STATEMENT;
-    most = most < FB_FLUSH_ROWS_MAX ? most : FB_FLUSH_ROWS_MAX;
+    size_t most = r->flush->rows_per_statement;
     for (size_t first = 0, end; first < n; first = end) {
         const struct fb_flush_item *item = r->sorted[first].item;
         size_t room = r->db->is_table(item->binding) ? most : 1, count = 0;
@@ -482,6 +484,10 @@ enum fb_flush_outcome fb_flush_run(const struct fb_flush_db *db, struct fb_sessi
                                    fb_err *err) {
     struct run r = {.db = db, .session = session, .flush = flush, .err = err};
     enum fb_flush_outcome outcome = FB_FLUSH_TRANSIENT;
+    if (flush->rows_per_statement == 0)
+        flush->rows_per_statement = ROWS_PER_STATEMENT;
+    if (flush->rows_per_statement > FB_FLUSH_ROWS_MAX)
+        flush->rows_per_statement = FB_FLUSH_ROWS_MAX;
     *err = (fb_err){FB_OK, ""};
     if (make_room(&r, flush->n)) {
         rank(&r);

@@ -54,7 +54,8 @@ struct fb_flush_item {
     fb_bytes record;    /* what a dead letter keeps: the engine's own encoding of the change */
     /* Answer: FB_OK; or FB_CONFLICT, FB_BADVALUE, FB_NOTANUMBER, FB_SOURCE: refused, and (with APPLIED) a dead letter. */
     fb_status status;
-    struct fb_value *error; /* its text, beginning with the database's code; a new reference */
+    struct fb_value *error; /* its text, with the database's code; the caller's to unref. NULL before the first call: a
+                               later one drops what is there */
 };
 
 struct fb_flush {
@@ -63,7 +64,7 @@ struct fb_flush {
     uint64_t prev_seq, next_seq;  /* equal: writes without moving the watermark (rows that need no exactness) */
     struct fb_flush_item *items;  /* in journal order (by seq); no row twice */
     size_t n;
-    unsigned rows_per_statement;  /* 0: 1000 */
+    unsigned rows_per_statement;  /* 0: 1000. Quartered when a statement has not ended in time: give it back as it is */
     unsigned dead_max;            /* more dead letters than this, and nothing is written (FB_FLUSH_DATA) */
     /* Answer. */
     uint64_t applied_seq;         /* with ALREADY and ASTRAY */

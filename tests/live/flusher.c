@@ -8,7 +8,7 @@
  *     bindsql PATTERN LOAD STORE DELETE
  *     item BINDING KEY SEQ VERB [COLUMN=TEXT | COLUMN+=TEXT | COLUMN!]…    VERB: merge replace delete recreate hdel
  *     clear                                   forget the items
- *     flush PART EPOCH PREV NEXT ROWS DEAD_MAX
+ *     flush PART EPOCH PREV NEXT ROWS|same DEAD_MAX
  *     store                                   the items one by one, each a transaction, as write-through does
  *     claim PART OWNER ADDR JOURNAL START · read PART · clean PART EPOCH SEQ · takeover PART
  *     deadlist PART|* AFTER LIMIT · deadget ID · deaddrop ID · deadretry PART EPOCH ID · deadadd PART */
@@ -21,7 +21,7 @@
 #include "base/mem.h"
 #include "source/flush.h"
 
-enum { WORDS_MAX = 600, BINDINGS_MAX = 32 };
+enum { WORDS_MAX = 600, BINDINGS_MAX = 32, LINE_MAX_BYTES = 1 << 20 };
 
 static const struct fb_driver_ops *ops;
 static struct fb_driver *driver;
@@ -41,6 +41,18 @@ static void *must(void *p) {
     if (p == NULL)
         die("out of memory");
     return p;
+}
+
+/* What the items are made of. */
+static void **kept;
+static size_t nkept, kept_room;
+
+static void *keep(void *p) {
+    if (nkept == kept_room) {
+        kept_room = kept_room > 0 ? 2 * kept_room : 1024;
+        kept = must(fb_mem_realloc(kept, kept_room * sizeof *kept));
+    }
+    return kept[nkept++] = must(p);
 }
 
 /* ---- words ---- */
@@ -80,7 +92,7 @@ static struct fb_plan *make_plan(const struct fb_binding *b, const char *key, fb
     const fb_op op = {.kind = kind, .key = FB_STR(key), .fields = n > 0 ? fields : NULL, .nfields = n};
     if (ops->plan(b, &op, &plan, &err) != FB_OK)
         die("plan");
-    return plan;
+    return keep(plan);
 }
 
 static int by_column(const void *a, const void *b) {
@@ -88,12 +100,11 @@ static int by_column(const void *a, const void *b) {
     return x->column < y->column ? -1 : 1;
 }
 
-/* The plans live until the program ends: it is short. */
 static const struct fb_plan *coalesce(const struct fb_binding *b, const char *key, const char *verb, char **words,
                                       size_t nwords) {
     static fb_field sets[WORDS_MAX], nulls[WORDS_MAX], adds[WORDS_MAX];
     size_t nsets = 0, nnulls = 0, nadds = 0, n = 0;
-    struct fb_assign *assigns = must(fb_mem_calloc(nwords + 1, sizeof *assigns));
+    struct fb_assign *assigns = keep(fb_mem_calloc(nwords + 1, sizeof *assigns));
     for (size_t i = 0; i < nwords; i++) {
         char *equals = strchr(words[i], '=');
         if (equals == NULL) {
@@ -131,6 +142,8 @@ static const struct fb_plan *coalesce(const struct fb_binding *b, const char *ke
 static void forget(void) {
     for (size_t i = 0; i < nitems; i++)
         fb_value_unref(items[i].error);
+    while (nkept > 0)
+        fb_mem_free(kept[--nkept]);
     nitems = 0;
 }
 
@@ -140,7 +153,7 @@ static void add_item(char **words, size_t n) {
         items = must(fb_mem_realloc(items, room * sizeof *items));
     }
     const struct fb_binding *b = bindings[number(words[0])];
-    char *key = must(fb_mem_strdup(words[1]));
+    char *key = keep(fb_mem_strdup(words[1]));
     items[nitems++] = (struct fb_flush_item){.binding = b, .key = FB_STR(key), .seq = number(words[2]),
                                              .record = FB_STR(key), .plan = coalesce(b, key, words[3], words + 4, n - 4)};
 }
@@ -169,12 +182,16 @@ static void bind(char **words, size_t n) {
 }
 
 static void flush(char **words) {
+    static unsigned rows;
+    if (strcmp(words[4], "same") != 0)
+        rows = (unsigned)number(words[4]);
     struct fb_flush f = {.part = words[0], .epoch = number(words[1]), .prev_seq = number(words[2]),
                          .next_seq = number(words[3]), .items = items, .n = nitems,
-                         .rows_per_statement = (unsigned)number(words[4]), .dead_max = (unsigned)number(words[5])};
+                         .rows_per_statement = rows, .dead_max = (unsigned)number(words[5])};
     fb_instant begun = fb_clock_now();
     enum fb_flush_outcome outcome = ops->flush->flush(session, &f, &err);
     int64_t us = fb_since(fb_clock_now(), begun).ns / 1000;
+    rows = f.rows_per_statement;
     put(FB_STR(fb_flush_outcome_name(outcome)));
     printf("%" PRIu64 " %zu %zu %" PRId64 " ", f.applied_seq, f.ndead, f.nstatements, us);
     put(FB_STR(err.text));
@@ -287,9 +304,7 @@ static void obey(const char *verb, char **words, size_t n) {
 }
 
 int main(int argc, char **argv) {
-    static char *words[WORDS_MAX];
-    char *line = NULL;
-    size_t size = 0;
+    static char *words[WORDS_MAX], line[LINE_MAX_BYTES];
     if (argc != 3)
         die("usage: flusher URL WRITE_TIMEOUT_MS");
     const fb_source_options options = {.write_timeout_ms = (int64_t)number(argv[2])};
@@ -297,7 +312,7 @@ int main(int argc, char **argv) {
     if (ops == NULL || ops->open(argv[1], &options, &driver, &err) != FB_OK ||
         ops->session_open(driver, /* is_writer */ true, &session, &err) != FB_OK)
         die("open");
-    while (getline(&line, &size, stdin) > 0) {
+    while (fgets(line, sizeof line, stdin) != NULL) {
         size_t n = 0;
         for (char *word = line, *end; n < WORDS_MAX; word = end + 1) {
             end = word + strcspn(word, " \n");
@@ -311,6 +326,8 @@ int main(int argc, char **argv) {
         obey(words[0], words + 1, n - 1);
     }
     forget();
+    fb_mem_free(items);
+    fb_mem_free(kept);
     for (size_t i = 0; i < nbindings; i++)
         ops->unbind(bindings[i]);
     ops->session_close(session);

@@ -163,6 +163,7 @@ def rows(database, table, order):
 
 # ---- what a flush writes ----
 
+@pytest.mark.short
 def test_rows_are_made_changed_counted_and_deleted(shop):
     database = shop.database
     database.run("INSERT INTO items(id, n, m, price, name) VALUES (1, 10, 1, 1.5, 'one'), (2, 20, 2, 2.5, 'two'), "
@@ -251,6 +252,7 @@ class Model:
         self.pending.clear()
 
 
+@pytest.mark.short
 def test_what_is_flushed_is_what_plain_sql_would_have_left(shop):
     """Random changes of few rows, so that many meet; the plain twin of each table gets them one by one."""
     database, r = shop.database, random.Random(6)
@@ -412,6 +414,7 @@ def users(world, flusher):
     return owner
 
 
+@pytest.mark.short
 def test_one_bad_row_of_thousands_is_a_letter_and_the_others_arrive(users):
     count = 10000 if IS_FULL else 2000
     users.database.run("INSERT INTO users(id, email) VALUES (-1, 'taken')")
@@ -474,6 +477,7 @@ def test_too_many_bad_rows_stop_everything(users):
     assert users.flush(1, 0, dead_max=10).outcome == "applied"
 
 
+@pytest.mark.short
 def test_a_unique_value_may_move_from_row_to_row(users):
     for i in range(10):
         users.database.run("INSERT INTO users(id, email) VALUES (%s, %s)", i, f"e{i}")
@@ -668,6 +672,28 @@ def test_a_locked_row_is_waited_for_and_then_tried_again(world, flusher):
     assert [row[1] for row in rows(database, "items", "id")] == [1, 101]
 
 
+SLOW = {
+    "postgresql": "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.01); RETURN NEW; "
+                  "END $$; CREATE TRIGGER slow BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION slow();",
+    "mariadb": "CREATE TRIGGER slow BEFORE INSERT ON items FOR EACH ROW DO SLEEP(0.01);",
+}
+
+
+def test_statements_that_take_too_long_become_smaller(world, flusher):
+    if world.kind not in SLOW:
+        pytest.skip("SQLite's statements are of one row")
+    database = world(SCHEMA)
+    with database.connect() as connection:
+        connection.script(SLOW[world.kind])
+    owner = flusher(database, "items", write_ms=400)
+    owner.claim()
+    for i in range(100):
+        owner.item("items", i, "merge", f"n={i}")
+    assert owner.flush(1, 0, rows=1000).outcome == "transient"
+    assert owner.flush(1, 0, rows="same").outcome == "applied"
+    assert database.one("SELECT count(*) AS n FROM items") == 100
+
+
 # ---- connections ----
 
 @pytest.fixture
@@ -729,6 +755,27 @@ def test_a_connection_that_dies_under_way_has_written_nothing(behind_proxy, word
     if first.outcome != "applied":
         assert owner.flush(1, 1).outcome in ("applied", "already applied")
     assert owner.database.one("SELECT n FROM items WHERE id = 1") == 1
+
+
+@pytest.mark.parametrize("event", ["sent", "answered"])
+def test_a_database_that_crashes_in_commit_has_done_it_once_in_the_end(behind_proxy, event):
+    owner, server = behind_proxy, behind_proxy.database.server
+    owner.item("items", 1, "merge", "n+=1")
+    owner.flushed(1, 0)
+    owner.item("items", 1, "merge", "n+=1")
+    owner.proxy.when(event, "COMMIT", "hold before")
+    owner.tell("flush", "p", 1, 1, 2, 1000, 100)
+    owner.process.stdin.flush()
+    assert owner.proxy.fired.wait(10)
+    server.kill()
+    owner.proxy.cut()
+    answer = Answer(owner.line(), owner.lines()[0])
+    assert answer.outcome == "unknown", answer
+    assert owner.flush(1, 1).outcome == "transient"
+    server.start()
+    owner.proxy.heal()
+    assert owner.flush(1, 1).outcome == ("applied" if event == "sent" else "already applied")
+    assert owner.applied() == 2 and owner.database.one("SELECT n FROM items WHERE id = 1") == 2
 
 
 def test_an_unreachable_database_is_transient_and_everything_arrives_later(behind_proxy):
@@ -887,6 +934,7 @@ KEEPS_OUT = {
 }
 
 
+@pytest.mark.short
 def test_what_a_trigger_keeps_out_is_not_said_to_be_written(shop):
     shop.database.run("INSERT INTO items(id, n) VALUES (12, 0), (13, 0)")
     with shop.database.connect() as connection:
@@ -914,6 +962,7 @@ def test_keys_that_only_look_alike_to_the_database_are_different_rows(world, flu
     assert rows(database, "t", "k") == [("Ann", 3), ("Bob", 1)]
 
 
+@pytest.mark.short
 def test_statements_of_the_configuration_s_own_are_flushed_too(world, flusher):
     database = world("CREATE TABLE t(id {int} PRIMARY KEY, n {int}, name {text});")
     database.run("INSERT INTO t VALUES (1, 10, 'one'), (2, 20, 'two'), (3, 30, 'three')")
