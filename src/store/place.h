@@ -17,10 +17,11 @@
 #define FB_STORE_PLACE_H
 
 #include "base/store_url.h"
+#include "proto/topology.h"
 #include "store/store.h"
 
 enum {
-    FB_PLACE_PRIMARIES_MAX = 256,  /* of one Cluster */
+    FB_PLACE_PRIMARIES_MAX = FB_TOPOLOGY_NODES_MAX,
     FB_PLACE_TEXT_MAX = 160,
 };
 

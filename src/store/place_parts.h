@@ -4,7 +4,8 @@
 
 #include "base/lock.h"
 #include "store/greeting.h"
-#include "store/topology.h"
+#include "proto/topology.h"
+#include "store/place.h"
 
 enum {
     FB_PLACE_TIMEOUT_MS = 1000,      /* to connect and be greeted, where no caller's deadline is nearer */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/slot.h"
+#include "proto/slot.h"
 
 static int compare(const void *left, const void *right) {
     const fb_bytes *a = left, *b = right;

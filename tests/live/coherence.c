@@ -18,7 +18,7 @@
 #include "../unit/store_world.h"
 #include "base/clock.h"
 #include "base/rng.h"
-#include "store/slot.h"
+#include "proto/slot.h"
 
 enum {
     WORKERS = 16, KEYS = 16,

@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/rng.h"
-#include "store/slot.h"
+#include "proto/slot.h"
 #include "store_world.h"
 
 enum { ODD_KEYS = 200000, MANY = 2000 };

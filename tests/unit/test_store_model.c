@@ -10,7 +10,7 @@
 
 #include "base/rng.h"
 #include "model_redis.h"
-#include "store/slot.h"
+#include "proto/slot.h"
 #include "store_world.h"
 
 enum {

@@ -12,7 +12,7 @@
 #include <poll.h>
 
 #include "base/clock.h"
-#include "store/slot.h"
+#include "proto/slot.h"
 #include "store/watch.h"
 #include "store_world.h"
 

@@ -1,12 +1,15 @@
 /* Reading what Cluster nodes say of each other. */
-#include "store/topology.h"
+#include "proto/topology.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
-#include "store/greeting.h"
+
+static bool is_text(fb_bytes text, const char *word) {
+    return text.len == strlen(word) && memcmp(text.data, word, text.len) == 0;
+}
 
 struct fb_topology *fb_topology_new(void) {
     struct fb_topology *t = fb_mem_calloc(1, sizeof *t);
@@ -32,7 +35,7 @@ unsigned fb_topology_node(struct fb_topology *topology, const char *host, unsign
     for (unsigned i = 0; i < topology->count; i++)
         if (topology->nodes[i].port == port && strcmp(topology->nodes[i].host, host) == 0)
             return i;
-    if (topology->count == FB_PLACE_PRIMARIES_MAX)
+    if (topology->count == FB_TOPOLOGY_NODES_MAX)
         return FB_NODE_NONE;
     struct fb_store_address *node = &topology->nodes[topology->count];
     (void)snprintf(node->host, sizeof node->host, "%s", host);
@@ -47,7 +50,7 @@ void fb_topology_clear(struct fb_topology *topology) {
 
 /* Nodes that serve nothing are left out; in the order of their first slots, so that the same map is the same bytes. */
 void fb_topology_copy(struct fb_topology *to, const struct fb_topology *from) {
-    uint16_t now[FB_PLACE_PRIMARIES_MAX];
+    uint16_t now[FB_TOPOLOGY_NODES_MAX];
     memset(now, 0xff, sizeof now);
     fb_topology_clear(to);
     for (unsigned slot = 0; slot < FB_SLOTS; slot++) {
@@ -96,7 +99,7 @@ static bool read_node(const struct fb_resp_reply *reply, size_t at, const char *
     if (at + 2 >= reply->count || items[0].type != FB_RESP_ARRAY || items[0].children < 2 || items[1].children != 0 ||
         !is_number(&items[2], 65535) || items[2].number == 0 || items[1].text.len >= sizeof ret->host)
         return false;
-    bool is_known = items[1].type == FB_RESP_BULK && items[1].text.len > 0 && !fb_text_is(items[1].text, "?");
+    bool is_known = items[1].type == FB_RESP_BULK && items[1].text.len > 0 && !is_text(items[1].text, "?");
     ret->port = (unsigned)items[2].number;
     if (is_known)
         (void)snprintf(ret->host, sizeof ret->host, "%.*s", (int)items[1].text.len, items[1].text.data);
@@ -127,9 +130,9 @@ fb_status fb_topology_read(const struct fb_resp_reply *reply, const char *asked,
     size_t at = 1;
     for (size_t i = 0; i < first->children; i++, at = behind(reply, at))
         if (!read_range(reply, at, asked, topology))
-            return fb_fail(reterr, FB_DOWN, topology->count == FB_PLACE_PRIMARIES_MAX
+            return fb_fail(reterr, FB_DOWN, topology->count == FB_TOPOLOGY_NODES_MAX
                 ? "the Cluster has more than %d primaries" : "CLUSTER SLOTS answers what cannot be a list of %d slots",
-                topology->count == FB_PLACE_PRIMARIES_MAX ? (int)FB_PLACE_PRIMARIES_MAX : (int)FB_SLOTS);
+                topology->count == FB_TOPOLOGY_NODES_MAX ? (int)FB_TOPOLOGY_NODES_MAX : (int)FB_SLOTS);
     if (topology->count == 0)
         return fb_fail(reterr, FB_DOWN, "no node of the Cluster serves any slot");
     return FB_OK;

@@ -1,19 +1,21 @@
 /* Which primary serves which slot: what a Cluster says of itself, as one immutable map. */
-#ifndef FB_STORE_TOPOLOGY_H
-#define FB_STORE_TOPOLOGY_H
+#ifndef FB_PROTO_TOPOLOGY_H
+#define FB_PROTO_TOPOLOGY_H
 
+#include <stdatomic.h>
+
+#include "base/store_url.h"
 #include "proto/resp.h"
-#include "store/place.h"
-#include "store/slot.h"
+#include "proto/slot.h"
 
-enum { FB_NODE_NONE = 0xffff };
+enum { FB_NODE_NONE = 0xffff, FB_TOPOLOGY_NODES_MAX = 256 };
 
 struct fb_topology {
     _Atomic unsigned refs;
     uint64_t generation;         /* another for every change */
     uint64_t epoch;              /* raised when a server was found not to be what it was: connect anew */
     unsigned count;
-    struct fb_store_address nodes[FB_PLACE_PRIMARIES_MAX];
+    struct fb_store_address nodes[FB_TOPOLOGY_NODES_MAX];
     uint16_t slots[FB_SLOTS];    /* of each the node, or FB_NODE_NONE */
 };
 

@@ -1,6 +1,6 @@
 /* Slots of Redis Cluster: CRC-16/XMODEM of the key, or of what stands in its first braces, modulo 16,384
  * (Redis Cluster specification, "Key distribution model"). */
-#include "store/slot.h"
+#include "proto/slot.h"
 
 #include <assert.h>
 #include <pthread.h>

@@ -3,8 +3,8 @@
  * A data key's companions are `fb:c:{tag}:KEY` (coordination) and `fb:n:{tag}:KEY` (negative), the tag one of 16,384
  * texts of three characters, chosen so that it hashes to the data key's slot. One rule for every key: wrapping the
  * key in braces of its own would fail for keys that hold a brace, and give `a` and `{a}` the same companions. */
-#ifndef FB_STORE_SLOT_H
-#define FB_STORE_SLOT_H
+#ifndef FB_PROTO_SLOT_H
+#define FB_PROTO_SLOT_H
 
 #include <forebay/forebay.h>
 
