@@ -148,7 +148,7 @@ fb_status fb_group_seal(fb_buf *group, struct fb_group_head *head, uint32_t seed
         sector_of(head->at, group->len, i, &begin, &end);
         if (!fb_is_zero(bytes + begin, end - begin))
             continue;
-        bytes[begin] = 1;
+        bytes[begin] = 0xff; /* not 1: no flip of one bit makes it a hole */
         put(bytes + notes_offset(head->length) + (uint64_t)head->notes++ * FB_NOTE, i, FB_NOTE);
     }
     uint64_t used = fb_group_used(head);

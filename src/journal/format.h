@@ -34,7 +34,7 @@
  *           Both CRCs begin with that of the segment's salt, so that no stored value can pass for a group; `at` keeps a
  *           copy of another group from it.
  *           NOTES keep apart what a torn write leaves behind, a sector of zeros, and zeros that were stored: where all
- *           of a group's bytes in a sector are zero, the first of them is written as 1, and a note, a 4-byte number,
+ *           of a group's bytes in a sector are zero, the first of them is written as 255, and a note, a 4-byte number,
  *           says which sector of the group it is (the head's is 0 and never noted). So no sector of a group on the disk
  *           is all zero.
  *
