@@ -116,6 +116,7 @@ struct fb_flight {
     uint64_t token;            /* the lease it was given; 0: never to be kept */
     bool refreshes;            /* a copy was good when it was asked for */
     bool is_ahead;             /* of the end of its life: begun by a hit, which does not wait for it */
+    fb_span left;              /* is_ahead: of the copy's life, when it was begun */
     uint64_t hash;
     uint16_t keyspace;
     bool is_dispatched, is_lease;
@@ -131,6 +132,7 @@ struct fb_flight {
     fb_instant born;           /* a copy's birth; the zero instant: when the flight was sent */
     uint32_t cost_us;          /* what loading it takes, of a copy; 0: as long as the flight took */
     uint32_t cap_ms;           /* and a life given to it, counted from birth; 0: none */
+    bool is_put_off;           /* somebody else is loading it: no refresh of this copy for some time */
     bool is_stale;             /* it stands in for an answer that was late or has failed */
     void *way;                 /* the driver's own, NULL at first */
     bool is_promised;          /* is_ahead, or somebody was served a stale value: it is wanted, if only to be kept */
@@ -201,19 +203,20 @@ struct fb_shard *fb_shard_destroy(struct fb_shard *shard);
 
 struct fb_hit {
     fb_kind kind;
-    uint16_t keyspace;
     bool is_ripe;              /* set always: a refresh may be due, see fb_shard_due */
 };
 /* The hit path: FB_OK (value appended to out unless NULL, *ret_hit), FB_NOTFOUND, FB_MISS. Counts a hit, not a miss;
  * an expired entry is removed. */
 fb_status fb_shard_peek(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, fb_buf *out,
                         struct fb_hit *ret_hit);
-/* After a hit that was ripe, under the same lock: is a refresh due by this draw, with nothing of the key under way? */
-enum fb_due fb_shard_due(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, uint32_t draw);
+/* After a hit that was ripe, under the same lock: is a refresh of this copy, wherever it lies, due by this draw, with nothing
+ * of the key under way? */
+enum fb_due fb_shard_due(struct fb_shard *shard, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp, fb_instant now,
+                         uint32_t draw);
 /* It is: begin it, or (may_load false: the source is down or busy) count that it is not. FB_OK with the flight on fx.loads,
  * FB_REFUSED, FB_NOMEM. */
-fb_status fb_shard_refresh_ahead(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace, enum fb_due due,
-                                 bool may_load, fb_instant now, struct fb_effects *fx);
+fb_status fb_shard_refresh_ahead(struct fb_shard *shard, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp,
+                                 enum fb_due due, bool may_load, fb_instant now, struct fb_effects *fx);
 /* As peek, without counting or touching; *ret_stamp is the entry's. */
 fb_status fb_shard_look(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, struct fb_stamp *ret_stamp);
 
@@ -221,8 +224,6 @@ fb_status fb_shard_look(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_
  * to out, *ret_kind; counts as a miss. FB_MISS: none may be served now, go on with fb_shard_miss. FB_NOMEM. */
 fb_status fb_shard_stale(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
                          const struct fb_waiter *waiter, fb_instant now, fb_buf *out, fb_kind *ret_kind);
-/* Is a load, a write or a hold of the key under way? */
-bool fb_shard_is_loading(struct fb_shard *shard, uint64_t hash, fb_bytes key);
 /* A miss: join or start a flight. FB_PENDING; or FB_LEASE at once for
  * a waiter that wants a lease and got one (waiter->token); or FB_NOMEM. */
 fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,

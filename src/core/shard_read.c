@@ -39,7 +39,6 @@ fb_status fb_shard_peek(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_
     else
         count->negative_hits++;
     ret_hit->kind = (fb_kind)stamp.kind;
-    ret_hit->keyspace = stamp.keyspace;
     return status;
 }
 
@@ -66,10 +65,14 @@ static void seat(struct fb_shard *shard, struct fb_flight *flight, struct fb_wai
         shard->next_due = waiter->stale_at;
 }
 
-/* The flight a waiter may join. One that was bounced wants an answer from after its question for certain (S7). */
-static struct fb_flight *joinable(const struct fb_coord *coord, const struct fb_waiter *waiter) {
-    if (coord->leased != NULL && (!waiter->bounced || !coord->leased->is_dispatched))
-        return coord->leased;
+/* The flight a waiter may join. One that was bounced wants an answer from after its question for certain (S7). Nobody joins
+ * a refresh of what lies in a shared level: the copy there is good, and sooner had. */
+static struct fb_flight *joinable(const struct fb_shard *shard, const struct fb_coord *coord,
+                                  const struct fb_waiter *waiter) {
+    struct fb_flight *leased = coord->leased;
+    bool is_elsewhere = leased != NULL && leased->is_ahead && shard->proved != NULL;
+    if (leased != NULL && !is_elsewhere && (!waiter->bounced || !leased->is_dispatched))
+        return leased;
     return coord->fresh;
 }
 
@@ -122,7 +125,7 @@ static fb_status lend(struct fb_shard *shard, struct fb_coord *coord, uint16_t k
 
 fb_status fb_coord_join(struct fb_shard *shard, struct fb_coord *coord, uint16_t keyspace, struct fb_waiter *waiter,
                         fb_instant now, struct fb_effects *fx) {
-    struct fb_flight *flight = joinable(coord, waiter);
+    struct fb_flight *flight = joinable(shard, coord, waiter);
     if (flight != NULL) {
         fb_shard_count(shard, keyspace)->coalesced++;
         seat(shard, flight, waiter);
@@ -311,6 +314,7 @@ static bool fill(struct fb_shard *shard, struct fb_flight *flight, fb_status sta
         .draw = flight->born.ns != 0 ? 0 : draw, /* a copy has had its jitter */
         .keyspace = flight->keyspace,
         .kind = (uint8_t)(status == FB_OK ? kind : FB_KIND_NONE),
+        .is_shared = flight->born.ns != 0,
     };
     fb_event_kind what = FB_EVENT_LOADED;
     if (flight->refreshes && fb_table_read(shard->table, coord->hash, fb_coord_key(coord), &old, NULL) == FB_OK &&
@@ -375,7 +379,7 @@ void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instan
         instead = fb_shard_stand_in(shard, coord->hash, fb_coord_key(coord), flight->source_down, now);
         fb_shard_put_off(shard, coord->hash, fb_coord_key(coord), now, draw);
     }
-    if (is_error)
+    if (is_error || flight->is_put_off)
         fb_table_put_off(shard->table, coord->hash, fb_coord_key(coord), &shard->policies[flight->keyspace], now, draw);
 
     unsigned shared = count_answered(flight, is_for_all), stale = 0;

@@ -283,10 +283,8 @@ bool fb_table_put(struct fb_table *table, uint64_t hash, fb_bytes key, const str
 
 bool fb_table_set_cap(struct fb_table *table, uint64_t hash, fb_bytes key, uint32_t cap_ms) {
     struct entry *entry = find(table, hash, key);
-    if (entry != NULL) {
+    if (entry != NULL)
         entry->stamp.cap_ms = cap_ms;
-        entry->stamp.failures = 0;
-    }
     return entry != NULL;
 }
 

@@ -231,8 +231,6 @@ void fb_source_withdraw(struct fb_source *source);
 
 /* May a refresh ahead of the end go to it: is it neither down nor busy, with fewer of them under way than their share? True:
  * fb_source_refresh_end follows. */
-/* A copy of this stamp was served that is in no table here: have it loaded anew, if its policy says that it is time. */
-void fb_refresh_served(struct fb_cache *cache, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp);
 bool fb_source_refresh_begin(struct fb_source *source, fb_instant now);
 void fb_source_refresh_end(struct fb_source *source);
 void fb_source_timed(struct fb_source *source, fb_time_kind kind, fb_span took);
@@ -294,6 +292,8 @@ void fb_cache_op_end(struct fb_cache *cache);
  * FB_LEASE, FB_NOMEM; or FB_PENDING: read->finish will be called once `fx` has been carried out. */
 fb_status fb_read_begin(struct fb_read *read, struct fb_keyspace *keyspace, fb_bytes key, fb_buf *out, fb_kind *ret_kind,
                         struct fb_effects *fx);
+/* Somebody was answered with this ripe copy, which lies elsewhere: refresh it, if that is due. Without a lock. */
+void fb_refresh_ahead(struct fb_cache *cache, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp);
 /* The same for a REFRESH: FB_PENDING or FB_NOMEM. */
 fb_status fb_refresh_begin(struct fb_read *read, struct fb_keyspace *keyspace, fb_bytes key, struct fb_effects *fx);
 

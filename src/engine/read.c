@@ -9,17 +9,16 @@ enum {
     WAIT_TRIPS = 2,
 };
 
-/* A hit has found its copy ripe: with the shard's lock held, which it lets go. Never on the caller's own thread, which has
- * its answer and shall not wait. */
-static void refresh_ahead(struct fb_cache *cache, struct fb_engine_shard *shard, uint64_t hash, fb_bytes key,
-                          uint16_t keyspace, fb_instant now) {
-    struct fb_source *source = cache->keyspaces[keyspace]->source;
+/* With the shard's lock held, which it lets go. Never on the caller's own thread, which has its answer and shall not wait. */
+static void refresh_if_due(struct fb_cache *cache, struct fb_engine_shard *shard, uint64_t hash, fb_bytes key,
+                           const struct fb_stamp *stamp, fb_instant now) {
+    struct fb_source *source = cache->keyspaces[stamp->keyspace]->source;
     struct fb_effects fx;
     fb_effects_init(&fx);
-    enum fb_due due = fb_shard_due(shard->core, hash, key, now, (uint32_t)fb_rng_next(&shard->rng));
+    enum fb_due due = fb_shard_due(shard->core, hash, key, stamp, now, (uint32_t)fb_rng_next(&shard->rng));
     if (due != FB_DUE_NOT) {
         bool may_load = fb_source_refresh_begin(source, now);
-        fb_status status = fb_shard_refresh_ahead(shard->core, hash, key, keyspace, due, may_load, now, &fx);
+        fb_status status = fb_shard_refresh_ahead(shard->core, hash, key, stamp, due, may_load, now, &fx);
         if (may_load && status != FB_OK)
             fb_source_refresh_end(source);
     }
@@ -27,24 +26,19 @@ static void refresh_ahead(struct fb_cache *cache, struct fb_engine_shard *shard,
     fb_carry_out(cache, &fx, FB_RUN_LANES);
 }
 
-void fb_refresh_served(struct fb_cache *cache, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp) {
+void fb_refresh_ahead(struct fb_cache *cache, uint64_t hash, fb_bytes key, const struct fb_stamp *stamp) {
     struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
-    struct fb_source *source = cache->keyspaces[stamp->keyspace]->source;
-    struct fb_effects fx;
-    fb_effects_init(&fx);
     fb_lock_acquire(&shard->lock);
-    fb_instant now = fb_clock_now();
-    const fb_policy *policy = &shard->policies[stamp->keyspace];
-    enum fb_due due = fb_ripeness(stamp, policy, now) == FB_VERDICT_RIPE && !fb_shard_is_loading(shard->core, hash, key)
-                          ? fb_refresh_due(stamp, policy, now, (uint32_t)fb_rng_next(&shard->rng)) : FB_DUE_NOT;
-    if (due != FB_DUE_NOT) {
-        bool may_load = fb_source_refresh_begin(source, now);
-        fb_status status = fb_shard_refresh_ahead(shard->core, hash, key, stamp->keyspace, due, may_load, now, &fx);
-        if (may_load && status != FB_OK)
-            fb_source_refresh_end(source);
-    }
-    fb_shard_leave(shard);
-    fb_carry_out(cache, &fx, FB_RUN_LANES);
+    refresh_if_due(cache, shard, hash, key, stamp, fb_clock_now());
+}
+
+/* A hit has found its copy ripe: as above. */
+static void hit_ripe(struct fb_cache *cache, struct fb_engine_shard *shard, uint64_t hash, fb_bytes key, fb_instant now) {
+    struct fb_stamp stamp;
+    if (fb_shard_look(shard->core, hash, key, now, &stamp) == FB_OK)
+        refresh_if_due(cache, shard, hash, key, &stamp, now);
+    else
+        fb_shard_leave(shard);
 }
 
 fb_status fb_peek(fb_cache *cache, fb_bytes key, fb_buf *out, fb_kind *ret_kind) {
@@ -60,7 +54,7 @@ fb_status fb_peek(fb_cache *cache, fb_bytes key, fb_buf *out, fb_kind *ret_kind)
     else if (status == FB_MISS)
         fb_shard_leave(shard);
     else
-        refresh_ahead(cache, shard, hash, key, hit.keyspace, now);
+        hit_ripe(cache, shard, hash, key, now);
     return status;
 }
 
@@ -124,7 +118,7 @@ fb_status fb_read_begin(struct fb_read *read, struct fb_keyspace *keyspace, fb_b
     else if (status == FB_MISS)
         fb_shard_counters(shard->core, keyspace->id)->misses++;
     if (hit.is_ripe)
-        refresh_ahead(cache, shard, hash, key, hit.keyspace, now);
+        hit_ripe(cache, shard, hash, key, now);
     else
         fb_shard_leave(shard);
     if (status != FB_PENDING)

@@ -20,6 +20,7 @@
 
 enum {
     FB_TIER_BUCKETS = 256,
+    FB_TIER_PAUSES = 1024, /* keys that are remembered not to be refreshed for a moment */
     FB_TIER_GRANTS = 4096, /* leases that the application may hold at once; of more, the oldest are refused */
 };
 
@@ -88,6 +89,14 @@ bool fb_tier_loaded(struct fb_flight *flight, fb_status status, struct fb_value 
 /* The flight's end: the engine's. */
 void fb_load_over(struct fb_cache *cache, struct fb_flight *flight, fb_status status, struct fb_value *value,
                   struct fb_effects *fx);
+
+/* ---- refresh-ahead of what lies in the store (tier_ahead.c) ---- */
+
+/* A flight comes home that may have been begun ahead. */
+void fb_tier_ahead_over(struct fb_tier *tier, const struct fb_flight *flight, const struct fb_load_flow *flow);
+/* It was answered with the store's copy, and born, cap_ms and cost_us are set: may its refresh be due? */
+bool fb_tier_is_ripe(struct fb_tier *tier, const struct fb_flight *flight, const struct fb_policy *policy,
+                     struct fb_stamp *ret_copy);
 
 /* ---- writes (tier_write.c) ---- */
 
@@ -176,6 +185,7 @@ struct fb_tier {
     _Atomic uint64_t tokens;
     struct fb_tier_grant { uint64_t token, server; } grants[FB_TIER_GRANTS]; /* leases the application holds, by token; the
                                   lock covers them */
+    _Atomic uint64_t pauses[FB_TIER_PAUSES]; /* tier_ahead.c */
     /* Figures. */
 #define FB_COUNTER_FIELD_(name, text) _Atomic uint64_t name;
     FB_SHARING_COUNTERS(FB_COUNTER_FIELD_)

@@ -5,7 +5,10 @@
 #include "base/mem.h"
 #include "engine/tier.h"
 
-enum { LEASE_SLACK_MS = 1000 }; /* of a lease, beyond what the query may take: the lane before it, FILL after it */
+enum {
+    LEASE_SLACK_MS = 1000,     /* of a lease, beyond what the query may take: the lane before it, FILL after it */
+    NEWER_MS = 10, NEWER_SHARE = 100, /* a copy that lives so much longer than another was loaded later */
+};
 
 /* One flight on its way; fb_flight.way. */
 struct tier_load {
@@ -51,14 +54,14 @@ static void date_copy(const struct fb_tier *tier, const struct fb_load_flow *flo
     flight->cost_us = cost < 1 ? 1 : cost > UINT32_MAX ? UINT32_MAX : (uint32_t)cost;
 }
 
-/* Counts it; is it time to think of a refresh, which no later hit here will see because no copy is kept? */
-static bool is_to_refresh(struct fb_tier *tier, const struct fb_flight *flight) {
+/* It has answered; may its refresh be due? */
+static bool count_copy(struct fb_tier *tier, const struct fb_flight *flight, struct fb_stamp *ret_copy) {
     struct fb_engine_shard *shard = fb_cache_shard(tier->cache, flight->hash);
     fb_lock_acquire(&shard->lock);
     fb_shard_counters(shard->core, flight->keyspace)->shared_hits++;
-    bool refreshes = fb_policy_refreshes(&shard->policies[flight->keyspace]);
+    fb_policy policy = shard->policies[flight->keyspace];
     fb_lock_release(&shard->lock);
-    return refreshes && flight->keep != FB_KEEP_HERE && !flight->is_ahead;
+    return fb_tier_is_ripe(tier, flight, &policy, ret_copy);
 }
 
 static void finish(struct fb_way *way) {
@@ -69,7 +72,6 @@ static void finish(struct fb_way *way) {
     const struct fb_load_flow *flow = &load->way.flow;
     struct fb_effects fx;
     fb_buf key = FB_BUF_INIT;
-    struct fb_stamp stamp = {.keyspace = flight->keyspace};
     uint64_t hash = flight->hash;
     fb_status status;
     fb_effects_init(&fx);
@@ -78,20 +80,20 @@ static void finish(struct fb_way *way) {
     bool is_proved = fb_proof_holds(tier->proved, fb_clock_now());
     flight->keep = flow->keep == FB_KEEP_HERE && !is_proved ? FB_KEEP_SHARED : flow->keep;
     flight->is_stale = flow->is_stale;
+    struct fb_stamp copy;
     if (flow->is_copy) {
         date_copy(tier, flow, flight);
-        stamp.birth = flight->born;
-        stamp.cost_us = flight->cost_us;
-        stamp.kind = (uint8_t)(status == FB_OK ? flow->terms.kind : FB_KIND_NONE);
-        if (is_to_refresh(tier, flight) && stamp.kind != FB_KIND_NONE)
+        if (count_copy(tier, flight, &copy) && status == FB_OK)
             (void)fb_buf_append(&key, fb_flight_key(flight).data, fb_flight_key(flight).len); /* else not now */
     }
+    flight->is_put_off = flow->is_put_off;
+    fb_tier_ahead_over(tier, flight, flow);
     fb_buf_free(&load->way.copy);
     fb_mem_free(load);
     fb_load_over(cache, flight, status, value, &fx);
     fb_carry_out(cache, &fx, FB_RUN_LANES);
     if (key.len > 0)
-        fb_refresh_served(cache, hash, fb_bytes_of(key.data, key.len), &stamp);
+        fb_refresh_ahead(cache, hash, fb_bytes_of(key.data, key.len), &copy);
     fb_buf_free(&key);
 }
 
@@ -157,26 +159,10 @@ struct fb_flow_terms fb_tier_terms(struct fb_tier *tier, const struct fb_keyspac
     };
 }
 
-/* How long a copy has to live to be younger than the one that is here, for certain; or not to be due, where none is. */
-static int64_t younger_ms(struct fb_tier *tier, const struct fb_flight *flight) {
-    enum { ROUNDING_MS = 100 };
-    struct fb_engine_shard *shard = fb_cache_shard(tier->cache, flight->hash);
-    struct fb_stamp stamp;
-    fb_lock_acquire(&shard->lock);
-    fb_instant now = fb_clock_now();
-    fb_policy policy = shard->policies[flight->keyspace];
-    fb_status status = fb_shard_look(shard->core, flight->hash, fb_flight_key(flight), now, &stamp);
-    fb_lock_release(&shard->lock);
-    stamp.cap_ms = 0;
-    return status != FB_OK ? (int64_t)((double)policy.ttl_ms * (1 - policy.refresh_ahead))
-                           : fb_span_ms(fb_since(fb_policy_expiry(&stamp, &policy), now)) + ROUNDING_MS;
-}
-
 static void start(struct fb_tier *tier, struct fb_flight *flight) {
     struct fb_flow_terms terms = fb_tier_terms(tier, tier->cache->keyspaces[flight->keyspace], flight->hash);
     terms.why = flight->is_ahead ? FB_FLOW_AHEAD : flight->refreshes ? FB_FLOW_ANEW : FB_FLOW_MISSED;
-    if (flight->is_ahead)
-        terms.enough_ms = younger_ms(tier, flight);
+    terms.enough_ms = fb_span_ms(flight->left) + NEWER_MS + terms.ttl_ms / NEWER_SHARE;
     struct tier_load *load = fb_mem_calloc(1, sizeof *load);
     if (load == NULL) { /* alone, then */
         struct fb_effects fx;

@@ -20,7 +20,7 @@ fb_instant fb_grace_end(const struct fb_stamp *stamp, const fb_policy *policy) {
 enum fb_verdict fb_grace(const struct fb_stamp *stamp, const fb_policy *policy, fb_instant now) {
     if (fb_freshness(stamp, policy, now) == FB_VERDICT_FRESH)
         return FB_VERDICT_FRESH;
-    if (stamp->kind == FB_KIND_NONE || fb_stamp_cap(stamp) > 0)
+    if (stamp->kind == FB_KIND_NONE || (stamp->cap_ms > 0 && !stamp->is_stale))
         return FB_VERDICT_EXPIRED;
     if (fb_before(now, after_life(stamp, policy, policy->grace_ms)))
         return FB_VERDICT_STALE;
@@ -30,7 +30,7 @@ enum fb_verdict fb_grace(const struct fb_stamp *stamp, const fb_policy *policy, 
 void fb_stamp_let_go(struct fb_stamp *stamp, fb_instant until) {
     int64_t ms = fb_before(stamp->birth, until) ? fb_span_ms(fb_since(until, stamp->birth)) : 0;
     stamp->is_stale = true;
-    stamp->failures = 0;
+    stamp->retry = 0;
     stamp->cap_ms = ms < 1 ? 1 : ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
 }
 

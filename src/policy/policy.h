@@ -15,19 +15,20 @@
 /* The facts an entry keeps. */
 struct fb_stamp {
     fb_instant birth;    /* when the query (or the write) that produced it was sent */
-    uint32_t cap_ms;     /* life given by SET … EX or EXPIRE, counted from birth; 0 = none. is_stale, or failures > 0: the
-                            age at which its source may be asked for it again, and no cap */
+    uint32_t cap_ms;     /* life given by SET … EX or EXPIRE, counted from birth; 0 = none. is_shared: what the store leaves
+                            to it. is_stale: the age at which its source may be asked for it again */
     uint32_t cost_us;    /* measured load time, saturating, at least 1; 0: it was written */
     uint16_t draw;       /* the entry's share of the jitter, 0 .. 65535 */
     uint16_t keyspace;
     uint8_t kind;        /* enum fb_kind; FB_KIND_NONE is a negative entry */
-    bool is_stale;       /* its end was told; it is kept for grace and never fresh again, whatever the ttl becomes */
-    uint8_t failures;    /* loads of it that have failed in a row while it was fresh; saturating */
+    bool is_stale : 1;   /* its end was told; it is kept for grace and never fresh again, whatever the ttl becomes */
+    bool is_shared : 1;  /* a copy of what lies in the shared second level */
+    uint16_t retry;      /* no refresh ahead of its end before birth + life × retry/65536: one has failed */
 };
 
 /* The life a client has given, 0 when none has. */
 static inline uint32_t fb_stamp_cap(const struct fb_stamp *stamp) {
-    return stamp->is_stale || stamp->failures > 0 ? 0 : stamp->cap_ms;
+    return stamp->is_stale || stamp->is_shared ? 0 : stamp->cap_ms;
 }
 
 #define FB_TTL_MS_MAX INT64_C(315360000000) /* 10 years: far below where an instant in nanoseconds overflows */
@@ -74,6 +75,8 @@ enum fb_verdict fb_ripeness(const struct fb_stamp *stamp, const fb_policy *polic
 enum fb_due fb_refresh_due(const struct fb_stamp *stamp, const fb_policy *policy, fb_instant now, uint32_t draw);
 /* The refresh point: birth + refresh_ahead × life, or up to FB_REFRESH_SPREAD of that sooner; FB_NEVER where there is none. */
 fb_instant fb_refresh_point(const struct fb_stamp *stamp, const fb_policy *policy);
+/* What is left of its life; of a copy of the store, of what lies there. */
+fb_span fb_refresh_left(const struct fb_stamp *stamp, const fb_policy *policy, fb_instant now);
 /* A load of what is fresh has failed: its refresh is not due for some time. Changes nothing where none ever is. */
 void fb_stamp_put_off(struct fb_stamp *stamp, const fb_policy *policy, fb_instant now, uint16_t draw);
 

@@ -17,7 +17,7 @@ fb_span fb_policy_life(const fb_policy *policy, uint16_t draw) {
 fb_instant fb_policy_expiry(const struct fb_stamp *stamp, const fb_policy *policy) {
     fb_span life = stamp->kind == FB_KIND_NONE ? fb_ms(within(policy->negative_ttl_ms, 0))
                                                : fb_policy_life(policy, stamp->draw);
-    if (stamp->cap_ms > 0 && (stamp->is_stale || fb_ms(stamp->cap_ms).ns < life.ns) && stamp->failures == 0)
+    if (stamp->cap_ms > 0 && (stamp->is_stale || fb_ms(stamp->cap_ms).ns < life.ns))
         life = stamp->is_stale ? (fb_span){0} : fb_ms(stamp->cap_ms);
     return fb_after(stamp->birth, life);
 }

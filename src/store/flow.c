@@ -99,6 +99,7 @@ static void wait_for_another(struct fb_load_flow *flow, fb_instant now) {
     int64_t loads = FB_FLOW_WAIT_LOADS * t->load_ms;
     if (flow->has_copy) { /* it is good, and being refreshed */
         over_copy(flow, FB_OK, flow->life_ms);
+        flow->is_put_off = true;
         return;
     }
     if (flow->has_stale) {

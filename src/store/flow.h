@@ -70,6 +70,7 @@ struct fb_load_flow {
     fb_status status;
     enum fb_keep keep;         /* HERE: a copy, while the store tells of changes */
     bool is_copy, is_stale;
+    bool is_put_off;           /* AHEAD: somebody else is loading it; the copy that there is must do */
     int64_t life_ms;           /* what is left of a copy's life */
 };
 

@@ -45,7 +45,7 @@ static bool must_be_due(const struct world *w, const struct op *op, const struct
     const fb_policy *policy = &w->policies[0];
     int64_t age = w->now.ns - stamp->birth.ns;
     return policy->refresh_ahead > 0 && age > (int64_t)((double)ttl_of(w) * policy->refresh_ahead) + LAG_MAX_NS &&
-           age < shortest_life(w) - LAG_MAX_NS && stamp->kind != FB_KIND_NONE && stamp->cap_ms == 0 && is_quiet(w, op->key);
+           age < shortest_life(w) - LAG_MAX_NS && stamp->kind != FB_KIND_NONE && stamp->cap_ms == 0 && stamp->retry == 0 && is_quiet(w, op->key);
 }
 
 void ahead_after_hit(struct world *w, const struct op *op, fb_instant now, struct fb_effects *fx) {
@@ -53,8 +53,8 @@ void ahead_after_hit(struct world *w, const struct op *op, fb_instant now, struc
     struct fb_stamp stamp;
     if (op->kind != OP_READ || !world_entry(w, row, &stamp, NULL))
         return;
-    enum fb_due due = fb_shard_due(w->shard, row->hash, FB_STR(row->name), now, (uint32_t)fb_rng_next(&w->rng));
-    bool is_capped = stamp.cap_ms > 0 && stamp.failures == 0;
+    enum fb_due due = fb_shard_due(w->shard, row->hash, FB_STR(row->name), &stamp, now, (uint32_t)fb_rng_next(&w->rng));
+    bool is_capped = stamp.cap_ms > 0;
     if (due == FB_DUE_NOT) {
         if (must_be_due(w, op, &stamp))
             world_fail(w, "S12: op %u finds %s past its refresh point, and nothing is begun", op->number, row->name);
@@ -65,7 +65,7 @@ void ahead_after_hit(struct world *w, const struct op *op, fb_instant now, struc
         world_fail(w, "S12: op %u refreshes %s, which is not due", op->number, row->name);
     if (row->pause.birth == stamp.birth.ns && w->now.ns < row->pause.until - 2 * LAG_MAX_NS)
         world_fail(w, "S12: op %u refreshes %s again, which has just failed", op->number, row->name);
-    fb_status status = fb_shard_refresh_ahead(w->shard, row->hash, FB_STR(row->name), 0, due, !w->is_down, now, fx);
+    fb_status status = fb_shard_refresh_ahead(w->shard, row->hash, FB_STR(row->name), &stamp, due, !w->is_down, now, fx);
     if ((status == FB_REFUSED) != w->is_down || fb_list_is_empty(&fx->loads) != (status != FB_OK))
         world_fail(w, "op %u: a refresh that is %s while the source is %s", op->number, fb_status_name(status),
                    w->is_down ? "down" : "up");
@@ -96,7 +96,7 @@ void ahead_note_failure(struct world *w, struct row *row, struct fb_stamp *ret_b
     int64_t left, age;
     row->pause = (struct pause){NEVER_FAILED, 0};
     if (!world_entry(w, row, ret_before, NULL) || ret_before->kind == FB_KIND_NONE || ret_before->is_stale ||
-        (ret_before->cap_ms > 0 && ret_before->failures == 0)) {
+        ret_before->cap_ms > 0) {
         ret_before->birth.ns = NEVER_FAILED;
         return;
     }

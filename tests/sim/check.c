@@ -108,7 +108,7 @@ bool world_is_stale(const struct world *w, const struct row *row, struct fb_stam
 bool world_has_stand_in(const struct world *w, const struct row *row, bool is_down) {
     struct fb_stamp stamp;
     if (grace_of(w, true) == 0 || !world_entry(w, row, &stamp, NULL) || stamp.kind == FB_KIND_NONE ||
-        (stamp.cap_ms > 0 && !stamp.is_stale && stamp.failures == 0))
+        (stamp.cap_ms > 0 && !stamp.is_stale))
         return false;
     int64_t least = (int64_t)((double)life_of(w, false) * (1 - w->policies[0].jitter)), age = w->now.ns - stamp.birth.ns;
     return age < least + grace_of(w, is_down) - 1000; /* doubles may be a little off */

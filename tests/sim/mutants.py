@@ -52,7 +52,7 @@ def link(root, objects):
     world = [o for p, o in objects.items() if p.stem not in PROGRAMS]
     for name in PROGRAMS:
         main = objects[pathlib.Path("tests/sim") / (name + ".c")]
-        code, _, complaint = run(["cc", "-o", name, str(main), *map(str, world), "-lpthread", "-lm"], root)
+        code, _, complaint = run(["cc", "-o", name, str(main), *map(str, world), "-lpthread", "-lm", "-lssl", "-lcrypto"], root)
         if code != 0:
             return complaint
     return ""

@@ -226,7 +226,7 @@ static void ahead_of_time_a_younger_copy_will_do(void **state) {
     answer(&l, FB_STORE_HIT, 2999);
     expect_ask(&l, FB_STORE_MISS);
     answer(&l, FB_STORE_WAIT, 0);
-    assert_true(l.flow.step == FB_FLOW_OVER && l.flow.is_copy && l.flow.life_ms == 2999);
+    assert_true(l.flow.step == FB_FLOW_OVER && !l.flow.is_stale && l.flow.is_copy && l.flow.is_put_off && l.flow.life_ms == 2999);
     fb_buf_free(&l.buf);
 }
 

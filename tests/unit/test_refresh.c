@@ -90,6 +90,30 @@ static void absences_shortened_lives_and_stale_values_are_never_due(void **state
         }
 }
 
+static void a_copy_of_the_store_is_refreshed_though_the_store_bounds_its_life(void **state) {
+    (void)state;
+    struct fb_stamp stamp = {.kind = FB_KIND_STRING, .birth = {1}, .cap_ms = 950, .is_shared = true};
+    fb_policy policy = ahead;
+    policy.ttl_ms = 1000;
+    assert_int_equal(fb_policy_expiry(&stamp, &policy).ns, fb_ms(950).ns + 1);
+    assert_int_equal(fb_ripeness(&stamp, &policy, at(710)), FB_VERDICT_FRESH);
+    assert_int_equal(fb_ripeness(&stamp, &policy, at(810)), FB_VERDICT_RIPE);
+    assert_int_equal(fb_refresh_due(&stamp, &policy, at(810), 0), FB_DUE_AHEAD);
+    unsigned soon = 0;
+    for (int64_t birth = 0; birth < 1000; birth++) { /* each process has its own, and so its own refresh point */
+        stamp.birth.ns = birth * 1001;
+        soon += fb_since(fb_refresh_point(&stamp, &policy), stamp.birth).ns < fb_ms(760).ns;
+    }
+    assert_true(soon > 400 && soon < 600);
+    policy = (fb_policy){.ttl_ms = 3600000, .early_refresh = 1}; /* the copy is over soon, what lies there is not */
+    stamp = (struct fb_stamp){.kind = FB_KIND_STRING, .cap_ms = 60000, .cost_us = 1000000, .is_shared = true};
+    assert_int_equal(fb_ripeness(&stamp, &policy, at(59999)), FB_VERDICT_FRESH);
+    assert_int_equal(fb_refresh_due(&stamp, &policy, at(59999), 0), FB_DUE_NOT);
+    assert_int_equal(fb_refresh_left(&stamp, &policy, at(59999)).ns, fb_ms(3540001).ns);
+    stamp.cap_ms = 3600000;
+    assert_int_equal(fb_refresh_due(&stamp, &policy, at(3599999), 0), FB_DUE_EARLY);
+}
+
 /* How many of all draws say so: they do up to the first that does not. */
 static double share_of_draws(const struct fb_stamp *stamp, const fb_policy *policy, fb_instant now) {
     uint64_t low = 0, high = UINT64_C(1) << 32;
@@ -147,32 +171,34 @@ static void xfetch_measures_the_load_and_not_the_age(void **state) {
     assert_int_equal(fb_refresh_due(&written, &policy, at(59999.9), 0), FB_DUE_NOT); /* no load is known */
 }
 
-static void a_failure_puts_the_next_off_by_growing_pauses_and_never_past_half_of_what_is_left(void **state) {
+static void a_failure_puts_the_next_off_but_not_past_half_of_what_is_left(void **state) {
     (void)state;
-    fb_policy policy = {.ttl_ms = 3600000, .refresh_ahead = 0.5};
-    for (unsigned draw = 0; draw < DRAWS; draw += 4369) {
-        struct fb_stamp stamp = value_with(0);
-        fb_instant now = at(1800000);
-        int64_t pause_before = 0;
-        for (unsigned failures = 1; failures < 300; failures++) {
-            int64_t left = fb_policy_expiry(&stamp, &policy).ns - now.ns;
-            fb_stamp_put_off(&stamp, &policy, now, (uint16_t)draw);
-            assert_int_equal(stamp.failures, failures < 255 ? failures : 255);
-            assert_int_equal(fb_stamp_cap(&stamp), 0);
-            assert_int_equal(fb_policy_expiry(&stamp, &policy).ns, fb_ms(3600000).ns); /* its life is as it was */
-            fb_instant again = fb_after(stamp.birth, fb_ms(stamp.cap_ms));
-            int64_t pause = fb_since(again, now).ns;
-            assert_true(pause > 0 && pause <= left / 2 + FB_NS_PER_MS && pause <= fb_ms(60001).ns);
-            assert_true(pause >= fb_ms(500).ns || pause >= left / 2);
-            assert_true(pause + 2 * FB_NS_PER_MS >= pause_before || pause >= left / 2);
-            assert_int_equal(fb_refresh_due(&stamp, &policy, (fb_instant){again.ns - 1}, 0), FB_DUE_NOT);
-            if (!fb_before(again, fb_policy_expiry(&stamp, &policy)))
-                break;
-            assert_int_equal(fb_refresh_due(&stamp, &policy, again, 0), FB_DUE_AHEAD);
-            pause_before = pause;
-            now = again;
+    static const int64_t lives_ms[] = {10, 1000, 60000, 3600000, 86400000, FB_TTL_MS_MAX};
+    for (size_t i = 0; i < COUNT(lives_ms); i++)
+        for (unsigned draw = 0; draw < DRAWS; draw += 4369) {
+            fb_policy policy = {.ttl_ms = lives_ms[i], .refresh_ahead = 0.5};
+            int64_t life = fb_ms(lives_ms[i]).ns, grain = life / 65536 + 1;
+            struct fb_stamp stamp = value_with(0);
+            fb_instant now = {life / 2};
+            for (unsigned tries = 0; tries < 12; tries++) {
+                int64_t left = life - now.ns, low = now.ns, high = life;
+                fb_stamp_put_off(&stamp, &policy, now, (uint16_t)draw);
+                assert_int_equal(fb_policy_expiry(&stamp, &policy).ns, life); /* as it was */
+                while (low < high) { /* when it is due again */
+                    int64_t middle = low + (high - low) / 2;
+                    if (fb_refresh_due(&stamp, &policy, (fb_instant){middle}, 0) == FB_DUE_NOT)
+                        low = middle + 1;
+                    else
+                        high = middle;
+                }
+                int64_t pause = low - now.ns;
+                assert_true(pause > 0 && pause <= left / 2 + grain && pause <= fb_ms(60000).ns + grain);
+                assert_true(pause >= fb_ms(500).ns || pause >= left / 2 - 1);
+                if (low >= life)
+                    break;
+                now.ns = low;
+            }
         }
-    }
 }
 
 static void a_failure_changes_nothing_where_nothing_is_refreshed(void **state) {
@@ -189,7 +215,7 @@ static void a_failure_changes_nothing_where_nothing_is_refreshed(void **state) {
         struct fb_stamp stamp = rows[i].stamp;
         fb_stamp_put_off(&stamp, rows[i].policy, at(100), 0);
         assert_int_equal(stamp.cap_ms, rows[i].stamp.cap_ms);
-        assert_int_equal(stamp.failures, 0);
+        assert_int_equal(stamp.retry, 0);
     }
 }
 
@@ -201,7 +227,7 @@ static void what_has_failed_and_outlives_its_life_has_its_grace(void **state) {
     fb_stamp_put_off(&stamp, &policy, at(850), 0);
     assert_int_equal(fb_grace(&stamp, &policy, at(1200)), FB_VERDICT_STALE);
     fb_stamp_let_go(&stamp, at(1000));
-    assert_int_equal(stamp.failures, 0);
+    assert_int_equal(stamp.retry, 0);
     assert_int_equal(fb_grace(&stamp, &policy, at(1499)), FB_VERDICT_STALE);
     assert_int_equal(fb_grace(&stamp, &policy, at(1500)), FB_VERDICT_EXPIRED);
 }
@@ -229,10 +255,11 @@ int main(void) {
         cmocka_unit_test(a_hit_is_fresh_then_ripe_then_over_and_ripe_is_due),
         cmocka_unit_test(without_the_settings_nothing_is_ever_ripe),
         cmocka_unit_test(absences_shortened_lives_and_stale_values_are_never_due),
+        cmocka_unit_test(a_copy_of_the_store_is_refreshed_though_the_store_bounds_its_life),
         cmocka_unit_test(xfetch_fires_with_the_probability_of_its_authors),
         cmocka_unit_test(what_xfetch_may_choose_is_ripe),
         cmocka_unit_test(xfetch_measures_the_load_and_not_the_age),
-        cmocka_unit_test(a_failure_puts_the_next_off_by_growing_pauses_and_never_past_half_of_what_is_left),
+        cmocka_unit_test(a_failure_puts_the_next_off_but_not_past_half_of_what_is_left),
         cmocka_unit_test(a_failure_changes_nothing_where_nothing_is_refreshed),
         cmocka_unit_test(what_has_failed_and_outlives_its_life_has_its_grace),
         cmocka_unit_test(check_accepts_the_ranges_and_nothing_beyond),

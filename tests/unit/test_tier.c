@@ -202,6 +202,66 @@ static void many_at_once_load_each_row_once(void **state) {
     close_pair(&p);
 }
 
+static void wait_for_there(fb_cache *cache, const char *key, const char *value) {
+    fb_buf buf = FB_BUF_INIT;
+    fb_err err;
+    do {
+        buf.len = 0;
+        assert_int_equal(fb_get(cache, FB_STR(key), &buf, &err), FB_OK);
+    } while (buf.len != strlen(value) || memcmp(buf.data, value, buf.len) != 0);
+    fb_buf_free(&buf);
+}
+
+/* The refresh point lies no time after the birth: every hit is past it. */
+static fb_keyspace_options always_due(void) {
+    fb_keyspace_options ks = writing();
+    ks.policy = (fb_policy){.ttl_ms = 3600000, .negative_ttl_ms = 3600000, .refresh_ahead = 1e-15};
+    return ks;
+}
+
+static void refresh_both(fb_store_options store) {
+    struct pair p;
+    open_pair(&p, store, always_due());
+    expect_there(p.world.cache, "k:7", "seven");
+    set_row(&p.world, 7, "new");
+    hold_loads(&p.world, true);
+    for (int i = 0; i < 10; i++) { /* served at once, by both, while one query is under way for all */
+        expect_there(p.neighbour, "k:7", "seven");
+        expect_there(p.world.cache, "k:7", "seven");
+    }
+    wait_for(&p.world, &p.world.waiting_loads, 1);
+    expect_there(p.neighbour, "k:7", "seven");
+    expect_there(p.world.cache, "k:7", "seven");
+    assert_int_equal(p.world.loads, 2);
+    hold_loads(&p.world, false);
+    wait_for_there(p.world.cache, "k:7", "new");
+    wait_for_there(p.neighbour, "k:7", "new");
+    close_pair(&p);
+}
+
+static void one_query_refreshes_a_copy_for_both(void **state) {
+    (void)state;
+    refresh_both((fb_store_options){.no_copies = 1});
+    refresh_both((fb_store_options){0});
+}
+
+static void a_refresh_that_fails_is_not_tried_at_every_hit_of_the_store(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(&p, (fb_store_options){.no_copies = 1}, always_due());
+    expect_there(p.world.cache, "k:7", "seven");
+    pthread_mutex_lock(&p.world.mutex);
+    p.world.load_status = FB_SOURCE;
+    pthread_mutex_unlock(&p.world.mutex);
+    do
+        expect_there(p.world.cache, "k:7", "seven");
+    while (figures(&p.world).load_errors == 0);
+    for (int i = 0; i < 20; i++)
+        expect_there(p.world.cache, "k:7", "seven");
+    assert_true(figures(&p.world).refreshes <= 2); /* one, unless these took a second */
+    close_pair(&p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_is_loaded_once_for_both),
@@ -213,6 +273,8 @@ int main(void) {
         cmocka_unit_test(an_expired_row_stands_in_for_one_that_is_late),
         cmocka_unit_test(copies_serve_while_the_store_tells_of_changes),
         cmocka_unit_test(many_at_once_load_each_row_once),
+        cmocka_unit_test(one_query_refreshes_a_copy_for_both),
+        cmocka_unit_test(a_refresh_that_fails_is_not_tried_at_every_hit_of_the_store),
     };
     return cmocka_run_group_tests_name("tier", tests, NULL, NULL);
 }
