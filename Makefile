@@ -9,7 +9,7 @@ DURATION ?= 60
 # COUNT, where it was given: the default is the simulator's
 KILLS = $(if $(filter command line environment,$(origin COUNT)),$(COUNT),2000)
 
-.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim model coherence fleet test-kill fuzz bench-hit bench-db docs install clean
+.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim model coherence store-moves fleet test-kill fuzz bench-hit bench-db docs install clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -70,6 +70,12 @@ coherence: ## 16 workers and a real Redis, DURATION seconds (60) for each of fou
 	@tools/setup.sh build test
 	@tools/build $(BUILD) -Dtests=enabled
 	@$(BUILD)/tests/live/coherence $(DURATION)
+
+store-moves: ## the store paused, killed, failed over and moved under load, DURATION seconds (60) each: no stale read
+	@tools/setup.sh build test
+	@tools/build $(BUILD) -Dtests=enabled
+	@FOREBAY_TEST_FULL=1 FOREBAY_MOVES_SECONDS=$(DURATION) FOREBAY_BUILD=$(abspath $(BUILD)) /usr/bin/python3 -m pytest \
+		-p no:cacheprovider -q -s --tb=short tests/wire/test_store_moves.py
 
 fleet: ## three Forebays, one Redis, one PostgreSQL, 16 clients, and all that can be killed: DURATION seconds (60); a table
 	@tools/setup.sh build test

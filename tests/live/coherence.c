@@ -1,6 +1,9 @@
 /* Workers with a real Redis and a database in memory: no read is older than what was acknowledged before it.
  *
  *     coherence [SECONDS]      of each of the four lives (5); prints TAP
+ *     coherence SECONDS URL [CA]
+ *                              one life at a store that somebody else starts, moves and breaks meanwhile
+ *                              (tests/store/disturbed.py): with copies in the process; prints name=number
  *
  * Each of 16 workers is a client of its own: it reads and writes a few hot keys, pauses at any point, dies in the
  * middle of what it does, and loses answers. Somebody evicts copies, and in one life coordination keys too. Rows have
@@ -16,6 +19,7 @@
 #include <string.h>
 
 #include "../unit/store_world.h"
+#include "copies.h"
 #include "base/clock.h"
 #include "base/rng.h"
 #include "proto/slot.h"
@@ -23,14 +27,22 @@
 enum {
     WORKERS = 16, KEYS = 16,
     WINDOW_MS = 300, LEASE_MS = 60, TTL_MS = 2000,
+    TTL_MOVED_MS = 120000,   /* what a failover brought back must not be gone before it is looked for */
     WRITES_PERCENT = 15, REFRESH_PERCENT = 5, DIES_PERMILLE = 10, LOSES_PERMILLE = 5,
     ABSENT_EVERY = 5,        /* every fifth version of a row is its absence */
+    SETTLES_MS = 300,        /* reads under way when all is invalidated are over by then */
+    EVICTS_PERMILLE = 20,    /* of turns, where the store is moved */
     TRIES = 3,
+    PATIENCE_MS = 5000,      /* for one answer; at a store that is being moved: as the engine's */
+    PATIENCE_MOVED_MS = 250,
+    ACKS = 4096,             /* of one row, remembered with their times */
+    LATE_MS = 1000,          /* how old a copy may be, and what the machine may add */
+    LATE_SLACK_MS = 100,
 };
 
 struct life {
     const char *name;
-    bool is_plain, loses_keys, keeps_old;
+    bool is_plain, loses_keys, keeps_old, has_copies;
     bool is_linearizable, is_regular; /* promised */
 };
 
@@ -41,25 +53,35 @@ static const struct life lives[] = {
     {"the protocol, the old value serves during writes", .keeps_old = true, .is_regular = true},
 };
 
+static const struct life moved = {"the protocol, with copies, the store is moved", .has_copies = true};
+
 /* The database: the last version of each row. */
 static struct row {
     pthread_mutex_t mutex;
     uint64_t version;
     _Atomic uint64_t acked, seen;
+    struct { fb_instant at; uint64_t version; } acks[ACKS];
+    uint64_t acks_count;
+    _Atomic int64_t answered;  /* when the store last carried something out for this row */
+    _Atomic int64_t longest;   /* time without that, ns */
 } rows[KEYS];
 
 static struct store_world world;
+static struct fb_place *place;
+static struct copies *copies; /* NULL: none are kept */
 static const struct life *life;
 static _Atomic bool is_over;
 static unsigned generation; /* lives do not share keys */
 
 static _Atomic uint64_t reads, hits, writes, deaths, not_regular, not_linearizable, unknown;
+static _Atomic uint64_t unsent, refused, too_old;
 
 struct worker {
     pthread_t thread;
     struct fb_rng rng;
     struct fb_store *store;
     struct fb_connection plain;
+    unsigned key;               /* it is busy with */
 };
 
 static bool is_absent(uint64_t version) { return version % ABSENT_EVERY == 0; }
@@ -79,7 +101,7 @@ static void pause_somewhere(struct worker *w) {
 
 static fb_instant soon(struct worker *w) {
     bool is_lost = happens(w, LOSES_PERMILLE); /* sent, and not waited for */
-    return fb_after(fb_clock_now(), fb_ms(is_lost ? -2 : 5000));
+    return fb_after(fb_clock_now(), fb_ms(is_lost ? -2 : life->has_copies ? PATIENCE_MOVED_MS : PATIENCE_MS));
 }
 
 static fb_bytes key_name(char text[32], unsigned key) {
@@ -141,6 +163,29 @@ static void judge_absent(unsigned key, struct floors floors) {
         raise_to(&rows[key].seen, linear);
 }
 
+static void acknowledge(unsigned key, uint64_t version) {
+    struct row *row = &rows[key];
+    pthread_mutex_lock(&row->mutex);
+    row->acks[row->acks_count % ACKS].version = version;
+    row->acks[row->acks_count++ % ACKS].at = fb_clock_now();
+    pthread_mutex_unlock(&row->mutex);
+    raise_to(&row->acked, version);
+}
+
+/* A copy may be as old as the proof's second: older than the newest acknowledged before it, it is wrong. */
+static void judge_copy(unsigned key, fb_instant begun, uint64_t version) {
+    struct row *row = &rows[key];
+    fb_instant floor = fb_after(begun, fb_ms(-LATE_MS - LATE_SLACK_MS));
+    uint64_t newest = 0;
+    pthread_mutex_lock(&row->mutex);
+    for (uint64_t i = row->acks_count > ACKS ? row->acks_count - ACKS : 0; i < row->acks_count; i++)
+        if (fb_before(row->acks[i % ACKS].at, floor) && row->acks[i % ACKS].version > newest)
+            newest = row->acks[i % ACKS].version;
+    pthread_mutex_unlock(&row->mutex);
+    reads++;
+    too_old += version < newest;
+}
+
 /* ---- plain cache-aside ------------------------------------------------------------------------------------------
  * */
 
@@ -189,17 +234,30 @@ static void plain_write(struct worker *w, unsigned key) {
 /* ---- the protocol -----------------------------------------------------------------------------------------------
  * */
 
+static void note_answer(unsigned key) {
+    int64_t now = fb_clock_now().ns, before = atomic_exchange(&rows[key].answered, now);
+    int64_t longest = rows[key].longest;
+    while (longest < now - before && !atomic_compare_exchange_weak(&rows[key].longest, &longest, now - before)) {
+    }
+}
+
 static bool run(struct worker *w, struct fb_store_call *call, enum fb_store_move move) {
     call->move = move;
     fb_store_run(w->store, call, 1, soon(w));
     unknown += call->outcome == FB_STORE_UNKNOWN;
+    unsent += call->outcome == FB_STORE_UNSENT;
+    refused += call->outcome == FB_STORE_REFUSED;
+    if (call->outcome == FB_STORE_REFUSED && life->has_copies)
+        printf("# refused: %s\n", call->why);
+    if (call->outcome == FB_STORE_DONE)
+        note_answer(w->key);
     return call->outcome == FB_STORE_DONE;
 }
 
 static void bring(struct fb_store_call *call, uint64_t version, char text[32]) {
     call->put = is_absent(version) ? FB_STORE_PUT_NEGATIVE : FB_STORE_PUT_VALUE;
     call->bring = fb_bytes_of(text, (size_t)snprintf(text, 32, "%" PRIu64, version));
-    call->ttl_ms = TTL_MS;
+    call->ttl_ms = life->has_copies ? TTL_MOVED_MS : TTL_MS;
 }
 
 /* What is cached, if anything; else what the database has, kept if the lease allows. */
@@ -210,11 +268,20 @@ static void protocol_read(struct worker *w, unsigned key, bool is_refresh) {
                                  .is_refresh = is_refresh, .span_ms = LEASE_MS};
     struct floors floors = floors_now(key);
     bool has_lease = false, is_done = false;
+    fb_instant begun = fb_clock_now();
+    uint64_t version, sequence = copies != NULL ? copies_sequence(copies, key) : 0;
+    if (copies != NULL && !is_refresh && copies_get(copies, key, &version)) {
+        judge_copy(key, begun, version);
+        return;
+    }
     for (int tries = 0; tries < 20 && !has_lease && !is_done; tries++) {
         if (!is_refresh && run(w, &call, FB_STORE_GET) && call.answer == FB_STORE_HIT) {
             hits++;
             (void)snprintf(text, sizeof text, "%.*s", (int)value.len, value.data);
-            judge(key, floors, strtoull(text, NULL, 10));
+            version = strtoull(text, NULL, 10);
+            judge(key, floors, version);
+            if (copies != NULL)
+                copies_put(copies, key, sequence, version);
             is_done = true;
             break;
         }
@@ -233,7 +300,7 @@ static void protocol_read(struct worker *w, unsigned key, bool is_refresh) {
     }
     if (!is_done) {
         pause_somewhere(w);
-        uint64_t version = db_read(key);
+        version = db_read(key);
         pause_somewhere(w);
         bool is_alive = !has_lease || !dies(w);
         bring(&call, version, text);
@@ -271,8 +338,10 @@ static void protocol_write(struct worker *w, unsigned key) {
     if (version == 0)
         call.put = FB_STORE_PUT_NOTHING;
     for (int tries = 0; tries < TRIES; tries++) {
+        if (copies != NULL)
+            copies_drop(copies, key);
         if (run(w, &call, FB_STORE_END)) {
-            raise_to(&rows[key].acked, version);
+            acknowledge(key, version);
             return;
         }
         call.is_unsure = true; /* R1 */
@@ -286,7 +355,7 @@ static void protocol_write(struct worker *w, unsigned key) {
 static void *work(void *arg) {
     struct worker *w = arg;
     while (!is_over) {
-        unsigned key = (unsigned)fb_rng_below(&w->rng, KEYS);
+        unsigned key = w->key = (unsigned)fb_rng_below(&w->rng, KEYS);
         bool is_write = happens(w, WRITES_PERCENT * 10);
         if (life->is_plain)
             (is_write ? plain_write : plain_read)(w, key);
@@ -347,26 +416,35 @@ static void let_marks_expire(void) {
         (void)poll(NULL, 0, 20);
 }
 
-static bool live(unsigned number, int64_t seconds) {
-    static struct worker workers[WORKERS];
-    reads = hits = writes = deaths = not_regular = not_linearizable = unknown = 0;
+static void begin_life(unsigned number) {
+    reads = hits = writes = deaths = not_regular = not_linearizable = unknown = unsent = refused = too_old = 0;
     is_over = false;
     generation = number;
     for (unsigned key = 0; key < KEYS; key++) {
         rows[key].version = 1;
         rows[key].acked = rows[key].seen = 0;
+        rows[key].acks_count = 0;
+        rows[key].answered = fb_clock_now().ns;
+        rows[key].longest = 0;
     }
+}
+
+static struct worker workers[WORKERS];
+
+static void begin_workers(unsigned number) {
     for (unsigned i = 0; i < WORKERS; i++) {
         struct fb_endpoint to = {.path = world.path};
         fb_err err;
         workers[i].rng.state = number * 1000 + i;
-        workers[i].store = store_world_open(&world);
         fb_connection_init(&workers[i].plain, 0);
-        if (fb_connection_open(&workers[i].plain, &to, store_world_soon(), &err) != FB_OK ||
+        if (fb_store_open(place, &workers[i].store, &err) != FB_OK ||
+            (life->is_plain && fb_connection_open(&workers[i].plain, &to, store_world_soon(), &err) != FB_OK) ||
             pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0)
             abort();
     }
-    disturb(fb_after(fb_clock_now(), fb_ms(seconds * 1000)));
+}
+
+static void end_workers(void) {
     is_over = true;
     for (unsigned i = 0; i < WORKERS; i++) {
         (void)pthread_join(workers[i].thread, NULL);
@@ -374,6 +452,13 @@ static bool live(unsigned number, int64_t seconds) {
         fb_connection_finish(&workers[i].plain);
     }
     let_marks_expire();
+}
+
+static bool live(unsigned number, int64_t seconds) {
+    begin_life(number);
+    begin_workers(number);
+    disturb(fb_after(fb_clock_now(), fb_ms(seconds * 1000)));
+    end_workers();
     unsigned at_rest = stale_at_rest();
     bool is_ok = life->is_plain ? not_regular > 0
                                 : (!life->is_regular || not_regular == 0) && at_rest == 0 &&
@@ -386,15 +471,115 @@ static bool live(unsigned number, int64_t seconds) {
     return is_ok;
 }
 
+/* ---- at a store of somebody else's ------------------------------------------------------------------------------
+ * */
+
+/* Wrong answers up to the moment when all that a history asked for had been invalidated. */
+static uint64_t forgiven_reads, forgiven_copies;
+
+/* Evicts, and invalidates what histories ask for. */
+static void tend(fb_instant end) {
+    struct worker w = {.rng = {generation}};
+    fb_instant settled = {INT64_MIN};
+    fb_err err;
+    if (fb_store_open(place, &w.store, &err) != FB_OK)
+        abort();
+    while (fb_before(fb_clock_now(), end)) {
+        char name[32];
+        struct fb_store_call evict = {.max_ms = 1}, again = {.span_ms = 0};
+        w.key = (unsigned)fb_rng_below(&w.rng, KEYS);
+        evict.key = key_name(name, w.key);
+        if (happens(&w, EVICTS_PERMILLE))
+            (void)run(&w, &evict, FB_STORE_LIFE);
+        while (copies_owe(copies, &w.key) && fb_before(fb_clock_now(), end)) {
+            again.key = key_name(name, w.key);
+            if (run(&w, &again, FB_STORE_INVAL))
+                copies_paid(copies, w.key);
+            settled = fb_after(fb_clock_now(), fb_ms(SETTLES_MS));
+        }
+        if (fb_before(fb_clock_now(), settled)) { /* until then a failover may show */
+            forgiven_reads = not_regular;
+            forgiven_copies = too_old;
+        }
+        (void)poll(NULL, 0, 3);
+    }
+    fb_store_close(w.store);
+}
+
+/* What the store still has, by its own moves; UINT32_MAX: it does not answer. */
+static unsigned stale_by_moves(void) {
+    struct fb_store *store;
+    fb_buf value = FB_BUF_INIT;
+    fb_err err;
+    unsigned stale = 0;
+    if (fb_store_open(place, &store, &err) != FB_OK)
+        abort();
+    for (unsigned key = 0; key < KEYS; key++) {
+        char name[32], text[32];
+        struct fb_store_call call = {.kind = FB_KIND_STRING, .key = key_name(name, key), .value = &value};
+        value.len = 0;
+        fb_store_many(store, FB_STORE_GET, &call, 1, store_world_soon());
+        (void)snprintf(text, sizeof text, "%.*s", (int)value.len, value.data != NULL ? value.data : "");
+        stale += call.answer == FB_STORE_HIT && strtoull(text, NULL, 10) != rows[key].version;
+        bool is_silent = call.outcome != FB_STORE_DONE;
+        call.token = fb_store_token(store);
+        fb_store_many(store, FB_STORE_MISS, &call, 1, store_world_soon());
+        stale += call.answer == FB_STORE_NEG && !is_absent(rows[key].version);
+        if (is_silent || call.outcome != FB_STORE_DONE) {
+            printf("# at rest: %s\n", call.why);
+            stale = UINT32_MAX;
+            break;
+        }
+    }
+    fb_store_close(store);
+    fb_buf_free(&value);
+    return stale;
+}
+
+static int live_elsewhere(int64_t seconds, const char *url, const char *ca) {
+    fb_err err;
+    char prefix[32];
+    int64_t longest = 0;
+    if (fb_place_open(&(struct fb_place_options){.url = url, .tls_ca = ca}, &place, &err) != FB_OK) {
+        printf("%s\n", err.text);
+        return 1;
+    }
+    life = &moved;
+    begin_life(1);
+    (void)snprintf(prefix, sizeof prefix, "row:%u", generation);
+    copies = copies_start(place, prefix, KEYS);
+    begin_workers(1);
+    tend(fb_after(fb_clock_now(), fb_ms(seconds * 1000)));
+    for (unsigned key = 0; key < KEYS; key++) {
+        note_answer(key); /* what is not answered at the end counts, too */
+        longest = rows[key].longest > longest ? rows[key].longest : longest;
+    }
+    end_workers();
+    unsigned at_rest = stale_by_moves();
+    struct copies_heard heard = copies_heard(copies);
+    copies_stop(copies);
+    fb_place_close(place);
+    printf("reads=%" PRIu64 " hits=%" PRIu64 " copies=%" PRIu64 " writes=%" PRIu64 " unsent=%" PRIu64 " unknown=%" PRIu64
+           " refused=%" PRIu64 " not_regular=%" PRIu64 " not_regular_after=%" PRIu64 " copies_too_old=%" PRIu64 " copies_too_old_after=%" PRIu64 " stale_at_rest=%u longest_ms=%" PRId64
+           " told=%" PRIu64 " all_told=%" PRIu64 " reassert=%" PRIu64 " distrust=%" PRIu64 "\n",
+           reads, hits, heard.served, writes, unsent, unknown, refused, not_regular, not_regular - forgiven_reads, too_old, too_old - forgiven_copies, at_rest,
+           longest / FB_NS_PER_MS, heard.changed, heard.all_changed, heard.reassert, heard.distrust);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     int64_t seconds = argc > 1 ? strtol(argv[1], NULL, 10) : 5;
     unsigned count = sizeof lives / sizeof lives[0], failed = 0;
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
+    for (unsigned key = 0; key < KEYS; key++)
+        (void)pthread_mutex_init(&rows[key].mutex, NULL);
+    if (argc > 2)
+        return live_elsewhere(seconds, argv[2], argc > 3 ? argv[3] : NULL);
     if (!store_world_start(&world, NULL)) {
         printf("1..0 # SKIP no redis-server here\n");
         return 0;
     }
-    for (unsigned key = 0; key < KEYS; key++)
-        (void)pthread_mutex_init(&rows[key].mutex, NULL);
+    place = world.place;
     printf("1..%u\n", count);
     for (unsigned i = 0; i < count; i++) {
         life = &lives[i];

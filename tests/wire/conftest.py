@@ -17,7 +17,7 @@ import pytest
 from resp import Wire
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(TOP, "tests", "db"))
+sys.path[:0] = [os.path.join(TOP, "tests", folder) for folder in ("db", "store")]
 
 import databases  # noqa: E402  (from tests/db)
 import servers  # noqa: E402

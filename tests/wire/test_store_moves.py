@@ -1,0 +1,182 @@
+"""The store is paused, killed, failed over and moved under load: real servers on loopback, 17 workers with the protocol and
+with copies in their process (tests/live/coherence.c).
+
+What is claimed each time: the store answers again within 5 s for every key; nothing stale is left when all is quiet; no
+error but those that a retry mends; no read is older than what was acknowledged before it, and no copy is older than the
+proof's second, but for the moment between a failover that lost something and the re-assertion of what was written. `make store-moves DURATION=…` runs longer; what was seen is printed."""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+import redises
+from conftest import BUILD, IS_FULL
+
+COHERENCE = os.path.join(BUILD, "tests", "live", "coherence")
+SECONDS = int(os.environ.get("FOREBAY_MOVES_SECONDS", "0")) or (12 if IS_FULL else 5)
+BACK_MS = 5000
+# What a retry mends, or mends as soon as the store is whole.
+MENDED = ("TRYAGAIN", "CLUSTERDOWN", "MOVED", "ASK", "LOADING", "READONLY", "MASTERDOWN")
+
+
+def crc16(data):
+    crc = 0
+    for byte in data:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
+    return crc
+
+
+SLOTS = sorted({crc16(b"row:1:%d" % i) % redises.SLOTS for i in range(16)})
+
+
+class Load:
+    """The program under load; what disturbs it runs beside it."""
+
+    def __init__(self, group, seconds=SECONDS):
+        self.start = time.monotonic()
+        self.end = self.start + seconds
+        self.process = subprocess.Popen([COHERENCE, str(seconds), group.url, *([group.ca] if group.ca else [])],
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                        text=True, preexec_fn=redises.die_with_starter)
+        self.lines = []
+        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout))
+        self.reader.start()
+
+    def left(self):
+        return self.end - time.monotonic()
+
+    def result(self):
+        assert self.process.wait(timeout=120) == 0, "".join(self.lines)
+        self.reader.join()
+        refusals = [line.split(": ", 1)[1].strip() for line in self.lines if line.startswith("# refused: ")]
+        print("".join(line for line in self.lines if not line.startswith("# refused")))
+        for text in refusals:
+            assert text.startswith(MENDED) or any(word in text for word in MENDED), text
+        return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", self.lines[-1])}
+
+
+def check(result, is_lossless):
+    assert result["reads"] > 1000 and result["writes"] > 100 and result["copies"] > 100, result
+    assert result["stale_at_rest"] == 0, result
+    assert result["longest_ms"] < BACK_MS, result
+    assert result["not_regular_after"] == 0 and result["copies_too_old_after"] == 0, result
+    if is_lossless:
+        assert result["not_regular"] == 0 and result["copies_too_old"] == 0, result
+        assert result["reassert"] == 0 and result["distrust"] == 0, result
+
+
+@pytest.fixture(name="group")
+def fixture_group(request):
+    if redises.PROGRAM is None:
+        pytest.skip("no redis-server here")
+    kind, more = request.param
+    with redises.KINDS[kind](**more) as group:
+        yield group
+
+
+def kinds(*names, **more):
+    return pytest.mark.parametrize("group", [(name, more) for name in names], indirect=True, ids=names)
+
+
+def die_with_what_the_replica_lacks(primary, replica, seconds=0.4):
+    """What the primary acknowledges meanwhile is lost, deletes among it: replication is asynchronous."""
+    replica.signal(signal.SIGSTOP)
+    primary.ask("CLIENT", "KILL", "TYPE", "replica")
+    time.sleep(seconds)
+    primary.kill()
+    replica.signal(signal.SIGCONT)
+
+
+@kinds("single", "tls", "sentinel", "cluster")
+def test_every_kind_of_store_keeps_the_promises(group):
+    check(Load(group, 2).result(), is_lossless=True)
+
+
+@kinds("single")
+def test_a_pause_of_the_store_loses_nothing(group):
+    """Longer than the proof, and longer than a session's patience."""
+    load = Load(group, SECONDS + 2)
+    for pause in (1.3, 2.5):
+        time.sleep(0.7)
+        group.primary.signal(signal.SIGSTOP)
+        time.sleep(pause)
+        group.primary.signal(signal.SIGCONT)
+    result = load.result()
+    check(result, is_lossless=True)
+    assert result["unknown"] > 0
+
+
+@kinds("single")
+def test_a_store_that_was_killed_and_starts_anew_is_distrusted(group):
+    load = Load(group)
+    time.sleep(1.5)
+    group.primary.kill()
+    time.sleep(1.0)
+    group.primary.start()
+    result = load.result()
+    check(result, is_lossless=False)
+    assert result["distrust"] == 1 and result["not_regular"] == 0  # it is empty: nothing old can come back
+
+
+@kinds("sentinel")
+def test_a_primary_that_dies_is_replaced_by_its_sentinels(group):
+    load = Load(group, SECONDS + 2)
+    time.sleep(1.5)
+    dead = group.primary()
+    die_with_what_the_replica_lacks(dead, next(server for server in group.data if server is not dead))
+    redises.wait_until(lambda: group.primary() is not dead, "the failover")
+    result = load.result()
+    check(result, is_lossless=False)
+    assert result["reassert"] + result["distrust"] == 1
+
+
+@pytest.mark.skipif(not IS_FULL, reason="the long form")
+@kinds("sentinel")
+def test_a_primary_that_was_only_frozen_is_not_gone_back_to(group):
+    """It wakes up as a primary, and its Sentinels make it a replica."""
+    load = Load(group, SECONDS + 5)
+    time.sleep(1.5)
+    frozen = group.primary()
+    frozen.signal(signal.SIGSTOP)
+    redises.wait_until(lambda: group.primary() is not frozen, "the failover")
+    time.sleep(1.0)
+    frozen.signal(signal.SIGCONT)
+    result = load.result()
+    check(result, is_lossless=False)
+
+
+@pytest.mark.short
+@kinds("cluster")
+def test_slots_that_move_lose_nothing(group):
+    """All slots of the load, from primary to primary, again and again."""
+    load = Load(group)
+    moves = 0
+    while load.left() > 1.5:
+        slot = SLOTS[moves % len(SLOTS)]
+        source = group.owner(slot)
+        target = group.nodes[(group.nodes.index(source) + 1) % 3]
+        group.move(slot, source, target)
+        moves += 1
+    result = load.result()
+    print(f"{moves} slots moved")
+    check(result, is_lossless=True)
+    assert moves > len(SLOTS) or not IS_FULL
+
+
+@kinds("cluster")
+def test_a_primary_of_a_cluster_that_dies_is_replaced_by_its_replica(group):
+    load = Load(group, SECONDS + 3)
+    time.sleep(1.5)
+    dead = group.owner(SLOTS[0])
+    die_with_what_the_replica_lacks(dead, group.nodes[group.nodes.index(dead) + 3])
+    redises.wait_until(lambda: group.owner(SLOTS[0]) is not dead, "the failover", redises.CLUSTER_S)
+    result = load.result()
+    check(result, is_lossless=False)
+    assert result["reassert"] + result["distrust"] == 1
