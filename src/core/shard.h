@@ -40,6 +40,8 @@
  *   S2  While a write is marked, or a hold is there, no value of the key is in the table.
  *   S3  A waiter is answered exactly once.
  *   S4  A waiter gets the value of a refused flight only if it joined before that flight was dispatched (or led it).
+ *       Of what a shared second level said, or took, nobody gets a value who joined after that was asked, unless copies
+ *       are kept here.
  *   S5  At most one writer of a key is granted; grants come in the order of begin.
  *   S6  Status and value of a flight travel together: every waiter of an error gets that error, or what stands in.
  *   S7  A waiter is bounced by a load at most once: the second time it joins only a flight not yet dispatched. (Waiters
@@ -92,6 +94,7 @@ struct fb_waiter {
     bool takes_stale;          /* set by the shard */
     fb_instant stale_at;       /* set by the shard: the end of its patience */
     bool leads, before_dispatch, bounced;
+    unsigned joined;           /* questions of its flight that had left by then */
     /* The answer. */
     fb_status status;
     struct fb_value *value;    /* a reference the owner must give back; the value, or the error's text */
@@ -122,6 +125,7 @@ struct fb_flight {
     bool is_dispatched, is_lease;
     fb_instant launched;
     fb_instant sent;           /* when it was dispatched; the birth of what it brings */
+    unsigned questions;        /* of its questions to a shared second level, that have left */
     fb_instant lease_until;    /* is_lease only */
     /* Filled in by the driver before fb_shard_loaded. FB_OK with a value, FB_NOTFOUND without, or an error with its
      * text as the value (or NULL). The flight owns the reference. */
@@ -232,8 +236,10 @@ fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uin
  * fill takes its place; an error leaves it. FB_PENDING or FB_NOMEM. Counts as no miss. */
 fb_status fb_shard_refresh(struct fb_shard *shard, uint64_t hash, fb_bytes key, uint16_t keyspace,
                            struct fb_waiter *waiter, fb_instant now, struct fb_effects *fx);
-/* The flight's question is about to leave for a shared second level, which is as good as the source here: whoever joins
- * later may get its answer only if it is kept. fb_shard_dispatched may follow. */
+/* A question of the flight is about to leave for a shared second level, the first of which is as good as the source here:
+ * whoever joins later may get its answer only if it is kept. Who joins after the last one may have it only where a copy may
+ * be a moment behind anyway (FB_KEEP_HERE): what another process has written meanwhile is not in it, and was perhaps
+ * acknowledged before they asked. fb_shard_dispatched may follow. */
 void fb_shard_asked(struct fb_shard *shard, struct fb_flight *flight, fb_instant now);
 /* The query is about to be sent: whoever joins later may get its value only if it is kept. */
 void fb_shard_dispatched(struct fb_shard *shard, struct fb_flight *flight, fb_instant now);

@@ -53,6 +53,7 @@ fb_status fb_shard_look(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_
 static void seat(struct fb_shard *shard, struct fb_flight *flight, struct fb_waiter *waiter) {
     waiter->flight = flight;
     waiter->before_dispatch = !flight->is_dispatched;
+    waiter->joined = flight->questions;
     fb_list_push_back(&flight->waiters, &waiter->link);
     fb_list_push_back(&shard->timed, &waiter->timed);
     shard->nwaiters++;
@@ -283,16 +284,21 @@ fb_status fb_shard_refresh(struct fb_shard *shard, uint64_t hash, fb_bytes key, 
 
 /* ---- a load comes home ---- */
 
-void fb_shard_asked(struct fb_shard *shard, struct fb_flight *flight, fb_instant now) {
-    (void)shard;
+static void sent(struct fb_flight *flight, fb_instant now) {
     flight->is_dispatched = true;
     flight->sent = now;
     if (flight->coord->fresh == flight)
         flight->coord->fresh = NULL;
 }
 
+void fb_shard_asked(struct fb_shard *shard, struct fb_flight *flight, fb_instant now) {
+    (void)shard;
+    if (flight->questions++ == 0)
+        sent(flight, now);
+}
+
 void fb_shard_dispatched(struct fb_shard *shard, struct fb_flight *flight, fb_instant now) {
-    fb_shard_asked(shard, flight, now);
+    sent(flight, now);
     fb_shard_count(shard, flight->keyspace)->loads++;
 }
 
@@ -326,13 +332,13 @@ static bool fill(struct fb_shard *shard, struct fb_flight *flight, fb_status sta
     return fb_freshness(&stamp, &shard->policies[stamp.keyspace], now) == FB_VERDICT_FRESH;
 }
 
-/* It is in the shared second level, or nowhere: what is here is older. */
-static void pass_by(struct fb_shard *shard, struct fb_flight *flight, bool is_shared) {
+/* It came from the shared second level and is not kept: what is here may be older, and so may what is on its way here.
+ * Whoever has seen this answer must not find either. */
+static void pass_by(struct fb_shard *shard, const struct fb_flight *flight, struct fb_link *homeless) {
     struct fb_coord *coord = flight->coord;
     struct fb_stamp stamp;
-    if (is_shared)
-        coord->barred = flight->token;
     (void)fb_shard_forget(shard, coord->hash, fb_coord_key(coord), &stamp);
+    fb_coord_fence(shard, coord, homeless);
 }
 
 static bool may_have_refused(const struct fb_waiter *waiter) { return waiter->leads || waiter->before_dispatch; }
@@ -342,11 +348,21 @@ static bool is_outage(fb_status status) {
     return status == FB_DOWN || status == FB_TIMEOUT || status == FB_BUSY || status == FB_SOURCE || status == FB_NOMEM;
 }
 
+/* Joined after the last question to the shared second level, where no copy is kept that may be a moment behind. */
+static bool is_late(const struct fb_flight *flight, const struct fb_waiter *waiter) {
+    return flight->keep != FB_KEEP_HERE && flight->status >= 0 && waiter->joined == flight->questions;
+}
+
+/* An error is no value: it cannot be stale, and everyone who waited for it should know it (S6). */
+static bool may_have(const struct fb_flight *flight, const struct fb_waiter *waiter, bool is_for_all) {
+    return may_have_refused(waiter) || (is_for_all && !is_late(flight, waiter));
+}
+
 /* How many of those who wait for a flight it will answer. */
 static unsigned count_answered(const struct fb_flight *flight, bool is_for_all) {
     unsigned n = 0;
     for (const struct fb_link *l = flight->waiters.next; l != &flight->waiters; l = l->next)
-        n += is_for_all || may_have_refused(fb_member_of(l, struct fb_waiter, link));
+        n += may_have(flight, fb_member_of(l, struct fb_waiter, link), is_for_all);
     return n;
 }
 
@@ -365,8 +381,8 @@ void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instan
         is_for_all = fill(shard, flight, flight->status, flight->value != NULL ? flight->value->kind : FB_KIND_NONE,
                           fb_value_bytes(flight->value), now, draw);
     else if (!is_error) {
-        if (flight->keep != FB_KEEP_HERE && !flight->is_stale)
-            pass_by(shard, flight, lets_fill);
+        if ((flight->keep != FB_KEEP_HERE || flight->questions > 0) && !flight->is_stale)
+            pass_by(shard, flight, &bounced);
         count->fills_refused += !lets_fill && !flight->is_stale;
         fb_shard_tell(shard, FB_EVENT_UNCACHED, flight->keyspace,
                       flight->value != NULL ? flight->value->kind : FB_KIND_NONE, fb_coord_key(coord));
@@ -386,8 +402,7 @@ void fb_shard_loaded(struct fb_shard *shard, struct fb_flight *flight, fb_instan
     for (struct fb_link *l = flight->waiters.next, *next; l != &flight->waiters; l = next) {
         struct fb_waiter *waiter = fb_member_of(l, struct fb_waiter, link);
         next = l->next;
-        /* An error is no value: it cannot be stale, and everyone who waited for it should know it (S6). */
-        if (is_for_all || may_have_refused(waiter)) {
+        if (may_have(flight, waiter, is_for_all)) {
             bool has_other = waiter->takes_stale && instead.status != FB_MISS;
             waiter->shared = shared;
             waiter->is_stale = has_other ? instead.is_stale : flight->is_stale;

@@ -75,6 +75,11 @@ static bool is_distrusted(const struct fb_load_flow *flow, int64_t left_ms, fb_i
     return left_ms < 0 || fb_span_ms(fb_since(now, t->distrust)) <= age_ms;
 }
 
+/* How old a known absence is nobody can tell: none is believed until the oldest has gone. */
+static bool may_absence_be_old(const struct fb_flow_terms *t, fb_instant now) {
+    return t->distrust.ns != 0 && fb_span_ms(fb_since(now, t->distrust)) <= t->negative_ttl_ms;
+}
+
 static void found(struct fb_load_flow *flow, fb_instant now) {
     const struct fb_flow_terms *t = &flow->terms;
     int64_t left = flow->call.ttl_ms, life = left < 0 || left - t->grace_ms > t->ttl_ms ? t->ttl_ms : left - t->grace_ms;
@@ -84,13 +89,15 @@ static void found(struct fb_load_flow *flow, fb_instant now) {
         flow->call.is_refresh = true;
         return;
     }
-    flow->has_stale = life <= 0;
+    flow->has_stale = life <= 0 && t->grace_ms > 0;
     flow->has_copy = life > 0;
     flow->life_ms = life;
-    if (life > 0 && (t->why != FB_FLOW_AHEAD || life >= t->enough_ms))
+    if (life > 0 && (t->why != FB_FLOW_AHEAD || life >= t->enough_ms)) {
         over_copy(flow, FB_OK, life);
-    else
-        ask(flow, FB_STORE_MISS);
+        return;
+    }
+    ask(flow, FB_STORE_MISS);
+    flow->call.is_refresh = true; /* it is there, and will not do */
 }
 
 /* Another loads. Whoever has something to show for it does not wait. */
@@ -153,7 +160,8 @@ void fb_load_flow_answered(struct fb_load_flow *flow, struct fb_store_token fres
         return;
     }
     if (call->outcome != FB_STORE_DONE) {
-        flow->buf->len = 0; /* half a copy is none */
+        if (move == FB_STORE_GET)
+            flow->buf->len = 0; /* half a copy is none */
         go_alone(flow);
         return;
     }
@@ -170,6 +178,7 @@ void fb_load_flow_answered(struct fb_load_flow *flow, struct fb_store_token fres
     } else {
         flow->token = fresh;
         ask(flow, FB_STORE_MISS);
+        flow->call.is_refresh |= may_absence_be_old(&flow->terms, now);
     }
 }
 
