@@ -52,7 +52,8 @@ static void finish_load(struct fleet *f, struct fleet_load *load) {
         keep = FB_KEEP_HERE;
     if (keep == FB_KEEP_NOT && fleet_lacks(f, PART_SHARES_REFUSED))
         keep = FB_KEEP_SHARED;
-    flight->keep = keep == FB_KEEP_HERE && !f->options.has_l1 ? FB_KEEP_SHARED : keep;
+    bool may_keep = f->options.has_l1 && (f->now < atomic_load(&n->proved) || fleet_lacks(f, PART_SERVES_UNPROVED));
+    flight->keep = keep == FB_KEEP_HERE && !may_keep ? FB_KEEP_SHARED : keep;
     flight->is_stale = flow->is_stale;
     flight->questions += fleet_lacks(f, PART_LATE_FOLLOWERS);
     if (flow->is_copy) {
@@ -60,6 +61,7 @@ static void finish_load(struct fleet *f, struct fleet_load *load) {
         int64_t age = whole - flow->life_ms > 0 ? whole - flow->life_ms : 0;
         flight->born = (fb_instant){flight->sent.ns - fb_ms(age).ns};
         flight->cap_ms = (uint32_t)(age + flow->life_ms);
+        flight->cost_us = 10000;
         f->seen[flow->status == FB_OK ? FS_L2_HITS : FS_NEGATIVE]++;
     }
     f->seen[FS_REFUSED] += flow->has_lease && flow->keep == FB_KEEP_NOT;
@@ -118,7 +120,8 @@ static void start_load(struct fleet *f, unsigned node, struct fb_flight *flight)
     load->copy = (fb_buf){load->room, 0, sizeof load->room};
     struct fb_flow_terms terms = {
         .kind = FB_KIND_STRING, .ttl_ms = f->options.ttl_ms, .negative_ttl_ms = f->options.negative_ttl_ms,
-        .lasting_ms = f->options.ttl_ms, .load_ms = 10, .why = flight->refreshes ? FB_FLOW_ANEW : FB_FLOW_MISSED,
+        .lasting_ms = f->options.ttl_ms, .load_ms = 10, .enough_ms = f->options.ttl_ms / 2,
+        .why = flight->is_ahead ? FB_FLOW_AHEAD : flight->refreshes ? FB_FLOW_ANEW : FB_FLOW_MISSED,
         .distrust = {n->distrust}, .has_store = true,
     };
     fleet_say(f, "node %u: load %u of %s", node, load->number, fleet_key_name(key));
@@ -392,22 +395,35 @@ void node_answered(struct fleet *f, struct fleet_net *net) {
 
 /* ---- operations ---- */
 
+static void refresh_ahead(struct fleet *f, unsigned node, unsigned key) {
+    struct fb_shard *shard = f->nodes[node].shard;
+    struct fb_effects fx;
+    fb_effects_init(&fx);
+    enum fb_due due = fb_shard_due(shard, hash_of(key), name_of(key), now_of(f), (uint32_t)fb_rng_next(&f->rng));
+    if (due != FB_DUE_NOT)
+        (void)fb_shard_refresh_ahead(shard, hash_of(key), name_of(key), 0, due, /* may_load = */ true, now_of(f), &fx);
+    f->seen[FS_AHEAD] += due != FB_DUE_NOT;
+    carry_effects(f, node, &fx);
+}
+
 static void start_read(struct fleet *f, struct fleet_op *op) {
     struct fleet_node *n = &f->nodes[op->node];
     struct fb_effects fx;
     char room[32];
     fb_buf out = {room, 0, sizeof room};
-    fb_kind kind;
+    struct fb_hit hit;
     fb_status status = FB_MISS;
     fb_effects_init(&fx);
     check_floors(f, op);
     op->waiter = (struct fb_waiter){.deadline = FB_NEVER};
     if (op->kind == FOP_READ)
-        status = fb_shard_peek(n->shard, hash_of(op->key), name_of(op->key), now_of(f), &out, &kind);
+        status = fb_shard_peek(n->shard, hash_of(op->key), name_of(op->key), now_of(f), &out, &hit);
     if (status != FB_MISS) {
         f->seen[FS_L1_HITS]++;
         fleet_say(f, "op %u: a hit in the first level", op->number);
         check_answer(f, op, status, fb_bytes_of(out.data, out.len));
+        if (hit.is_ripe)
+            refresh_ahead(f, op->node, op->key);
         return;
     }
     if (op->kind == FOP_READ)
@@ -454,7 +470,8 @@ static const _Atomic int64_t never = INT64_MIN, always = INT64_MAX;
 
 void node_start(struct fleet *f, unsigned node) {
     struct fleet_node *n = &f->nodes[node];
-    n->policies[0] = (fb_policy){.ttl_ms = f->options.ttl_ms, .negative_ttl_ms = f->options.negative_ttl_ms};
+    n->policies[0] = (fb_policy){.ttl_ms = f->options.ttl_ms, .negative_ttl_ms = f->options.negative_ttl_ms,
+                                 .refresh_ahead = f->options.is_ahead ? 0.5 : 0};
     struct fb_shard_options options = {
         .bytes_max = 1 << 20, .evict = &fb_evict_s3fifo, .policies = n->policies, .keyspaces_max = 1,
         .proved = !f->options.has_l1 ? &never : fleet_lacks(f, PART_SERVES_UNPROVED) ? &always : &n->proved,

@@ -82,6 +82,7 @@ enum fleet_part {
     X(L2_HITS, "hits in Redis")                                                                                        \
     X(NEGATIVE, "known absences")                                                                                      \
     X(LEASES, "leases")                                                                                                \
+    X(AHEAD, "refreshes ahead of the end")                                                                             \
     X(WAITS, "waits for another's load")                                                                               \
     X(WOKEN, "woken by a push")                                                                                        \
     X(LATE, "waits that took too long")                                                                                \
@@ -115,7 +116,7 @@ enum fleet_seen {
 
 struct fleet_options {
     unsigned nodes, keys, ops;
-    bool has_l1, is_slow;
+    bool has_l1, is_slow, is_ahead;      /* refresh-ahead */
     /* One in so many; 0: never. */
     unsigned unsent, unknown, refused;   /* of calls */
     unsigned source_error, doubt, fails; /* of trips to the source */
