@@ -21,7 +21,7 @@ def is_shared():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "forebay.yaml")
         with open(path, "w", encoding="utf-8") as file:
-            file.write("store: {url: 'redis://127.0.0.1:1', l1: false}\n")
+            file.write("store: {url: 'redis://127.0.0.1:1', copies: false}\n")
         result = subprocess.run([FOREBAY, "check", "-c", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                 stdin=subprocess.DEVNULL, text=True, timeout=30)
     return "unknown" not in result.stdout

@@ -126,7 +126,7 @@ def stale_at_rest(three):
 @pytest.mark.parametrize("life", LIVES)
 def test_no_read_is_older_than_what_was_acknowledged(fleet, life):  # noqa: F811
     has_l1, kinds = LIVES[life]
-    three = fleet(SCHEMA, KEYSPACES, store={"l1": str(has_l1).lower()}, redis=REDIS)
+    three = fleet(SCHEMA, KEYSPACES, store={"copies": str(has_l1).lower()}, redis=REDIS)
     checker = three.checker(SECONDS)
     try:
         disturber = Disturber(three, checker, 1, kinds)

@@ -32,7 +32,7 @@ def queries(database):
 def test_an_expiry_costs_the_fleet_one_query(fleet, l1):  # noqa: F811
     """How slow a machine may be: every tenth client asks PING, which waits for nobody. What the longest of these took is
     what others were late by as well, for no reason of Forebay's, and is allowed on top of two queries."""
-    three = fleet(SCHEMA, keyspaces(), store={"l1": str(l1).lower()})
+    three = fleet(SCHEMA, keyspaces(), store={"copies": str(l1).lower()})
     began = time.monotonic()
     seen = three.herd(SECONDS, CLIENTS, "hot:1")
     lasted, loads = time.monotonic() - began, queries(three.database)
@@ -46,7 +46,7 @@ def test_an_expiry_costs_the_fleet_one_query(fleet, l1):  # noqa: F811
 @pytest.mark.parametrize("l1", [True, False], ids=["l1", "no-l1"])
 def test_with_refresh_ahead_nobody_waits(fleet, l1):  # noqa: F811
     """After the first load; "nobody waits" is: no longer than PING, and never as long as half a query."""
-    three = fleet(SCHEMA, keyspaces(refresh_ahead="80%"), store={"l1": str(l1).lower()})
+    three = fleet(SCHEMA, keyspaces(refresh_ahead="80%"), store={"copies": str(l1).lower()})
     with three.servers[0].wire() as wire:
         assert wire.ask("GET", "hot:1") == b'{"id":1,"name":"tea"}'
     began = time.monotonic()
