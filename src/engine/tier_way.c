@@ -135,7 +135,7 @@ void fb_tier_told(struct fb_tier *tier, uint64_t hash, fb_bytes key) {
 
 /* Those whose time is over ask the source themselves; without a connection that tells, the others look again. */
 static unsigned wake_some(struct fb_tier *tier, struct fb_way **ret_ways, unsigned max, bool is_end) {
-    bool is_told = fb_proof_holds(tier->proved, fb_clock_now());
+    bool is_told = fb_proof_holds(fb_place_proof(tier->place), fb_clock_now()); /* with or without copies of our own */
     fb_instant now = fb_clock_now();
     unsigned n = 0;
     fb_lock_acquire(&tier->lock);
