@@ -395,13 +395,13 @@ void node_answered(struct fleet *f, struct fleet_net *net) {
 
 /* ---- operations ---- */
 
-static void refresh_ahead(struct fleet *f, unsigned node, unsigned key) {
+static void refresh_ahead(struct fleet *f, unsigned node, unsigned key, const struct fb_stamp *stamp) {
     struct fb_shard *shard = f->nodes[node].shard;
     struct fb_effects fx;
     fb_effects_init(&fx);
-    enum fb_due due = fb_shard_due(shard, hash_of(key), name_of(key), now_of(f), (uint32_t)fb_rng_next(&f->rng));
+    enum fb_due due = fb_shard_due(shard, hash_of(key), name_of(key), stamp, now_of(f), (uint32_t)fb_rng_next(&f->rng));
     if (due != FB_DUE_NOT)
-        (void)fb_shard_refresh_ahead(shard, hash_of(key), name_of(key), 0, due, /* may_load = */ true, now_of(f), &fx);
+        (void)fb_shard_refresh_ahead(shard, hash_of(key), name_of(key), stamp, due, /* may_load = */ true, now_of(f), &fx);
     f->seen[FS_AHEAD] += due != FB_DUE_NOT;
     carry_effects(f, node, &fx);
 }
@@ -422,8 +422,10 @@ static void start_read(struct fleet *f, struct fleet_op *op) {
         f->seen[FS_L1_HITS]++;
         fleet_say(f, "op %u: a hit in the first level", op->number);
         check_answer(f, op, status, fb_bytes_of(out.data, out.len));
-        if (hit.is_ripe)
-            refresh_ahead(f, op->node, op->key);
+        struct fb_stamp stamp;
+        if (hit.is_ripe && fb_shard_look(n->shard, hash_of(op->key), name_of(op->key), now_of(f), &stamp) >= 0 &&
+            stamp.kind != FB_KIND_NONE)
+            refresh_ahead(f, op->node, op->key, &stamp);
         return;
     }
     if (op->kind == FOP_READ)
