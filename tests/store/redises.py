@@ -15,10 +15,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests", "db"))
+
+from servers import wait_until  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
-START_S, CLUSTER_S, POLL_S = 20.0, 40.0, 0.02
+START_S, CLUSTER_S = 30.0, 60.0
 SLOTS = 16384
 PROGRAM = next((name for name in ("redis-server", "valkey-server") if shutil.which(name)), None)
 
@@ -36,18 +40,6 @@ def free_ports(count):
     for probe in probes:
         probe.close()
     return ports
-
-
-def wait_until(condition, what, seconds=START_S):
-    """The first true value of condition()."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain for {what}")
-        time.sleep(POLL_S)
 
 
 def die_with_starter():
@@ -106,7 +98,7 @@ class Server:
         with open(os.path.join(self.folder, "log"), "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             preexec_fn=die_with_starter)
-        wait_until(self._answers, f"{self.folder} to answer")
+        wait_until(self._answers, f"{self.folder} to answer", START_S)
 
     def _answers(self):
         if self.process.poll() is not None:
@@ -222,9 +214,10 @@ sentinel parallel-syncs shop 1
             common = ["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", *words]
             self.data = [self.server("a", words=common)]
             self.data.append(self.server("b", words=[*common, "--replicaof", "127.0.0.1", str(self.data[0].port)]))
-            wait_until(lambda: "slave0" in self.data[0].ask("INFO", "replication"), "the replica")
+            wait_until(lambda: "slave0" in self.data[0].ask("INFO", "replication"), "the replica", START_S)
             self.sentinels = [self._sentinel(i, down_ms) for i in range(3)]
-            wait_until(lambda: all(self._knows_all(s) for s in self.sentinels), "the Sentinels to know each other")
+            wait_until(lambda: all(self._knows_all(s) for s in self.sentinels), "the Sentinels to know each other",
+                       START_S)
         except BaseException:
             self.stop()
             raise

@@ -5,6 +5,7 @@ What is claimed each time: the store answers again within 5 s for every key; not
 error but those that a retry mends; no read is older than what was acknowledged before it, and no copy is older than the
 proof's second, but for the moment between a failover that lost something and the re-assertion of what was written. `make store-moves DURATION=…` runs longer; what was seen is printed."""
 
+import contextlib
 import os
 import re
 import signal
@@ -49,6 +50,11 @@ class Load:
         self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout))
         self.reader.start()
 
+    def goes_on(self, seconds):
+        """For so long, unless it ends before."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+
     def left(self):
         return self.end - time.monotonic()
 
@@ -85,11 +91,11 @@ def kinds(*names, **more):
     return pytest.mark.parametrize("group", [(name, more) for name in names], indirect=True, ids=names)
 
 
-def die_with_what_the_replica_lacks(primary, replica, seconds=0.4):
+def die_with_what_the_replica_lacks(load, primary, replica, seconds=0.4):
     """What the primary acknowledges meanwhile is lost, deletes among it: replication is asynchronous."""
     replica.signal(signal.SIGSTOP)
     primary.ask("CLIENT", "KILL", "TYPE", "replica")
-    time.sleep(seconds)
+    load.goes_on(seconds)
     primary.kill()
     replica.signal(signal.SIGCONT)
 
@@ -104,9 +110,9 @@ def test_a_pause_of_the_store_loses_nothing(group):
     """Longer than the proof, and longer than a session's patience."""
     load = Load(group, SECONDS + 2)
     for pause in (1.3, 2.5):
-        time.sleep(0.7)
+        load.goes_on(0.7)
         group.primary.signal(signal.SIGSTOP)
-        time.sleep(pause)
+        load.goes_on(pause)
         group.primary.signal(signal.SIGCONT)
     result = load.result()
     check(result, is_lossless=True)
@@ -116,9 +122,9 @@ def test_a_pause_of_the_store_loses_nothing(group):
 @kinds("single")
 def test_a_store_that_was_killed_and_starts_anew_is_distrusted(group):
     load = Load(group)
-    time.sleep(1.5)
+    load.goes_on(1.5)
     group.primary.kill()
-    time.sleep(1.0)
+    load.goes_on(1.0)
     group.primary.start()
     result = load.result()
     check(result, is_lossless=False)
@@ -128,10 +134,10 @@ def test_a_store_that_was_killed_and_starts_anew_is_distrusted(group):
 @kinds("sentinel")
 def test_a_primary_that_dies_is_replaced_by_its_sentinels(group):
     load = Load(group, SECONDS + 2)
-    time.sleep(1.5)
+    load.goes_on(1.5)
     dead = group.primary()
-    die_with_what_the_replica_lacks(dead, next(server for server in group.data if server is not dead))
-    redises.wait_until(lambda: group.primary() is not dead, "the failover")
+    die_with_what_the_replica_lacks(load, dead, next(server for server in group.data if server is not dead))
+    redises.wait_until(lambda: group.primary() is not dead, "the failover", redises.START_S)
     result = load.result()
     check(result, is_lossless=False)
     assert result["reassert"] + result["distrust"] == 1
@@ -142,11 +148,11 @@ def test_a_primary_that_dies_is_replaced_by_its_sentinels(group):
 def test_a_primary_that_was_only_frozen_is_not_gone_back_to(group):
     """It wakes up as a primary, and its Sentinels make it a replica."""
     load = Load(group, SECONDS + 5)
-    time.sleep(1.5)
+    load.goes_on(1.5)
     frozen = group.primary()
     frozen.signal(signal.SIGSTOP)
-    redises.wait_until(lambda: group.primary() is not frozen, "the failover")
-    time.sleep(1.0)
+    redises.wait_until(lambda: group.primary() is not frozen, "the failover", redises.START_S)
+    load.goes_on(1.0)
     frozen.signal(signal.SIGCONT)
     result = load.result()
     check(result, is_lossless=False)
@@ -173,9 +179,9 @@ def test_slots_that_move_lose_nothing(group):
 @kinds("cluster")
 def test_a_primary_of_a_cluster_that_dies_is_replaced_by_its_replica(group):
     load = Load(group, SECONDS + 3)
-    time.sleep(1.5)
+    load.goes_on(1.5)
     dead = group.owner(SLOTS[0])
-    die_with_what_the_replica_lacks(dead, group.nodes[group.nodes.index(dead) + 3])
+    die_with_what_the_replica_lacks(load, dead, group.nodes[group.nodes.index(dead) + 3])
     redises.wait_until(lambda: group.owner(SLOTS[0]) is not dead, "the failover", redises.CLUSTER_S)
     result = load.result()
     check(result, is_lossless=False)
