@@ -179,12 +179,12 @@ class Proxy:
 
     def _forward(self, sink, message, event):
         action = self._fires(event)
+        if action == "hold before":
+            self.hold()  # before `fired`: who waits for it may heal at once
         if action in ("cut before", "hold before"):
             self.fired.set()
         if action == "cut before":
             raise Cut
-        if action == "hold before":
-            self.hold()
         with self.lock:
             while self.is_held and not self.is_closed:
                 self.lock.wait()

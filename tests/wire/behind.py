@@ -15,7 +15,7 @@ import threading
 
 import pytest
 
-from conftest import FOREBAY, Forebay
+from conftest import FOREBAY, Forebay, clean_environment
 from resp import Closed, ReplyError, Wire, encode
 
 MODE = os.environ.get("FOREBAY_TEST_WRITE", "write-behind")  # write-through: to try the harness itself
@@ -52,7 +52,7 @@ def is_built():
         with open(path, "w", encoding="utf-8") as file:
             file.write(f"server: {{journal_dir: {folder}}}\n")
         result = subprocess.run([FOREBAY, "check", "-c", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                stdin=subprocess.DEVNULL, text=True, timeout=30)
+                                stdin=subprocess.DEVNULL, text=True, timeout=30, env=clean_environment())
     return "unknown" not in result.stdout
 
 
@@ -197,8 +197,21 @@ class World:
                      for writer in range(WRITERS)]
         self.serials = [writer * 10 ** 9 for writer in range(WRITERS)]  # each value is written once
         self.errors, self.wrong = {}, []
-        self.acknowledged = self.unanswered = 0
-        self.lock = threading.Lock()
+        self.acknowledged = self.unanswered = self.moments = 0
+        self.lock, self.fuse = threading.Lock(), None
+
+    def after(self, moments, action):
+        """Moments are counted: each time something is sent or answered."""
+        with self.lock:
+            self.fuse = (self.moments + moments, action)
+
+    def moment(self):
+        with self.lock:
+            self.moments += 1
+            if self.fuse is None or self.moments < self.fuse[0]:
+                return
+            (_, action), self.fuse = self.fuse, None
+        action()
 
     def keys(self):
         yield from self.counters
@@ -249,7 +262,7 @@ class Writer(threading.Thread):
         self.rng = random.Random(world.rng.random())
         self.own, self.is_over = world.rows[number], threading.Event()
         self.address = (server.host, server.port)
-        self.failure = None
+        self.failure, self.acknowledged = None, 0
         self.start()
 
     def serial(self):
@@ -316,19 +329,21 @@ class Writer(threading.Thread):
             row.unsure(chain)
 
     def run(self):
-        acknowledged, open_steps = 0, []
+        open_steps = []
         try:
             with Wire(*self.address, timeout=30) as wire:
                 while not self.is_over.is_set():
                     steps = [self.step() for _ in range(self.rng.randint(1, PIPELINE_MAX))]
                     open_steps = [what for _, what in steps]
                     wire.send(b"".join(encode(*words) for commands, _ in steps for words in commands))
+                    self.world.moment()
                     for commands, what in steps:
                         for _ in commands:
                             reply = wire.read()
                         open_steps.pop(0)
                         self.answered(what, reply)
-                        acknowledged += what[0] != "read"
+                        self.acknowledged += what[0] != "read"
+                        self.world.moment()
                     if self.pause:
                         self.is_over.wait(self.rng.random() * self.pause)
         except LOST:
@@ -337,7 +352,7 @@ class Writer(threading.Thread):
             self.failure = error
             self.lost(open_steps)
         with self.world.lock:
-            self.world.acknowledged += acknowledged
+            self.world.acknowledged += self.acknowledged
             self.world.unanswered += sum(what[0] != "read" for what in open_steps)
 
 

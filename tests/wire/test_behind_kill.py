@@ -14,12 +14,13 @@ import pytest
 import behind
 import proxy as proxies
 from behind import Behind, World
-from conftest import FOREBAY, Process
+from conftest import FOREBAY, Process, wait_until
 
 COUNT = int(os.environ.get("FOREBAY_KILL_COUNT", "40"))
 SEED = int(os.environ.get("FOREBAY_KILL_SEED", "1"))
-WRITING_S = 0.25      # on average, before the kill
+MOMENTS = 800         # on average, before the kill: requests sent and answered
 COMMIT_S = 2.0        # so long a COMMIT is waited for, if one is to be hit
+STARTING = 8          # looks at a server that starts, before it is killed
 FLUSHES = ["10ms", "50ms", "200ms", "5s"]
 
 # How often each way of dying is taken: at any time; with a COMMIT held before or behind it; with its connection cut.
@@ -34,8 +35,8 @@ class Killer:
         self.world, self.servers, self.proxy, self.rng = world, servers, proxy, random.Random(seed)
         self.ways, self.seed = {}, seed
 
-    def pause(self):
-        time.sleep(self.rng.expovariate(1 / WRITING_S))
+    def some(self, mean):
+        return int(self.rng.expovariate(1 / mean)) + 1
 
     def cycle(self, number):
         way = self.rng.choice(WAYS["postgresql" if self.proxy else "sqlite"])
@@ -45,42 +46,36 @@ class Killer:
         for space in self.servers.config["keyspaces"].values():
             if behind.MODE == "write-behind":
                 space["flush_interval"] = self.rng.choice(flushes)
-        if way == "early":
+        if way == "early" and self.servers.server:
             self.die_starting()
         server = self.servers.start()
         self.world.check(server, when)
+        kill, arm = server.process.kill, lambda: self.proxy.when("sent", "COMMIT", way)
+        self.world.after(self.some(MOMENTS), kill if way in ("any", "early") else arm)
         writers = behind.write(self.world, server)
         try:
-            if way in ("any", "early"):
-                self.pause()
-            else:
-                self.pause_in_commit(way)
-            assert server.is_running(), f"{when}: it has ended by itself:\n{server.log()}"
+            if way not in ("any", "early"):
+                self.proxy.fired.wait(COMMIT_S)
+                self.world.after(self.some(MOMENTS / 8), kill)
+            wait_until(lambda: not server.is_running() or any(writer.failure for writer in writers), "the kill", 60)
+            assert server.process.returncode in (None, -9), f"{when}: it has ended by itself:\n{server.log()}"
         finally:
             self.servers.kill()
             if self.proxy:
                 self.proxy.heal()
+                self.proxy.fired.clear()
             try:
                 behind.over(writers)
             except AssertionError as error:
                 raise AssertionError(f"{when}: {error}") from error
 
-    def pause_in_commit(self, way):
-        self.pause()
-        self.proxy.when("sent", "COMMIT", way)
-        self.proxy.fired.wait(COMMIT_S)
-        if way.startswith("cut") or self.rng.random() < 0.5:
-            time.sleep(self.rng.random() * 0.05)
-
     def die_starting(self):
         """Killed while it recovers, or before."""
-        server = self.servers
-        process = Process(server.started, "early", [FOREBAY, "serve", "-c", server.server.config_path], server.folder) \
-            if server.server else None
-        if process:
-            time.sleep(self.rng.random() * 0.1)
-            process.kill()
-            server.started.remove(process)
+        server, looks = self.servers, iter(range(self.rng.randrange(STARTING)))
+        process = Process(server.started, "early", [FOREBAY, "serve", "-c", server.server.config_path], server.folder)
+        wait_until(lambda: next(looks, None) is None, "the moment to come")
+        process.kill()
+        server.started.remove(process)
 
 
 def show(killer, number, began, is_end):
@@ -108,7 +103,7 @@ def test_the_database_ends_as_acknowledged(kind, make_database, processes, tmp_p
         server = servers.start()
         world.check(server, "the last start")
         writers = behind.write(world, server)
-        killer.pause()
+        wait_until(lambda: sum(writer.acknowledged for writer in writers) > 500, "some writes")
         behind.over(writers)
         world.check(server, "before the end")
         assert servers.stop() == 0
@@ -122,5 +117,5 @@ def test_the_database_ends_as_acknowledged(kind, make_database, processes, tmp_p
     assert set(world.errors) <= ({"UNKNOWN", "SOURCE", "SOURCEDOWN", "TIMEOUT"} if behind.MODE != "write-behind" else set()), \
         f"{world.errors}: {world.last_error}"
     if behind.MODE == "write-behind":
-        assert database.one("SELECT count(*) AS n FROM fb_dead")["n"] == 0
-        assert database.one("SELECT state AS s FROM fb_partition")["s"] == "clean"
+        assert database.one("SELECT count(*) FROM fb_dead") == 0
+        assert database.one("SELECT state AS s FROM fb_partition") == "clean"
