@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "proto/slot.h"
 #include "store/watch.h"
+#include "fake_redis.h"
 #include "store_world.h"
 
 /* ---- pure parts -------------------------------------------------------------------------------------------------
@@ -313,6 +314,158 @@ static void a_place_without_a_server_is_down_and_the_watch_can_be_stopped(void *
     }
 }
 
+/* ---- servers that say what they are told to ---------------------------------------------------------------------
+ * */
+
+#define MASTER "*3\r\n$6\r\nmaster\r\n:5\r\n*0\r\n"
+
+static struct fb_place *place_of(const struct fake_redis *fake) {
+    char url[64];
+    struct fb_place *place = NULL;
+    fb_err err;
+    (void)snprintf(url, sizeof url, "redis://127.0.0.1:%u", fake->port);
+    assert_int_equal(fb_place_open(&(struct fb_place_options){.url = url}, &place, &err), FB_OK);
+    return place;
+}
+
+static void beats_that_are_no_masters_prove_nothing(void **state) {
+    (void)state;
+    static const struct { const char *role, *ends; } cases[] = {
+        {"-BUSY Redis is busy running a script.\r\n", NULL},
+        {"-LOADING Redis is loading the dataset in memory\r\n", NULL},
+        {"*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:1\r\n$9\r\nconnected\r\n:5\r\n", "no primary any more"},
+        {"*2\r\n$8\r\nsentinel\r\n*0\r\n", "no primary any more"},
+        {"*0\r\n", "no primary any more"},
+        {"$6\r\nmaster\r\n", "no primary any more"},
+        {MASTER MASTER, "no question"},
+        {"HTTP/1.1 400\r\n", "no Redis speaks so"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fake_redis fake = {.roles = {cases[i].role}};
+        fake_redis_start(&fake);
+        struct fb_place *place = place_of(&fake);
+        struct fb_store_watch *w = watch_place(place, "user:");
+        if (cases[i].ends == NULL) {
+            UNTIL(fake.roles_asked >= 3); /* beat after beat, of one session */
+            assert_int_equal(fake.lines_count, 1);
+            assert_int_equal(now_heard().downs, 0);
+            assert_int_equal(*fb_place_proof(place), INT64_MIN);
+        } else {
+            struct fb_place_facts facts = {.kind = FB_STORE_SINGLE};
+            UNTIL((fb_place_facts(place, &facts), strstr(facts.last_error, cases[i].ends) != NULL));
+        }
+        fb_store_watch_stop(w);
+        assert_int_equal(*fb_place_proof(place), INT64_MIN);
+        fb_place_close(place);
+        fake_redis_stop(&fake);
+    }
+}
+
+static void pushes_are_taken_for_what_they_are(void **state) {
+    (void)state;
+    static const struct { const char *push; unsigned changed; } cases[] = {
+        {">2\r\n+invalidate\r\n*2\r\n$6\r\nuser:1\r\n$17\r\nfb:n:{abc}:user:2\r\n", 2},
+        {">2\r\n$10\r\ninvalidate\r\n*3\r\n$6\r\nuser:1\r\n$14\r\nfb:c:{abc}:key\r\n:7\r\n", 1},
+        {">2\r\n+invalidate\r\n:1\r\n", 0},
+        {">2\r\n+invalidate\r\n*1\r\n_\r\n", 0},
+        {">2\r\n+invalidate\r\n*0\r\n", 0},
+        {">1\r\n+invalidate\r\n", 0},
+        {">0\r\n", 0},
+        {">3\r\n+message\r\n+a\r\n*1\r\n$6\r\nuser:1\r\n", 0},
+        {">2\r\n+tracking-redir-broken\r\n*1\r\n$6\r\nuser:1\r\n", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[256];
+        (void)snprintf(text, sizeof text, "%s" MASTER, cases[i].push);
+        struct fake_redis fake = {.roles = {text, MASTER}};
+        fake_redis_start(&fake);
+        struct fb_place *place = place_of(&fake);
+        struct fb_store_watch *w = watch_place(place, "user:");
+        UNTIL(is_proved(place)); /* W2: what was pushed before the beat's answer has been told */
+        if (now_heard().changed != cases[i].changed)
+            fail_msg("push %zu: %u changes", i, now_heard().changed);
+        assert_int_equal(now_heard().downs, 0);
+        fb_store_watch_stop(w);
+        fb_place_close(place);
+        fake_redis_stop(&fake);
+    }
+}
+
+static void another_run_behind_the_same_address_is_distrusted(void **state) {
+    (void)state;
+    struct fake_redis fake = {.roles = {MASTER, MASTER, "+garbage that ends the session\r\n", MASTER}};
+    fake_redis_start(&fake);
+    struct fb_place *place = place_of(&fake);
+    struct fb_store_watch *w = watch_place(place, "user:");
+    UNTIL(fake.roles_asked == 2);
+    fake.run_id = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+    UNTIL(now_heard().distrust == 1);
+    UNTIL(is_proved(place));
+    assert_true(now_heard().all_changed >= 3);
+    fb_store_watch_stop(w);
+    fb_place_close(place);
+    fake_redis_stop(&fake);
+}
+
+static void a_server_that_cannot_broadcast_is_watched_without_a_proof(void **state) {
+    (void)state;
+    struct fake_redis fake = {.tracking = "-ERR syntax error\r\n"};
+    fake_redis_start(&fake);
+    struct fb_place *place = place_of(&fake);
+    struct fb_store_watch *w = watch_place(place, "user:");
+    UNTIL(fake.roles_asked >= 3);
+    assert_int_equal(now_heard().ups, 1);
+    assert_non_null(strstr(now_heard().text, "syntax error"));
+    assert_int_equal(*fb_place_proof(place), INT64_MIN);
+    fb_store_watch_stop(w);
+    fb_place_close(place);
+    fake_redis_stop(&fake);
+}
+
+/* Most of three Sentinels name another primary than the one that answers. */
+static void a_primary_that_most_sentinels_do_not_name_is_left(void **state) {
+    (void)state;
+    struct fake_redis old = {.run_id = NULL}, new = {.run_id = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}, sentinels[3];
+    char url[128];
+    struct fb_place *place;
+    struct fb_place_facts facts;
+    fb_err err;
+    fake_redis_start(&old);
+    fake_redis_start(&new);
+    for (size_t i = 0; i < 3; i++) {
+        sentinels[i] = (struct fake_redis){.mode = "sentinel", .sentinel_ports = {old.port, old.port, new.port}};
+        fake_redis_start(&sentinels[i]);
+    }
+    (void)snprintf(url, sizeof url, "sentinel://127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u/shop", sentinels[0].port,
+                   sentinels[1].port, sentinels[2].port);
+    assert_int_equal(fb_place_open(&(struct fb_place_options){.url = url, .sentinel_quorum_check = true}, &place, &err),
+                     FB_OK);
+    struct fb_store_watch *w = watch_place(place, "user:");
+    UNTIL(is_proved(place));
+    UNTIL(new.roles_asked > 0 && is_proved(place));
+    UNTIL(now_heard().distrust == 1);
+    fb_place_facts(place, &facts);
+    assert_int_equal(strtoul(strrchr(facts.primary, ':') + 1, NULL, 10), new.port);
+    /* And two of three that cannot be reached any more are too many. */
+    fake_redis_stop(&sentinels[0]);
+    fake_redis_stop(&sentinels[1]);
+    UNTIL(!now_heard().is_up);
+    assert_non_null(strstr(now_heard().text, "less than half"));
+    assert_false(is_proved(place));
+    struct fb_store *store;
+    struct fb_store_call call = {.move = FB_STORE_INVAL, .key = FB_STR("k")};
+    assert_int_equal(fb_store_open(place, &store, &err), FB_OK);
+    fb_store_run(store, &call, 1, store_world_soon());
+    assert_int_equal(call.outcome, FB_STORE_UNSENT);
+    assert_int_equal(new.scripts, 0);
+    fb_store_close(store);
+    fb_store_watch_stop(w);
+    fb_place_close(place);
+    fake_redis_stop(&sentinels[2]);
+    fake_redis_stop(&old);
+    fake_redis_stop(&new);
+}
+
 int main(void) {
 #define WATCHED(name) cmocka_unit_test_setup_teardown(name, start, stop)
     const struct CMUnitTest tests[] = {
@@ -326,6 +479,11 @@ int main(void) {
         WATCHED(other_prefixes_are_watched_from_then_on),
         WATCHED(who_may_not_track_is_told_once_and_proves_nothing),
         cmocka_unit_test(a_place_without_a_server_is_down_and_the_watch_can_be_stopped),
+        cmocka_unit_test(beats_that_are_no_masters_prove_nothing),
+        cmocka_unit_test(pushes_are_taken_for_what_they_are),
+        cmocka_unit_test(another_run_behind_the_same_address_is_distrusted),
+        cmocka_unit_test(a_server_that_cannot_broadcast_is_watched_without_a_proof),
+        cmocka_unit_test(a_primary_that_most_sentinels_do_not_name_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
