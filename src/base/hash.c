@@ -7,7 +7,10 @@ static inline uint64_t rotl(uint64_t x, int b) { return (x << b) | (x >> (64 - b
 
 static inline uint64_t load64(const unsigned char *p) {
     uint64_t x;
-    memcpy(&x, p, sizeof x); /* little-endian machines only, as the hash never leaves the process it does not matter */
+    memcpy(&x, p, sizeof x);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    x = __builtin_bswap64(x); /* files carry hashes from one machine to another */
+#endif
     return x;
 }
 

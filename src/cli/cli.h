@@ -30,6 +30,7 @@
     X(OK, 0, "done")                                                                                                  \
     X(FAILURE, 1, "failed while running")                                                                             \
     X(USAGE, 2, "the command line is not valid")                                                                      \
+    X(DATAERR, 65, "a journal is damaged")                                                                            \
     X(UNAVAILABLE, 69, "a source cannot be reached")                                                                  \
     X(INTERNAL, 70, "out of memory or a fault of Forebay's own")                                                      \
     X(CANTCREAT, 73, "a socket or file cannot be created (an address is in use)")                                     \
@@ -100,7 +101,7 @@ bool fb_cli_colour(int fd);
 extern const struct fb_cli_command *const fb_cli_commands[];
 
 extern const struct fb_cli_command fb_cli_init, fb_cli_serve, fb_cli_check, fb_cli_print_config, fb_cli_reference;
-extern const struct fb_cli_command fb_cli_demo, fb_cli_bench, fb_cli_ping;
+extern const struct fb_cli_command fb_cli_demo, fb_cli_bench, fb_cli_ping, fb_cli_journal;
 extern const struct fb_cli_command fb_cli_version, fb_cli_help_command;
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/hash.h"
 
 #define SEGMENT_MAGIC "FOREBAYJ"
 #define GROUP_MAGIC "FBgr"
@@ -17,7 +18,7 @@ enum {
     S_CRC = 508,
     G_KIND = 4, G_GAP = 6, G_FIRST = 8, G_COUNT = 16, G_LENGTH = 20, G_NOTES = 24, G_AT = 28, G_SYNCED = 32,
     G_PAYLOAD_CRC = 36, G_CRC = 60,
-    R_CRC = 0, R_KEY = 4, R_PAYLOAD = 8, R_TYPE = 12, R_MORE = 13,
+    R_CHECK = 0, R_KEY = 4, R_PAYLOAD = 8, R_TYPE = 12, R_MORE = 13,
 };
 
 static void put(uint8_t *out, uint64_t value, int bytes) {
@@ -174,6 +175,12 @@ bool fb_group_unseal(uint8_t *group, const struct fb_group_head *head, uint32_t 
     return true;
 }
 
+/* No CRC: see format.h. */
+static uint32_t check_of(const uint8_t *bytes, uint64_t len) {
+    static const struct fb_hash_key key = {0x4642726563303031, 0x4642726563303032};
+    return (uint32_t)fb_hash(&key, bytes, len);
+}
+
 fb_status fb_record_put(fb_buf *group, uint8_t type, bool more, fb_bytes key, fb_bytes payload) {
     uint64_t bytes = fb_record_bytes(key, payload);
     if (bytes > FB_SEGMENT_BYTES_MAX)
@@ -190,7 +197,7 @@ fb_status fb_record_put(fb_buf *group, uint8_t type, bool more, fb_bytes key, fb
         memcpy(out + FB_RECORD_HEAD, key.data, key.len);
     if (payload.len > 0)
         memcpy(out + FB_RECORD_HEAD + key.len, payload.data, payload.len);
-    put(out + R_CRC, fb_crc32c(0, out + R_KEY, bytes - R_KEY), 4);
+    put(out + R_CHECK, check_of(out + R_KEY, bytes - R_KEY), 4);
     group->len += bytes;
     return FB_OK;
 }
@@ -201,13 +208,13 @@ bool fb_record_get(fb_bytes records, size_t *cursor, struct fb_record_head *ret_
         return false;
     const uint8_t *in = (const uint8_t *)records.data + *cursor;
     struct fb_record_head head = {
-        .crc = get32(in + R_CRC), .key_len = get32(in + R_KEY), .payload_len = get32(in + R_PAYLOAD), .type = in[R_TYPE],
+        .check = get32(in + R_CHECK), .key_len = get32(in + R_KEY), .payload_len = get32(in + R_PAYLOAD), .type = in[R_TYPE],
         .more = in[R_MORE] != 0,
     };
     uint64_t bytes = FB_RECORD_HEAD + (uint64_t)head.key_len + head.payload_len;
     if (bytes > records.len - *cursor)
         return false;
-    *ret_good = fb_crc32c(0, in + R_KEY, bytes - R_KEY) == head.crc;
+    *ret_good = check_of(in + R_KEY, bytes - R_KEY) == head.check;
     *ret_head = head;
     *ret_key = fb_bytes_of((const char *)in + FB_RECORD_HEAD, head.key_len);
     *ret_payload = fb_bytes_of((const char *)in + FB_RECORD_HEAD + head.key_len, head.payload_len);

@@ -42,7 +42,9 @@
  *           successor. It begins a sector of its own, so that no one lost sector takes both.
  *
  * RECORD    of number first_seq + its place
- *     0  4  CRC32C of the rest of it, without salt
+ *     0  4  the low half of SipHash-1-3 of the rest of it, under the key 0x4642726563303031, 0x4642726563303032. Not a
+ *           CRC as well: a CRC does not see it when one block that carries its own CRC takes the place of another such
+ *           block, and values are made of such blocks at times (pages of a database, segments of a journal)
  *     4  4  length of the key
  *     8  4  length of the payload
  *    12  1  type, the caller's
@@ -103,7 +105,7 @@ struct fb_group_head {
 };
 
 struct fb_record_head {
-    uint32_t crc, key_len, payload_len;
+    uint32_t check, key_len, payload_len;
     uint8_t type;
     bool more;
 };
@@ -143,7 +145,7 @@ fb_status fb_record_put(fb_buf *group, uint8_t type, bool more, fb_bytes key, fb
 static inline uint64_t fb_record_bytes(fb_bytes key, fb_bytes payload) {
     return FB_RECORD_HEAD + (uint64_t)key.len + payload.len;
 }
-/* The record at the cursor, which moves behind it; false when there is none. *ret_good: its own CRC is right. */
+/* The record at the cursor, which moves behind it; false when there is none. *ret_good: its own check is right. */
 bool fb_record_get(fb_bytes records, size_t *cursor, struct fb_record_head *ret_head, fb_bytes *ret_key,
                    fb_bytes *ret_payload, bool *ret_good);
 

@@ -6,49 +6,18 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "journal/wal.h"
+#include "journal/copy.h"
 #include "journal/reader.h"
+#include "journal/survey.h"
+#include "journal/wal.h"
 
 /* ---- what is there ------------------------------------------------------------------------------------------------ */
-
-struct listing {
-    uint64_t *seqs;
-    size_t n, cap;
-    bool no_memory, has_spare, has_copy;
-};
-
-static bool note_name(void *user, const char *name) {
-    struct listing *list = user;
-    uint64_t seq;
-    list->has_spare |= strcmp(name, FB_WAL_SPARE) == 0;
-    list->has_copy |= strcmp(name, FB_WAL_COPY) == 0;
-    if (!fb_segment_name_parse(name, &seq))
-        return true;
-    if (list->n == list->cap) {
-        size_t cap = list->cap == 0 ? 64 : list->cap * 2;
-        uint64_t *more = cap > FB_WAL_SEGMENTS_MAX ? NULL : fb_mem_realloc(list->seqs, cap * sizeof *more);
-        if (more == NULL) {
-            list->no_memory = true;
-            return false;
-        }
-        list->seqs = more;
-        list->cap = cap;
-    }
-    list->seqs[list->n++] = seq;
-    return true;
-}
-
-static int by_number(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
 
 /* The verdict of a reader as a status; `name` is the segment's. */
 static fb_status verdict(const struct fb_reader *reader, enum fb_read read, const char *name, fb_err *reterr) {
@@ -58,7 +27,7 @@ static fb_status verdict(const struct fb_reader *reader, enum fb_read read, cons
                    reader->at == FB_SEGMENT_HEAD && reader->seed == 0 ? 0 : reader->at, reader->why);
 }
 
-static fb_status look_at_heads(struct fb_wal *wal, const struct listing *list, fb_err *reterr) {
+static fb_status look_at_heads(struct fb_wal *wal, const struct fb_listing *list, fb_err *reterr) {
     struct fb_reader reader;
     char name[FB_SEGMENT_NAME];
     fb_status status = FB_OK;
@@ -93,15 +62,8 @@ fb_status fb_wal_open(struct fb_wal *wal, struct fb_files *files, uint64_t segme
         return number == EWOULDBLOCK ? fb_fail(reterr, FB_BUSY, "another process has this journal")
                                      : fb_fail(reterr, FB_SYSTEM, "cannot lock the journal: %s", strerror(number));
     }
-    struct listing list = {0};
-    fb_status status = FB_OK;
-    int r = files->ops->list(files, note_name, &list);
-    if (r < 0)
-        status = fb_fail(reterr, FB_SYSTEM, "cannot list the journal's directory: %s", strerror(-r));
-    else if (list.no_memory)
-        status = fb_fail(reterr, FB_NOMEM, "out of memory");
-    if (status == FB_OK && list.n > 1)
-        qsort(list.seqs, list.n, sizeof *list.seqs, by_number);
+    struct fb_listing list;
+    fb_status status = fb_list_segments(files, &list, reterr);
     if (status == FB_OK)
         status = look_at_heads(wal, &list, reterr);
     if (status == FB_OK && wal->n > 0)
@@ -111,75 +73,11 @@ fb_status fb_wal_open(struct fb_wal *wal, struct fb_files *files, uint64_t segme
     if (status == FB_OK && list.has_spare)
         (void)files->ops->unlink(files, FB_WAL_SPARE);
     if (status == FB_OK && list.has_copy)
-        (void)files->ops->unlink(files, FB_WAL_COPY);
+        (void)files->ops->unlink(files, FB_COPY_NAME);
     fb_mem_free(list.seqs);
     if (status != FB_OK)
         fb_wal_close(wal);
     return status;
-}
-
-/* ---- the copy of the last segment --------------------------------------------------------------------------------- */
-
-struct copy {
-    struct fb_files *files;
-    int handle;                  /* −1: not begun, there is nothing to copy yet */
-    struct fb_segment_head head;
-    uint32_t seed;
-    uint64_t at;
-    fb_buf group;
-};
-
-static int begin_copy(struct copy *copy, const struct fb_segment_head *old) {
-    copy->handle = copy->files->ops->open(copy->files, FB_WAL_COPY, FB_FILES_CREATE);
-    copy->head = *old;
-    fb_rng_system(&copy->head.salt, sizeof copy->head.salt);
-    copy->seed = fb_format_seed(copy->head.salt);
-    copy->at = FB_SEGMENT_HEAD;
-    return copy->handle < 0 ? copy->handle : 0;
-}
-
-static int copy_group(struct copy *copy, const struct fb_reader *reader) {
-    int r = copy->handle < 0 ? begin_copy(copy, &reader->head) : 0;
-    if (r < 0)
-        return r;
-    struct fb_group_head head = {.kind = FB_GROUP_DATA, .first_seq = reader->group.first_seq,
-                                 .count = reader->group.count, .at = copy->at, .synced = copy->at};
-    static const char room[FB_GROUP_HEAD];
-    copy->group.len = 0;
-    if (fb_buf_append(&copy->group, room, sizeof room) != FB_OK ||
-        fb_buf_append(&copy->group, reader->records.data, reader->records.len) != FB_OK ||
-        fb_group_seal(&copy->group, &head, copy->seed) != FB_OK)
-        return -ENOMEM;
-    r = fb_files_write_all(copy->files, copy->handle, copy->group.data, copy->group.len, copy->at);
-    copy->at += copy->group.len;
-    return r;
-}
-
-/* A mark, the size, the head; synced; and only then its name, which was the old one's. */
-static int end_copy(struct copy *copy, uint64_t next_seq, const char *name) {
-    uint8_t sector[FB_SECTOR] = {0}, first[FB_SEGMENT_HEAD];
-    uint64_t at = fb_round_up(copy->at, FB_SECTOR);
-    struct fb_group_head mark = {.kind = FB_GROUP_MARK, .first_seq = next_seq, .gap = at - copy->at, .at = at,
-                                 .synced = copy->at, .crc = copy->seed};
-    fb_group_head_put(&mark, copy->seed, sector);
-    copy->head.bytes = at + FB_SECTOR;
-    fb_segment_head_put(&copy->head, first);
-    int r = fb_files_write_all(copy->files, copy->handle, sector, sizeof sector, at);
-    if (r == 0)
-        r = fb_files_write_all(copy->files, copy->handle, first, sizeof first, 0);
-    if (r == 0)
-        r = copy->files->ops->sync(copy->files, copy->handle);
-    if (r == 0)
-        r = copy->files->ops->rename(copy->files, FB_WAL_COPY, name);
-    if (r == 0)
-        r = copy->files->ops->sync_dir(copy->files);
-    return r;
-}
-
-static void drop_copy(struct copy *copy) {
-    if (copy->handle >= 0)
-        (void)copy->files->ops->close(copy->files, copy->handle);
-    fb_buf_free(&copy->group);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------ */
@@ -191,8 +89,13 @@ struct recovery {
     fb_journal_each *each;
     void *user;
     uint64_t last_seq;           /* of what was read */
-    struct copy copy;
+    struct fb_copy copy;
 };
+
+static int keep_group(struct fb_copy *copy, const struct fb_reader *reader) {
+    int r = copy->handle < 0 ? fb_copy_begin(copy, &reader->head) : 0;
+    return r < 0 ? r : fb_copy_group(copy, reader->group.first_seq, reader->group.count, reader->records);
+}
 
 static fb_status hand_over(struct recovery *rec, const struct fb_reader *reader, fb_err *reterr) {
     struct fb_record_head head;
@@ -248,7 +151,7 @@ static fb_status read_segment(struct recovery *rec, size_t i, fb_err *reterr) {
             if (read == FB_READ_MARK)
                 continue;
             status = hand_over(rec, &reader, reterr);
-            int r = status == FB_OK && is_last ? copy_group(&rec->copy, &reader) : 0;
+            int r = status == FB_OK && is_last ? keep_group(&rec->copy, &reader) : 0;
             if (r < 0)
                 status = fb_fail(reterr, r == -ENOMEM ? FB_NOMEM : FB_SYSTEM, "cannot copy %s: %s", name, strerror(-r));
         }
@@ -266,7 +169,7 @@ static fb_status settle(struct recovery *rec, fb_err *reterr) {
     bool is_empty = wal->n > 0 && rec->copy.handle < 0;
     if (rec->copy.handle >= 0) {
         fb_segment_name(rec->copy.head.first_seq, name);
-        int r = end_copy(&rec->copy, rec->last_seq + 1, name);
+        int r = fb_copy_end(&rec->copy, name);
         if (r < 0)
             return fb_fail(reterr, FB_SYSTEM, "cannot write %s anew: %s", name, strerror(-r));
         wal->segments[wal->n - 1].head = rec->copy.head;
@@ -293,6 +196,6 @@ fb_status fb_wal_recover(struct fb_wal *wal, uint64_t applied_seq, bool accepts_
         status = read_segment(&rec, i, reterr);
     if (status == FB_OK)
         status = settle(&rec, reterr);
-    drop_copy(&rec.copy);
+    fb_copy_finish(&rec.copy);
     return status;
 }

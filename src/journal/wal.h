@@ -79,7 +79,6 @@ uint64_t fb_wal_bytes(const struct fb_wal *wal);
 fb_status fb_wal_begin_segment(struct fb_wal *wal, int spare, uint64_t first_seq, uint64_t follows, fb_err *reterr);
 fb_status fb_wal_add_segment(struct fb_wal *wal, const struct fb_segment_head *head);
 #define FB_WAL_SPARE "spare.tmp"
-#define FB_WAL_COPY "copy.tmp"
 #define FB_WAL_LOCK "lock"
 
 #endif

@@ -23,7 +23,7 @@ FLOORS = {
 SEES_ONLY = {
     "server": {"server", "proto", "conf", "base", "tbl"},
     "admin": {"admin", "server", "proto", "base", "tbl"},
-    "cli": {"cli", "admin", "server", "proto", "conf", "base", "tbl"},
+    "cli": {"cli", "admin", "server", "proto", "conf", "journal", "base", "tbl"},
     "conf": {"conf", "policy", "proto", "rows", "base", "tbl"},
 }
 

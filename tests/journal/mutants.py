@@ -31,7 +31,9 @@ MUTANTS = {
         "format.c", "if (!fb_is_zero(bytes + begin, end - begin))\n            continue;", "continue;"),
     "the checksums of what is in a group are not looked at": (
         "format.c", "if (fb_crc32c(seed, group + FB_GROUP_HEAD, used - FB_GROUP_HEAD) != head->crc)", "if (false)",
-        "*ret_good = fb_crc32c(0, in + R_KEY, bytes - R_KEY) == head.crc;", "*ret_good = true;"),
+        "*ret_good = check_of(in + R_KEY, bytes - R_KEY) == head.check;", "*ret_good = true;"),
+    "a record's own check is a CRC too": (
+        "format.c", "return (uint32_t)fb_hash(&key, bytes, len);", "return fb_crc32c(0, bytes, len);"),
     "J1: what was written later does not matter": ("reader.c", "if (found > 0) /* J1 */", "if (false)"),
     "J1: any later head is proof, synced or not": ("reader.c", "&& ret_head->synced > beyond", ""),
     "J2: a head of zeros is damage": ("reader.c", "return FB_READ_TORN;\n    struct fb_group_head head;",
@@ -40,14 +42,14 @@ MUTANTS = {
     "J4: everything at the end is torn": (
         "reader.c", 'return damaged(r, "%s, and no torn write looks like this", what); /* J4 */', "return FB_READ_TORN;"),
     "the last segment is not written anew": (
-        "recover.c", "status == FB_OK && is_last ? copy_group", "status == FB_OK && false ? copy_group"),
+        "recover.c", "status == FB_OK && is_last ? keep_group", "status == FB_OK && false ? keep_group"),
     "the copy takes its name before it is synced": (
-        "recover.c", "r = copy->files->ops->sync(copy->files, copy->handle);", ";"),
+        "copy.c", "r = copy->files->ops->sync(copy->files, copy->handle);", ";"),
     "the old goes before the new is synced": (
-        "recover.c", "    int r = fb_files_write_all(copy->files, copy->handle, sector,",
+        "copy.c", "    int r = fb_files_write_all(copy->files, copy->handle, sector,",
         "    copy->files->ops->unlink(copy->files, name);\n    copy->files->ops->sync_dir(copy->files);\n"
         "    int r = fb_files_write_all(copy->files, copy->handle, sector,"),
-    "the copy has no mark": ("recover.c", "fb_group_head_put(&mark, copy->seed, sector);", ""),
+    "the copy has no mark": ("copy.c", "fb_group_head_put(&mark, copy->seed, sector);", ""),
     "nobody asks whether segments follow each other": (
         "recover.c", "if (follows <= known || (i == 0 && rec->accepts_gap))", "if (true)"),
     "a segment begins before the last one is synced": (

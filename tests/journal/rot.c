@@ -94,7 +94,7 @@ static void misplaced(const struct world *w, bool is_short, struct tally *t) {
     for (size_t i = 0; i < w->wal.n; i++)
         for (size_t k = 0; k < w->wal.n; k++)
             for (size_t s = 0; s < segment_size(w, i) / DISK_SECTOR; s++)
-                for (size_t d = 0; d < segment_size(w, k) / DISK_SECTOR; d += is_short ? 5 : 1) {
+                for (size_t d = 0; d < segment_size(w, k) / DISK_SECTOR; d += is_short ? 3 : 1) {
                     struct disk *disk = disk_reopen(w->disk);
                     memcpy(bytes_of(w, disk, k) + d * DISK_SECTOR, bytes_of(w, w->disk, i) + s * DISK_SECTOR, DISK_SECTOR);
                     judge(w, disk, t);
