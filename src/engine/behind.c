@@ -311,11 +311,18 @@ static void release(struct fb_behind *behind, fb_instant now, bool is_all) {
         fb_list_remove(l);
         fb_list_push_back(&due, l);
     }
+    bool is_any = !fb_list_is_empty(&due);
+    behind->releasing += is_any; /* nobody overtakes these */
     fb_lock_release(&behind->lock);
     for (struct fb_link *l; (l = fb_list_pop_front(&due)) != NULL;) {
         struct fb_behind_way *way = fb_member_of(l, struct fb_behind_way, link);
         way->done(way);
     }
+    if (!is_any)
+        return;
+    fb_lock_acquire(&behind->lock);
+    behind->releasing--;
+    fb_lock_release(&behind->lock);
 }
 
 void fb_behind_tick(struct fb_behind *behind, fb_instant now) {

@@ -74,7 +74,8 @@ struct fb_behind {
     fb_instant minute;               /* dead letters are counted from here */
     unsigned minute_dead;
     struct fb_link waits;            /* fb_behind_wait.link: for the database */
-    struct fb_link delayed;          /* fb_behind_way.link */
+    struct fb_link delayed;          /* fb_behind_way.link, in the order of `due` */
+    unsigned releasing;              /* those who are just letting some of them go */
     struct fb_link asks;             /* about dead letters */
     uint64_t flushed_rows, flushed_writes, flushes, dead, retries;
     /* Copies for those who only look, without the lock. */

@@ -65,9 +65,13 @@ fb_status fb_behind_admit(struct fb_behind_way *way, void (*go)(struct fb_behind
                          "%lldms)%s%s", behind->source->name, figures.writes, figures.bytes,
                          (long long)fb_span_ms(fb_since(now, figures.since)),
                          behind->trouble.status != FB_OK ? ": " : "", behind->trouble.text);
-    } else if (p > 0) {
+    } else if (p > 0 || behind->releasing > 0 || !fb_list_is_empty(&behind->delayed)) {
         way->done = go;
         way->due = fb_after(now, fb_ms((int64_t)(p * FB_BEHIND_DELAY_MAX_MS)));
+        if (!fb_list_is_empty(&behind->delayed)) { /* writes of one connection keep their order */
+            fb_instant last = fb_member_of(behind->delayed.prev, struct fb_behind_way, link)->due;
+            way->due = fb_before(way->due, last) ? last : way->due;
+        }
         fb_list_push_back(&behind->delayed, &way->link);
         status = FB_PENDING;
     }

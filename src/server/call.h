@@ -16,6 +16,7 @@
 #include "tbl/errors.h"
 
 enum { FB_HELD_COMMANDS = 8 }; /* largest commands whose values one loop may hold at a time */
+enum { FB_BEHIND_WORDS_MAX = 128 }; /* of a request that others may be under way with */
 enum { FB_BATCH_MAX = 1024 }; /* operations of one request under way together; a configured queue_max is not below it */
 
 struct fb_call;
@@ -64,6 +65,7 @@ struct fb_call {
     bool is_silent;            /* nobody wants the reply */
     bool is_delayed;           /* not begun: as if it had not come yet */
     bool is_starved;           /* not begun: too many operations are under way */
+    bool is_behind;            /* writes rows that are written behind, and nothing else */
     bool is_again;             /* it was once, and has passed the gates before */
     bool is_theirs;            /* MULTI keeps it for the store */
     bool is_inner;             /* of a transaction: EXEC carries it out */

@@ -370,11 +370,38 @@ static void open_reply(struct fb_call *call, bool is_silent) {
     call->mark = call->out->buf.len;
 }
 
+/* Does it write nothing but rows that are written behind? Several such requests of a connection may be under way together:
+ * a key goes from one to the next in the order of asking, and one sync makes all of them safe. */
+static bool is_behind(const struct fb_session *session, const struct fb_command *command, const fb_bytes *argv, size_t argc) {
+    const fb_cache *cache = session->loop->server->cache;
+    if (command == NULL || (command->flags & FB_CMD_ROWS) != FB_CMD_ROWS || argc > FB_BEHIND_WORDS_MAX || session->db != 0 ||
+        !fb_arity_fits(command, argc) || fb_multi_is_open(session))
+        return false;
+    size_t last = command->last < 0 ? argc - 1 : (size_t)command->last;
+    for (size_t i = (size_t)command->first; i <= last; i += (size_t)command->step) {
+        int id = fb_keyspace_of(cache, argv[i]);
+        const fb_keyspace_options *options = id >= 0 ? fb_keyspace_at(cache, (unsigned)id) : NULL;
+        if (options == NULL || options->write != FB_WRITE_BEHIND ||
+            ((command->flags & FB_KEY_DELETE) && options->on_del != FB_ON_DEL_DELETE_ROW))
+            return false;
+    }
+    return true;
+}
+
+/* Must it wait for those before it (S2)? */
+static bool must_wait(struct fb_session *session, const struct fb_verb *verb, const fb_bytes *argv, size_t argc,
+                      bool is_behind) {
+    if (session->nbehind > 0)
+        return !is_behind;
+    return fb_verb_is_alone(verb) && !fb_pass_may_overtake(session, verb, argv, argc);
+}
+
 enum fb_dispatch fb_dispatch(struct fb_session *session, const struct fb_verb *verb, const fb_bytes *argv,
                              size_t argc) {
     struct fb_call call = {.session = session, .argv = argv, .argc = argc, .began = session->loop->clock};
     enum fb_reply_mode mode = session->reply_mode;
-    if (session->nwaits > 0 && fb_verb_is_alone(verb) && !fb_pass_may_overtake(session, verb, argv, argc))
+    call.is_behind = is_behind(session, verb->command, argv, argc);
+    if (session->nwaits > 0 && must_wait(session, verb, argv, argc, call.is_behind))
         return FB_DISPATCH_HOLD;
     open_reply(&call, mode != FB_REPLY_ON);
     if (mode == FB_REPLY_SKIP)

@@ -123,7 +123,10 @@ void fb_session_set_paused(struct fb_session *s, bool is_paused) {
 void fb_session_enqueue(struct fb_session *s, struct fb_wait *wait) {
     fb_list_push_back(&s->waits, &wait->link);
     s->nwaits++;
+    s->nbehind += wait->call.is_behind;
     note_waiting(s);
+    if (wait->call.is_behind)
+        return;
     unsigned alone = wait->is_passed ? FB_CMD_BLOCKS : FB_CMD_WRITE | FB_CMD_ALONE;
     if ((wait->call.command->flags & alone) || wait->call.is_alone)
         s->is_held = true;
@@ -149,6 +152,7 @@ void fb_session_deliver(struct fb_session *s, struct fb_wait *wait) {
             break;
         fb_list_remove(&first->link);
         s->nwaits--;
+        s->nbehind -= first->call.is_behind;
         note_waiting(s);
         if (first->is_silent) {
             s->waiting_bytes -= first->reply.buf.len;

@@ -7,7 +7,8 @@
  *
  *   S1 replies leave in the order of the requests
  *   S2 a request that writes (FB_CMD_WRITE, FB_CMD_ALONE) begins when the queue is empty, and nothing begins before it
- *      is over: a connection reads its own writes
+ *      is over: a connection reads its own writes. But writes of rows that are written behind (FB_CMD_ROWS) may begin
+ *      while nothing but such writes is in the queue
  *   S3 nothing that another thread holds points to a session; waits know it by number (struct fb_session_ref)
  *   S4 a session is freed only by the loop, after its handle has been closed; is_dead marks it before that */
 #ifndef FB_SERVER_SESSION_H
@@ -65,7 +66,7 @@ struct fb_session {
     struct fb_resp_out out;
     size_t out_start;           /* bytes already sent */
     struct fb_link waits;       /* struct fb_wait, oldest first */
-    unsigned nwaits;
+    unsigned nwaits, nbehind;   /* behind: writes that may be under way together; then nothing else is */
     size_t waiting_bytes;       /* replies collected in waits */
     uint32_t soft_since;        /* tick since when more than FB_OUTPUT_SOFT is unsent */
 

@@ -91,7 +91,7 @@ void fb_session_close(struct fb_session *s) {
         if (wait->is_over) /* the others come home, find no session and end there */
             fb_wait_free(wait);
     }
-    s->nwaits = 0;
+    s->nwaits = s->nbehind = 0;
     fb_session_set_paused(s, false);
     fb_multi_reset(s);
     fb_list_remove(&s->touched);

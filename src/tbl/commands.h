@@ -11,6 +11,7 @@
 enum fb_command_flags {
     FB_CMD_READ = 1 << 0,    /* reads keys; several of one connection may be under way together */
     FB_CMD_WRITE = 1 << 1,   /* changes keys or their life; has its connection for itself */
+    FB_CMD_ROWS = FB_CMD_WRITE | 1 << 16, /* … of rows alone: several of one connection, where they are written behind */
     FB_CMD_FAST = 1 << 2,    /* work does not grow with the size of the value */
     FB_CMD_ADMIN = 1 << 3,   /* concerns the server or other connections */
     FB_CMD_ALONE = 1 << 4,   /* waits for what came before and holds up what follows, like a write */
@@ -78,7 +79,7 @@ enum fb_command_flags {
       "[pattern]", "Counters of one keyspace, or of all together")                                                     \
     X("fb.warm", fb_warm, -2, FB_CMD_ADMIN, 0, 0, 0, "forebay", "7.0.0",                                               \
       "pattern [limit]", "Load the rows of a keyspace that are not cached, in the order of the primary key")           \
-    X("del", del, -2, FB_CMD_WRITE | FB_KEY_OVER | FB_KEY_DELETE | FB_CMD_SPLITS, 1, -1, 1, "generic", "1.0.0",        \
+    X("del", del, -2, FB_CMD_ROWS | FB_KEY_OVER | FB_KEY_DELETE | FB_CMD_SPLITS, 1, -1, 1, "generic", "1.0.0",         \
       "key [key ...]",                                                                                                 \
       "Forget cached copies (on_del: invalidate), or delete the rows (on_del: delete-row)")                            \
     X("exists", exists, -2, FB_CMD_READ | FB_CMD_FAST | FB_KEY_META | FB_CMD_SPLITS, 1, -1, 1, "generic", "3.0.3",     \
@@ -115,14 +116,14 @@ enum fb_command_flags {
       "key", "Seconds the cached copy has left; -2 when there is none")                                                \
     X("type", type, 2, FB_CMD_READ | FB_CMD_FAST | FB_KEY_META, 1, 1, 1, "generic", "1.0.0", "key",                    \
       "string, hash, or none when there is no row")                                                                    \
-    X("unlink", del, -2, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_OVER | FB_KEY_DELETE | FB_CMD_SPLITS, 1, -1, 1, "generic",\
+    X("unlink", del, -2, FB_CMD_ROWS | FB_CMD_FAST | FB_KEY_OVER | FB_KEY_DELETE | FB_CMD_SPLITS, 1, -1, 1, "generic", \
       "4.0.0",                                                                                                         \
       "key [key ...]", "The same as DEL")                                                                              \
     X("wait", wait, 3, 0, 0, 0, 0, "generic", "3.0.0",                                                                 \
       "numreplicas timeout", "0 at once: there are no replicas")                                                       \
     X("waitaof", waitaof, 4, 0, 0, 0, 0, "generic", "7.2.0",                                                           \
       "numlocal numreplicas timeout", "0 and 0 at once: there is no append-only file")                                 \
-    X("hdel", hdel, -3, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_DELETE, 1, 1, 1, "hash", "2.4.0",                          \
+    X("hdel", hdel, -3, FB_CMD_ROWS | FB_CMD_FAST | FB_KEY_DELETE, 1, 1, 1, "hash", "2.4.0",                           \
       "key field [field ...]", "Set columns to NULL")                                                                  \
     X("hexists", hexists, 3, FB_CMD_READ | FB_CMD_FAST | FB_KEY_META | FB_CMD_PEEKS, 1, 1, 1, "hash", "2.0.0",         \
       "key field",                                                                                                     \
@@ -131,9 +132,9 @@ enum fb_command_flags {
       "key field", "One column of the row")                                                                            \
     X("hgetall", hgetall, 2, FB_CMD_READ | FB_CMD_PEEKS, 1, 1, 1, "hash", "2.0.0",                                     \
       "key", "All columns of the row that are not NULL")                                                               \
-    X("hincrby", hincrby, 4, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "hash", "2.0.0",                     \
+    X("hincrby", hincrby, 4, FB_CMD_ROWS | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "hash", "2.0.0",                      \
       "key field increment", "Add a whole number to a column, at the source")                                          \
-    X("hincrbyfloat", hincrbyfloat, 4, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "hash", "2.6.0",           \
+    X("hincrbyfloat", hincrbyfloat, 4, FB_CMD_ROWS | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "hash", "2.6.0",            \
       "key field increment", "Add a decimal number to a column, at the source")                                        \
     X("hkeys", hkeys, 2, FB_CMD_READ | FB_CMD_PEEKS, 1, 1, 1, "hash", "2.0.0",                                         \
       "key", "Names of the columns that are not NULL")                                                                 \
@@ -141,15 +142,15 @@ enum fb_command_flags {
       "Number of columns that are not NULL")                                                                           \
     X("hmget", hmget, -3, FB_CMD_READ | FB_CMD_FAST | FB_CMD_PEEKS, 1, 1, 1, "hash", "2.0.0",                          \
       "key field [field ...]", "Several columns of the row")                                                           \
-    X("hmset", hmset, -4, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                        \
+    X("hmset", hmset, -4, FB_CMD_ROWS | FB_CMD_FAST, 1, 1, 1, "hash", "2.0.0",                                         \
       "key field value [field value ...]", "Like HSET, answering OK")                                                  \
     X("hrandfield", hrandfield, -2, FB_CMD_READ, 1, 1, 1, "hash", "6.2.0",                                             \
       "key [count [WITHVALUES]]", "Columns chosen at random")                                                          \
     X("hscan", hscan, -3, FB_CMD_READ, 1, 1, 1, "hash", "2.8.0",                                                       \
       "key cursor [MATCH pattern] [COUNT count]", "All columns in one step, filtered by name")                         \
-    X("hset", hset, -4, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, "hash", "4.0.0",                                          \
+    X("hset", hset, -4, FB_CMD_ROWS | FB_CMD_FAST, 1, 1, 1, "hash", "4.0.0",                                           \
       "key field value [field value ...]", "Change columns of the row, or insert it")                                  \
-    X("hsetnx", hsetnx, 4, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_INSERT, 1, 1, 1, "hash", "2.0.0", "key field value",    \
+    X("hsetnx", hsetnx, 4, FB_CMD_ROWS | FB_CMD_FAST | FB_KEY_INSERT, 1, 1, 1, "hash", "2.0.0", "key field value",     \
       "Set a column only if it is NULL or the row is absent")                                                          \
     X("hstrlen", hstrlen, 3, FB_CMD_READ | FB_CMD_FAST | FB_KEY_META | FB_CMD_PEEKS, 1, 1, 1, "hash", "3.2.0",         \
       "key field",                                                                                                     \
@@ -213,43 +214,43 @@ enum fb_command_flags {
       "subcommand [argument ...]", "The latest requests that took long")                                               \
     X("time", time, 1, FB_CMD_FAST, 0, 0, 0, "server", "2.6.0",                                                        \
       "", "The server's clock: seconds and microseconds since 1970")                                                   \
-    X("decr", decr, 2, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key",                  \
+    X("decr", decr, 2, FB_CMD_ROWS | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key",                   \
       "Subtract 1 from a column, at the source (as: column)")                                                          \
-    X("decrby", decrby, 3, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key decrement",    \
+    X("decrby", decrby, 3, FB_CMD_ROWS | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key decrement",     \
       "Subtract a whole number from a column, at the source (as: column)")                                             \
     X("get", get, 2, FB_CMD_READ | FB_CMD_FAST | FB_CMD_PEEKS, 1, 1, 1, "string", "1.0.0",                             \
       "key", "The value: from the cache, or loaded")                                                                   \
-    X("getdel", getdel, 2, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS | FB_KEY_DELETE, 1, 1, 1, "string", "6.2.0",     \
+    X("getdel", getdel, 2, FB_CMD_ROWS | FB_CMD_FAST | FB_KEY_ACCESS | FB_KEY_DELETE, 1, 1, 1, "string", "6.2.0",      \
       "key", "The value, then DEL")                                                                                    \
     X("getex", getex, -2, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "6.2.0",                      \
       "key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST]",                   \
       "The value, and a new life for its cached copy")                                                                 \
     X("getrange", getrange, 4, FB_CMD_READ, 1, 1, 1, "string", "2.4.0",                                                \
       "key start end", "A part of the value")                                                                          \
-    X("getset", getset, 3, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key value",        \
+    X("getset", getset, 3, FB_CMD_ROWS | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key value",         \
       "Write the row, answering with the value from before")                                                           \
-    X("incr", incr, 2, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key",                  \
+    X("incr", incr, 2, FB_CMD_ROWS | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key",                   \
       "Add 1 to a column, at the source (as: column)")                                                                 \
-    X("incrby", incrby, 3, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key increment",    \
+    X("incrby", incrby, 3, FB_CMD_ROWS | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "1.0.0", "key increment",     \
       "Add a whole number to a column, at the source (as: column)")                                                    \
-    X("incrbyfloat", incrbyfloat, 3, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "2.6.0",           \
+    X("incrbyfloat", incrbyfloat, 3, FB_CMD_ROWS | FB_CMD_FAST | FB_KEY_ACCESS, 1, 1, 1, "string", "2.6.0",            \
       "key increment", "Add a decimal number to a column, at the source (as: column)")                                 \
     X("mget", mget, -2, FB_CMD_READ | FB_CMD_FAST | FB_CMD_SPLITS, 1, -1, 1, "string", "1.0.0",                        \
       "key [key ...]", "Several values; the misses travel to the source together")                                     \
-    X("mset", mset, -3, FB_CMD_WRITE | FB_KEY_OVER | FB_CMD_SPLITS, 1, -1, 2, "string", "1.0.1",                       \
+    X("mset", mset, -3, FB_CMD_ROWS | FB_KEY_OVER | FB_CMD_SPLITS, 1, -1, 2, "string", "1.0.1",                        \
       "key value [key value ...]",                                                                                     \
       "Write several rows of one source in one transaction")                                                           \
     X("msetnx", msetnx, -3, FB_CMD_WRITE | FB_KEY_OVER | FB_KEY_INSERT, 1, -1, 2, "string", "1.0.1",                   \
       "key value [key value ...]", "Like MSET, only if none of the rows exists")                                       \
-    X("psetex", psetex, 4, FB_CMD_WRITE | FB_KEY_OVER, 1, 1, 1, "string", "2.6.0", "key milliseconds value",           \
+    X("psetex", psetex, 4, FB_CMD_ROWS | FB_KEY_OVER, 1, 1, 1, "string", "2.6.0", "key milliseconds value",            \
       "SET with a life for the cached copy, in milliseconds")                                                          \
-    X("set", set, -3, FB_CMD_WRITE | FB_KEY_SET, 1, 1, 1, "string", "7.0.0",                                           \
+    X("set", set, -3, FB_CMD_ROWS | FB_KEY_SET, 1, 1, 1, "string", "7.0.0",                                            \
       "key value [NX|XX] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|"        \
       "KEEPTTL]",                                                                                                      \
       "Write the row as the keyspace says (write, on_set)")                                                            \
-    X("setex", setex, 4, FB_CMD_WRITE | FB_KEY_OVER, 1, 1, 1, "string", "2.0.0", "key seconds value",                  \
+    X("setex", setex, 4, FB_CMD_ROWS | FB_KEY_OVER, 1, 1, 1, "string", "2.0.0", "key seconds value",                   \
       "SET with a life for the cached copy, in seconds")                                                               \
-    X("setnx", setnx, 3, FB_CMD_WRITE | FB_CMD_FAST | FB_KEY_OVER | FB_KEY_INSERT, 1, 1, 1, "string", "1.0.0",         \
+    X("setnx", setnx, 3, FB_CMD_ROWS | FB_CMD_FAST | FB_KEY_OVER | FB_KEY_INSERT, 1, 1, 1, "string", "1.0.0",          \
       "key value", "Write the row only if there is none")                                                              \
     X("strlen", strlen, 2, FB_CMD_READ | FB_CMD_FAST | FB_KEY_META | FB_CMD_PEEKS, 1, 1, 1, "string", "2.2.0", "key",  \
       "Length of the value in bytes")                                                                                  \
