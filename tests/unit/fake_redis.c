@@ -38,6 +38,21 @@ static const char *next_of(const char *const *list, size_t count, size_t *at) {
     return count == 0 ? "+OK\r\n" : list[*at + 1 < count ? (*at)++ : count - 1];
 }
 
+/* Each "%u" is the next port; other signs of percent are maps of RESP3. */
+static void slots(const struct fake_redis *f, char out[REPLY_MAX]) {
+    const char *text = f->slots != NULL ? f->slots : "*0\r\n";
+    size_t len = 0, port = 0;
+    while (*text != '\0' && len + 8 < REPLY_MAX) {
+        if (text[0] == '%' && text[1] == 'u' && port < 3) {
+            len += (size_t)snprintf(out + len, REPLY_MAX - len, "%u", f->slots_ports[port++]);
+            text += 2;
+        } else {
+            out[len++] = *text++;
+        }
+    }
+    out[len] = '\0';
+}
+
 /* False: hang up. */
 static bool answer(struct fake_redis *f, const struct fb_resp_args *args, bool *was_asking, char out[REPLY_MAX]) {
     fb_bytes first = args->items[0], second = args->count > 1 ? args->items[1] : first;
@@ -50,8 +65,7 @@ static bool answer(struct fake_redis *f, const struct fb_resp_args *args, bool *
     } else if (is(first, "SCRIPT")) {
         (void)snprintf(out, REPLY_MAX, "$40\r\naaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n");
     } else if (is(first, "CLUSTER") && is(second, "SLOTS")) {
-        (void)snprintf(out, REPLY_MAX, f->slots != NULL ? f->slots : "*0\r\n", f->slots_ports[0], f->slots_ports[1],
-                       f->slots_ports[2]);
+        slots(f, out);
     } else if (is(first, "CLUSTER")) {
         (void)snprintf(out, REPLY_MAX, "$16\r\ncluster_state:ok\r\n");
     } else if (is(first, "SENTINEL")) {

@@ -29,7 +29,8 @@ struct fake_redis {
     char last_what[32];                                               /* END's, FILL's second argument */
     pthread_mutex_t mutex;
     int listener, lines[FAKE_LINES_MAX];
-    size_t lines_count, said;
+    _Atomic size_t lines_count;
+    size_t said;
     _Atomic bool is_over;
     pthread_t acceptor, threads[FAKE_LINES_MAX];
 };

@@ -159,7 +159,7 @@ def test_a_primary_that_was_only_frozen_is_not_gone_back_to(group):
 
 
 @pytest.mark.short
-@kinds("cluster")
+@kinds("cluster", timeout_ms=5000)
 def test_slots_that_move_lose_nothing(group):
     """All slots of the load, from primary to primary, again and again."""
     load = Load(group)
