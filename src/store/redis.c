@@ -47,6 +47,7 @@ struct item {
     unsigned line;           /* index into lines */
     size_t end;              /* of its request in the connection's buffer */
     size_t value_before;     /* bytes in the call's value */
+    unsigned sent_to;        /* the line whose replies are awaited; a redirect names another one meanwhile */
     bool is_asking;          /* an ASK has named `line`, for one time */
     bool is_asked;           /* it was sent so */
     bool is_awaited;         /* replies of it are still to come */
@@ -184,6 +185,7 @@ static void write_line(struct redis *r, struct batch *b, unsigned number) {
             continue;
         item->is_asked = item->is_asking;
         item->is_asking = false;
+        item->sent_to = number;
         item->is_awaited = fb_move_write(line, &b->calls[i], item->is_asked, &r->names);
         item->fate = item->is_awaited ? SENT : SETTLED;
         item->end = line->connection.out.buf.len;
@@ -291,7 +293,7 @@ static void lose_line(struct redis *r, struct batch *b, unsigned number, const f
     struct fb_line *line = r->lines[number];
     for (size_t i = line->at; i < b->n; i++) {
         struct item *item = &b->items[i];
-        if (item->line != number || !item->is_awaited)
+        if (item->sent_to != number || !item->is_awaited)
             continue;
         item->is_awaited = false;
         if (item->fate != SENT)
@@ -310,7 +312,7 @@ static bool drain(struct redis *r, struct batch *b, unsigned number) {
     struct fb_line *line = r->lines[number];
     fb_err err = {.status = FB_OK};
     for (;;) {
-        while (line->at < b->n && (b->items[line->at].line != number || !b->items[line->at].is_awaited))
+        while (line->at < b->n && (b->items[line->at].sent_to != number || !b->items[line->at].is_awaited))
             line->at++;
         if (line->scripts_awaited == 0 && line->at == b->n)
             return false;

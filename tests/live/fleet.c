@@ -1,6 +1,7 @@
 /* Clients of several Forebays over one Redis and one database, each a process: is a read ever older than it may be?
  *
  *     fleet SECONDS REDIS-PORT DATABASE PORT…      DATABASE: how libpq finds it; prints figures, name=number, one a line
+ *                                                  REDIS-PORT 0: without the control
  *
  * Sixteen processes read and write rows whose column n only counts up: a write adds one, in the database, and is
  * answered with what it made, so every answer names a version. The keys are s:0 … (one column, INCR) and h:0 … (hashes,
@@ -33,6 +34,7 @@ enum {
     L1_MS = 1000,             /* how old a first level's answer may be */
     CLOCK_MS = 20,            /* between an answer and its note here a process may be kept waiting for its turn */
     END_MS = 25000,
+    SHOWN_MAX = 10,
 };
 
 struct fleet *fleet;
@@ -78,7 +80,11 @@ void fleet_judge(struct figures *figures, struct row *row, int port, const struc
         figures->older++;
         if (end_ns != INT64_MAX && stale_ns > 0) {
             fleet_raise(&figures->longest_stale_us, (uint64_t)stale_ns / 1000);
-            figures->older_than_1s += stale_ns > fb_ms(L1_MS + CLOCK_MS).ns;
+            if (stale_ns > fb_ms(L1_MS + CLOCK_MS).ns && figures->older_than_1s++ < SHOWN_MAX)
+                fprintf(stderr, "at %.3f s: row %d read by way of %d was %" PRIu64 ", and %" PRIu64
+                        " was acknowledged by then; it ended %.1f ms before\n",
+                        (double)(fb_clock_now().ns - fleet->begun.ns) / 1e9, (int)(row - fleet->rows), port, version,
+                        floors->acked, (double)stale_ns / FB_NS_PER_MS);
         }
     }
     figures->new_then_old += version < floors->seen;
@@ -274,7 +280,8 @@ int main(int argc, char **argv) {
         fleet->ports[fleet->nports++] = (unsigned)strtoul(argv[i], NULL, 10);
     fleet->begun = fb_clock_now();
     uint64_t seed = 1;
-    for (unsigned i = 0; i < WORKERS + PLAIN_WORKERS; i++)
+    unsigned processes = fleet->redis_port != 0 ? WORKERS + PLAIN_WORKERS : WORKERS;
+    for (unsigned i = 0; i < processes; i++)
         start(i, seed++);
     fb_instant end = fb_after(fleet->begun, fb_ms(strtol(argv[1], NULL, 10) * 1000)), kill_at = fleet->begun;
     struct fb_rng rng = {1};
@@ -292,7 +299,7 @@ int main(int argc, char **argv) {
     }
     fleet->is_over = true;
     (void)alarm(END_MS / 1000);
-    for (unsigned i = 0; i < WORKERS + PLAIN_WORKERS; i++)
+    for (unsigned i = 0; i < processes; i++)
         wait_for(i);
     show("", &fleet->shared);
     show("plain_", &fleet->plain);

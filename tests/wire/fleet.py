@@ -23,13 +23,15 @@ class Fleet:
     """`count` Forebays with the same configuration, each on a port that it keeps."""
 
     def __init__(self, started, folder, make_database, schema, keyspaces, count=3, store=None, server=None, redis=None,
-                 source=None):
+                 source=None, url=None):
         self.started, self.folder = started, folder
         self.database = make_database("postgresql").make(schema)
-        self.redis_flags, self.redis_port = list(redis or []), free_port()
-        self.start_redis()
+        self.redis, self.redis_flags, self.redis_port = None, list(redis or []), 0
+        if url is None:
+            self.redis_port = free_port()
+            self.start_redis()
         self.config = {
-            "store": {"url": f"redis://127.0.0.1:{self.redis_port}/0", **(store or {})},
+            "store": {"url": url or f"redis://127.0.0.1:{self.redis_port}/0", **(store or {})},
             "server": {"threads": 1, **(server or {})},
             "sources": {"db": self.database.source(**(source or {"pool": 3}))},
             "keyspaces": {name: {"source": "db", **more} for name, more in keyspaces.items()},
@@ -105,6 +107,7 @@ class Checker:
 
     def figures(self):
         out, err = self.process.communicate(timeout=120)
+        print(err, end="")
         assert self.process.returncode == 0, err
         return figures(self.early + out)
 

@@ -86,9 +86,9 @@ class Disturber:
         os.kill(self.fleet.redis.pid, signal.SIGCONT)
 
 
-def show(name, seen, disturber):
-    done = ", ".join(f"{count} × {kind}" for kind, count in disturber.count.items())
-    lines = [f"\n{name}: {SECONDS} s; {done}", f"    {'':18}{'Forebay':>14}{'plain cache-aside':>22}"]
+def show_figures(title, seen):
+    """Prints the table; what errors there were, by their first words."""
+    lines = [f"\n{title}", f"    {'':18}{'Forebay':>14}{'plain cache-aside':>22}"]
     for row in TABLE:
         plain = seen[f"plain_{row}"]
         lines.append(f"    {row:18}{seen[row]:>14}{plain if plain else '':>22}")
@@ -96,6 +96,11 @@ def show(name, seen, disturber):
     lines.append("    errors: " + (", ".join(f"{name} {count}" for name, count in errors.items()) or "none"))
     print("\n".join(lines), flush=True)
     return errors
+
+
+def show(name, seen, disturber):
+    done = ", ".join(f"{count} × {kind}" for kind, count in disturber.count.items())
+    return show_figures(f"{name}: {SECONDS} s; {done}", seen)
 
 
 LIVES = {
@@ -109,17 +114,12 @@ def stale_at_rest(three):
     """Copies in Redis that are not what the database has, once everybody has gone home: keys, and what they hold."""
     truth = {f"{table}:{row['id']}": row["n"] for table in "sh" for row in three.database.rows(f"SELECT id, n FROM {table}")}
     found = []
-    with three.redis.wire() as wire:
-        for key, n in truth.items():
-            copy = wire.ask("GET", key) if key[0] == "s" else wire.ask("HGET", key, "n")
-            if copy is not None and int(copy) != n:
-                found.append((key, copy, n))
-    for server in three.servers:
-        with server.wire() as wire:
+    for asked in [*([three.redis] if three.redis else []), *three.servers]:
+        with asked.wire() as wire:
             for key, n in truth.items():
                 copy = wire.ask("GET", key) if key[0] == "s" else wire.ask("HGET", key, "n")
-                if int(copy) != n:
-                    found.append((server.name, key, copy, n))
+                if copy is not None and int(copy) != n:
+                    found.append((asked.name, key, copy, n))
     return found
 
 
