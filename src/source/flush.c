@@ -20,7 +20,7 @@
 #include "source/wanted.h"
 
 enum {
-    TRIES_MAX = 5,           /* quick; with another connection; with statements prepared anew; carefully; and again */
+    TRIES_MAX = 4,           /* quick, carefully, and once with statements prepared anew */
     MEND_ROUNDS_MAX = 8,     /* over the refused rows, as long as each round helps some */
     ROWS_PER_STATEMENT = 1000,
     SHRINKS_BY = 4,
@@ -404,7 +404,7 @@ static enum fb_flush_outcome finish(struct run *r) {
 static enum fb_flush_outcome attempt(struct run *r, bool is_careful) {
     r->nrefused = r->flush->ndead = r->flush->nstatements = 0;
     r->db->more_time(r->session);
-    if (r->db->begin(r->session, r->err) != FB_OK) {
+    if (fb_flush_start(r->db, r->session, r->err) != FB_OK) {
         (void)fail(r);
         return take_back(r, r->class);
     }
@@ -464,14 +464,13 @@ static enum fb_flush_outcome try_all(struct run *r) {
         return r->class;
     }
     for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
-        bool was_stale = r->db->may_be_stale(r->session);
         outcome = attempt(r, is_careful);
-        bool is_lost = outcome == FB_FLUSH_TRANSIENT && r->err->status == FB_DOWN && was_stale;
         if (outcome == FB_FLUSH_DATA && !is_careful)
             is_careful = true;
-        else if (r->err->status < 0 && !has_renewed && outcome != FB_FLUSH_UNKNOWN && r->db->is_outdated(r->session, r->err))
+        else if (outcome != FB_FLUSH_APPLIED && outcome != FB_FLUSH_UNKNOWN && !has_renewed &&
+                 r->db->is_outdated(r->session, r->err))
             has_renewed = true;
-        else if (!is_lost)
+        else
             break;
         if (r->db->reconnect(r->session, r->err) != FB_OK)
             return FB_FLUSH_TRANSIENT;

@@ -80,6 +80,8 @@ enum fb_flush_outcome fb_flush_class_of(fb_status status);
 
 /* ---- partition.c ---- */
 
+/* Begin a transaction, with another connection when the one we have died while nobody used it. */
+fb_status fb_flush_start(const struct fb_flush_db *db, struct fb_session *session, fb_err *err);
 /* A transaction of a call of its own: what begins it, and what ends it, with COMMIT if all went well. */
 fb_status fb_flush_begin(const struct fb_flush_db *db, struct fb_session *session, fb_err *err);
 fb_status fb_flush_end(const struct fb_flush_db *db, struct fb_session *session, fb_status status, fb_err *err);

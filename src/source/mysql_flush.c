@@ -29,9 +29,11 @@ static const char *const schema[] = {
 static bool is_table(const struct fb_binding *binding) { return binding->is_table; }
 static bool may_be_stale(const struct fb_session *session) { return !session->is_fresh; }
 
-/* Sessions that write do not commit by themselves: a transaction begins with its first statement. */
+/* Sessions that write do not commit by themselves, and a transaction begins with its first statement; said aloud, it
+ * finds out a connection that has died before anything depends on it. */
 static fb_status begin(struct fb_session *session, fb_err *err) {
-    return fb_mysql_is_lost(session) ? fb_fail(err, FB_DOWN, "the connection was lost") : FB_OK;
+    return fb_mysql_is_lost(session) ? fb_fail(err, FB_DOWN, "the connection was lost")
+                                     : fb_mysql_command(session, "START TRANSACTION", err);
 }
 
 /* ---- statements of ours ---- */

@@ -70,9 +70,18 @@ fb_status fb_flush_end(const struct fb_flush_db *db, struct fb_session *session,
     return db->commit(session, err) == FB_TXN_DONE ? FB_OK : err->status;
 }
 
+fb_status fb_flush_start(const struct fb_flush_db *db, struct fb_session *session, fb_err *err) {
+    bool may_be_stale = db->may_be_stale(session);
+    fb_status status = db->begin(session, err);
+    if (status != FB_DOWN || !may_be_stale)
+        return status;
+    status = db->reconnect(session, err);
+    return status == FB_OK ? db->begin(session, err) : status;
+}
+
 fb_status fb_flush_begin(const struct fb_flush_db *db, struct fb_session *session, fb_err *err) {
     fb_status status = db->begin_call(session, err);
-    return status == FB_OK ? db->begin(session, err) : status;
+    return status == FB_OK ? fb_flush_start(db, session, err) : status;
 }
 
 /* A write of one row; FB_UNMET when there was none to write. */

@@ -292,6 +292,15 @@ static bool has_set(const struct fb_binding *b, const struct fb_plan *plan) {
     return plan->nassigns > 0 || resets;
 }
 
+/* Does the database alone give these keys (GENERATED ALWAYS)? It refuses an INSERT that names them even if it has no rows to
+ * make. */
+static bool gives_keys(const struct fb_binding *b) {
+    for (unsigned i = 0; i < b->mapping.pattern.nparams; i++)
+        if (b->mapping.columns[b->key_columns[i]].is_readonly)
+            return true;
+    return false;
+}
+
 /* No ON CONFLICT: a row that lacks a column which must not be NULL would be refused before the conflict is noticed. */
 fb_status fb_pg_flush_text(const struct fb_binding *binding, const struct fb_plan *plan, fb_buf *out) {
     struct text t = {out, FB_OK};
@@ -316,7 +325,7 @@ fb_status fb_pg_flush_text(const struct fb_binding *binding, const struct fb_pla
         put(&t, " AS t ON ");
         put_same_key(&t, binding, " = t.", NULL);
     }
-    if (plan->op == FB_OP_HDEL) {
+    if (plan->op == FB_OP_HDEL || gives_keys(binding)) {
         put(&t, ") SELECT count(*) FROM u");
         return end(&t);
     }

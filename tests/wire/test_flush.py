@@ -387,6 +387,11 @@ def test_a_clean_partition_changes_hands(shop, flusher):
     assert other.ask("takeover", "nobody") == "FB_NOTFOUND"
 
 
+def test_who_lost_a_partition_to_a_person_s_order_does_not_get_it_back_as_it_was(shop):
+    assert shop.ask("takeover", "p").startswith("FB_OK 1 0 0 me ")
+    assert shop.claim(start=9)[:3] == ("new", 3, 9)  # what its journal had pending is a conflict now
+
+
 def test_partitions_do_not_hinder_each_other(shop, flusher):
     other = flusher(shop.database, *TABLES)
     assert other.claim(OTHER, part="q")[:2] == ("new", 1)
@@ -528,6 +533,49 @@ def test_parents_and_children_may_come_in_any_order(world, flusher, deferred):
     answer = owner.flushed(1, before)
     assert len(answer.refused) == 1 and [letter.key for letter in owner.letters()][-1] == "parents:20"
     assert rows(database, "parents", "id") == [(20, 1)]
+
+
+def test_rows_that_need_each_other_arrive_together(world, flusher):
+    if world.kind == "mariadb":
+        pytest.skip("MariaDB has no deferred constraints")
+    database = world("CREATE TABLE t(id {int} PRIMARY KEY, other {int} REFERENCES t(id) DEFERRABLE INITIALLY DEFERRED);")
+    owner = flusher(database)
+    owner.bind_as("t:{id}", "t")
+    owner.claim()
+    others = {5: 6, 6: 5, 8: 4711}  # eight rows, so that halving leaves the pair together
+    for i in range(1, 9):
+        owner.item("t", i, "merge", f"other={others[i]}" if i in others else "other!")
+    answer = owner.flushed(1, 0)
+    assert list(answer.refused) == [8], answer
+    assert [row[0] for row in rows(database, "t", "id")] == list(range(1, 8))
+
+
+def test_unique_values_change_places_where_the_constraint_waits(world, flusher):
+    if world.kind != "postgresql":
+        pytest.skip("only PostgreSQL's unique constraints can wait")
+    database = world("CREATE TABLE t(id int PRIMARY KEY, v text UNIQUE DEFERRABLE);")
+    database.run("INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+    owner = flusher(database)
+    owner.bind_as("t:{id}", "t")
+    owner.claim()
+    owner.item("t", 1, "merge", "v=b")
+    owner.item("t", 2, "merge", "v=a")
+    assert not owner.flushed(1, 0).refused
+    assert rows(database, "t", "id") == [(1, "b"), (2, "a")]
+
+
+def test_a_row_whose_key_the_database_alone_gives_is_changed_but_not_made(world, flusher):
+    if world.kind != "postgresql":
+        pytest.skip("only PostgreSQL refuses it")
+    database = world("CREATE TABLE t(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v text);")
+    database.run("INSERT INTO t(v) VALUES ('old')")
+    owner = flusher(database)
+    owner.bind_as("t:{id}", "t")
+    owner.claim()
+    owner.item("t", 1, "merge", "v=new")
+    bad = owner.item("t", 2, "merge", "v=new")
+    assert list(owner.flushed(1, 0).refused) == [bad]
+    assert rows(database, "t", "id") == [(1, "new")]
 
 
 # ---- other failures ----
@@ -689,8 +737,10 @@ def test_statements_that_take_too_long_become_smaller(world, flusher):
     owner.claim()
     for i in range(100):
         owner.item("items", i, "merge", f"n={i}")
-    assert owner.flush(1, 0, rows=1000).outcome == "transient"
-    assert owner.flush(1, 0, rows="same").outcome == "applied"
+    outcomes = [owner.flush(1, 0, rows=1000).outcome]
+    while outcomes[-1] == "transient" and len(outcomes) < 5:
+        outcomes.append(owner.flush(1, 0, rows="same").outcome)
+    assert outcomes[0] == "transient" and outcomes[-1] == "applied", outcomes
     assert database.one("SELECT count(*) AS n FROM items") == 100
 
 
@@ -749,11 +799,10 @@ def test_a_connection_that_dies_under_way_has_written_nothing(behind_proxy, word
     owner.proxy.when("sent", words, "cut after")
     first = owner.flush(1, 1)
     assert owner.proxy.fired.is_set()
-    assert first.outcome in ("transient", "applied", "unknown")  # applied: as if the connection had died while idle
+    assert first.outcome in ("transient", "unknown")  # unknown: its answer was faster than the cut
     if first.outcome == "transient":
         assert owner.applied() == 1
-    if first.outcome != "applied":
-        assert owner.flush(1, 1).outcome in ("applied", "already applied")
+    assert owner.flush(1, 1).outcome in ("applied", "already applied")
     assert owner.database.one("SELECT n FROM items WHERE id = 1") == 1
 
 
@@ -922,6 +971,25 @@ def test_a_sum_out_of_range_is_a_letter(shop):
     answer = shop.flushed(1, 1)
     assert list(answer.refused) == [2], answer
     assert [row[1] for row in rows(shop.database, "items", "id")] == [2 ** 63 - 1, 1]
+
+
+def test_sums_of_decimals_keep_every_digit(shop):
+    if shop.database.kind == "sqlite":
+        pytest.skip("SQLite keeps doubles")
+    shop.item("items", 1, "merge", "price=12345678901234567890.1")
+    shop.flushed(1, 0)
+    shop.item("items", 1, "merge", "price+=0.0000000001")
+    shop.flushed(1, 1)
+    assert str(shop.database.one("SELECT price FROM items")) == "12345678901234567890.1000000001"
+
+
+def test_a_change_of_nothing_makes_the_row_that_is_not_there(shop):
+    shop.database.run("INSERT INTO items(id, n) VALUES (1, 10)")
+    shop.item("items", 1, "merge")
+    shop.item("items", 2, "merge")
+    shop.item("items", 3, "hdel", "n!")
+    shop.flushed(1, 0)
+    assert rows(shop.database, "items", "id") == [(1, 10, 7, None, None), (2, None, 7, None, None)]
 
 
 KEEPS_OUT = {
