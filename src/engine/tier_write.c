@@ -102,7 +102,10 @@ void fb_marks_set_end(struct fb_marks *marks, size_t i, const struct fb_keyspace
 static void ended(struct fb_tier_item *item) {
     struct fb_mark *mark = fb_member_of(item, struct fb_mark, item);
     struct fb_marks *marks = mark->marks;
-    fb_write_flow_ended(&mark->flow);
+    if (!fb_write_flow_ended(&mark->flow)) {
+        fb_tier_push(marks->tier, item);
+        return;
+    }
     /* Once more, now that it has happened: what a failover may undo is dated by this. */
     fb_tier_note(marks->tier, mark->flow.call.key, mark->flow.is_owed);
     one_done(marks);

@@ -262,6 +262,14 @@ void fb_write_flow_end(struct fb_write_flow *flow, enum fb_flow_end how, fb_byte
                                                                            : FB_STORE_PUT_NEGATIVE;
 }
 
-void fb_write_flow_ended(struct fb_write_flow *flow) {
-    flow->is_owed |= flow->call.outcome != FB_STORE_DONE;
+bool fb_write_flow_ended(struct fb_write_flow *flow) {
+    if (flow->call.outcome == FB_STORE_DONE)
+        return true;
+    if (!flow->is_end_repeated && flow->call.outcome != FB_STORE_REFUSED) {
+        flow->is_end_repeated = true;
+        flow->call.is_unsure = true; /* R1; of a BEGIN, which the doubt sends, it says nothing */
+        return false;
+    }
+    flow->is_owed = true;
+    return true;
 }

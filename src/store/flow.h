@@ -103,7 +103,7 @@ struct fb_write_flow {
     fb_instant asked;          /* when BEGIN left */
     bool is_begun;             /* marked, for certain */
     bool is_unsure;            /* a command was sent again, or its outcome is not known (R1) */
-    bool has_end;              /* how it ended is said */
+    bool has_end, is_end_repeated; /* how it ended is said; END was sent again */
     bool is_owed;              /* the store may hold something old: INVAL when it is back */
     unsigned tries;
 };
@@ -116,7 +116,8 @@ bool fb_write_flow_begun(struct fb_write_flow *flow);
 bool fb_write_flow_may_store(const struct fb_write_flow *flow, fb_instant now);
 /* The source has answered: the call to carry out. `ttl_ms` is of the value, or of the absence. */
 void fb_write_flow_end(struct fb_write_flow *flow, enum fb_flow_end how, fb_bytes value, int64_t ttl_ms);
-/* END was answered. */
-void fb_write_flow_ended(struct fb_write_flow *flow);
+/* END was answered. False: ask again, once: where the mark has been lost too, others may read what was there before until
+ * the store has heard of it. */
+bool fb_write_flow_ended(struct fb_write_flow *flow);
 
 #endif

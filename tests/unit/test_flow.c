@@ -245,8 +245,10 @@ static void a_write_ends_where_it_began(void **state) {
     assert_true(w.call.move == FB_STORE_END && w.call.server == 5 && !w.call.is_unsure);
     assert_int_equal(w.call.put, FB_STORE_PUT_VALUE);
     w.call.outcome = FB_STORE_UNKNOWN;
-    fb_write_flow_ended(&w);
-    assert_true(w.is_owed);
+    assert_false(fb_write_flow_ended(&w));
+    assert_true(w.call.is_unsure && !w.is_owed); /* sent again, it only deletes */
+    w.call.outcome = FB_STORE_UNKNOWN;
+    assert_true(fb_write_flow_ended(&w) && w.is_owed);
 }
 
 static void a_begin_sent_twice_makes_the_end_a_delete(void **state) {
