@@ -9,7 +9,7 @@ DURATION ?= 60
 # COUNT, where it was given: the default is the simulator's
 KILLS = $(if $(filter command line environment,$(origin COUNT)),$(COUNT),2000)
 
-.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim model coherence store-moves fleet test-kill fuzz bench-hit bench-db docs install clean
+.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim model coherence store-moves fleet test-kill fuzz bench-hit bench-db bench-tier docs install clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -55,6 +55,11 @@ bench-db: ## what a miss and a write cost, next to PostgreSQL's and MariaDB's ow
 	@tools/setup.sh build test bench
 	@tools/build build-release -Dbuildtype=release -Dwerror=false
 	@/usr/bin/python3 tools/bench-db --build build-release $(ARGS)
+
+bench-tier: ## what a read costs here, from the shared Redis and from the database, next to a redis-server: some two minutes
+	@tools/setup.sh build test bench
+	@tools/build build-release -Dbuildtype=release -Dwerror=false
+	@/usr/bin/python3 tools/bench-tier --build build-release $(ARGS)
 
 sim: ## the simulator over COUNT seeds (default 1000000, about half a minute)
 	@tools/setup.sh build test
