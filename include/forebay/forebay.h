@@ -510,6 +510,7 @@ typedef struct fb_facts {
     int64_t ttl_ms;          /* its whole life as the keyspace's TTL and its own jitter make it */
     int64_t cap_ms;          /* its whole life as EXPIRE or SET … EX shortened it; 0: not shortened */
     int64_t load_ms;         /* how long its load took; 0: it was written, not loaded */
+    int64_t refresh_ms;      /* > 0: until a read of it begins its refresh (refresh_ahead); < 0: the next does; 0: none will */
     int64_t grace_ms;        /* > 0: there is a copy past its life, and so long it may still stand in (cached is FB_MISS) */
     int is_loading, is_written; /* a load, a write of this key is under way */
     unsigned waiters;        /* callers waiting for that load */

@@ -56,6 +56,9 @@ static void facts_of_entry(const struct fb_table_facts *entry, const fb_policy *
     ret->ttl_ms = fb_span_ms(fb_since(fb_policy_expiry(&uncapped, policy), stamp->birth));
     ret->cap_ms = fb_stamp_cap(stamp);
     ret->load_ms = ms_of(stamp->cost_us);
+    fb_instant point = fb_refresh_point(stamp, policy);
+    if (point.ns != FB_NEVER.ns)
+        ret->refresh_ms = fb_before(now, point) ? fb_span_ms(fb_since(point, now)) + 1 : -1;
 }
 
 void fb_shard_facts(struct fb_shard *shard, uint64_t hash, fb_bytes key, fb_instant now, fb_facts *ret_facts) {

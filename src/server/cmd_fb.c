@@ -88,6 +88,10 @@ static void write_keyspace(struct fb_call *call, unsigned i) {
     fb_page_mapping(&page, options);
     fb_page_time(&page, "ttl", options->policy.ttl_ms);
     fb_page_text(&page, "jitter", "%.0f %%", 100 * options->policy.jitter);
+    if (options->policy.refresh_ahead > 0)
+        fb_page_text(&page, "refresh ahead", "%.0f %%", 100 * options->policy.refresh_ahead);
+    if (options->policy.early_refresh > 0)
+        fb_page_text(&page, "early refresh", "%g", options->policy.early_refresh);
     if (options->policy.negative_ttl_ms > 0)
         fb_page_time(&page, "negative ttl", options->policy.negative_ttl_ms);
     else

@@ -78,6 +78,17 @@ static void add_expiry(struct fb_page *page, const fb_policy *policy, const fb_f
         fb_page_text(page, "hard expiry", "in %s: no grace", left);
 }
 
+static void add_refresh(struct fb_page *page, const fb_policy *policy, const fb_facts *facts) {
+    char left[FB_WORDS_MAX];
+    if (facts->refresh_ms > 0)
+        fb_page_text(page, "refresh", "by a read from %s on: refresh_ahead %.0f %%", fb_words_time(facts->refresh_ms, left),
+                     100 * policy->refresh_ahead);
+    else if (facts->refresh_ms < 0)
+        fb_page_text(page, "refresh", "by the next read: refresh_ahead %.0f %%", 100 * policy->refresh_ahead);
+    if (policy->early_refresh > 0 && facts->cached == FB_OK && facts->cap_ms == 0)
+        fb_page_text(page, "early refresh", "by chance: early_refresh %g", policy->early_refresh);
+}
+
 /* What is past its life and may stand in. */
 static void add_stale(struct fb_page *page, const fb_facts *facts) {
     char age[FB_WORDS_MAX], left[FB_WORDS_MAX];
@@ -113,6 +124,7 @@ void fb_cmd_fb_explain(struct fb_call *call) {
     if (facts.cached != FB_MISS) {
         add_copy(&page, &facts);
         add_expiry(&page, &options->policy, &facts);
+        add_refresh(&page, &options->policy, &facts);
     } else if (facts.grace_ms > 0) {
         add_stale(&page, &facts);
     }

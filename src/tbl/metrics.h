@@ -25,6 +25,7 @@
     X("forebay_cache_requests_total", "reads of keys, by how they were answered")                                      \
     X("forebay_access_denied_total", "what users and strangers were refused, by the reason")                           \
     X("forebay_connections_closed_total", "connections closed at a limit, by the limit")                               \
+    X("forebay_refreshes_total", "loads of copies that were still good, begun by a read that did not wait")             \
     X("forebay_entries", "entries cached now")                                                                         \
     X("forebay_writes_total", "writes, by how they ended")                                                             \
     X("forebay_source_queries_total", "round trips to the source")                                                     \
@@ -186,6 +187,12 @@
       "misses that joined a load already under way")                                                                   \
     X(FOREBAY, "negative_hits", COUNT, f->sum.negative_hits, NULL, COUNTER, "", "reads answered by a negative entry")  \
     X(FOREBAY, "negative_keys", COUNT, f->stats.negative_keys, NULL, GAUGE, "", "negative entries now")                \
+    X(FOREBAY, "refreshes", COUNT, f->sum.refreshes, NULL, COUNTER, "",                                                \
+      "loads begun ahead of the end of a copy's life (refresh_ahead)")                                                 \
+    X(FOREBAY, "early_refreshes", COUNT, f->sum.early_refreshes, NULL, COUNTER, "",                                    \
+      "loads begun early at random (early_refresh, XFetch)")                                                           \
+    X(FOREBAY, "refreshes_refused", COUNT, f->sum.refreshes_refused, NULL, COUNTER, "",                                \
+      "reads of a copy due for its refresh while the source was down or busy")                                         \
     X(FOREBAY, "fills_refused", COUNT, f->sum.fills_refused, NULL, COUNTER, "",                                        \
       "loads not kept because a write or invalidation came between")                                                   \
     X(FOREBAY, "writes", COUNT, f->sum.writes, NULL, COUNTER, "", "writes applied at a source")                        \
@@ -280,6 +287,12 @@
       "keys asked of the source")                                                                                      \
     X(FOREBAY_KEYSPACES, "load_errors", COUNT, k->stats.load_errors, "forebay_load_errors_total", COUNTER, "",         \
       "loads that failed")                                                                                             \
+    X(FOREBAY_KEYSPACES, "refreshes", COUNT, k->stats.refreshes, "forebay_refreshes_total", COUNTER,                   \
+      "reason=\"ahead\"", "loads begun ahead of the end of a copy's life (refresh_ahead)")                           \
+    X(FOREBAY_KEYSPACES, "early_refreshes", COUNT, k->stats.early_refreshes, "forebay_refreshes_total", COUNTER,       \
+      "reason=\"early\"", "loads begun early at random (early_refresh, XFetch)")                                     \
+    X(FOREBAY_KEYSPACES, "refreshes_refused", COUNT, k->stats.refreshes_refused, "forebay_refreshes_refused_total",    \
+      COUNTER, "", "reads of a copy due for its refresh while the source was down or busy")                            \
     X(FOREBAY_KEYSPACES, "fills_refused", COUNT, k->stats.fills_refused, "forebay_fills_refused_total", COUNTER, "",   \
       "loads not kept because a write or invalidation came between")                                                   \
     X(FOREBAY_KEYSPACES, "writes", COUNT, k->stats.writes, "forebay_writes_total", COUNTER, "result=\"applied\"",      \
