@@ -222,7 +222,7 @@ typedef struct fb_policy {
     double early_refresh;    /* beta of XFetch (Vattani et al., VLDB 2015): the same at random, the likelier the nearer the
                                 end and the longer its last load took; 1 is usual, at most 100; 0: not */
 } fb_policy;
-#define FB_POLICY_INIT {3600000, 0.1, 60000, 0, 0}
+#define FB_POLICY_INIT {3600000, 0.1, 60000, 0, 0, 0, 0}
 
 /* How keys of one pattern are served. Strings are copied. */
 typedef struct fb_keyspace_options {
