@@ -16,6 +16,8 @@ static void open_pair(struct pair *p, fb_store_options store, fb_keyspace_option
         skip();
     snprintf(p->url, sizeof p->url, "unix://%s", p->redis.path);
     store.url = p->url;
+    if (store.timeout_ms == 0)
+        store.timeout_ms = 740; /* the longest: machines are busy, and what is late is loaded alone */
     open_world_over(&p->world, ks, (fb_source_options){0}, &store);
     open_neighbour(&p->world, ks, &store, &p->neighbour);
 }
