@@ -137,6 +137,7 @@ struct fb_flight {
     uint32_t cost_us;          /* what loading it takes, of a copy; 0: as long as the flight took */
     uint32_t cap_ms;           /* and a life given to it, counted from birth; 0: none */
     bool is_put_off;           /* somebody else is loading it: no refresh of this copy for some time */
+    struct fb_value *stand_in; /* a copy past its life that its driver found on the way (fb_shard_adopt); the flight's */
     bool is_stale;             /* it stands in for an answer that was late or has failed */
     void *way;                 /* the driver's own, NULL at first */
     bool is_promised;          /* is_ahead, or somebody was served a stale value: it is wanted, if only to be kept */
@@ -243,8 +244,9 @@ fb_status fb_shard_refresh(struct fb_shard *shard, uint64_t hash, fb_bytes key, 
 void fb_shard_asked(struct fb_shard *shard, struct fb_flight *flight, fb_instant now);
 /* The query is about to be sent: whoever joins later may get its value only if it is kept. */
 void fb_shard_dispatched(struct fb_shard *shard, struct fb_flight *flight, fb_instant now);
-/* A copy past its life, found in a shared second level by a flight that goes on to load: kept here for its grace, as if it
- * had outlived its life here, unless the flight's lease is gone. */
+/* A copy past its life, found in a shared second level by a flight that goes on to load: it stands in for the
+ * answer to those who led the flight or joined in time, and is kept here for its grace, as if it had outlived its life
+ * here, unless the flight's lease is gone. */
 void fb_shard_adopt(struct fb_shard *shard, struct fb_flight *flight, fb_kind kind, fb_bytes value, fb_instant born,
                     fb_instant now);
 /* The answer is in flight->status and flight->value. Consumes the flight. `draw` is the entry's jitter. */

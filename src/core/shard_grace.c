@@ -86,6 +86,9 @@ bool fb_waiter_stand_in(struct fb_shard *shard, struct fb_waiter *waiter, fb_ins
     if (!waiter->takes_stale)
         return false;
     struct fb_stand_in found = fb_shard_stand_in(shard, coord->hash, fb_coord_key(coord), waiter->source_down, now);
+    struct fb_flight *flight = waiter->flight;
+    if (found.status == FB_MISS && flight->stand_in != NULL && (waiter->leads || waiter->before_dispatch))
+        found = (struct fb_stand_in){.status = FB_OK, .value = fb_value_ref(flight->stand_in), .is_stale = true};
     if (found.status == FB_MISS)
         return false;
     if (found.is_stale)
@@ -113,8 +116,11 @@ void fb_shard_adopt(struct fb_shard *shard, struct fb_flight *flight, fb_kind ki
     struct fb_coord *coord = flight->coord;
     struct fb_stamp stamp = {.birth = born, .keyspace = flight->keyspace, .kind = (uint8_t)kind, .cost_us = 1};
     enum fb_verdict verdict = fb_grace(&stamp, &shard->policies[flight->keyspace], now);
-    if (!fb_coord_lets_fill(coord, flight) || !fb_shard_is_proved(shard, now) ||
-        (verdict != FB_VERDICT_STALE && verdict != FB_VERDICT_STALE_DOWN))
+    if (verdict != FB_VERDICT_STALE && verdict != FB_VERDICT_STALE_DOWN)
+        return;
+    if (flight->stand_in == NULL && verdict == FB_VERDICT_STALE)
+        flight->stand_in = fb_value_new(kind, value.data, value.len); /* without memory they wait */
+    if (!fb_coord_lets_fill(coord, flight) || !fb_shard_is_proved(shard, now))
         return;
     if (fb_shard_keep(shard, coord->hash, fb_coord_key(coord), &stamp, value))
         fb_table_let_go(shard->table, coord->hash, fb_coord_key(coord), stamp.birth); /* its end was told, long ago */

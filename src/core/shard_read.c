@@ -174,6 +174,7 @@ fb_status fb_shard_miss(struct fb_shard *shard, uint64_t hash, fb_bytes key, uin
 
 static void free_flight(struct fb_flight *flight) {
     fb_value_unref(flight->value);
+    fb_value_unref(flight->stand_in);
     fb_mem_free(flight);
 }
 
