@@ -121,18 +121,19 @@ static fb_status tell_units(struct walker *w) {
     fb_status status = FB_OK;
     while (status == FB_OK && seq < end_seq && fb_record_get(records, &cursor, &head, &key, &payload, &good)) {
         seq++;
-        unit_good &= good;
-        if (good && head.more)
-            continue;
-        if (unit_good) {
+        if (!good && unit_good) {
+            status = tell_run(w, records, &run);
+            note_damage(w);
+        }
+        unit_good &= good; /* whether a damaged record ends its unit nobody knows: the next good end does */
+        if (!unit_good)
+            run = (struct run){cursor, cursor, seq, seq};
+        else if (!head.more) {
             run.end = cursor;
             run.end_seq = seq;
-            continue;
         }
-        status = tell_run(w, records, &run);
-        note_damage(w);
-        run = (struct run){cursor, cursor, seq, seq};
-        unit_good = true;
+        if (good && !head.more)
+            unit_good = true;
     }
     if (status == FB_OK)
         status = tell_run(w, records, &run);
@@ -167,8 +168,21 @@ static fb_status walk_groups(struct walker *w, bool *ret_torn) {
     return status;
 }
 
-static fb_status walk_segment(struct walker *w, bool is_first, uint64_t first_seq) {
+/* How far the next segment says that this one went. */
+static uint64_t follows_of(struct fb_files *files, uint64_t next_first_seq) {
+    struct fb_reader next;
+    char name[FB_SEGMENT_NAME];
+    fb_segment_name(next_first_seq, name);
+    uint64_t follows = fb_reader_open(&next, files, name) == FB_READ_END ? next.head.follows : next_first_seq - 1;
+    fb_reader_close(&next);
+    return follows;
+}
+
+/* `next` is the number in the next segment's name; 0: this is the last. */
+static fb_status walk_segment(struct walker *w, bool is_first, uint64_t first_seq, uint64_t next) {
     enum fb_read read = fb_reader_open(&w->reader, w->files, w->name);
+    w->reader.has_successor = next > 0;
+    w->reader.last_seq = next > 0 ? follows_of(w->files, next) : 0;
     bool is_torn = false;
     if (read == FB_READ_FAILED)
         return fb_fail(w->err, FB_SYSTEM, "cannot read %s: %s", w->name, w->reader.why);
@@ -207,7 +221,7 @@ fb_status fb_survey(struct fb_files *files, const struct fb_survey *walk, fb_err
     fb_status status = fb_list_segments(files, &list, reterr);
     for (size_t i = 0; i < list.n && status == FB_OK; i++) {
         fb_segment_name(list.seqs[i], w.name);
-        status = walk_segment(&w, i == 0, list.seqs[i]);
+        status = walk_segment(&w, i == 0, list.seqs[i], i + 1 < list.n ? list.seqs[i + 1] : 0);
         fb_reader_close(&w.reader);
     }
     w.is_end = true;

@@ -83,6 +83,17 @@ static void fill(struct world *w, uint8_t *data, size_t len, enum world_flavour 
     }
 }
 
+/* Memory for a value, which may be compared with to the end of the program. */
+static uint8_t *keep(size_t len) {
+    static struct value { struct value *next; uint8_t data[]; } *values;
+    struct value *value = malloc(sizeof *value + len);
+    if (value == NULL)
+        abort();
+    value->next = values;
+    values = value;
+    return value->data;
+}
+
 fb_status world_group(struct world *w, unsigned n, size_t bytes, enum world_flavour flavour) {
     static const char room[FB_GROUP_HEAD];
     fb_buf group = FB_BUF_INIT;
@@ -93,7 +104,7 @@ fb_status world_group(struct world *w, unsigned n, size_t bytes, enum world_flav
     fb_status status = fb_buf_append(&group, room, sizeof room);
     for (unsigned i = 0; i < n; i++) {
         size_t len = bytes / n > FB_RECORD_HEAD + 3 ? bytes / n - FB_RECORD_HEAD - 3 : 0;
-        uint8_t *data = malloc(len + 1);
+        uint8_t *data = keep(len);
         fill(w, data, len, flavour, w->wal.at + group.len + FB_RECORD_HEAD + 3);
         made[i] = (struct world_record){data, (uint32_t)len, i + 1 == n || fb_rng_below(&w->rng, 2) == 0};
         if (status == FB_OK)
