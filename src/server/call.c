@@ -48,6 +48,9 @@ struct fb_wait *fb_wait_free(struct fb_wait *wait) {
         return NULL;
     for (size_t i = 0; i < wait->room; i++)
         fb_buf_free(&wait->parts[i].bytes);
+    for (size_t i = 0; i < wait->nchildren; i++)
+        fb_wait_free(wait->children[i]);
+    fb_mem_free(wait->children);
     fb_buf_free(&wait->call.notes);
     fb_mem_free(wait->call.preview);
     atomic_fetch_sub(&wait->inbox->held, atomic_load(&wait->held));
@@ -61,7 +64,7 @@ struct fb_wait *fb_wait_free(struct fb_wait *wait) {
 }
 
 /* The arguments point into a buffer that is used again as soon as the handler has returned. */
-static bool keep_args(struct fb_wait *wait) {
+bool fb_wait_keep_args(struct fb_wait *wait) {
     struct fb_call *call = &wait->call;
     size_t size = call->argc * sizeof(fb_bytes);
     for (size_t i = 0; i < call->argc; i++)
@@ -228,7 +231,7 @@ void fb_call_run(struct fb_call *call, size_t n, fb_call_prepare *prepare, fb_ca
     if (fb_call_is_starved(call))
         return;
     struct fb_wait *wait = new_wait(call, n);
-    if (wait == NULL || ((call->keeps_args || n > FB_BATCH_MAX) && !keep_args(wait))) {
+    if (wait == NULL || ((call->keeps_args || n > FB_BATCH_MAX) && !fb_wait_keep_args(wait))) {
         fb_wait_free(wait);
         fb_call_out_of_memory(call);
         return;
@@ -240,7 +243,7 @@ void fb_call_run(struct fb_call *call, size_t n, fb_call_prepare *prepare, fb_ca
 
 struct fb_wait *fb_call_away(struct fb_call *call) {
     struct fb_wait *wait = new_wait(call, 0);
-    if (wait == NULL || (call->keeps_args && !keep_args(wait))) {
+    if (wait == NULL || (call->keeps_args && !fb_wait_keep_args(wait))) {
         fb_wait_free(wait);
         fb_call_out_of_memory(call);
         return NULL;
@@ -253,7 +256,7 @@ struct fb_wait *fb_call_away(struct fb_call *call) {
 
 void fb_call_steps(struct fb_call *call, size_t room, fb_call_finish *finish) {
     struct fb_wait *wait = new_wait(call, room);
-    if (wait == NULL || !keep_args(wait)) {
+    if (wait == NULL || !fb_wait_keep_args(wait)) {
         fb_wait_free(wait);
         fb_call_out_of_memory(call);
         return;
@@ -395,7 +398,7 @@ void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_f
     if (fb_call_is_starved(call))
         return;
     struct fb_wait *wait = new_wait(call, n + 1);
-    if (wait == NULL || (call->keeps_args && !keep_args(wait))) {
+    if (wait == NULL || (call->keeps_args && !fb_wait_keep_args(wait))) {
         fb_wait_free(wait);
         fb_call_out_of_memory(call);
         return;

@@ -178,6 +178,10 @@ struct fb_wait {
     size_t skips;                  /* replies from the store before its own, which nobody wants */
     bool is_too_long;              /* the reply; it becomes an error */
     fb_buf passed;                 /* the store's part of a reply that is split */
+    struct fb_wait *parent;        /* of which it is a part, at one node of the store (pass_cluster.h); NULL: it is whole */
+    struct fb_wait **children;     /* its own parts, which it frees */
+    size_t nchildren, left_children;
+    unsigned hops;                 /* redirections followed */
     fb_bytes *args;                /* own copy of argv with its bytes, or NULL */
     size_t nparts, next;           /* parts in all; the first not yet submitted */
     size_t room;                   /* for parts */
@@ -192,5 +196,7 @@ struct fb_wait {
  * finishes; true when the wait is over. */
 bool fb_wait_advance(struct fb_wait *wait);
 struct fb_wait *fb_wait_free(struct fb_wait *wait);
+/* Its arguments become its own (wait->args). False: no memory. */
+bool fb_wait_keep_args(struct fb_wait *wait);
 
 #endif

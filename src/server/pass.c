@@ -7,6 +7,7 @@
 #include "server/acl.h"
 #include "server/measure.h"
 #include "server/multi.h"
+#include "server/pass_cluster.h"
 #include "server/tracking.h"
 #include "server/upstream.h"
 
@@ -18,6 +19,8 @@ static int shown(fb_bytes key) { return (int)(key.len < SHOWN_MAX ? key.len : SH
 static bool is_mapped(const struct fb_session *s, unsigned db, fb_bytes key) {
     return db == 0 && fb_keyspace_of(s->loop->server->cache, key) >= 0;
 }
+
+static bool is_cluster(const struct fb_call *call) { return store_of(call)->url.kind == FB_STORE_CLUSTER; }
 
 #define COUNT(call, name) fb_count(&fb_call_loop(call)->upstreams->counters.name, 1)
 
@@ -54,28 +57,29 @@ bool fb_pass_may_overtake(struct fb_session *s, const struct fb_verb *verb, cons
 
 /* ---- sending ---------------------------------------------------------------------------------------------------------- */
 
-static struct fb_upstream *own_of(struct fb_call *call) {
+static struct fb_upstream *own_of(struct fb_call *call, unsigned node) {
     struct fb_session *s = call->session;
     unsigned version = atomic_load_explicit(&s->shown_version, memory_order_relaxed);
-    if (s->own != NULL && !fb_upstream_is(s->own, version, s->db)) {
+    if (s->own != NULL && !fb_upstream_is(s->own, version, s->db, node)) {
         fb_upstream_drop(s->own);
         s->own = NULL;
     }
     if (s->own == NULL)
-        s->own = fb_upstream_own(fb_call_loop(call), version, s->db);
+        s->own = fb_upstream_own(fb_call_loop(call), version, s->db, node);
     return s->own;
 }
 
 /* The connection for it, ready to be asked; NULL: the error has been written, or it is starved (which what has begun
  * cannot be). */
-static struct fb_upstream *upstream_for(struct fb_call *call, bool is_own, bool is_begun) {
+static struct fb_upstream *upstream_for(struct fb_call *call, unsigned node, bool is_own, bool is_begun) {
     char why[FB_UPSTREAM_REASON_MAX + 64];
     struct fb_loop *loop = fb_call_loop(call);
     if (!is_own && !is_begun && (fb_upstreams_are_full(loop) || fb_call_is_starved(call))) {
         call->is_starved = true;
         return NULL;
     }
-    struct fb_upstream *u = is_own ? own_of(call) : fb_upstream_shared(loop, call->out->version, call->session->db);
+    struct fb_upstream *u = is_own ? own_of(call, node)
+                                   : fb_upstream_shared(loop, call->out->version, call->session->db, node);
     if (u == NULL) {
         fb_call_out_of_memory(call);
     } else if (!fb_upstream_may_ask(u, why, sizeof why)) {
@@ -114,25 +118,36 @@ static bool is_kill(const struct fb_call *call) {
 }
 
 static enum fb_passage pass(struct fb_call *call) {
-    bool is_own = (call->command->flags & FB_CMD_BLOCKS) != 0 || is_kill(call);
+    bool is_own = (call->command->flags & FB_CMD_BLOCKS) != 0 || is_kill(call), ok = true;
+    bool is_wide = fb_pass_is_wide(call->session, call->command, call->argv, call->argc);
+    unsigned node = 0;
     if ((is_own && call->session->nwaits > 0) || fb_session_is_slow(call->session))
         return FB_DELAY;
-    struct fb_upstream *u = upstream_for(call, is_own, /* is_begun */ false);
+    if (is_wide && call->argc > FB_SPLIT_MAX) {
+        fb_call_error(call, SPLIT_LARGE, FB_SPLIT_MAX);
+        return FB_STOP;
+    }
+    if (!is_wide && !fb_pass_node(call, &node))
+        return FB_STOP;
+    struct fb_upstream *u = upstream_for(call, node, is_own, /* is_begun */ false);
     if (u == NULL)
         return FB_STOP;
     call->has_begun = true;
+    call->keeps_args = is_cluster(call); /* it may have to be asked again elsewhere */
     struct fb_wait *wait = fb_call_away(call);
     if (wait == NULL)
         return FB_STOP;
     if (fb_pass_is_listing(call->command))
         wait->finish = fb_pass_finish_listing;
     fb_pass_note_flush(call, call->command);
-    if (fb_upstream_ask(u, wait, call->argv, call->argc)) {
-        COUNT(call, passed);
-        take_back(call);
-    } else {
+    COUNT(call, passed);
+    take_back(call);
+    if (is_wide)
+        fb_pass_scatter(call, wait, call->argv, call->argc);
+    else
+        ok = fb_upstream_ask(u, wait, call->argv, call->argc);
+    if (!ok)
         fb_pass_give_up(wait);
-    }
     return FB_STOP;
 }
 
@@ -227,6 +242,12 @@ static fb_bytes *rest_of(const struct fb_call *call, size_t *ret_argc) {
     return rest;
 }
 
+static void begin_theirs(struct fb_call *call) {
+    call->wait->finish = finish_split;
+    call->wait->is_away = true;
+    call->is_alone = false;
+}
+
 static void finish_ours(struct fb_call *call, struct fb_part *parts, size_t n) {
     size_t argc;
     call->number[0] = 0;
@@ -236,12 +257,15 @@ static void finish_ours(struct fb_call *call, struct fb_part *parts, size_t n) {
         call->number[0] += parts[i].status == FB_OK;
     }
     fb_bytes *rest = rest_of(call, &argc);
-    struct fb_upstream *u = rest != NULL ? upstream_for(call, /* is_own */ false, /* is_begun */ true) : NULL;
+    if (rest != NULL && is_cluster(call)) {
+        begin_theirs(call);
+        fb_pass_scatter(call, call->wait, rest, argc);
+        return;
+    }
+    struct fb_upstream *u = rest != NULL ? upstream_for(call, 0, /* is_own */ false, /* is_begun */ true) : NULL;
     if (u != NULL && fb_upstream_ask(u, call->wait, rest, argc)) {
         take_back(call);
-        call->wait->finish = finish_split;
-        call->wait->is_away = true;
-        call->is_alone = false;
+        begin_theirs(call);
     } else if (rest == NULL || u != NULL) {
         fb_call_out_of_memory(call);
     }
@@ -272,7 +296,7 @@ static enum fb_passage split(struct fb_call *call, size_t n) {
         return FB_PASS; /* the handler says what is wrong with it */
     if (call->session->nwaits > 0 && (call->command->flags & FB_CMD_WRITE))
         return FB_DELAY;
-    if (upstream_for(call, /* is_own */ false, /* is_begun */ false) == NULL) /* before anything has happened */
+    if (upstream_for(call, 0, /* is_own */ false, /* is_begun */ false) == NULL) /* before anything has happened */
         return FB_STOP;
     call->has_begun = true;
     COUNT(call, split);
@@ -371,10 +395,18 @@ void fb_pass_watch(struct fb_call *call) {
         call->is_delayed = true;
         return;
     }
-    struct fb_upstream *u = upstream_for(call, /* is_own */ true, /* is_begun */ false);
+    unsigned node;
+    if (!fb_pass_node(call, &node))
+        return;
+    if (s->multi->watches_theirs && s->own != NULL && !fb_upstream_is(s->own, fb_upstream_version(s->own), s->db, node)) {
+        fb_call_error(call, CROSS_SLOT);
+        return;
+    }
+    struct fb_upstream *u = upstream_for(call, node, /* is_own */ true, /* is_begun */ false);
     if (u == NULL)
         return;
     call->is_alone = true;
+    call->keeps_args = is_cluster(call);
     struct fb_wait *wait = fb_call_away(call);
     if (wait == NULL)
         return;
@@ -428,7 +460,14 @@ void fb_pass_exec(struct fb_call *call) {
         fb_resp_write_null_array(call->out); /* nobody watched for a while: it may have changed */
         return;
     }
-    struct fb_upstream *u = upstream_for(call, /* is_own */ true, /* is_begun */ true);
+    unsigned node;
+    if (!fb_pass_node_of_exec(call, &node))
+        return;
+    if (multi->watches_theirs && !fb_upstream_is(s->own, fb_upstream_version(s->own), s->db, node)) {
+        fb_call_error(call, CROSS_SLOT);
+        return;
+    }
+    struct fb_upstream *u = upstream_for(call, node, /* is_own */ true, /* is_begun */ true);
     if (u == NULL)
         return;
     call->is_alone = true;
@@ -471,6 +510,8 @@ bool fb_pass_take(struct fb_loop *loop, struct fb_wait *wait, const char *data, 
         return is_last;
     }
     if (wait->skips > 0) {
+        if (is_cluster(&wait->call) && data[0] == '-' && is_end)
+            fb_pass_learn(loop, fb_bytes_of(data, len));
         wait->skips -= is_end;
         return false;
     }
@@ -504,6 +545,10 @@ void fb_pass_fail(struct fb_loop *loop, struct fb_wait *wait, const char *reason
 }
 
 void fb_pass_home(struct fb_loop *loop, struct fb_wait *wait) {
+    if (wait->parent != NULL) {
+        fb_pass_gather(loop, wait);
+        return;
+    }
     struct fb_session *session = fb_loop_session(loop, wait->session);
     if (session == NULL) {
         fb_wait_free(wait);

@@ -208,11 +208,7 @@ static void free_server(struct fb_server *server) {
 
 /* It need not be there yet. */
 static fb_status open_store(struct fb_server *server, const struct fb_server_store *options, fb_err *reterr) {
-    struct fb_store_url url;
     if (options->url == NULL && options->lacks == NULL)
-        return FB_OK;
-    if (options->url != NULL && fb_store_url_parse(options->url, &url, NULL) == FB_OK &&
-        url.kind != FB_STORE_SINGLE) /* no pass-through yet */
         return FB_OK;
     struct fb_store *store = server->store = fb_mem_calloc(1, sizeof *server->store);
     if (store == NULL)

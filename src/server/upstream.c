@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "server/pass.h"
+#include "server/pass_cluster.h"
 #include "server/relay.h"
 #include "base/transport.h"
 
@@ -25,7 +26,8 @@ enum {
     KEEPALIVE_SECONDS = 60,
 };
 
-enum state { CLOSED, RESOLVING, CONNECTING, GREETING, READY };
+/* SEEKING: the Sentinels are being asked where it is. */
+enum state { CLOSED, SEEKING, RESOLVING, CONNECTING, GREETING, READY };
 
 /* A socket with its handle, which outlives the connection by a turn of the loop. */
 struct line {
@@ -44,8 +46,10 @@ struct fb_upstream {
     struct fb_loop *loop;
     struct fb_link link;       /* in all */
     struct fb_link dirty;
-    unsigned version, db;
-    bool is_own, is_full;
+    unsigned version, db, node;
+    struct fb_store_address at; /* where it is connected to */
+    bool is_own, is_full, is_scout;
+    bool is_doubted;           /* is closed when nothing is owed on it */
     bool is_taking, is_dropped; /* replies are being handed on; and it is to be freed behind the last */
     enum state state;
     struct line *line;
@@ -69,6 +73,8 @@ struct fb_upstream {
 
 static const struct fb_store *store_of(const struct fb_upstream *u) { return u->loop->server->store; }
 static struct fb_upstreams *all_of(const struct fb_upstream *u) { return u->loop->upstreams; }
+static const struct fb_store_url *url_of(const struct fb_upstream *u) { return &store_of(u)->url; }
+static struct fb_place_state *state_of(const struct fb_upstream *u) { return &all_of(u)->places.states[u->node]; }
 static size_t unsent(const struct fb_upstream *u) { return u->out.len - u->sent; }
 static void on_poll(uv_poll_t *poll, int status, int events);
 
@@ -81,6 +87,8 @@ static void discard(struct fb_upstream *u) {
 
 static void come_home(struct fb_upstream *u, struct fb_wait *wait) {
     u->loop->operations -= !u->is_own;
+    if (url_of(u)->kind != FB_STORE_SINGLE && fb_pass_redirect(u->loop, u, wait))
+        return;
     fb_pass_home(u->loop, wait);
 }
 
@@ -144,6 +152,7 @@ static void shut(struct fb_upstream *u) {
     if (u->state == READY)
         fb_count(&all_of(u)->counters.connections, (uint64_t)-1);
     u->state = CLOSED;
+    u->is_doubted = false;
     u->epoch++;
     close_line(u);
     forget_addresses(u);
@@ -159,27 +168,41 @@ static void shut(struct fb_upstream *u) {
 }
 
 /* Where a connection could not be made nothing is tried for a while, a different while in each loop. */
-static void back_off(struct fb_upstreams *all) {
-    int64_t ms = all->backoff_ms > 0 ? 2 * all->backoff_ms : FB_UPSTREAM_BACKOFF_FIRST_MS;
+static void back_off(struct fb_place_state *state) {
+    int64_t ms = state->backoff_ms > 0 ? 2 * state->backoff_ms : FB_UPSTREAM_BACKOFF_FIRST_MS;
     uint16_t draw;
     fb_rng_system(&draw, sizeof draw);
-    all->backoff_ms = ms < FB_UPSTREAM_BACKOFF_MAX_MS ? ms : FB_UPSTREAM_BACKOFF_MAX_MS;
-    all->retry_at = fb_after(fb_clock_now(), fb_ms(all->backoff_ms / 2 + draw % (all->backoff_ms / 2)));
+    state->backoff_ms = ms < FB_UPSTREAM_BACKOFF_MAX_MS ? ms : FB_UPSTREAM_BACKOFF_MAX_MS;
+    state->retry_at = fb_after(fb_clock_now(), fb_ms(state->backoff_ms / 2 + draw % (state->backoff_ms / 2)));
+}
+
+/* It may be elsewhere by now. */
+static void doubt_place(struct fb_upstream *u) {
+    if (url_of(u)->kind == FB_STORE_SENTINEL)
+        all_of(u)->places.is_known = false;
+    else
+        fb_places_refresh(u->loop);
 }
 
 static void lose(struct fb_upstream *u, const char *reason) {
-    struct fb_upstreams *all = all_of(u);
+    struct fb_place_state *state = state_of(u);
     char text[FB_UPSTREAM_REASON_MAX];
     bool was_ready = u->state == READY;
     snprintf(text, sizeof text, "%s", reason);
-    snprintf(all->reason, sizeof all->reason, "%s", text);
+    if (u->is_scout) {
+        shut(u);
+        fb_places_unheard(u->loop, text);
+        return;
+    }
+    snprintf(state->reason, sizeof state->reason, "%s", text);
     if (!was_ready)
-        back_off(all);
-    if (all->is_well || was_ready)
+        back_off(state);
+    if (state->is_well || was_ready)
         fb_server_log(u->loop->server, FB_LOG_STORE_LOST, "the store cannot be reached",
                       FB_LOG_FIELDS({"store", store_of(u)->shown}, {"reason", text}));
-    all->is_well = false;
+    state->is_well = false;
     shut(u);
+    doubt_place(u);
     if (u->is_listener)
         fb_relay_lost(u->loop, u->listener, was_ready);
     fail_asked(u, text, was_ready);
@@ -279,33 +302,41 @@ static bool begin_tls(struct fb_upstream *u) {
     const struct fb_store *store = store_of(u);
     if (store->tls == NULL)
         return true;
-    u->line->io.tls = fb_tls_new_client(store->tls, u->line->io.fd, store->url.host);
+    u->line->io.tls = fb_tls_new_client(store->tls, u->line->io.fd, u->at.host);
     return u->line->io.tls != NULL;
 }
 
+static bool say(struct fb_upstream *u, const fb_bytes *argv, size_t argc) {
+    u->greetings++;
+    return append_words(&u->login, argv, argc);
+}
+
+static bool say_password(struct fb_upstream *u, const char *user, const char *password) {
+    fb_bytes auth[] = {FB_STR("AUTH"), FB_STR(user), FB_STR(password)}, bare[] = {auth[0], auth[2]};
+    return password[0] == '\0' || (user[0] != '\0' ? say(u, auth, 3) : say(u, bare, 2));
+}
+
+/* The last word of it: of a scout its question, else a name, which may be refused. In front of the name a primary that
+ * Sentinels named says that it is one. */
 static void greet(struct fb_upstream *u) {
-    const struct fb_store_url *url = &store_of(u)->url;
+    const struct fb_store_url *url = url_of(u);
     char digits[16];
-    bool ok = begin_tls(u);
-    fb_bytes auth[] = {FB_STR("AUTH"), FB_STR(url->user), FB_STR(url->password)}, bare[] = {auth[0], auth[2]};
+    bool is_sentinel = u->is_scout && url->kind == FB_STORE_SENTINEL, ok = begin_tls(u);
     snprintf(digits, sizeof digits, "%u", u->db);
     fb_bytes hello[] = {FB_STR("HELLO"), FB_STR("3")}, select[] = {FB_STR("SELECT"), FB_STR(digits)};
-    fb_bytes name[] = {FB_STR("CLIENT"), FB_STR("SETNAME"), FB_STR("forebay")};
+    fb_bytes name[] = {FB_STR("CLIENT"), FB_STR("SETNAME"), FB_STR("forebay")}, role = FB_STR("ROLE"), question[3];
     u->state = GREETING;
-    u->greetings = 1;
-    if (url->password[0] != '\0') {
-        ok &= url->user[0] != '\0' ? append_words(&u->login, auth, 3) : append_words(&u->login, bare, 2);
-        u->greetings++;
+    u->greetings = 0;
+    ok &= is_sentinel ? say_password(u, url->sentinel_user, url->sentinel_password)
+                      : say_password(u, url->user, url->password);
+    if (u->is_scout) {
+        ok &= say(u, question, fb_places_question(u->loop, question));
+    } else {
+        ok &= u->version != 3 || say(u, hello, 2);
+        ok &= u->db == 0 || say(u, select, 2);
+        ok &= url->kind != FB_STORE_SENTINEL || say(u, &role, 1);
+        ok &= say(u, name, 3);
     }
-    if (u->version == 3) {
-        ok &= append_words(&u->login, hello, 2);
-        u->greetings++;
-    }
-    if (u->db != 0) {
-        ok &= append_words(&u->login, select, 2);
-        u->greetings++;
-    }
-    ok &= append_words(&u->login, name, 3);
     if (ok)
         send_login(u);
     else
@@ -375,18 +406,17 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 }
 
 static void resolve(struct fb_upstream *u) {
-    const struct fb_store_url *url = &store_of(u)->url;
     char port[PORT_DIGITS];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct resolving *resolving = fb_mem_calloc(1, sizeof *resolving);
-    snprintf(port, sizeof port, "%u", url->port);
+    snprintf(port, sizeof port, "%u", u->at.port);
     u->state = RESOLVING;
     if (resolving == NULL) {
         lose(u, "out of memory");
         return;
     }
     resolving->upstream = u;
-    int rc = uv_getaddrinfo(&u->loop->uv, &resolving->request, on_resolved, url->host, port, &hints);
+    int rc = uv_getaddrinfo(&u->loop->uv, &resolving->request, on_resolved, u->at.host, port, &hints);
     if (rc == 0) {
         u->resolving = resolving;
         return;
@@ -395,22 +425,33 @@ static void resolve(struct fb_upstream *u) {
     lose(u, uv_strerror(rc));
 }
 
-static void begin(struct fb_upstream *u) {
-    const struct fb_store_url *url = &store_of(u)->url;
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)url->port)};
+static void connect_to(struct fb_upstream *u) {
+    const struct fb_store_url *url = url_of(u);
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)u->at.port)};
     struct sockaddr_un un = {.sun_family = AF_UNIX};
-    u->since = fb_clock_now();
     errno = 0;
     if (url->is_unix) {
         memcpy(un.sun_path, url->host, strlen(url->host) + 1);
         if (!open_line(u, (const struct sockaddr *)&un, sizeof un))
             lose(u, strerror(errno));
-    } else if (uv_inet_pton(AF_INET, url->host, &in.sin_addr) == 0) {
+    } else if (uv_inet_pton(AF_INET, u->at.host, &in.sin_addr) == 0) {
         if (!open_line(u, (const struct sockaddr *)&in, sizeof in))
             lose(u, strerror(errno));
     } else {
         resolve(u);
     }
+}
+
+static void begin(struct fb_upstream *u) {
+    struct fb_places *places = &all_of(u)->places;
+    u->since = fb_clock_now();
+    if (!u->is_scout && !places->is_known) {
+        u->state = SEEKING;
+        fb_places_refresh(u->loop);
+        return;
+    }
+    u->at = u->is_scout ? fb_places_candidate(u->loop) : places->map->nodes[u->node];
+    connect_to(u);
 }
 
 static void end_connecting(struct fb_upstream *u) {
@@ -427,9 +468,22 @@ static void end_connecting(struct fb_upstream *u) {
 
 /* ---- taking replies ----------------------------------------------------------------------------------------------- */
 
+static bool is_role_of_primary(const fb_buf *hello) {
+    return hello->len > 4 && hello->data[0] == '*' && memmem(hello->data, hello->len, "$6\r\nmaster\r\n", 12) != NULL;
+}
+
+static void end_question(struct fb_upstream *u) {
+    fb_buf answer = u->hello;
+    u->hello = (fb_buf)FB_BUF_INIT;
+    shut(u);
+    fb_places_heard(u->loop, fb_bytes_of(answer.data, answer.len));
+    fb_buf_free(&answer);
+}
+
 /* A reply to the login is complete. Naming the connection, the last word of it, may be refused. */
 static void end_greeting(struct fb_upstream *u) {
     struct fb_upstreams *all = all_of(u);
+    struct fb_place_state *state = state_of(u);
     bool is_refused = u->hello.data[0] == '-' && u->greetings > 1;
     if (is_refused) {
         char text[FB_UPSTREAM_REASON_MAX];
@@ -438,17 +492,25 @@ static void end_greeting(struct fb_upstream *u) {
         lose(u, text);
         return;
     }
+    if (!u->is_scout && url_of(u)->kind == FB_STORE_SENTINEL && u->greetings == 2 && !is_role_of_primary(&u->hello)) {
+        lose(u, "what the Sentinels named is no primary");
+        return;
+    }
+    if (u->is_scout && u->greetings == 1) {
+        end_question(u);
+        return;
+    }
     u->hello.len = 0;
     if (--u->greetings > 0)
         return;
     fb_buf_free(&u->hello);
     u->state = READY;
     u->since = fb_clock_now();
-    if (!all->is_well && all->backoff_ms > 0)
+    if (!state->is_well && state->backoff_ms > 0)
         fb_server_log(u->loop->server, FB_LOG_STORE_BACK, "the store can be reached again",
                       FB_LOG_FIELDS({"store", store_of(u)->shown}));
-    all->is_well = true;
-    all->backoff_ms = 0;
+    state->is_well = true;
+    state->backoff_ms = 0;
     fb_count(&all->counters.connects, 1);
     fb_count(&all->counters.connections, 1);
     mark_dirty(u);
@@ -485,7 +547,7 @@ static size_t take_one(struct fb_upstream *u, const char *data, size_t len) {
     bool is_greeting = u->state == GREETING;
     size_t n = fb_resp_follow(&u->follow, data, len, &verdict);
     if (verdict == FB_RESP_BAD || (fb_list_is_empty(&u->asked) && !is_greeting && u->follow.type != '>') ||
-        (is_greeting && u->hello.len + n > GREETING_MAX)) {
+        (is_greeting && u->hello.len + n > (u->is_scout ? FB_SCOUT_REPLY_MAX : GREETING_MAX))) {
         lose(u, "the store sent what is no answer");
         return 0;
     }
@@ -521,7 +583,7 @@ static void read_some(struct fb_upstream *u) {
     }
     fb_count(&all_of(u)->counters.bytes_in, (uint64_t)n);
     u->since = fb_clock_now();
-    for (size_t pos = 0; pos < (size_t)n && u->state != CLOSED;) {
+    for (size_t pos = 0, epoch = u->epoch; pos < (size_t)n && u->epoch == epoch;) {
         size_t taken = take_one(u, buffer + pos, (size_t)n - pos);
         if (taken == 0)
             break;
@@ -562,13 +624,15 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
 
 /* ---- asking ------------------------------------------------------------------------------------------------------- */
 
-static struct fb_upstream *upstream_new(struct fb_loop *loop, unsigned version, unsigned db, bool is_own) {
+static struct fb_upstream *upstream_new(struct fb_loop *loop, unsigned version, unsigned db, unsigned node,
+                                        bool is_own) {
     struct fb_upstream *u = fb_mem_calloc(1, sizeof *u);
     if (u == NULL)
         return NULL;
     u->loop = loop;
     u->version = version;
     u->db = db == 0 ? loop->server->store->url.db : db;
+    u->node = node;
     u->is_own = is_own;
     fb_list_init(&u->dirty);
     fb_list_init(&u->asked);
@@ -576,19 +640,21 @@ static struct fb_upstream *upstream_new(struct fb_loop *loop, unsigned version, 
     return u;
 }
 
-struct fb_upstream *fb_upstream_shared(struct fb_loop *loop, unsigned version, unsigned db) {
-    struct fb_upstream **place = &loop->upstreams->shared[version == 3][db];
+struct fb_upstream *fb_upstream_shared(struct fb_loop *loop, unsigned version, unsigned db, unsigned node) {
+    struct fb_upstreams *all = loop->upstreams;
+    struct fb_upstream **place = all->of_nodes != NULL && db == 0 ? &all->of_nodes[version == 3][node]
+                                                                  : &all->shared[version == 3][db];
     if (*place == NULL)
-        *place = upstream_new(loop, version, db, false);
+        *place = upstream_new(loop, version, db, node, false);
     return *place;
 }
 
-struct fb_upstream *fb_upstream_own(struct fb_loop *loop, unsigned version, unsigned db) {
-    return upstream_new(loop, version, db, true);
+struct fb_upstream *fb_upstream_own(struct fb_loop *loop, unsigned version, unsigned db, unsigned node) {
+    return upstream_new(loop, version, db, node, true);
 }
 
 struct fb_upstream *fb_upstream_listen(struct fb_loop *loop, struct fb_session_ref session) {
-    struct fb_upstream *u = upstream_new(loop, 3, 0, true);
+    struct fb_upstream *u = upstream_new(loop, 3, 0, fb_places_node(loop, 0), true);
     if (u != NULL) {
         u->is_listener = true;
         u->listener = session;
@@ -596,8 +662,42 @@ struct fb_upstream *fb_upstream_listen(struct fb_loop *loop, struct fb_session_r
     return u;
 }
 
-bool fb_upstream_is(const struct fb_upstream *u, unsigned version, unsigned db) {
-    return u->version == version && u->db == (db == 0 ? store_of(u)->url.db : db);
+bool fb_upstream_is(const struct fb_upstream *u, unsigned version, unsigned db, unsigned node) {
+    return u->version == version && u->db == (db == 0 ? store_of(u)->url.db : db) && u->node == node;
+}
+
+/* ---- places ------------------------------------------------------------------------------------------------------- */
+
+bool fb_upstream_scout(struct fb_loop *loop) {
+    struct fb_places *places = &loop->upstreams->places;
+    if (places->scout == NULL && (places->scout = upstream_new(loop, 2, 0, 0, true)) == NULL)
+        return false;
+    places->scout->is_scout = true;
+    places->scout->db = 0;
+    begin(places->scout);
+    return true;
+}
+
+/* Those that wait for the address; each may lead to whatever it leads to, so one at a time. */
+static struct fb_upstream *next_seeking(struct fb_loop *loop) {
+    for (struct fb_link *l = loop->upstreams->all.next; l != &loop->upstreams->all; l = l->next) {
+        struct fb_upstream *u = fb_member_of(l, struct fb_upstream, link);
+        if (u->state == SEEKING)
+            return u;
+    }
+    return NULL;
+}
+
+void fb_upstreams_found(struct fb_loop *loop) {
+    struct fb_upstream *u;
+    while (loop->upstreams->places.is_known && (u = next_seeking(loop)) != NULL)
+        begin(u);
+}
+
+void fb_upstreams_not_found(struct fb_loop *loop, const char *reason) {
+    struct fb_upstream *u;
+    while ((u = next_seeking(loop)) != NULL)
+        lose(u, reason);
 }
 
 void fb_upstream_drop(struct fb_upstream *u) {
@@ -614,18 +714,22 @@ void fb_upstream_drop(struct fb_upstream *u) {
 }
 
 bool fb_upstream_may_ask(struct fb_upstream *u, char *why, size_t size) {
-    struct fb_upstreams *all = all_of(u);
+    struct fb_place_state *state = state_of(u);
     fb_instant now = fb_clock_now();
     if (store_of(u)->lacks[0] != '\0') {
         snprintf(why, size, "%s", store_of(u)->lacks);
         return false;
     }
-    if (u->state == CLOSED && (all->backoff_ms == 0 || fb_reached(now, all->retry_at)))
+    if (u->is_doubted && fb_list_is_empty(&u->asked))
+        shut(u);
+    if (u->state == CLOSED && (state->backoff_ms == 0 || fb_reached(now, state->retry_at)))
         begin(u);
     if (u->state != CLOSED)
         return true;
-    int64_t ms = fb_span_ms(fb_since(all->retry_at, now));
-    snprintf(why, size, "%s (next attempt in %lld ms)", all->reason, (long long)(ms > 0 ? ms : 0));
+    if (url_of(u)->kind == FB_STORE_CLUSTER)
+        fb_places_refresh(u->loop);
+    int64_t ms = fb_span_ms(fb_since(state->retry_at, now));
+    snprintf(why, size, "%s (next attempt in %lld ms)", state->reason, (long long)(ms > 0 ? ms : 0));
     return false;
 }
 
@@ -646,6 +750,14 @@ bool fb_upstream_say(struct fb_upstream *u, const fb_bytes *argv, size_t argc) {
     return append_words(&u->out, argv, argc);
 }
 
+const char *fb_upstream_host(const struct fb_upstream *u) { return u->at.host; }
+unsigned fb_upstream_version(const struct fb_upstream *u) { return u->version; }
+
+void fb_upstream_doubt(struct fb_upstream *u) {
+    u->is_doubted = true;
+    doubt_place(u);
+}
+
 unsigned fb_upstream_epoch(const struct fb_upstream *u) { return u->epoch; }
 
 /* ---- of a loop ---------------------------------------------------------------------------------------------------- */
@@ -658,11 +770,16 @@ fb_status fb_upstreams_init(struct fb_loop *loop) {
         return FB_NOMEM;
     fb_list_init(&all->all);
     fb_list_init(&all->dirty);
-    all->is_well = true;
     (void)uv_prepare_init(&loop->uv, &all->flush);
     all->flush.data = loop;
     loop->upstreams = all;
-    return FB_OK;
+    if (loop->server->store->url.kind == FB_STORE_CLUSTER &&
+        (all->of_nodes = fb_mem_calloc(FB_UPSTREAM_VERSIONS, sizeof *all->of_nodes)) == NULL)
+        return FB_NOMEM;
+    fb_status status = fb_places_init(loop);
+    if (status == FB_OK && loop->server->store->url.kind == FB_STORE_CLUSTER)
+        fb_places_refresh(loop); /* a transaction that goes to the wrong node can only be refused */
+    return status;
 }
 
 void fb_upstreams_close(struct fb_loop *loop) {
@@ -675,6 +792,10 @@ void fb_upstreams_close(struct fb_loop *loop) {
 }
 
 void fb_upstreams_free(struct fb_loop *loop) {
+    if (loop->upstreams != NULL) {
+        fb_places_free(loop);
+        fb_mem_free(loop->upstreams->of_nodes);
+    }
     fb_mem_free(loop->upstreams);
     loop->upstreams = NULL;
 }

@@ -1,7 +1,7 @@
 /* Connections of one loop to the store: requests out, replies home to the waits that asked, in their order.
  *
- * A loop shares one connection per protocol version and database among its sessions, opened when the first request needs
- * it; requests of all sessions of one turn of the loop leave in one write. A request that may block has a connection of
+ * A loop shares one connection per protocol version and database (in a Cluster, node) among its sessions, opened when the
+ * first request needs it; requests of all sessions of one turn of the loop leave in one write. A request that may block has a connection of
  * its session's own. Requests are sent as they came and replies are handed on as they come, each whole: until its last
  * byte is here a reply can still become an error, when the connection is lost.
  *
@@ -11,7 +11,7 @@
  *
  * Bounds. Unsent bytes: FB_UPSTREAM_UNSENT and one request; then sessions wait (fb_upstreams_are_full). Requests under way
  * are counted in loop->operations. A reply longer than output_buffer_max becomes an error. Silence while an answer is
- * owed: store.timeout; login: store.connect_timeout. After a failure nothing is tried for a while, and what asks
+ * owed: store.timeout; login: store.connect_timeout. After a failure nothing is tried at that node for a while, and what asks
  * meanwhile is refused at once. */
 #ifndef FB_SERVER_UPSTREAM_H
 #define FB_SERVER_UPSTREAM_H
@@ -19,6 +19,7 @@
 #include "base/store_url.h"
 #include "proto/follow.h"
 #include "server/call.h"
+#include "server/places.h"
 
 enum {
     FB_UPSTREAM_UNSENT = 1 << 20,
@@ -62,16 +63,14 @@ struct fb_upstream;
 
 /* Of one loop. */
 struct fb_upstreams {
-    struct fb_upstream *shared[FB_UPSTREAM_VERSIONS][FB_DATABASES];
+    struct fb_upstream *shared[FB_UPSTREAM_VERSIONS][FB_DATABASES]; /* of a Cluster there is one database and: */
+    struct fb_upstream *(*of_nodes)[FB_TOPOLOGY_NODES_MAX];         /* by version and node; NULL: it is no Cluster */
+    struct fb_places places;
     struct fb_link all;       /* shared and own */
     struct fb_link dirty;     /* with something to be sent */
     uv_prepare_t flush;       /* runs while there are any */
     size_t split_at;          /* of a request being split: its last key that was ours */
     unsigned full;            /* shared ones beyond FB_UPSTREAM_UNSENT */
-    fb_instant retry_at;      /* not before: the store could not be reached */
-    int64_t backoff_ms;       /* 0: it could */
-    char reason[FB_UPSTREAM_REASON_MAX];
-    bool is_well;             /* as far as is known */
     struct {
 #define FB_UPSTREAM_COUNTER_(name, what) _Atomic uint64_t name;
         FB_UPSTREAM_COUNTERS(FB_UPSTREAM_COUNTER_)
@@ -89,22 +88,26 @@ void fb_upstreams_tick(struct fb_loop *loop);
 /* Sessions that ask have to wait until more has been sent. */
 bool fb_upstreams_are_full(const struct fb_loop *loop);
 
-/* The loop's connection for this version (2, 3) and the client's database; NULL: no memory. */
-struct fb_upstream *fb_upstream_shared(struct fb_loop *loop, unsigned version, unsigned db);
+/* The loop's connection for this version (2, 3), the client's database and the node (places.h); NULL: no memory. */
+struct fb_upstream *fb_upstream_shared(struct fb_loop *loop, unsigned version, unsigned db, unsigned node);
 /* One on which a session listens (relay.h), in RESP3; NULL: no memory. */
 struct fb_upstream *fb_upstream_listen(struct fb_loop *loop, struct fb_session_ref session);
 /* One for a session alone; NULL: no memory. */
-struct fb_upstream *fb_upstream_own(struct fb_loop *loop, unsigned version, unsigned db);
+struct fb_upstream *fb_upstream_own(struct fb_loop *loop, unsigned version, unsigned db, unsigned node);
 /* Of a session that ends or starts anew; what is under way there is nobody's any more. NULL accepted. */
 void fb_upstream_drop(struct fb_upstream *upstream);
-/* Is it for this version and the client's database? */
-bool fb_upstream_is(const struct fb_upstream *upstream, unsigned version, unsigned db);
+/* Is it for this version, the client's database and the node? */
+bool fb_upstream_is(const struct fb_upstream *upstream, unsigned version, unsigned db, unsigned node);
 /* May something be asked now? If not, `why` says why not. */
 bool fb_upstream_may_ask(struct fb_upstream *upstream, char *why, size_t size);
 /* Send a request whose reply is the wait's; only after fb_upstream_may_ask. False: no memory, nothing is sent. */
 bool fb_upstream_ask(struct fb_upstream *upstream, struct fb_wait *wait, const fb_bytes *argv, size_t argc);
 /* A request in front of one that is asked next; its reply is one of those the wait skips. */
 bool fb_upstream_say(struct fb_upstream *upstream, const fb_bytes *argv, size_t argc);
+/* Where it is connected to, and how; by what was answered it may be no primary any more: another is made. */
+const char *fb_upstream_host(const struct fb_upstream *upstream);
+unsigned fb_upstream_version(const struct fb_upstream *upstream);
+void fb_upstream_doubt(struct fb_upstream *upstream);
 /* Another number for every connection it has had. */
 unsigned fb_upstream_epoch(const struct fb_upstream *upstream);
 

@@ -76,6 +76,9 @@
     X(STORE_DOWN, "STOREDOWN", "store '%s' cannot be reached: %s",                                                     \
       "a key or command goes to the store, which is not there; certainly nothing was changed",                         \
       "see whether the Redis runs that `store.url` names; mapped keys do not need it")                                 \
+    X(CROSS_SLOT, "CROSSSLOT", "Keys in request don't hash to the same slot",                                          \
+      "the store is a Cluster, and a command or transaction names keys of different slots",                            \
+      "give keys that belong together the same {tag}; MGET, MSET, DEL, UNLINK, EXISTS and TOUCH are split")            \
     X(STORE_UNKNOWN, "UNKNOWN", "store '%s' was lost before it answered: %s",                                          \
       "a command that writes was sent to the store, and nobody knows whether it was carried out",                      \
       "read before retrying")                                                                                          \

@@ -205,7 +205,8 @@
                                                                                                                        \
     X(STORE, url, URL, NULL, NULL, NULL, NULL, store_url, RESTART, NULL,                                               \
       "the Redis or Valkey for what is not mapped",                                                                    \
-      "redis://[USER@]HOST[:PORT][/DB], rediss:// for TLS, unix:///PATH[?db=N], or auto: a private one, started and "   \
+      "redis://[USER@]HOST[:PORT][/DB], rediss:// for TLS, unix:///PATH[?db=N], "                                      \
+      "sentinel://HOST[:PORT],HOST…/SERVICE, cluster://HOST[:PORT],HOST…, or auto: a private one, started and "        \
       "stopped with Forebay, that keeps its data in server.state_dir. Keys that no keyspace matches, and "             \
       "commands that Forebay does not carry out, go there unchanged (docs/pass-through.md). It may be down when "      \
       "Forebay starts.")                                                                                               \

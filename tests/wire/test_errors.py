@@ -183,6 +183,7 @@ ELSEWHERE = {
     "ERR script touches mapped key '…' (keyspace '…'); scripts run in the store and cannot see it":
         ("tests/wire/test_pass_through.py", "script touches mapped key"),
     "STOREDOWN store '…' cannot be reached: …": ("tests/wire/test_pass_through.py", '"STOREDOWN"'),
+    "CROSSSLOT Keys in request don't hash to the same slot": ("tests/wire/test_pass_topology.py", "CROSSSLOT Keys in"),
     "UNKNOWN store '…' was lost before it answered: …": ("tests/wire/test_pass_through.py", '"UNKNOWN"'),
     "ERR max number of clients reached": ("tests/wire/test_config.py", "max number of clients reached"),
 }
