@@ -9,7 +9,7 @@ DURATION ?= 60
 # COUNT, where it was given: the default is the simulator's
 KILLS = $(if $(filter command line environment,$(origin COUNT)),$(COUNT),2000)
 
-.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis sim model coherence store-moves fleet test-kill fuzz bench-hit bench-db bench-tier bench-journal docs install clean
+.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis test-interop sim model coherence store-moves fleet test-kill fuzz bench-hit bench-db bench-tier bench-journal docs install clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -45,6 +45,12 @@ test-redis: ## all of Redis' own tests that we keep (tests/redis-tcl), also the 
 	@tools/build $(BUILD) -Dtests=enabled
 	@tools/redis-tests
 	@FOREBAY_TEST_FULL=1 tools/run-tests --only wire -k redis_tcl
+
+test-interop: ## all of Redis' own tests with every key passed through (tests/interop): some five minutes
+	@tools/setup.sh build test
+	@tools/build $(BUILD) -Dtests=enabled
+	@tools/redis-tests
+	@tests/interop/run build/redis-tests/redis
 
 bench-hit: ## what a hit costs, next to redis-server in the same run: about a minute, two idle cores
 	@tools/setup.sh build bench
