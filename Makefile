@@ -9,7 +9,7 @@ DURATION ?= 60
 # COUNT, where it was given: the default is the simulator's
 KILLS = $(if $(filter command line environment,$(origin COUNT)),$(COUNT),2000)
 
-.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis test-interop sim model coherence store-moves fleet test-kill fuzz bench-hit bench-db bench-tier bench-journal docs install clean
+.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis test-interop sim model coherence store-moves fleet test-kill fuzz bench-hit bench-db bench-tier bench-journal bench-flush docs install clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -71,6 +71,11 @@ bench-journal: ## what write-behind's journal does on this disk, next to its bar
 	@tools/setup.sh build test
 	@tools/build build-release -Dbuildtype=release -Dwerror=false -Dtests=enabled
 	@build-release/tests/journal/bench_journal $(ARGS)
+
+bench-flush: ## what write-behind writes per second at each database, next to single writes: half a minute
+	@tools/setup.sh build test bench
+	@tools/build build-release -Dbuildtype=release -Dwerror=false
+	@/usr/bin/python3 tools/bench-flush --build build-release $(ARGS)
 
 sim: ## the simulator over COUNT seeds (default 1000000, about half a minute)
 	@tools/setup.sh build test

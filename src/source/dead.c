@@ -46,8 +46,8 @@ fb_status fb_dead_list(const struct fb_flush_db *db, struct fb_session *session,
                        size_t limit, fb_dead_visit call, void *user, fb_err *err) {
     struct visit visit = {call, user, 0};
     const struct fb_datum params[] = {fb_datum_int((int64_t)after), fb_datum_int((int64_t)limit)};
-    const struct fb_datum of_part[] = {params[0], part != NULL ? fb_datum_bytes(FB_DATUM_TEXT, FB_STR(part)) : params[0],
-                                       params[1]};
+    const char *name = part != NULL ? part : "";
+    const struct fb_datum of_part[] = {params[0], fb_datum_bytes(FB_DATUM_TEXT, FB_STR(name)), params[1]};
     return part == NULL ? read_letters(db, session, "WHERE id > ? ORDER BY id LIMIT ?", params, 2, &visit, err)
                         : read_letters(db, session, "WHERE id > ? AND part = ? ORDER BY id LIMIT ?", of_part, 3, &visit,
                                        err);

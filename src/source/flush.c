@@ -1,13 +1,13 @@
 /* One flush at any database: the watermark first, then the rows in statements of many, then COMMIT.
  *
- * The order of a quick attempt: deletes before writes, because what they free (a unique value, a referenced row) may be
- * taken again by a write of the same flush; tables by their first appearance in the journal, which is how parents come
- * before children, and the other way round for deletes; within a table by columns and key.
+ * The order of a quick attempt: deletes before writes, because what they free (a unique value, a referenced row) may
+ * be taken again by a write of the same flush; tables by their first appearance in the journal, which is how parents
+ * come before children, and the other way round for deletes; within a table by columns and key.
  *
- * When the database refuses a row, the transaction is taken back and done again carefully: parts under savepoints, halved
- * in journal order until what is refused stands alone. At the end those get more chances, as a row may have waited for a
- * later one (values of a unique column that move, a parent whose newest change is younger than its child). What is refused
- * then is a dead letter, and the rest is committed with it. */
+ * When the database refuses a row, the transaction is taken back and done again carefully: parts under savepoints,
+ * halved in journal order until what is refused stands alone. At the end those get more chances, as a row may have
+ * waited for a later one (values of a unique column that move, a parent whose newest change is younger than its
+ * child). What is refused then is a dead letter, and the rest is committed with it. */
 #include "source/flush.h"
 
 #include <stdlib.h>
@@ -355,7 +355,8 @@ void fb_flush_message(const struct fb_value *error, char ret_text[FB_ERR_TEXT_MA
 fb_status fb_flush_bury(const struct fb_flush_db *db, struct fb_session *session, const char *part,
                         const struct fb_flush_item *item, const char *code, fb_err *err) {
     static const struct fb_flush_sql sql = {
-        .text = "INSERT INTO fb_dead (part, seq, keyspace, key_name, record, code, message) VALUES (?, ?, ?, ?, ?, ?, ?)"};
+        .text = "INSERT INTO fb_dead (part, seq, keyspace, key_name, record, code, message) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)"};
     char message[FB_ERR_TEXT_MAX];
     const char *keyspace = db->rows->mapping(item->binding)->name;
     fb_flush_message(item->error, message);

@@ -1,4 +1,5 @@
-/* Write-behind at a database: what an engine asks so that rows arrive exactly once, in order, and from one owner only.
+/* Write-behind at a database: what an engine asks so that rows arrive exactly once, in order, and from one owner
+ * only.
  *
  * Two tables of Forebay's own, made on demand in the source:
  *
@@ -6,13 +7,14 @@
  *                    applied (applied_seq, the watermark)
  *     fb_dead        dead letters: changes that the database has refused, with its reason
  *
- * A flush is one transaction that moves the watermark from prev_seq to next_seq and writes what the journal says between
- * the two. Because the watermark is committed with the rows, it always says whether they were; because the row of the
- * partition is locked first, of two flushes of one partition the second waits and then finds the watermark moved. So after
- * FB_FLUSH_UNKNOWN or FB_FLUSH_TRANSIENT the same flush is simply given again: APPLIED or ALREADY, never twice.
+ * A flush is one transaction that moves the watermark from prev_seq to next_seq and writes what the journal says
+ * between the two. Because the watermark is committed with the rows, it always says whether they were; because the
+ * row of the partition is locked first, of two flushes of one partition the second waits and then finds the watermark
+ * moved. So after FB_FLUSH_UNKNOWN or FB_FLUSH_TRANSIENT the same flush is simply given again: APPLIED or ALREADY,
+ * never twice.
  *
- * The epoch fences: it grows with every claim, and a flush with another epoch writes nothing. There are no clocks and no
- * leases: a partition changes hands when it is clean, or when a person says so (take_over).
+ * The epoch fences: it grows with every claim, and a flush with another epoch writes nothing. There are no clocks and
+ * no leases: a partition changes hands when it is clean, or when a person says so (take_over).
  *
  * Items are written as plans (rows/plan.h), that is with values that were checked and typed when they were accepted. */
 #ifndef FB_SOURCE_FLUSH_H
@@ -46,13 +48,14 @@ const char *fb_flush_outcome_name(enum fb_flush_outcome outcome); /* "applied", 
 struct fb_flush_item {
     const struct fb_binding *binding;
     fb_bytes key;
-    /* HSET: the columns assigned, the others stay; a row that is not there is made. SET with `replaces`: the others go
-     * back to their defaults. HDEL: as HSET, but makes no row. ADD: as HSET with one addend. DELETE. Columns whose assign
-     * `adds` are counted up (a new row counts from nothing). `recreates`: what is there is deleted first. */
+    /* HSET: the columns assigned, the others stay; a row that is not there is made. SET with `replaces`: the others
+     * go back to their defaults. HDEL: as HSET, but makes no row. ADD: as HSET with one addend. DELETE. Columns whose
+     * assign `adds` are counted up (a new row counts from nothing). `recreates`: what is there is deleted first. */
     const struct fb_plan *plan;
     uint64_t seq;       /* of its newest record */
     fb_bytes record;    /* what a dead letter keeps: the engine's own encoding of the change */
-    /* Answer: FB_OK; or FB_CONFLICT, FB_BADVALUE, FB_NOTANUMBER, FB_SOURCE: refused, and (with APPLIED) a dead letter. */
+    /* Answer: FB_OK; or FB_CONFLICT, FB_BADVALUE, FB_NOTANUMBER, FB_SOURCE: refused, and (with APPLIED) a dead
+     * letter. */
     fb_status status;
     struct fb_value *error; /* its text, with the database's code; the caller's to unref. NULL before the first call: a
                                later one drops what is there */
@@ -80,8 +83,8 @@ struct fb_partition {
 
 enum fb_claim {
     FB_CLAIM_MINE,  /* ours with a new epoch, and it was this journal's before: apply what is beyond ret->applied_seq */
-    FB_CLAIM_NEW,   /* ours with a new epoch; it was nobody's or another journal's, so what ours still has of earlier may
-                       not be written over what came since (dead_add is for it) */
+    FB_CLAIM_NEW,   /* ours with a new epoch; it was nobody's or another journal's, so what ours still has of earlier
+                       may not be written over what came since (dead_add is for it) */
     FB_CLAIM_HELD,  /* another journal has pending writes for it: ret says whose and where */
     FB_CLAIM_ERROR,
 };
@@ -113,11 +116,11 @@ struct fb_flush_ops {
                            fb_err *err);
     /* FB_NOTFOUND: nobody has ever claimed it. */
     fb_status (*read)(struct fb_session *session, const char *part, struct fb_partition *ret, fb_err *err);
-    /* Everything up to applied_seq is there and nothing is pending: the next may have it. FB_UNMET: the epoch is another's,
-     * or the watermark stands elsewhere. */
+    /* Everything up to applied_seq is there and nothing is pending: the next may have it. FB_UNMET: the epoch is
+     * another's, or the watermark stands elsewhere. */
     fb_status (*clean)(struct fb_session *session, const char *part, uint64_t epoch, uint64_t applied_seq, fb_err *err);
-    /* Take the partition from its owner, who may have pending writes: whoever claims it next gets it as NEW, the old owner
-     * too, whose flushes are FENCED. *ret: as it was. FB_NOTFOUND. */
+    /* Take the partition from its owner, who may have pending writes: whoever claims it next gets it as NEW, the old
+     * owner too, whose flushes are FENCED. *ret: as it was. FB_NOTFOUND. */
     fb_status (*take_over)(struct fb_session *session, const char *part, struct fb_partition *ret, fb_err *err);
 
     /* Letters with an id beyond `after`, in their order, at most `limit`; part NULL: of all. */
@@ -127,8 +130,8 @@ struct fb_flush_ops {
     fb_status (*dead_get)(struct fb_session *session, uint64_t id, fb_dead_visit visit, void *user, fb_err *err);
     fb_status (*dead_drop)(struct fb_session *session, uint64_t id, fb_err *err);
     /* Write the letter's change and remove the letter, in one transaction; when the database refuses again, count the
-     * attempt and keep its new reason. FB_NOTFOUND: no such letter. FB_UNMET: the epoch is another's. FB_UNKNOWN: give it
-     * again, FB_NOTFOUND then means that it was done. */
+     * attempt and keep its new reason. FB_NOTFOUND: no such letter. FB_UNMET: the epoch is another's. FB_UNKNOWN:
+     * give it again, FB_NOTFOUND then means that it was done. */
     fb_status (*dead_retry)(struct fb_session *session, const char *part, uint64_t epoch, uint64_t id,
                             struct fb_flush_item *item, fb_err *err);
     /* Letters without a flush: what an owner still had when it was fenced. Each item's `error` is the message. */

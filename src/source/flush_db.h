@@ -48,7 +48,8 @@ struct fb_flush_db {
     fb_status (*write)(struct fb_session *session, const struct fb_flush_item *const *items, size_t n, fb_err *err);
 
     /* The class of what has just failed (TRANSIENT, DATA, SCHEMA or PERMISSION), and the database's own code for it. */
-    enum fb_flush_outcome (*classify)(const struct fb_session *session, const fb_err *err, char code[FB_FLUSH_CODE_MAX]);
+    enum fb_flush_outcome (*classify)(const struct fb_session *session, const fb_err *err,
+                                      char code[FB_FLUSH_CODE_MAX]);
     /* Has it failed for something that is over with the failure, such as a statement prepared before the table was
      * altered? */
     bool (*is_outdated)(const struct fb_session *session, const fb_err *err);
@@ -113,7 +114,7 @@ fb_status fb_dead_add(const struct fb_flush_db *db, struct fb_session *session, 
                       const struct fb_flush_item *items, size_t n, fb_err *err);
 
 /* An adapter's table of functions, all of them the common ones at its database. */
-#define FB_FLUSH_OPS(name, db, statements)                                                                                       \
+#define FB_FLUSH_OPS(name, db, statements)                                                                             \
     static enum fb_flush_outcome flush_(struct fb_session *s, struct fb_flush *f, fb_err *e) {                         \
         return fb_flush_run(&(db), s, f, e);                                                                           \
     }                                                                                                                  \
@@ -145,7 +146,8 @@ fb_status fb_dead_add(const struct fb_flush_db *db, struct fb_session *session, 
         return fb_dead_add(&(db), s, p, i, n, e);                                                                      \
     }                                                                                                                  \
     const struct fb_flush_ops name = {                                                                                 \
-        .schema = statements, .flush = flush_, .claim = claim_, .read = read_, .clean = clean_, .take_over = take_over_,                     \
+        .schema = statements, .flush = flush_, .claim = claim_, .read = read_, .clean = clean_,                        \
+        .take_over = take_over_,                                                                                       \
         .dead_list = list_, .dead_get = get_, .dead_drop = drop_, .dead_retry = retry_, .dead_add = add_,              \
     }
 

@@ -1,9 +1,9 @@
-/* Write-behind at MariaDB and MySQL: first which rows there are, locked in the order of their keys; then all updates that
- * are alike in one round trip, and so the inserts and the deletes (MariaDB's bulk execution).
+/* Write-behind at MariaDB and MySQL: first which rows there are, locked in the order of their keys; then all updates
+ * that are alike in one round trip, and so the inserts and the deletes (MariaDB's bulk execution).
  *
- * Not INSERT … ON DUPLICATE KEY UPDATE: it refuses a row that lacks a column without a default before it looks whether
- * the row is there, and where another unique column is the one that is taken, it changes somebody else's row. And keys
- * are compared here once more, exactly: a collation may find 'Bob' for 'bob'. */
+ * Not INSERT … ON DUPLICATE KEY UPDATE: it refuses a row that lacks a column without a default before it looks
+ * whether the row is there, and where another unique column is the one that is taken, it changes somebody else's row.
+ * And keys are compared here once more, exactly: a collation may find 'Bob' for 'bob'. */
 #include <stdio.h>
 #include <string.h>
 

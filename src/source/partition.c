@@ -125,8 +125,8 @@ static fb_status make_tables(const struct fb_flush_db *db, struct fb_session *se
         if (status != FB_OK && status != FB_DOWN && status != FB_TIMEOUT) {
             char code[FB_FLUSH_CODE_MAX];
             (void)db->classify(session, err, code);
-            status = fb_fail(err, FB_CONFIG, "write-behind needs this table, to be read and written (error %s): %s", code,
-                             db->schema[i]);
+            status = fb_fail(err, FB_CONFIG, "write-behind needs this table, to be read and written (error %s): %s",
+                             code, db->schema[i]);
         }
     }
     return status;
@@ -233,8 +233,8 @@ fb_status fb_partition_take_over(const struct fb_flush_db *db, struct fb_session
         if (status == FB_OK) {
             const struct fb_datum params[] = {number(ret->epoch + 1), text(part), number(ret->epoch)};
             status = write_one(db, session,
-                               "UPDATE fb_partition SET epoch = ?, owner = '', addr = '', journal = '', state = 'clean' "
-                               "WHERE part = ? AND epoch = ?", params, 3, err);
+                               "UPDATE fb_partition SET epoch = ?, owner = '', addr = '', journal = '', "
+                               "state = 'clean' WHERE part = ? AND epoch = ?", params, 3, err);
         }
         status = fb_flush_end(db, session, status, err);
     }

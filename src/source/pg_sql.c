@@ -141,7 +141,8 @@ fb_status fb_pg_delete_text(const struct fb_binding *binding, fb_buf *out) {
 }
 
 /* A value for a column. Arrays and rows come as JSON, which the server turns into what the column wants. */
-static void put_value_of(struct text *t, const struct fb_binding *b, unsigned column, const char *name, unsigned number) {
+static void put_value_of(struct text *t, const struct fb_binding *b, unsigned column, const char *name,
+                         unsigned number) {
     if (!b->is_composed[column]) {
         put_number(t, name, number);
         return;
@@ -239,8 +240,8 @@ static void put_keys(struct text *t, const struct fb_binding *b) {
         put_number(t, i == 0 ? "d.k" : ", d.k", i);
 }
 
-/* The arrays as rows d(k0, …, c0, …). Their elements have the columns' types without a length, so that too long a text is
- * refused when it is assigned, as a single one is, and not cut by a cast. */
+/* The arrays as rows d(k0, …, c0, …). Their elements have the columns' types without a length, so that too long a
+ * text is refused when it is assigned, as a single one is, and not cut by a cast. */
 static void put_rows(struct text *t, const struct fb_binding *b, const struct fb_plan *plan) {
     unsigned nkeys = b->mapping.pattern.nparams, n = nkeys + (plan != NULL ? plan->nassigns : 0);
     put(t, "unnest(");
@@ -292,8 +293,8 @@ static bool has_set(const struct fb_binding *b, const struct fb_plan *plan) {
     return plan->nassigns > 0 || resets;
 }
 
-/* Does the database alone give these keys (GENERATED ALWAYS)? It refuses an INSERT that names them even if it has no rows to
- * make. */
+/* Does the database alone give these keys (GENERATED ALWAYS)? It refuses an INSERT that names them even if it has no
+ * rows to make. */
 static bool gives_keys(const struct fb_binding *b) {
     for (unsigned i = 0; i < b->mapping.pattern.nparams; i++)
         if (b->mapping.columns[b->key_columns[i]].is_readonly)

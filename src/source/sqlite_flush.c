@@ -1,8 +1,8 @@
 /* Write-behind at SQLite: a prepared statement per row, in one transaction (measured: a statement of many rows gains
  * nothing where there is no round trip).
  *
- * A row is updated, and made when there was none to update. Sums are made here, since SQLite's own would turn into doubles
- * beyond 64 bits, and nobody can change the row meanwhile. */
+ * A row is updated, and made when there was none to update. Sums are made here, since SQLite's own would turn into
+ * doubles beyond 64 bits, and nobody can change the row meanwhile. */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,9 +15,9 @@
 static const char *const schema[] = {
     "CREATE TABLE IF NOT EXISTS fb_partition (part TEXT PRIMARY KEY, epoch INTEGER NOT NULL, "
     "applied_seq INTEGER NOT NULL, state TEXT NOT NULL, owner TEXT, addr TEXT, journal TEXT)",
-    "CREATE TABLE IF NOT EXISTS fb_dead (id INTEGER PRIMARY KEY AUTOINCREMENT, part TEXT NOT NULL, seq INTEGER NOT NULL, "
-    "keyspace TEXT NOT NULL, key_name BLOB NOT NULL, record BLOB NOT NULL, code TEXT, message TEXT, "
-    "died_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')), attempts INTEGER NOT NULL DEFAULT 0)",
+    "CREATE TABLE IF NOT EXISTS fb_dead (id INTEGER PRIMARY KEY AUTOINCREMENT, part TEXT NOT NULL, "
+    "seq INTEGER NOT NULL, keyspace TEXT NOT NULL, key_name BLOB NOT NULL, record BLOB NOT NULL, code TEXT, "
+    "message TEXT, died_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')), attempts INTEGER NOT NULL DEFAULT 0)",
     NULL,
 };
 

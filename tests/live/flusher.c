@@ -1,6 +1,6 @@
 /* Drives the write-behind side of a driver by lines on stdin, for tests with real databases (wire/test_flush.py): one
- * command per line, words separated by spaces and percent-encoded, one answer line each (flush and the letters: more, and
- * "end").
+ * command per line, words separated by spaces and percent-encoded, one answer line each (flush and the letters: more,
+ * and "end").
  *
  *     flusher URL WRITE_TIMEOUT_MS
  *
@@ -87,7 +87,8 @@ static uint64_t number(const char *word) { return strtoull(word, NULL, 10); }
 /* ---- items ---- */
 
 /* What was given as fields of one kind, checked and typed as a client's. */
-static struct fb_plan *make_plan(const struct fb_binding *b, const char *key, fb_op_kind kind, fb_field *fields, size_t n) {
+static struct fb_plan *make_plan(const struct fb_binding *b, const char *key, fb_op_kind kind, fb_field *fields,
+                                 size_t n) {
     struct fb_plan *plan = NULL;
     const fb_op op = {.kind = kind, .key = FB_STR(key), .fields = n > 0 ? fields : NULL, .nfields = n};
     if (ops->plan(b, &op, &plan, &err) != FB_OK)
@@ -127,7 +128,9 @@ static const struct fb_plan *coalesce(const struct fb_binding *b, const char *ke
     const struct { size_t n; fb_field *fields; fb_op_kind kind; } parts[] = {
         {nsets, sets, FB_OP_HSET}, {nnulls, nulls, FB_OP_HDEL}, {nadds, adds, FB_OP_HSET}};
     for (size_t p = 0; p < 3; p++) {
-        const struct fb_plan *part = parts[p].n > 0 ? make_plan(b, key, parts[p].kind, parts[p].fields, parts[p].n) : NULL;
+        const struct fb_plan *part = NULL;
+        if (parts[p].n > 0)
+            part = make_plan(b, key, parts[p].kind, parts[p].fields, parts[p].n);
         for (unsigned i = 0; part != NULL && i < part->nassigns; i++) {
             assigns[n] = part->assigns[i];
             assigns[n++].adds = p == 2;
@@ -155,7 +158,8 @@ static void add_item(char **words, size_t n) {
     const struct fb_binding *b = bindings[number(words[0])];
     char *key = keep(fb_mem_strdup(words[1]));
     items[nitems++] = (struct fb_flush_item){.binding = b, .key = FB_STR(key), .seq = number(words[2]),
-                                             .record = FB_STR(key), .plan = coalesce(b, key, words[3], words + 4, n - 4)};
+                                             .record = FB_STR(key),
+                                             .plan = coalesce(b, key, words[3], words + 4, n - 4)};
 }
 
 /* ---- commands ---- */

@@ -1,6 +1,6 @@
-/* Shows of write-behind at SQLite what needs the inside of the process: whichever allocation fails, a flush is done wholly
- * or not at all and says which, and given again it is complete; nor does another process's lock lose anything. What all
- * databases do is shown by wire/test_flush.py. */
+/* Shows of write-behind at SQLite what needs the inside of the process: whichever allocation fails, a flush is done
+ * wholly or not at all and says which, and given again it is complete; nor does another process's lock lose anything.
+ * What all databases do is shown by wire/test_flush.py. */
 #include "sqlite_world.h"
 
 #include "base/mem.h"
@@ -43,7 +43,8 @@ static void open_shop(struct shop *s) {
         s->items[i] = (struct fb_flush_item){.binding = s->users, .key = FB_STR(s->keys[i]), .plan = s->plans[i],
                                              .seq = i + 1, .record = FB_STR("record")};
     }
-    s->flush = (struct fb_flush){.part = "p", .epoch = 1, .next_seq = ROWS, .items = s->items, .n = ROWS, .dead_max = 1};
+    s->flush = (struct fb_flush){.part = "p", .epoch = 1, .next_seq = ROWS, .items = s->items, .n = ROWS,
+                                 .dead_max = 1};
 }
 
 static void close_shop(struct shop *s) {
