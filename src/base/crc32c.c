@@ -36,6 +36,21 @@ uint32_t fb_crc32c_table(uint32_t crc, const void *data, size_t len) {
     return ~c;
 }
 
+/* Each byte of the table's top bytes comes once, so each step can be taken back. */
+uint32_t fb_crc32c_before(uint32_t crc, const void *data, size_t len) {
+    const unsigned char *p = data;
+    unsigned char entry_of[256];
+    pthread_once(&made, make_tables);
+    for (int i = 0; i < 256; i++)
+        entry_of[tables[0][i] >> 24] = (unsigned char)i;
+    uint32_t c = ~crc;
+    while (len-- > 0) {
+        unsigned char i = entry_of[c >> 24];
+        c = (c ^ tables[0][i]) << 8 | (uint32_t)(i ^ p[len]);
+    }
+    return ~c;
+}
+
 #if defined(__x86_64__)
 
 __attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, const void *data, size_t len) {

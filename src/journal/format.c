@@ -78,6 +78,10 @@ uint32_t fb_format_seed(uint64_t salt) {
     return fb_crc32c(0, bytes, sizeof bytes);
 }
 
+uint32_t fb_format_seed_of(const uint8_t group_head[FB_GROUP_HEAD]) {
+    return fb_crc32c_before(get32(group_head + G_CRC), group_head, G_CRC);
+}
+
 void fb_group_head_put(const struct fb_group_head *head, uint32_t seed, uint8_t out[FB_GROUP_HEAD]) {
     assert(head->at % FB_GROUP_ALIGN == 0 && head->synced % FB_GROUP_ALIGN == 0);
     memset(out, 0, FB_GROUP_HEAD);

@@ -116,8 +116,9 @@ void fb_segment_head_put(const struct fb_segment_head *head, uint8_t out[FB_SEGM
 /* NULL when it is good, else what is wrong with it. */
 const char *fb_segment_head_get(struct fb_segment_head *ret_head, const uint8_t in[FB_SEGMENT_HEAD]);
 
-/* What the CRCs of a segment's groups begin with. */
+/* What the CRCs of a segment's groups begin with; and what they must begin with if this is a good head. */
 uint32_t fb_format_seed(uint64_t salt);
+uint32_t fb_format_seed_of(const uint8_t group_head[FB_GROUP_HEAD]);
 
 void fb_group_head_put(const struct fb_group_head *head, uint32_t seed, uint8_t out[FB_GROUP_HEAD]);
 /* Is there a good head, for this very place? */

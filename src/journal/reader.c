@@ -203,6 +203,30 @@ enum fb_read fb_reader_next(struct fb_reader *r) {
     return head.kind == FB_GROUP_MARK ? FB_READ_MARK : FB_READ_GROUP;
 }
 
+bool fb_reader_guess(struct fb_reader *r, const char *name) {
+    struct fb_group_head head;
+    uint64_t first_seq;
+    r->window.len = 0;
+    if (r->handle < 0 || r->size < FB_SEGMENT_HEAD + FB_GROUP_HEAD || !fb_segment_name_parse(name, &first_seq))
+        return false;
+    const uint8_t *bytes = fetch(r, FB_SEGMENT_HEAD, FB_GROUP_HEAD);
+    uint32_t seed = bytes != NULL ? fb_format_seed_of(bytes) : 0;
+    if (bytes == NULL || !fb_group_head_get(&head, seed, FB_SEGMENT_HEAD, bytes) || head.first_seq != first_seq)
+        return false;
+    r->seed = seed;
+    r->at = FB_SEGMENT_HEAD;
+    r->next_seq = first_seq;
+    r->head = (struct fb_segment_head){
+        .version = FB_FORMAT_VERSION, .first_seq = first_seq, .follows = first_seq - 1, .bytes = r->size};
+    /* Any 64 bytes give some seed; that the checksum of what follows begins with it as well is no chance. */
+    bool is_whole = fb_reader_next(r) == FB_READ_GROUP;
+    r->at = FB_SEGMENT_HEAD;
+    r->next_seq = first_seq;
+    r->why[0] = '\0';
+    r->window.len = 0;
+    return is_whole;
+}
+
 bool fb_reader_resume(struct fb_reader *r) {
     struct fb_group_head head;
     r->window.len = 0;

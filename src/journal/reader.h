@@ -43,6 +43,10 @@ struct fb_reader {
 enum fb_read fb_reader_open(struct fb_reader *reader, struct fb_files *files, const char *name);
 void fb_reader_close(struct fb_reader *reader);
 
+/* For salvage, when the segment's head is damaged: take what it said from its first group, whose checksums must agree.
+ * The head's uuid, epoch and follows stay unknown (zero, zero, first_seq − 1). */
+bool fb_reader_guess(struct fb_reader *reader, const char *name);
+
 /* The next group. After anything but GROUP and MARK: no more calls, but fb_reader_resume after DAMAGED. */
 enum fb_read fb_reader_next(struct fb_reader *reader);
 

@@ -10,7 +10,6 @@
 struct salvage {
     struct fb_copy copy;
     struct fb_segment_head head; /* of the segment that is read */
-    bool has_head;
     uint64_t last_seq;           /* copied */
     bool has_copied;
     fb_status (*gap)(void *user, const struct fb_survey_gap *gap);
@@ -55,10 +54,8 @@ static fb_status put(struct salvage *s, uint64_t first_seq, uint32_t count, fb_b
 static fb_status on_segment(void *user, const char *name, const struct fb_reader *reader) {
     struct salvage *s = user;
     fb_status status = end_segment(s);
-    if (s->has_head && memcmp(s->head.uuid, reader->head.uuid, FB_UUID) != 0)
-        return fb_fail(s->err, FB_CONFLICT, "%s belongs to another journal; take it out of the directory first", name);
+    (void)name;
     s->head = reader->head;
-    s->has_head = true;
     return status;
 }
 

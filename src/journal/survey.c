@@ -60,8 +60,8 @@ struct walker {
     fb_err *err;
     struct fb_reader reader;
     char name[FB_SEGMENT_NAME];
-    bool is_end, has_uuid;
-    uint8_t uuid[FB_UUID];
+    bool is_end;
+    uint8_t uuid[FB_UUID];         /* of the first good head; zero: there is none */
     uint64_t next_seq;             /* up to here all is known, or told as missing */
     char why[FB_READER_WHY_MAX];   /* of damage behind which nothing was found yet; empty: none */
     uint64_t damaged_at;
@@ -168,6 +168,19 @@ static fb_status walk_groups(struct walker *w, bool *ret_torn) {
     return status;
 }
 
+static void find_uuid(struct walker *w, const struct fb_listing *list) {
+    struct fb_reader reader;
+    char name[FB_SEGMENT_NAME];
+    bool is_found = false;
+    for (size_t i = 0; i < list->n && !is_found; i++) {
+        fb_segment_name(list->seqs[i], name);
+        is_found = fb_reader_open(&reader, w->files, name) == FB_READ_END;
+        if (is_found)
+            memcpy(w->uuid, reader.head.uuid, FB_UUID);
+        fb_reader_close(&reader);
+    }
+}
+
 /* How far the next segment says that this one went. */
 static uint64_t follows_of(struct fb_files *files, uint64_t next_first_seq) {
     struct fb_reader next;
@@ -188,24 +201,26 @@ static fb_status walk_segment(struct walker *w, bool is_first, uint64_t first_se
         return fb_fail(w->err, FB_SYSTEM, "cannot read %s: %s", w->name, w->reader.why);
     if (is_first)
         w->next_seq = first_seq;
+    bool is_guessed = false;
     if (read == FB_READ_DAMAGED) {
         note_damage(w);
-        return FB_OK;
+        is_guessed = fb_reader_guess(&w->reader, w->name);
+        if (!is_guessed)
+            return FB_OK;
+        memcpy(w->reader.head.uuid, w->uuid, FB_UUID);
     }
-    if (w->has_uuid && memcmp(w->uuid, w->reader.head.uuid, FB_UUID) != 0) {
+    if (memcmp(w->uuid, w->reader.head.uuid, FB_UUID) != 0) {
         (void)snprintf(w->reader.why, sizeof w->reader.why, "belongs to another journal");
         w->reader.at = 0;
         note_damage(w);
         return FB_OK;
     }
-    memcpy(w->uuid, w->reader.head.uuid, FB_UUID);
-    w->has_uuid = true;
     if (!is_first && w->reader.head.follows + 1 < w->next_seq && w->why[0] == '\0') {
         (void)snprintf(w->reader.why, sizeof w->reader.why, "begins again what the segment before it has");
         note_damage(w);
     }
     /* Records that the database had, and this journal never, are no gap. */
-    fb_status status = is_first ? FB_OK : close_gap(w, w->reader.head.follows + 1, "nothing holds them");
+    fb_status status = is_first && !is_guessed ? FB_OK : close_gap(w, w->reader.head.follows + 1, "nothing holds them");
     if (w->reader.head.first_seq > w->next_seq)
         w->next_seq = w->reader.head.first_seq;
     if (status == FB_OK)
@@ -219,6 +234,7 @@ fb_status fb_survey(struct fb_files *files, const struct fb_survey *walk, fb_err
     struct walker w = {.walk = walk, .files = files, .err = reterr};
     struct fb_listing list;
     fb_status status = fb_list_segments(files, &list, reterr);
+    find_uuid(&w, &list);
     for (size_t i = 0; i < list.n && status == FB_OK; i++) {
         fb_segment_name(list.seqs[i], w.name);
         status = walk_segment(&w, i == 0, list.seqs[i], i + 1 < list.n ? list.seqs[i + 1] : 0);

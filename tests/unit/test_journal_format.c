@@ -36,6 +36,7 @@ static void checksums_are_crc32c(void **state) {
         for (size_t len = 0; len + from <= sizeof bytes; len++) {
             uint32_t whole = fb_crc32c(7, bytes + from, len);
             assert_int_equal(whole, fb_crc32c_table(7, bytes + from, len));
+            assert_int_equal(fb_crc32c_before(whole, bytes + from, len), 7);
             assert_int_equal(whole, fb_crc32c(fb_crc32c(7, bytes + from, len / 3), bytes + from + len / 3, len - len / 3));
         }
 }
