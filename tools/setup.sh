@@ -18,7 +18,7 @@ unpacked="prometheus:promtool prometheus-redis-exporter:prometheus-redis-exporte
 # it stands; what it links to comes with libpq-dev and libxml2). MariaDB's programs have a package without a daemon.
 postgresql=postgresql-15
 fuzz="clang libclang-rt-14-dev libcmocka-dev"
-bench="sysbench redis-tools:redis-benchmark memcached:memcached util-linux:taskset"
+bench="sysbench nutcracker redis-tools:redis-benchmark memcached:memcached util-linux:taskset"
 
 say() { printf '%s\n' "setup: $*" >&2; }
 
