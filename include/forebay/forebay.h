@@ -686,6 +686,7 @@ typedef struct fb_behind_stats {
     FB_BEHIND_COUNTERS(FB_COUNTER_FIELD_)
 #undef FB_COUNTER_FIELD_
     const char *state;       /* "owner", "elsewhere", "fenced", "broken", "closed" */
+    int is_late;             /* the oldest pending write is older than soft_ms */
     int is_stopped;          /* flushes are refused by the database as such: a table, column or right is missing */
     int every_second;        /* durability */
     char owner[128];         /* elsewhere: the owner's address */

@@ -391,6 +391,7 @@ fb_status fb_behind_stats_get(const fb_source *source, fb_behind_stats *ret) {
         .journal_bytes = journal.segments_bytes, .syncs = journal.syncs, .sync_max_us = (uint64_t)journal.sync_max_us,
         .state = state_names[behind->state], .is_stopped = behind->is_stopped,
         .every_second = behind->options.every_second, .trouble = behind->trouble};
+    ret->is_late = ret->oldest_ms > (uint64_t)behind->options.soft_ms;
     if (behind->state == FB_BEHIND_ELSEWHERE)
         (void)snprintf(ret->owner, sizeof ret->owner, "%s", behind->owner.addr);
     fb_lock_release(&behind->lock);

@@ -2,8 +2,6 @@
  * is true it is given; SHUTDOWN stops the process as SIGTERM does. */
 #include "server/commands.h"
 
-#include "base/clock.h"
-
 /* ---- no replicas, nothing saved ------------------------------------------------------------------------------------ */
 
 void fb_cmd_role(struct fb_call *call) {
@@ -16,38 +14,6 @@ void fb_cmd_role(struct fb_call *call) {
 /* The start: since then nothing had to be saved. */
 void fb_cmd_lastsave(struct fb_call *call) {
     fb_resp_write_integer(call->out, fb_call_server(call)->started_wall_us / 1000000);
-}
-
-static bool read_timeout(struct fb_call *call, fb_bytes text) {
-    int64_t ms;
-    if (!fb_parse_integer(text, &ms))
-        fb_call_error(call, TIMEOUT_INTEGER);
-    else if (ms < 0)
-        fb_call_error(call, TIMEOUT_NEGATIVE);
-    else
-        return true;
-    return false;
-}
-
-/* A write is acknowledged when the database has it; there are no replicas to wait for. */
-void fb_cmd_wait(struct fb_call *call) {
-    int64_t replicas;
-    if (fb_call_integer(call, call->argv[1], &replicas) && read_timeout(call, call->argv[2]))
-        fb_resp_write_integer(call->out, 0);
-}
-
-void fb_cmd_waitaof(struct fb_call *call) {
-    int64_t local, replicas;
-    if (!fb_call_integer(call, call->argv[1], &local) || !fb_call_integer(call, call->argv[2], &replicas) ||
-        !read_timeout(call, call->argv[3]))
-        return;
-    if (local != 0) {
-        fb_call_error(call, WAITAOF);
-        return;
-    }
-    fb_resp_write_array(call->out, 2);
-    fb_resp_write_integer(call->out, 0);
-    fb_resp_write_integer(call->out, 0);
 }
 
 /* ---- no modules, no scripts ----------------------------------------------------------------------------------------- */

@@ -54,7 +54,7 @@ static void add_head(struct page *page, const char *name, const char *type, cons
 
 static const char *const label_names[FB_OF_COUNT_] = {
     [FB_OF_SERVER] = NULL, [FB_OF_KEYSPACE] = "keyspace", [FB_OF_SOURCE] = "source",
-    [FB_OF_COMMAND] = "command", [FB_OF_ERROR] = "error",
+    [FB_OF_BEHIND] = "source", [FB_OF_COMMAND] = "command", [FB_OF_ERROR] = "error",
 };
 
 /* All things of a scope with their values, since a metric's samples stand together. */

@@ -161,6 +161,18 @@ static void each_source(struct fb_server *server, fb_figures_visit *visit, void 
     fb_mem_free(states);
 }
 
+static void each_behind(struct fb_server *server, fb_figures_visit *visit, void *user) {
+    for (unsigned i = 0; i < fb_keyspace_count(server->cache); i++) {
+        const fb_source *source = fb_keyspace_at(server->cache, i)->source;
+        struct fb_behind_figures b;
+        unsigned k = 0;
+        while (k < i && fb_keyspace_at(server->cache, k)->source != source)
+            k++;
+        if (k == i && source != NULL && fb_behind_stats_get(source, &b.stats) == FB_OK)
+            visit(user, fb_source_name(source), &b);
+    }
+}
+
 static void each_command(struct fb_server *server, fb_figures_visit *visit, void *user) {
     size_t unused;
     const struct fb_command *rows = fb_commands(&unused);
@@ -193,6 +205,7 @@ void fb_figures_each(struct fb_server *server, enum fb_scope_of_metric scope, fb
         return;
     case FB_OF_KEYSPACE: each_keyspace(server, visit, user); return;
     case FB_OF_SOURCE: each_source(server, visit, user); return;
+    case FB_OF_BEHIND: each_behind(server, visit, user); return;
     case FB_OF_COMMAND: each_command(server, visit, user); return;
     case FB_OF_ERROR: each_error(server, visit, user); return;
     case FB_OF_COUNT_: return;

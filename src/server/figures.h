@@ -33,6 +33,7 @@ struct fb_figures {
 
 struct fb_keyspace_figures { const char *pattern; fb_keyspace_stats stats; };
 struct fb_source_figures { const char *name; fb_source_stats stats; bool is_up; };
+struct fb_behind_figures { fb_behind_stats stats; };
 struct fb_command_figures { struct fb_cost_sum sum; };
 struct fb_error_figures { const char *word; uint64_t count; };
 
@@ -62,7 +63,8 @@ enum fb_metric_type { FB_METRIC_COUNTER, FB_METRIC_GAUGE };
     X(KEYSPACE, "Keyspace", true)                                                                                      \
     X(FOREBAY, "Forebay", true)                                                                                        \
     X(FOREBAY_KEYSPACES, "Forebay_keyspaces", true)                                                                    \
-    X(FOREBAY_SOURCES, "Forebay_sources", true)
+    X(FOREBAY_SOURCES, "Forebay_sources", true)                                                                        \
+    X(FOREBAY_WRITE_BEHIND, "Forebay_write_behind", true)
 
 enum fb_info_section {
 #define FB_SECTION_(name, title, is_default) FB_SECTION_##name,
@@ -72,7 +74,7 @@ enum fb_info_section {
 };
 
 /* Kinds of things that have figures. */
-enum fb_scope_of_metric { FB_OF_SERVER, FB_OF_KEYSPACE, FB_OF_SOURCE, FB_OF_COMMAND, FB_OF_ERROR, FB_OF_COUNT_ };
+enum fb_scope_of_metric { FB_OF_SERVER, FB_OF_KEYSPACE, FB_OF_SOURCE, FB_OF_BEHIND, FB_OF_COMMAND, FB_OF_ERROR, FB_OF_COUNT_ };
 
 struct fb_metric {
     enum fb_info_section section;

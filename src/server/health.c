@@ -15,6 +15,8 @@ struct health_source {
     unsigned keyspace;      /* one of it, to ask through */
     bool is_up, is_asking;
     bool was_up;            /* as the log has it; of the thread that ticks */
+    bool was_stopped, was_late; /* the same, of write-behind */
+    uint64_t dead;
     fb_instant known;       /* when the source was last heard of */
     uint64_t good;          /* round trips that came through, as counted then */
     fb_instant failed;      /* the last failure then known */
@@ -139,12 +141,40 @@ static void tick_sharing(struct fb_server *server) {
     health->was_proved = stats.is_proved;
 }
 
+/* What waits to be flushed, and why it does not come to it. */
+static void tick_behind(struct fb_server *server, struct health_source *s) {
+    char oldest[24], writes[24], letters[24];
+    const char *name = fb_source_name(s->source);
+    fb_behind_stats stats;
+    if (fb_behind_stats_get(s->source, &stats) != FB_OK)
+        return;
+    snprintf(oldest, sizeof oldest, "%llu", (unsigned long long)stats.oldest_ms);
+    snprintf(writes, sizeof writes, "%llu", (unsigned long long)stats.pending_writes);
+    snprintf(letters, sizeof letters, "%llu", (unsigned long long)(stats.dead - s->dead));
+    if (stats.is_stopped && !s->was_stopped)
+        fb_server_log(server, FB_LOG_BEHIND_STOPPED, "the database refuses what was written behind; everything is kept",
+                      FB_LOG_FIELDS({"source", name}, {"error", stats.trouble.text}));
+    if (stats.is_late && !s->was_late)
+        fb_server_log(server, FB_LOG_BEHIND_LAG, "what was written behind waits for long",
+                      FB_LOG_FIELDS({"source", name}, {"oldest_ms", oldest}, {"writes", writes}));
+    if ((s->was_stopped || s->was_late) && !stats.is_stopped && !stats.is_late)
+        fb_server_log(server, FB_LOG_BEHIND_BACK, "what was written behind reaches the database again",
+                      FB_LOG_FIELDS({"source", name}));
+    if (stats.dead > s->dead)
+        fb_server_log(server, FB_LOG_BEHIND_DEAD, "the database refused acknowledged writes; see FB.DEAD LIST",
+                      FB_LOG_FIELDS({"source", name}, {"letters", letters}));
+    s->was_stopped = stats.is_stopped;
+    s->was_late = stats.is_late;
+    s->dead = stats.dead;
+}
+
 void fb_health_tick(struct fb_server *server) {
     struct fb_health *health = server->health;
     tick_sharing(server);
     for (unsigned i = 0; i < health->n; i++) {
         struct health_source *s = &health->sources[i];
         char why[FB_ERR_TEXT_MAX];
+        tick_behind(server, s);
         look_at(server, s);
         fb_lock_acquire(&health->lock);
         bool is_up = s->is_up;
@@ -256,6 +286,21 @@ static bool serves_stale(struct fb_server *server, const fb_source *source) {
     return does;
 }
 
+/* What is written behind must come to the database, in time. */
+static bool check_behind(const fb_source *source, fb_buf *ret_text) {
+    fb_behind_stats stats;
+    char why[FB_ERR_TEXT_MAX + 120];
+    if (fb_behind_stats_get(source, &stats) != FB_OK)
+        return true;
+    bool is_well = !stats.is_stopped && !stats.is_late &&
+                   (strcmp(stats.state, "owner") == 0 || strcmp(stats.state, "elsewhere") == 0);
+    snprintf(why, sizeof why, "%s, %llu writes pending, the oldest for %llums%s%s", stats.is_stopped ? "stopped" : stats.state,
+             (unsigned long long)stats.pending_writes, (unsigned long long)stats.oldest_ms,
+             stats.trouble.text[0] != '\0' ? ": " : "", stats.trouble.text);
+    add_check(ret_text, "write-behind/", fb_source_name(source), is_well ? NULL : why);
+    return is_well;
+}
+
 bool fb_server_is_ready(struct fb_server *server, fb_buf *ret_text) {
     struct fb_source_state *states = fb_mem_calloc(FB_SOURCES_MAX, sizeof *states);
     char name[128];
@@ -270,6 +315,7 @@ bool fb_server_is_ready(struct fb_server *server, fb_buf *ret_text) {
         note_breaker(&states[i]);
         snprintf(name, sizeof name, "%.60s%s", states[i].name, has_grace ? " (down, expired values are served)" : "");
         add_check(ret_text, "source/", name, states[i].is_up || has_grace ? NULL : states[i].why);
+        is_ready &= check_behind(states[i].source, ret_text);
     }
     fb_mem_free(states);
     return is_ready;

@@ -129,6 +129,7 @@ static void add_section(struct info *info, const struct fb_figures *figures, con
     case FB_SECTION_KEYSPACE: add_keys(info, figures); return;
     case FB_SECTION_FOREBAY_KEYSPACES: add_things(info, FB_OF_KEYSPACE, "ks"); return;
     case FB_SECTION_FOREBAY_SOURCES: add_things(info, FB_OF_SOURCE, "source_"); return;
+    case FB_SECTION_FOREBAY_WRITE_BEHIND: add_things(info, FB_OF_BEHIND, "behind_"); return;
     default: add_fields(info, values); return;
     }
 }

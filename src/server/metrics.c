@@ -14,6 +14,7 @@
 static const struct fb_metric of_server[] = {FB_SERVER_METRICS(ROW)};
 static const struct fb_metric of_keyspace[] = {FB_KEYSPACE_METRICS(ROW)};
 static const struct fb_metric of_source[] = {FB_SOURCE_METRICS(ROW)};
+static const struct fb_metric of_behind[] = {FB_BEHIND_METRICS(ROW)};
 static const struct fb_metric of_command[] = {FB_COMMAND_METRICS(ROW)};
 static const struct fb_metric of_error[] = {FB_ERROR_METRICS(ROW)};
 #undef ROW
@@ -22,6 +23,7 @@ static const struct { const struct fb_metric *rows; size_t n; } lists[FB_OF_COUN
     [FB_OF_SERVER] = {of_server, sizeof of_server / sizeof of_server[0]},
     [FB_OF_KEYSPACE] = {of_keyspace, sizeof of_keyspace / sizeof of_keyspace[0]},
     [FB_OF_SOURCE] = {of_source, sizeof of_source / sizeof of_source[0]},
+    [FB_OF_BEHIND] = {of_behind, sizeof of_behind / sizeof of_behind[0]},
     [FB_OF_COMMAND] = {of_command, sizeof of_command / sizeof of_command[0]},
     [FB_OF_ERROR] = {of_error, sizeof of_error / sizeof of_error[0]},
 };
@@ -58,6 +60,7 @@ const char *fb_metric_help(const struct fb_metric *row) {
 static void values_of_server(const struct fb_figures *f, struct fb_value *out) { FB_SERVER_METRICS(VALUE) }
 static void values_of_keyspace(const struct fb_keyspace_figures *k, struct fb_value *out) { FB_KEYSPACE_METRICS(VALUE) }
 static void values_of_source(const struct fb_source_figures *s, struct fb_value *out) { FB_SOURCE_METRICS(VALUE) }
+static void values_of_behind(const struct fb_behind_figures *b, struct fb_value *out) { FB_BEHIND_METRICS(VALUE) }
 static void values_of_command(const struct fb_command_figures *c, struct fb_value *out) { FB_COMMAND_METRICS(VALUE) }
 static void values_of_error(const struct fb_error_figures *e, struct fb_value *out) { FB_ERROR_METRICS(VALUE) }
 
@@ -66,6 +69,7 @@ void fb_metric_values(enum fb_scope_of_metric scope, const void *figures, struct
     case FB_OF_SERVER: values_of_server(figures, ret_values); return;
     case FB_OF_KEYSPACE: values_of_keyspace(figures, ret_values); return;
     case FB_OF_SOURCE: values_of_source(figures, ret_values); return;
+    case FB_OF_BEHIND: values_of_behind(figures, ret_values); return;
     case FB_OF_COMMAND: values_of_command(figures, ret_values); return;
     case FB_OF_ERROR: values_of_error(figures, ret_values); return;
     case FB_OF_COUNT_: return;
@@ -152,6 +156,8 @@ static void print_rows(FILE *out, enum fb_scope_of_metric scope, enum fb_info_se
 static const char *const line_of_each[FB_OF_COUNT_] = {
     [FB_OF_KEYSPACE] = "A line `ksN:…` for each keyspace; the metrics have the label `keyspace`.",
     [FB_OF_SOURCE] = "A line `source_NAME:…` for each source; the metrics have the label `source`.",
+    [FB_OF_BEHIND] = "A line `behind_NAME:…` for each source with keyspaces that are written behind; the metrics have the "
+                     "label `source`.",
     [FB_OF_COMMAND] = "A line `cmdstat_NAME:…` for each command used; the metrics have the label `command`.",
     [FB_OF_ERROR] = "A line `errorstat_WORD:…` for each first word of an error; the metric has the label "
                     "`error`.",

@@ -61,6 +61,9 @@ enum fb_command_flags {
       "index", "Choose the database; keyspaces live in database 0")                                                    \
     X("fb.check", fb_check, 1, FB_CMD_ADMIN, 0, 0, 0, "forebay", "7.0.0",                                              \
       "", "Check the configuration file without using it")                                                             \
+    X("fb.dead", fb_dead, -2, FB_CMD_ADMIN, 0, 0, 0, "forebay", "7.0.0",                                               \
+      "LIST [AFTER id] [COUNT count] [SOURCE name] | GET|RETRY|DROP id [SOURCE name]",                                 \
+      "Writes that were acknowledged and that the database refused, with its reasons")                                 \
     X("fb.explain", fb_explain, 2, FB_CMD_READ, 1, 1, 1, "forebay", "7.0.0",                                           \
       "key", "Which keyspace a key belongs to, what would answer a read of it, and until when")                        \
     X("fb.help", fb_help, 1, 0, 0, 0, 0, "forebay", "7.0.0",                                                           \
@@ -120,9 +123,11 @@ enum fb_command_flags {
       "4.0.0",                                                                                                         \
       "key [key ...]", "The same as DEL")                                                                              \
     X("wait", wait, 3, 0, 0, 0, 0, "generic", "3.0.0",                                                                 \
-      "numreplicas timeout", "0 at once: there are no replicas")                                                       \
+      "numreplicas timeout",                                                                                           \
+      "Wait until the database has what was written behind; 0 at once where nothing is")                               \
     X("waitaof", waitaof, 4, 0, 0, 0, 0, "generic", "7.2.0",                                                           \
-      "numlocal numreplicas timeout", "0 and 0 at once: there is no append-only file")                                 \
+      "numlocal numreplicas timeout",                                                                                  \
+      "Wait until the disk has what was written behind; 0 and 0 at once where nothing is")                             \
     X("hdel", hdel, -3, FB_CMD_ROWS | FB_CMD_FAST | FB_KEY_DELETE, 1, 1, 1, "hash", "2.4.0",                           \
       "key field [field ...]", "Set columns to NULL")                                                                  \
     X("hexists", hexists, 3, FB_CMD_READ | FB_CMD_FAST | FB_KEY_META | FB_CMD_PEEKS, 1, 1, 1, "hash", "2.0.0",         \

@@ -339,6 +339,45 @@
     X(FOREBAY_SOURCES, "breaker_opens", COUNT, s->stats.opens, "forebay_source_breaker_opens_total", COUNTER, "",      \
       "times the breaker has opened")
 
+/* b: write-behind at one source. INFO: section forebay_write_behind, one line "behind_NAME:…" each. */
+#define FB_BEHIND_METRICS(X)                                                                                           \
+    X(FOREBAY_WRITE_BEHIND, "state", TEXT, b->stats.state, NULL, GAUGE, "",                                            \
+      "owner; elsewhere: another process owns the partition; fenced: it was taken away; broken: the journal has failed")\
+    X(FOREBAY_WRITE_BEHIND, "durability", TEXT, b->stats.every_second ? "everysec" : "always", NULL, GAUGE, "",        \
+      "when a write is acknowledged (server.journal_sync)")                                                            \
+    X(FOREBAY_WRITE_BEHIND, "stopped", COUNT, b->stats.is_stopped, "forebay_behind_stopped", GAUGE, "",                \
+      "1: the database refuses batches as such (a table, column or right is missing); everything is kept")             \
+    X(FOREBAY_WRITE_BEHIND, "pending_keys", COUNT, b->stats.pending_keys, "forebay_behind_pending_keys", GAUGE, "",    \
+      "rows with writes that the database does not have yet")                                                          \
+    X(FOREBAY_WRITE_BEHIND, "pending_writes", COUNT, b->stats.pending_writes, "forebay_behind_pending_writes", GAUGE,  \
+      "", "acknowledged writes that the database does not have yet")                                                   \
+    X(FOREBAY_WRITE_BEHIND, "pending_bytes", COUNT, b->stats.pending_bytes, "forebay_behind_pending_bytes", GAUGE, "", \
+      "memory they take, with their bookkeeping")                                                                      \
+    X(FOREBAY_WRITE_BEHIND, "oldest_ms", COUNT, b->stats.oldest_ms, NULL, GAUGE, "",                                   \
+      "age of the oldest pending write in milliseconds; 0: nothing is pending")                                        \
+    X(FOREBAY_WRITE_BEHIND, NULL, RATIO, (double)b->stats.oldest_ms / 1000, "forebay_behind_oldest_seconds", GAUGE, "",\
+      "age of the oldest pending write; 0: nothing is pending")                                                        \
+    X(FOREBAY_WRITE_BEHIND, "acknowledged", COUNT, b->stats.acknowledged, "forebay_behind_acknowledged_total", COUNTER,\
+      "", "writes acknowledged")                                                                                       \
+    X(FOREBAY_WRITE_BEHIND, "flushed_writes", COUNT, b->stats.flushed_writes, "forebay_behind_flushed_writes_total",   \
+      COUNTER, "", "writes brought to the database")                                                                   \
+    X(FOREBAY_WRITE_BEHIND, "flushed_rows", COUNT, b->stats.flushed_rows, "forebay_behind_flushed_rows_total", COUNTER,\
+      "", "rows written for them")                                                                                     \
+    X(FOREBAY_WRITE_BEHIND, "flushes", COUNT, b->stats.flushes, "forebay_behind_flushes_total", COUNTER, "",           \
+      "transactions of flushes")                                                                                       \
+    X(FOREBAY_WRITE_BEHIND, "retries", COUNT, b->stats.retries, "forebay_behind_retries_total", COUNTER, "",           \
+      "flushes that have failed and were, or will be, tried again")                                                    \
+    X(FOREBAY_WRITE_BEHIND, "dead", COUNT, b->stats.dead, "forebay_behind_dead_total", COUNTER, "",                    \
+      "rows that the database refused: dead letters since the start (FB.DEAD)")                                        \
+    X(FOREBAY_WRITE_BEHIND, "last_seq", COUNT, b->stats.last_seq, NULL, GAUGE, "", "number of the newest write")       \
+    X(FOREBAY_WRITE_BEHIND, "applied_seq", COUNT, b->stats.applied_seq, NULL, GAUGE, "",                               \
+      "number up to which the database has them")                                                                      \
+    X(FOREBAY_WRITE_BEHIND, "journal_bytes", COUNT, b->stats.journal_bytes, "forebay_behind_journal_bytes", GAUGE, "", \
+      "files of the journal")                                                                                          \
+    X(FOREBAY_WRITE_BEHIND, "syncs", COUNT, b->stats.syncs, "forebay_behind_syncs_total", COUNTER, "",                 \
+      "syncs of the journal")                                                                                          \
+    X(FOREBAY_WRITE_BEHIND, "sync_max_us", COUNT, b->stats.sync_max_us, NULL, GAUGE, "", "the longest sync")
+
 /* c: one command. INFO: section commandstats, one line "cmdstat_NAME:…" each. /metrics has its times as the histogram
  * forebay_command_duration_seconds, too. */
 #define FB_COMMAND_METRICS(X)                                                                                          \

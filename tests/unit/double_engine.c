@@ -790,6 +790,28 @@ fb_status fb_keyspace_last_error(fb_cache *cache, unsigned index, fb_err *ret_te
     return FB_OK;
 }
 /* Ends on the other thread. */
+/* Nothing is written behind here. */
+fb_status fb_settle(fb_cache *cache, fb_settled what, int64_t timeout_ms, fb_done done, void *user,
+                    fb_result *ret_result) {
+    (void)cache, (void)what, (void)timeout_ms, (void)done, (void)user;
+    *ret_result = (fb_result){.status = FB_OK};
+    return FB_OK;
+}
+
+fb_status fb_dead(fb_cache *cache, const char *source, fb_dead_verb verb, uint64_t id, size_t limit, fb_done done,
+                  void *user, fb_result *ret_result) {
+    (void)cache, (void)source, (void)verb, (void)id, (void)limit, (void)done, (void)user;
+    *ret_result = (fb_result){.status = FB_INVALID};
+    ret_result->err = (fb_err){FB_INVALID, "nothing is written behind"};
+    return FB_INVALID;
+}
+
+fb_status fb_behind_stats_get(const fb_source *source, fb_behind_stats *ret_stats) {
+    (void)source;
+    *ret_stats = (fb_behind_stats){0};
+    return FB_NOTFOUND;
+}
+
 fb_status fb_list_keys(fb_cache *cache, unsigned keyspace, size_t limit, fb_done done, void *user,
                        fb_result *ret_result) {
     if (keyspace == HASHES) {
