@@ -71,6 +71,7 @@ struct fb_behind {
     bool is_stopped;                 /* the database refuses batches as such: a table or right is missing */
     fb_err trouble;                  /* of the last flush; FB_OK: none */
     unsigned failures;               /* in a row */
+    unsigned rows_most;              /* of one statement, since one has not ended in time; 0: as configured */
     fb_instant minute;               /* dead letters are counted from here */
     unsigned minute_dead;
     struct fb_link waits;            /* fb_behind_wait.link: for the database */

@@ -51,7 +51,7 @@ static unsigned rows_per_statement(const struct fb_behind *behind, const struct 
         own = own > 0 ? own : FB_FLUSH_BATCH;
         rows = rows == 0 || own < rows ? own : rows;
     }
-    return rows;
+    return behind->rows_most > 0 && behind->rows_most < rows ? behind->rows_most : rows;
 }
 
 static fb_status make_load(struct fb_behind *behind, const struct fb_dirty_batch *batch, struct load *load, fb_err *err) {
@@ -141,12 +141,13 @@ static void forget_dependents(struct fb_behind *behind, const struct fb_dirty_ba
     }
 }
 
-/* The database has the batch: what it shows otherwise than we did is forgotten. */
-static void clean_up(struct fb_behind *behind, const struct fb_dirty_batch *batch, const struct load *load) {
+/* The database has the batch: what it shows otherwise than we did is forgotten. When it is an earlier attempt that it has
+ * (`is_known` is false), nobody can say any more which rows that one had to leave out. */
+static void clean_up(struct fb_behind *behind, const struct fb_dirty_batch *batch, const struct load *load, bool is_known) {
     size_t i = 0;
     for (const struct fb_link *l = batch->rows.next; l != &batch->rows; l = l->next, i++) {
         const struct fb_dirty_row *row = fb_member_of(l, struct fb_dirty_row, link);
-        bool is_dead = load->items[i].status != FB_OK;
+        bool is_dead = !is_known || load->items[i].status != FB_OK;
         if (is_dead || (!row->is_certain && row->entry == NULL))
             forget(behind, row);
     }
@@ -154,13 +155,15 @@ static void clean_up(struct fb_behind *behind, const struct fb_dirty_batch *batc
 }
 
 /* With the lock held, which is let go meanwhile. */
-static void applied(struct fb_behind *behind, struct load *load) {
+static void applied(struct fb_behind *behind, struct load *load, bool is_known) {
     struct fb_link over = FB_LIST_INIT(over);
     struct fb_dirty_batch *batch = fb_dirty_commit(behind->dirty);
     behind->applied_seq = batch->last_seq;
     behind->flushed_rows += batch->nrows;
     behind->flushed_writes += batch->nwrites;
     behind->flushes++;
+    if (behind->rows_most > 0) /* it may have been a lock: carefully more again */
+        behind->rows_most = behind->rows_most < FB_FLUSH_ROWS_MAX ? behind->rows_most + behind->rows_most / 8 + 1 : 0;
     behind->dead += load->flush.ndead;
     behind->minute_dead += (unsigned)load->flush.ndead;
     behind->failures = 0;
@@ -171,7 +174,7 @@ static void applied(struct fb_behind *behind, struct load *load) {
     uint64_t applied_seq = behind->applied_seq;
     fb_lock_release(&behind->lock);
     fb_journal_release(behind->journal, applied_seq);
-    clean_up(behind, batch, load);
+    clean_up(behind, batch, load, is_known);
     fb_dirty_batch_free(batch);
     fb_behind_tell(behind, &over);
     fb_lock_acquire(&behind->lock);
@@ -213,8 +216,10 @@ static void flush_one(struct fb_behind *behind, const struct fb_dirty_batch *bat
     if (outcome == FB_FLUSH_TRANSIENT || outcome == FB_FLUSH_UNKNOWN)
         disconnect(behind);
     fb_lock_acquire(&behind->lock);
+    if (load.items != NULL && err.status == FB_TIMEOUT)
+        behind->rows_most = load.flush.rows_per_statement;
     if (outcome == FB_FLUSH_APPLIED || outcome == FB_FLUSH_ALREADY) {
-        applied(behind, &load);
+        applied(behind, &load, outcome == FB_FLUSH_APPLIED);
     } else {
         failed(behind, outcome, &err);
         *retry_at = fb_after(fb_clock_now(), pause_after(behind->failures, behind->is_stopped, fb_rng_next(rng)));
