@@ -273,8 +273,10 @@ static void finish_write(struct fleet *f, struct fleet_op *op) {
     struct fleet_node *n = &f->nodes[op->node];
     struct fb_effects fx;
     fb_effects_init(&fx);
-    if (!fb_write_flow_ended(&op->flow))
-        (void)fb_write_flow_ended(&op->flow); /* the second try fails as the first did: the worse case of the two */
+    if (!fb_write_flow_ended(&op->flow)) {
+        send_write(f, op);
+        return;
+    }
     n->wrote[op->key] = f->now;
     if (op->flow.is_owed) {
         f->seen[FS_OWED]++;

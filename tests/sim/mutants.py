@@ -6,7 +6,7 @@
 Every patch in mutants/ (its first line says what is wrong) is applied to a copy of the sources; the scenarios, the
 explorer and the simulator are built from it and run, until one of them notices (with --all, each is asked). A mutant that
 nobody notices, a patch that does not apply and a program that does not compile are failures. The sources as they are come
-first and must pass all three. Prints TAP.
+first and must pass all of them. Prints TAP.
 """
 import argparse
 import os
@@ -18,9 +18,10 @@ import sys
 import tempfile
 
 FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O1", "-g", "-w", "-Iinclude", "-Isrc", "-Itests/sim"]
-PROGRAMS = ("scenario", "explore", "sim")
+PROGRAMS = ("scenario", "explore", "sim", "fleet")
 BUILT = ("src/base", "src/policy", "src/rows", "src/core", "tests/sim")
-COPIED = ("include", "src/tbl", *BUILT)
+ALONE = ("src/store/flow.c",)  # of a folder that needs more than the rest
+COPIED = ("include", "src/tbl", "src/store", *BUILT)
 TIMEOUT_S = 120
 
 
@@ -65,7 +66,7 @@ def copy_sources(project, root):
 
 def sources(root):
     return [p.relative_to(root) for folder in BUILT
-            for p in sorted((root / folder).glob("*.c"))]
+            for p in sorted((root / folder).glob("*.c"))] + [pathlib.Path(name) for name in ALONE]
 
 
 def ask_scenarios(root, _):
@@ -87,13 +88,22 @@ def ask_simulator(root, options):
     return code, f"{found[2]} of {found[1]} seeds" if found and code in (0, 1) else "simulator " + crash(code)
 
 
-ASKED = {"scenarios": ask_scenarios, "explorer": ask_explorer, "simulator": ask_simulator}
+def ask_fleet(root, options):
+    code, out, _ = run(["./fleet", "--count", str(20 * options.count)], root)
+    found = re.search(r"^fleet: (\d+) seeds.* (\d+) violations", out, re.M)
+    return code, f"{found[2]} of {found[1]} lives" if found and code in (0, 1) else "fleet " + crash(code)
 
 
-def judge(root, options, asks_all):
-    """What the three programs say: a list of who noticed, and a sentence of figures."""
+ASKED = {"scenarios": ask_scenarios, "explorer": ask_explorer, "simulator": ask_simulator, "fleet": ask_fleet}
+FLEETS = "(fleet)"  # at the end of a claim: that one is the fleet's to notice
+
+
+def judge(root, options, asks_all, claim=""):
+    """What the programs say: a list of who noticed, and a sentence of figures."""
     noticed, figures = [], []
     for name, ask in ASKED.items():
+        if not asks_all and (name == "fleet") != claim.endswith(FLEETS):
+            continue
         code, figure = ask(root, options)
         figures.append(figure)
         if code != 0:
@@ -113,7 +123,7 @@ def main():
     parser.add_argument("names", nargs="*")
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--cut", type=int, default=50000)
-    parser.add_argument("--all", action="store_true", help="ask all three of every mutant")
+    parser.add_argument("--all", action="store_true", help="ask all of every mutant")
     options = parser.parse_args()
     project = options.project.resolve()
     patches = sorted((project / "tests/sim/mutants").glob("*.patch"))
@@ -146,7 +156,7 @@ def main():
                 if complaint:
                     is_fine, verdict = False, "does not compile: " + complaint.splitlines()[0]
                 else:
-                    noticed, figures = judge(root, options, options.all)
+                    noticed, figures = judge(root, options, options.all, claim)
                     is_fine = bool(noticed)
                     verdict = f"caught by {', '.join(noticed)} ({figures})" if noticed else f"NOT caught ({figures})"
             print(f"{'ok' if is_fine else 'not ok'} {number} - {claim} {verdict}", flush=True)
