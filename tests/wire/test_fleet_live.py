@@ -142,7 +142,8 @@ def test_no_read_is_older_than_what_was_acknowledged(fleet, life):  # noqa: F811
     if not has_l1:
         assert seen["older"] == 0
     assert set(errors) <= READ_ERRORS | WRITE_ERRORS, errors
-    if "kill_redis" not in kinds:
-        assert set(errors) <= {"read.lost", "write.lost", "del.lost"}, errors
+    if "kill_redis" not in kinds:  # then only a machine that stalls for as long as store.share_timeout makes some
+        others = sum(count for name, count in errors.items() if not name.endswith(".lost"))
+        assert others <= seen["writes"] // 1000, errors
     # Who dies while the coordination key is lost may leave a copy that only its TTL ends.
     wait_until(lambda: stale_at_rest(three) == [], "the last copies to end", TTL_S + 5)
