@@ -79,6 +79,10 @@ size_t fb_resp_follow(struct fb_resp_follow *f, const char *data, size_t len, en
         case NUMBER_END: is_good = data[i++] == '\n' && end_number(f); break;
         default: {
             size_t n = f->left < len - i ? (size_t)f->left : len - i;
+            if (f->left >= 2 && n >= f->left - 1) /* the line end is in here, or begins */
+                is_good = data[i + f->left - 2] == '\r';
+            if (n == f->left)
+                is_good &= data[i + n - 1] == '\n';
             i += n;
             f->left -= n;
             if (f->left == 0) {

@@ -6,7 +6,7 @@
  *     FB_RESP_MORE: n is len; all of it belongs to the reply
  *     FB_RESP_BAD:  this is no reply, and nobody knows where one begins again
  *
- * Every byte is looked at once, however the reply is cut, and bytes of strings not at all: nothing is kept but what is
+ * Every byte is looked at once, however the reply is cut, and bytes of strings not at all but for their line end: nothing is kept but what is
  * still to come. A value of arrays in arrays needs no stack for that: a value takes one off what is to come, and an
  * array of n puts n there. A push, which is no reply to anything, is told by `type`. */
 #ifndef FB_PROTO_FOLLOW_H

@@ -82,7 +82,7 @@ size_t fb_places_question(const struct fb_loop *loop, fb_bytes argv[3]) {
 
 static void next_candidate(struct fb_loop *loop, const char *reason) {
     struct fb_places *p = places_of(loop);
-    while (++p->tried <= candidates_of(loop)) {
+    while (++p->tried < candidates_of(loop)) {
         p->candidate++;
         if (fb_upstream_scout(loop))
             return;

@@ -57,7 +57,7 @@ static void what_is_no_reply_is_said(void **state) {
     (void)state;
     static const char *const bad[] = {
         "x", "\r\n", "$x\r\n", "$\r\n", "$-2\r\n", "$--1\r\n", "*1\rx", "%-1\r\n", "*99999999999999999999\r\n",
-        "*9999999999\r\n", "*1\r\nx", "HTTP/1.1 200 OK\r\n",
+        "*9999999999\r\n", "*1\r\nx", "$2\r\nabcd\r\n", "$1\r\na\rx", "HTTP/1.1 200 OK\r\n",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct fb_resp_follow follow = FB_RESP_FOLLOW_INIT;
