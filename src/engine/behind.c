@@ -1,10 +1,8 @@
 /* The partition of a source: recovered and claimed at the start, asked by readers, closed at the end. */
 #include "engine/behind.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -220,8 +218,6 @@ static fb_status open_journal(struct fb_behind *behind, fb_err *reterr) {
     int len = snprintf(dir, sizeof dir, "%s/%s", behind->options.journal_dir, behind->source->name);
     if (len < 0 || (size_t)len >= sizeof dir)
         return fb_fail(reterr, FB_CONFIG, "the path of the journal's directory is too long");
-    if (mkdir(behind->options.journal_dir, 0700) != 0 && errno != EEXIST)
-        return fb_fail(reterr, FB_SYSTEM, "cannot make the directory %s: %s", behind->options.journal_dir, strerror(errno));
     fb_status status = fb_journal_open(&options, &behind->journal, reterr);
     if (status == FB_OK)
         name_journal(behind);

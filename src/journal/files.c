@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-enum { ZERO_PIECE = 1 << 18, FILE_MODE = 0600, DIR_MODE = 0700 };
+enum { ZERO_PIECE = 1 << 18, FILE_MODE = 0600, DIR_MODE = 0700, DIR_LEVELS = 2 };
 
 struct system_files {
     struct fb_files files;
@@ -123,22 +123,42 @@ static const struct fb_files_ops system_ops = {
     .finish = sys_finish,
 };
 
-/* The new name must be as safe as what will lie under it. */
-static int make_dir(const char *path) {
-    if (mkdir(path, DIR_MODE) < 0)
-        return errno == EEXIST ? 0 : -errno;
+/* What `path` lies in; the caller frees it. */
+static char *parent_of(const char *path) {
     const char *slash = strrchr(path, '/');
-    char *parent = slash == NULL ? fb_mem_strdup(".") : slash == path ? fb_mem_strdup("/") : fb_mem_strdup(path);
-    if (parent == NULL)
-        return -ENOMEM;
-    if (slash != NULL && slash != path)
+    char *parent = fb_mem_strdup(slash == NULL ? "." : slash == path ? "/" : path);
+    if (parent != NULL && slash != NULL && slash != path)
         parent[slash - path] = '\0';
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    fb_mem_free(parent);
+    return parent;
+}
+
+static int sync_path(const char *path) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     int r = result(fsync(fd));
     close(fd);
+    return r;
+}
+
+/* With those above it that are not there. A name must be as safe as what will lie under it, also one that was made just
+ * before, by this process or by one that died before it could sync. */
+static int make_dir(const char *path, int levels) {
+    char *parent = parent_of(path);
+    if (parent == NULL)
+        return -ENOMEM;
+    int r = result(mkdir(path, DIR_MODE));
+    if (r == -ENOENT && levels > 0 && strcmp(parent, path) != 0 && (r = make_dir(parent, levels - 1)) == 0)
+        r = result(mkdir(path, DIR_MODE));
+    if (r == -EEXIST)
+        r = 0;
+    if (r == 0)
+        r = sync_path(parent);
+    char *above = parent_of(parent);
+    if (r == 0 && above != NULL)
+        (void)sync_path(above); /* may be none of ours */
+    fb_mem_free(above);
+    fb_mem_free(parent);
     return r;
 }
 
@@ -147,7 +167,7 @@ fb_status fb_files_open(const char *dir, bool makes_dir, struct fb_files **ret_f
     if (files == NULL)
         return fb_fail(reterr, FB_NOMEM, "out of memory");
     files->files.ops = &system_ops;
-    int r = makes_dir ? make_dir(dir) : 0;
+    int r = makes_dir ? make_dir(dir, DIR_LEVELS) : 0;
     files->dir = r < 0 ? r : result(open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (files->dir < 0) {
         r = -files->dir;

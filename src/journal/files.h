@@ -47,7 +47,7 @@ struct fb_files_ops {
 
 struct fb_files { const struct fb_files_ops *ops; };
 
-/* The system's files in `dir`; with `makes_dir` the directory is made when it is not there. */
+/* The system's files in `dir`; with `makes_dir` the directory is made when it is not there, and up to two above it. */
 fb_status fb_files_open(const char *dir, bool makes_dir, struct fb_files **ret_files, fb_err *reterr);
 static inline void fb_files_finish(struct fb_files *files) {
     if (files != NULL)

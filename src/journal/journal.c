@@ -43,6 +43,7 @@ struct fb_journal {
     struct fb_files *files;
     bool owns_files, is_recovered;
     struct fb_journal_options options;
+    uint64_t group_bytes;             /* FB_JOURNAL_GROUP_BYTES, or what a small segment holds */
     struct fb_wal wal;                /* the writer's */
     fb_instant written_at, synced_at; /* the writer's */
 
@@ -99,7 +100,7 @@ static struct batch *batch_for(struct fb_journal *j, size_t n, uint64_t bytes) {
     if (!fb_list_is_empty(&j->queue)) {
         struct batch *last = fb_member_of(j->queue.prev, struct batch, link);
         if (last->count + n <= FB_JOURNAL_GROUP_RECORDS &&
-            last->group.len - FB_GROUP_HEAD + bytes <= FB_JOURNAL_GROUP_BYTES)
+            last->group.len - FB_GROUP_HEAD + bytes <= j->group_bytes)
             return last;
     }
     return batch_new(j);
@@ -462,6 +463,9 @@ fb_status fb_journal_open(const struct fb_journal_options *options, struct fb_jo
         return fb_fail(reterr, FB_NOMEM, "out of memory");
     j->options = *options;
     set_defaults(&j->options);
+    j->group_bytes = fb_wal_unit_max(j->options.segment_bytes);
+    if (j->group_bytes > FB_JOURNAL_GROUP_BYTES)
+        j->group_bytes = FB_JOURNAL_GROUP_BYTES;
     j->files = options->files;
     j->stats.durability = options->durability;
     j->spare = -1;
@@ -476,11 +480,13 @@ fb_status fb_journal_open(const struct fb_journal_options *options, struct fb_jo
         j->owns_files = true;
     if (status == FB_OK)
         status = fb_wal_open(&j->wal, j->files, j->options.segment_bytes, options->epoch, reterr);
-    if (status != FB_OK)
+    if (status != FB_OK) {
         destroy(j);
-    else
-        *ret_journal = j;
-    return status;
+        return status;
+    }
+    j->stats.first_seq = j->wal.n > 0 ? j->wal.segments[0].head.first_seq : 0;
+    *ret_journal = j;
+    return FB_OK;
 }
 
 const uint8_t *fb_journal_uuid(const struct fb_journal *j) { return j->wal.uuid; }

@@ -1,6 +1,6 @@
 /* The journal of write-behind: what was acknowledged lies on the disk, in order, until the database has it.
  *
- *     struct fb_journal_options options = {.dir = "/var/lib/forebay/journal/0"};
+ *     struct fb_journal_options options = {.dir = "/var/lib/forebay/journal/shop"};
  *     fb_journal_open(&options, &journal, &err);                       lock, look what is there
  *     … ask the database for the watermark kept under fb_journal_uuid(journal) …
  *     fb_journal_recover(journal, applied_seq, each, user, &err);      hand over what is newer; from here on it may grow
@@ -47,7 +47,7 @@ struct fb_files; /* journal/files.h */
 
 /* Zero means the default. */
 struct fb_journal_options {
-    const char *dir;                       /* made when it is not there; its parent must be */
+    const char *dir;                       /* made when it is not there, and up to two above it */
     struct fb_files *files;                /* NULL: those of the system in `dir`; else theirs, which are not closed */
     enum fb_journal_durability durability;
     uint64_t segment_bytes;                /* a multiple of 4096 */
@@ -83,7 +83,7 @@ const uint8_t *fb_journal_uuid(const struct fb_journal *journal);
 /* Every record newer than applied_seq, in order, whole units only. Reads every byte of every segment, and checks it. What
  * `each` has taken counts only if this returns FB_OK; an error of `each` is returned. Once, before the first append.
  * FB_CONFLICT: damaged, or records between applied_seq and the first one here are gone (see accepts_gap); nothing was
- * changed. After an error: close, and open again. The next record gets max(last_seq, applied_seq) + 1. */
+ * changed. After an error it may be asked again. The next record gets max(last_seq, applied_seq) + 1. */
 typedef fb_status fb_journal_each(void *user, const struct fb_journal_entry *entry, fb_err *reterr);
 fb_status fb_journal_recover(struct fb_journal *journal, uint64_t applied_seq, fb_journal_each *each, void *user,
                              fb_err *reterr);
@@ -117,7 +117,7 @@ struct fb_journal_stats {
     enum fb_journal_durability durability;
     uint64_t written_seq, synced_seq;      /* the last record written, and the last one known to be on the disk */
     uint64_t applied_seq;                  /* as released */
-    uint64_t first_seq;                    /* of the oldest segment that is kept */
+    uint64_t first_seq;                    /* of the oldest segment that is kept, also before recovery; 0: there is none */
     uint64_t queued_bytes, queued_records; /* waiting to be written */
     uint64_t segments, segments_bytes;     /* files, with the one in use */
     uint64_t groups, records, bytes, syncs;/* since the start; bytes as written */

@@ -184,6 +184,8 @@ static fb_status settle(struct recovery *rec, fb_err *reterr) {
         status = fb_wal_begin_segment(wal, spare, first_seq, follows, reterr);
     if (status == FB_OK && is_empty && empty_seq != first_seq)
         status = fb_wal_remove(wal->files, empty_seq, reterr);
+    if (status != FB_OK && is_empty && wal->handle < 0)
+        wal->n++; /* it is still there: recovery can be asked again */
     return status == FB_UNKNOWN ? FB_SYSTEM : status;
 }
 
@@ -191,7 +193,7 @@ fb_status fb_wal_recover(struct fb_wal *wal, uint64_t applied_seq, bool accepts_
                          fb_err *reterr) {
     struct recovery rec = {.wal = wal, .applied_seq = applied_seq, .accepts_gap = accepts_gap, .each = each,
                            .user = user, .copy = {.files = wal->files, .handle = -1}};
-    fb_status status = FB_OK;
+    fb_status status = wal->failure.status == FB_OK ? FB_OK : fb_fail(reterr, FB_SYSTEM, "%s", wal->failure.text);
     for (size_t i = 0; i < wal->n && status == FB_OK; i++)
         status = read_segment(&rec, i, reterr);
     if (status == FB_OK)

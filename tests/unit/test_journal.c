@@ -22,6 +22,7 @@ struct acks {
     struct fb_cond cond;
     uint64_t n, last_seq;
     bool in_order;
+    bool is_held; /* the journal's thread stays in the completion */
     fb_status worst;
 };
 
@@ -39,7 +40,9 @@ static void acked(void *user, fb_status status, uint64_t first_seq, uint64_t las
     acks->last_seq = last_seq;
     if (status < acks->worst)
         acks->worst = status;
-    fb_cond_signal(&acks->cond);
+    fb_cond_broadcast(&acks->cond);
+    while (acks->is_held)
+        fb_cond_wait(&acks->cond, &acks->lock);
     fb_lock_release(&acks->lock);
 }
 
@@ -202,11 +205,91 @@ static void one_process_has_it(void **state) {
     clear(options.dir);
 }
 
+static void the_bounds_refuse_and_nothing_is_lost(void **state) {
+    (void)state;
+    struct acks acks;
+    struct found found;
+    struct fb_journal_options options = {.dir = scratch(), .segment_bytes = 8192, .queue_bytes = 3000, .queue_records = 20};
+    static char large[8192];
+    fb_err err;
+    acks_init(&acks);
+    struct fb_journal *journal = open_journal(&options, 0, NULL);
+    struct fb_journal_record record = {1, FB_STR("key"), fb_bytes_of(large, sizeof large)};
+    assert_int_equal(fb_journal_append(journal, &record, 1, acked, &acks, &err), FB_BADVALUE);
+    assert_int_equal(fb_journal_append(journal, &record, 0, acked, &acks, &err), FB_INVALID);
+    acks.is_held = true;
+    uint64_t next = append_many(journal, &acks, 1, 1);
+    await(&acks, 1); /* the writer is busy with the first one's completion: the others wait */
+    record.payload = FB_STR("short");
+    struct acks others;
+    acks_init(&others);
+    for (unsigned i = 0; i < 20; i++, next++)
+        assert_int_equal(fb_journal_append(journal, &record, 1, acked, &others, &err), FB_PENDING);
+    assert_int_equal(fb_journal_append(journal, &record, 1, acked, &others, &err), FB_BUSY);
+    assert_string_equal(err.text, "too much waits to be written to the journal");
+    fb_lock_acquire(&acks.lock);
+    acks.is_held = false;
+    fb_cond_broadcast(&acks.cond);
+    fb_lock_release(&acks.lock);
+    await(&others, 20);
+    struct fb_journal_stats stats;
+    fb_journal_stats(journal, &stats);
+    assert_true(stats.busy == 1 && stats.queued_records == 0 && stats.queued_bytes == 0 && stats.synced_seq == next - 1);
+    assert_int_equal(fb_journal_close(journal, NULL), FB_OK);
+    journal = open_journal(&options, 0, &found);
+    assert_true(found.n == 21 && found.last == next - 1);
+    assert_int_equal(fb_journal_close(journal, NULL), FB_OK);
+    clear(options.dir);
+}
+
+static void what_the_database_has_is_deleted(void **state) {
+    (void)state;
+    struct acks acks;
+    struct fb_journal_options options = {.dir = scratch(), .segment_bytes = 8192, .keep_bytes = 4 * 8192};
+    acks_init(&acks);
+    struct fb_journal *journal = open_journal(&options, 0, NULL);
+    struct fb_journal_stats stats = {0};
+    uint64_t next = append_many(journal, &acks, 1, 500);
+    await(&acks, 500);
+    fb_journal_stats(journal, &stats);
+    assert_true(stats.segments > 8 && stats.first_seq == 1);
+    fb_journal_release(journal, next - 1);
+    append_many(journal, &acks, next, 1);
+    await(&acks, 501);
+    assert_int_equal(fb_journal_close(journal, NULL), FB_OK); /* the keeper deletes before it ends */
+    assert_int_equal(fb_journal_open(&options, &journal, NULL), FB_OK);
+    fb_journal_stats(journal, &stats);
+    assert_true(stats.first_seq > 1 && stats.first_seq < next); /* known before recovery */
+    assert_int_equal(fb_journal_close(journal, NULL), FB_OK);
+    clear(options.dir);
+}
+
+static void a_sync_comes_after_what_was_appended_before(void **state) {
+    (void)state;
+    struct acks acks;
+    struct fb_journal_options options = {.dir = scratch(), .segment_bytes = 8192, .durability = FB_JOURNAL_EVERYSEC};
+    acks_init(&acks);
+    struct fb_journal *journal = open_journal(&options, 0, NULL);
+    append_many(journal, &acks, 1, 3);
+    assert_int_equal(fb_journal_sync(journal, acked, &acks, NULL), FB_PENDING);
+    await(&acks, 4);
+    struct fb_journal_stats stats;
+    fb_journal_stats(journal, &stats);
+    assert_int_equal(stats.synced_seq, 6);
+    assert_int_equal(acks.last_seq, 6);
+    assert_int_equal(acks.worst, FB_OK);
+    assert_int_equal(fb_journal_close(journal, NULL), FB_OK);
+    clear(options.dir);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_acknowledged_comes_back),
         cmocka_unit_test(numbers_go_on_behind_the_database),
         cmocka_unit_test(one_process_has_it),
+        cmocka_unit_test(the_bounds_refuse_and_nothing_is_lost),
+        cmocka_unit_test(what_the_database_has_is_deleted),
+        cmocka_unit_test(a_sync_comes_after_what_was_appended_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
