@@ -17,7 +17,7 @@
 #include "journal/files.h"
 #include "journal/journal.h"
 
-enum { PAYLOAD = 180, WAITING_MAX = 1024, PROBES = 200, GROUP_BYTES = 256 * 212 };
+enum { PAYLOAD = 180, WAITING_MAX = 1024, PROBES = 200, GROUP_BYTES = 256 * 212, TOLD_EVERY = 1024 };
 
 static void die(const char *what, const fb_err *err) {
     fprintf(stderr, "bench: %s: %s\n", what, err != NULL ? err->text : "");
@@ -64,11 +64,26 @@ struct load {
     int64_t latency_us[WAITING_MAX]; /* the last one of each slot, for a sample */
 };
 
+/* What the main thread waits with: for the end of a load, for room in the queue. */
+static struct fb_lock lock;
+static struct fb_cond changed;
+
+static void tell(void) {
+    fb_lock_acquire(&lock);
+    fb_cond_signal(&changed);
+    fb_lock_release(&lock);
+}
+
 struct slot { struct load *load; unsigned index; };
 static char payload[PAYLOAD];
 static struct slot slots[WAITING_MAX];
 
 static void next(struct slot *slot);
+
+static void end_one(struct load *load) {
+    if (atomic_fetch_sub(&load->waiting, 1) == 1)
+        tell();
+}
 
 static void acked(void *user, fb_status status, uint64_t first_seq, uint64_t last_seq) {
     struct slot *slot = user;
@@ -80,7 +95,7 @@ static void acked(void *user, fb_status status, uint64_t first_seq, uint64_t las
     if (status == FB_OK && fb_before(now, slot->load->end))
         next(slot);
     else
-        atomic_fetch_sub(&slot->load->waiting, 1);
+        end_one(slot->load);
 }
 
 static void next(struct slot *slot) {
@@ -103,8 +118,10 @@ static void run_load(struct fb_journal *journal, const char *dir, unsigned waiti
         slots[i] = (struct slot){&load, i};
         next(&slots[i]);
     }
+    fb_lock_acquire(&lock);
     while (atomic_load(&load.waiting) > 0)
-        fb_clock_sleep(fb_ms(5));
+        fb_cond_wait(&changed, &lock);
+    fb_lock_release(&lock);
     double took = (double)fb_since(fb_clock_now(), began).ns / 1e9;
     fb_journal_stats(journal, &after);
     uint64_t groups = after.groups - before.groups;
@@ -131,7 +148,8 @@ static void filled(void *user, fb_status status, uint64_t first_seq, uint64_t la
     (void)last_seq;
     if (status != FB_OK)
         die("filling", NULL);
-    atomic_fetch_add((atomic_uint_fast64_t *)user, 1);
+    if (atomic_fetch_add((atomic_uint_fast64_t *)user, 1) % TOLD_EVERY == 0)
+        tell();
 }
 
 static void run_recovery(struct fb_journal_options *options, uint64_t records) {
@@ -153,8 +171,10 @@ static void run_recovery(struct fb_journal_options *options, uint64_t records) {
         if (status != FB_PENDING && status != FB_BUSY)
             die("append", &err);
         i += status == FB_PENDING;
-        if (status == FB_BUSY)
-            fb_clock_sleep(fb_ms(1));
+        fb_lock_acquire(&lock);
+        while (status == FB_BUSY && i - atomic_load(&done) > TOLD_EVERY)
+            fb_cond_wait(&changed, &lock);
+        fb_lock_release(&lock);
     }
     if (fb_journal_close(journal, &err) != FB_OK)
         die("close", &err);
@@ -192,6 +212,8 @@ int main(int argc, char **argv) {
     struct fb_journal_stats stats;
     fb_err err;
     memset(payload, 'v', sizeof payload);
+    fb_lock_init(&lock, FB_LOCK_PARK);
+    fb_cond_init(&changed);
     if (fb_journal_open(&options, &journal, &err) != FB_OK || fb_journal_recover(journal, 0, count, &found, &err) != FB_OK)
         die("open", &err);
     for (size_t i = 0; i < sizeof waiting / sizeof waiting[0]; i++) {
