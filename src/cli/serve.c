@@ -313,9 +313,19 @@ static int recover(fb_cache *cache) {
     return status == FB_SYSTEM || status == FB_BUSY ? FB_EXIT_CANTCREAT : fb_cli_exit_of(status);
 }
 
+/* ": " and what the last flush has failed of; or nothing. */
+static fb_err why_left(fb_cache *cache) {
+    fb_behind_stats stats;
+    fb_err why = {0};
+    for (unsigned i = 0; i < fb_keyspace_count(cache); i++)
+        if (fb_behind_stats_get(fb_keyspace_at(cache, i)->source, &stats) == FB_OK && stats.trouble.text[0] != '\0')
+            snprintf(why.text, sizeof why.text, ": %.*s", (int)sizeof why.text - 3, stats.trouble.text);
+    return why;
+}
+
 /* Requests under way are answered, and what is written behind goes to the database. */
 static int drain(struct fb_live *live, int64_t ms) {
-    char message[160];
+    char message[160 + FB_ERR_TEXT_MAX];
     uint64_t left = 0;
     fb_instant due = fb_after(fb_clock_now(), fb_ms(ms));
     (void)fb_drain(live->cache, 0, NULL); /* no more from here on */
@@ -324,7 +334,7 @@ static int drain(struct fb_live *live, int64_t ms) {
     if (fb_drain(live->cache, rest > 0 ? rest : 0, &left) == FB_OK)
         return FB_EXIT_OK;
     snprintf(message, sizeof message, "%" PRIu64 " acknowledged writes are not in the database yet; they are in the journal, "
-             "and the next start brings them there", left);
+             "and the next start brings them there%s", left, why_left(live->cache).text);
     fb_log(FB_LOG_BEHIND_LEFT, message, FB_LOG_FIELDS({"writes", TEXT(left)}));
     return FB_EXIT_TEMPFAIL;
 }

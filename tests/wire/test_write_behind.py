@@ -1,0 +1,258 @@
+"""Shows what write-behind promises to clients: they read what they wrote at once, also after a crash and on top of rows
+that the database changed meanwhile; the database gets one row for many writes; what it refuses is kept aside and can be
+tried again; a missing column or a database that is away costs nothing but time; limits, owners and a stop are told in
+words that say what to do."""
+
+import os
+import signal
+
+import pytest
+
+from conftest import wait_until
+from resp import ReplyError
+
+SCHEMA = """
+CREATE TABLE users(id {int} PRIMARY KEY, name {text} NOT NULL, age {int}, city {text});
+INSERT INTO users VALUES (1, 'Ann', 30, 'Bern'), (2, 'Bob', 40, 'Basel'), (3, 'Cyn', 50, NULL);
+CREATE TABLE hits(path {key} PRIMARY KEY, n {int});
+CREATE TABLE posts(id {int} PRIMARY KEY, title {text}, price {numeric});
+"""
+LATER = "1h"
+
+
+class Shop:
+    def __init__(self, forebay, database, folder, interval="50ms", **server):
+        behind = {"source": "shop", "write": "write-behind", "flush_interval": interval}
+        self.database, self.start = database, forebay
+        self.config = {
+            "server": {"journal_dir": os.path.join(folder, "journal"), "drain_timeout": "5s", **server},
+            "sources": {"shop": database.source()},
+            "keyspaces": {
+                "user:{id:int}": {**behind, "table": "users", "as": "hash", "on_del": "delete-row"},
+                "hits:{path}": {**behind, "table": "hits", "as": "column:n", "add_columns": "n", "on_del": "delete-row"},
+                "post:{id:int}": {**behind, "table": "posts", "on_del": "delete-row"}}}
+        self.server = None
+
+    def run(self, flags=()):
+        self.server = self.start(self.config, flags)
+        return self.server.wire(timeout=20)
+
+    def crash(self):
+        self.server.process.send_signal(signal.SIGKILL)
+        self.server.process.wait()
+
+    def figures(self):
+        line = self.server.info("forebay_write_behind")["forebay_write_behind"]["behind_shop"]
+        pairs = (part.split("=") for part in line.split(","))
+        return {name: int(value) if value.isdigit() else value for name, value in pairs}
+
+    def pending(self):
+        return self.figures()["pending_writes"]
+
+    def flushed(self):
+        wait_until(lambda: self.pending() == 0, "everything is flushed", 20)
+
+    def row(self, id):
+        rows = self.database.rows("SELECT name, age, city FROM users WHERE id = %s", id)
+        return tuple(rows[0][name] for name in ("name", "age", "city")) if rows else None
+
+
+@pytest.fixture
+def shop(world, forebay, tmp_path):
+    """shop(interval=…) makes one over a database of its own, once for each kind."""
+    return lambda **more: Shop(forebay, world(SCHEMA), str(tmp_path), **more)
+
+
+def hash_of(wire, key):
+    flat = wire.ask("HGETALL", key)
+    return {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
+
+
+def test_writes_are_read_at_once_and_reach_the_database(shop):
+    it = shop(interval=LATER)
+    wire = it.run()
+    assert wire.ask("HSET", "user:1", "age", 31) == 0
+    assert hash_of(wire, "user:1") == {"id": "1", "name": "Ann", "age": "31", "city": "Bern"}
+    assert wire.ask("HSET", "user:9", "name", "Zoe", "age", 9) >= 0
+    assert hash_of(wire, "user:9") == {"id": "9", "name": "Zoe", "age": "9"}
+    assert wire.ask("HINCRBY", "user:2", "age", 5) == 45 and wire.ask("HINCRBY", "user:2", "age", 5) == 50
+    assert wire.ask("HDEL", "user:1", "city") == 1
+    assert wire.ask("DEL", "user:3") == 1 and wire.ask("EXISTS", "user:3") == 0
+    assert wire.ask("SET", "post:1", '{"title":"A","price":1.5}') == "OK"
+    assert wire.ask("GET", "post:1") == b'{"id":1,"title":"A","price":1.5}'
+    assert [wire.ask("INCR", "hits:a") for _ in range(3)] == [1, 2, 3]
+    assert it.row(1) == ("Ann", 30, "Bern") and it.row(9) is None and it.pending() == 10
+    assert wire.ask("WAIT", 1, 0) == 1
+    assert it.row(1) == ("Ann", 31, None) and it.row(9) == ("Zoe", 9, None) and it.row(2) == ("Bob", 50, "Basel")
+    assert it.row(3) is None
+    assert int(it.database.one("SELECT n FROM hits WHERE path = %s", "a")) == 3
+    figures = it.figures()
+    assert figures["flushed_writes"] == 10 and figures["flushed_rows"] == 6 and figures["pending_writes"] == 0
+
+
+def test_conditions_are_decided_by_the_row(shop):
+    it = shop(interval=LATER)
+    wire = it.run()
+    assert wire.ask("HSETNX", "user:1", "city", "Rome") == 0 and wire.ask("HSETNX", "user:3", "city", "Rome") == 1
+    assert wire.ask("SET", "post:1", '{"title":"A"}', "XX") is None
+    assert wire.ask("SET", "post:1", '{"title":"A"}', "NX") == "OK"
+    assert wire.ask("SET", "post:1", '{"title":"B"}', "NX") is None
+    assert wire.ask("SET", "post:1", '{"title":"C"}', "GET") == b'{"id":1,"title":"A","price":null}'
+    assert wire.ask("DEL", "post:1", "post:2") == 1
+    assert wire.ask("SET", "post:1", '{"title":"D"}', "NX") == "OK"
+    assert refusal(wire, "HINCRBY", "user:1", "name", 1) == "ERR hash value is not an integer"
+    assert refusal(wire, "HSET", "user:1", "age", "old").startswith("BADVALUE keyspace 'user:{id:int}': field 'age' wants")
+    assert wire.ask("WAIT", 1, 0) == 1
+    assert it.row(3) == ("Cyn", 50, "Rome")
+    assert it.database.one("SELECT title FROM posts WHERE id = 1") == "D"
+
+
+def test_a_transaction_is_one_unit(shop):
+    it = shop(interval=LATER)
+    wire = it.run()
+    for words in (["MULTI"], ["HSET", "user:1", "age", 1], ["HGET", "user:1", "age"], ["HINCRBY", "user:2", "age", 1],
+                  ["HGETALL", "user:3"]):
+        wire.ask(*words)
+    reply = wire.ask("EXEC")
+    assert reply[:3] == [0, b"1", 41] and b"Cyn" in reply[3]
+    with it.server.wire() as other:
+        assert wire.ask("WATCH", "user:1") == "OK" and other.ask("HSET", "user:1", "age", 2) == 0
+    wire.ask("MULTI")
+    wire.ask("HSET", "user:1", "age", 3)
+    assert wire.ask("EXEC") is None
+    it.crash()
+    wire = it.run()
+    assert hash_of(wire, "user:1")["age"] == "2" and hash_of(wire, "user:2")["age"] == "41"
+
+
+def test_what_is_pending_is_shown_after_a_crash_and_on_top_of_changed_rows(shop):
+    it = shop(interval=LATER)
+    wire = it.run()
+    assert wire.ask("HSET", "user:1", "age", 31) == 0 and wire.ask("INCRBY", "hits:a", 5) == 5
+    it.crash()
+    it.database.run("UPDATE users SET city = 'Thun', age = 99 WHERE id = 1")
+    wire = it.run()
+    assert hash_of(wire, "user:1") == {"id": "1", "name": "Ann", "age": "31", "city": "Thun"}
+    assert wire.ask("GET", "hits:a") == b"5" and wire.ask("INCR", "hits:a") == 6
+    assert it.server.stop() == 0
+    assert it.row(1) == ("Ann", 31, "Thun") and int(it.database.one("SELECT n FROM hits")) == 6
+    assert it.database.one("SELECT state FROM fb_partition") == "clean"
+
+
+def test_refused_rows_are_kept_aside_and_can_be_tried_again(shop):
+    it = shop(interval=LATER)
+    it.database.run("CREATE TABLE small(id INTEGER PRIMARY KEY, n INTEGER CHECK (n < 100))")
+    it.config["keyspaces"]["s:{id:int}"] = {**it.config["keyspaces"]["user:{id:int}"], "table": "small"}
+    wire = it.run()
+    n = 10000
+    wire.send(b"".join(b"HSET s:%d n %d\r\n" % (i, 1000 if i == 77 else i % 100) for i in range(n)))
+    assert [wire.read() for _ in range(n)].count(0) == n
+    assert wire.ask("HGET", "s:77", "n") == b"1000"
+    assert wire.ask("WAIT", 1, 0) == 1
+    assert int(it.database.one("SELECT count(*) AS n FROM small")) == n - 1
+    letter, = wire.ask("FB.DEAD", "LIST")
+    letter = {letter[i].decode(): letter[i + 1] for i in range(0, len(letter), 2)}
+    assert letter["key"] == b"s:77" and letter["message"] and b"1000" in letter["change"]
+    assert it.figures()["dead"] == 1
+    assert wire.ask("HGETALL", "s:77") == []  # readers see what the database has
+    assert refusal(wire, "FB.DEAD", "RETRY", letter["id"]) is not None
+    it.database.run("INSERT INTO small(id, n) VALUES (77, 1)")
+    again, = wire.ask("FB.DEAD", "LIST", "COUNT", 5)
+    assert again[again.index(b"attempts") + 1] != letter["attempts"]
+    assert wire.ask("FB.DEAD", "DROP", letter["id"]) == 1 and wire.ask("FB.DEAD", "LIST") == []
+    assert wire.ask("FB.DEAD", "DROP", letter["id"]) == 0
+
+
+def test_a_missing_column_stops_the_flush_and_loses_nothing(shop):
+    it = shop()
+    wire = it.run()
+    assert [hash_of(wire, f"user:{id}")["age"] for id in (1, 2, 3)] == ["30", "40", "50"]
+    it.database.run("ALTER TABLE users RENAME COLUMN age TO years")
+    for id in (1, 2, 3):
+        assert wire.ask("HSET", f"user:{id}", "age", 60 + id) == 0
+    wait_until(lambda: it.figures()["stopped"] == 1, "the partition is stopped", 20)
+    assert wire.ask("HGET", "user:1", "age") == b"61" and it.pending() == 3
+    it.database.run("ALTER TABLE users RENAME COLUMN years TO age")
+    it.flushed()
+    assert [it.row(id)[1] for id in (1, 2, 3)] == [61, 62, 63] and it.figures()["stopped"] == 0
+
+
+def test_limits_are_told(shop):
+    it = shop(interval=LATER, flush_soft_age="100ms", flush_hard_age="400ms")
+    wire = it.run()
+    assert wire.ask("HSET", "user:1", "age", 31) == 0
+    refused = wait_until(lambda: refusal(wire, "HSET", "user:2", "age", 1), "it is refused", 20)
+    assert refused.startswith("DIRTY source 'shop' has ")
+    assert hash_of(wire, "user:1")["age"] == "31"
+    assert wire.ask("WAIT", 1, 0) == 1 and refusal(wire, "HSET", "user:2", "age", 1) is None
+
+
+def refusal(wire, *words):
+    reply = wire.ask(*words)
+    return reply.text if isinstance(reply, ReplyError) else None
+
+
+def test_one_process_owns_the_partition(shop, tmp_path):
+    it = shop()
+    wire = it.run()
+    assert wire.ask("HSET", "user:1", "age", 31) == 0
+    config = {**it.config, "server": {**it.config["server"], "journal_dir": str(tmp_path / "other")}}
+    other = it.start(config)
+    with other.wire() as second:
+        said = refusal(second, "HSET", "user:1", "age", 7)
+        assert said.startswith("NOTOWNER partition 'shop' is owned by 127.0.0.1:")
+        it.flushed()
+        assert hash_of(second, "user:1")["age"] == "31"
+        assert wire.ask("HSET", "user:1", "age", 32) == 0
+        it.flushed()
+        assert hash_of(second, "user:1")["age"] == "32"  # it keeps no copies
+        assert it.server.stop() == 0
+        wait_until(lambda: refusal(second, "HSET", "user:1", "age", 8) is None, "the other takes it over", 20)
+        assert second.ask("WAIT", 1, 0) == 1
+    assert it.row(1)[1] == 8
+
+
+def test_keys_of_two_kinds_are_not_one_transaction(shop):
+    it = shop()
+    it.database.run("CREATE TABLE through(id INTEGER PRIMARY KEY, n INTEGER)")
+    it.config["keyspaces"]["w:{id:int}"] = {"source": "shop", "table": "through", "as": "hash", "write": "write-through"}
+    wire = it.run()
+    wire.ask("MULTI")
+    wire.ask("HSET", "user:1", "age", 1)
+    wire.ask("HSET", "w:1", "n", 1)
+    assert "written behind" in refusal(wire, "EXEC")
+
+
+def test_a_stop_that_cannot_drain_says_what_is_left(make_database, forebay, tmp_path):
+    database = make_database("postgresql").make(SCHEMA)
+    it = Shop(forebay, database, str(tmp_path), interval=LATER, drain_timeout="300ms")
+    wire = it.run()
+    assert wire.ask("HSET", "user:1", "age", 31) == 0
+    with database.connect() as lock:
+        lock.run("BEGIN")
+        lock.run("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        it.server.process.send_signal(signal.SIGTERM)
+        assert it.server.process.wait(20) == 75
+        lock.run("ROLLBACK")
+    assert "1 acknowledged writes are not in the database yet" in it.server.log()
+    it.server.finish = lambda: None  # 75 is what was asked for
+    wire = it.run()
+    assert wire.ask("HGET", "user:1", "age") == b"31" and wire.ask("WAIT", 1, 0) == 1
+    assert it.row(1)[1] == 31
+
+
+def test_a_database_that_is_away_costs_time_only(make_database, forebay, tmp_path):
+    database = make_database("postgresql").make(SCHEMA)
+    it = Shop(forebay, database, str(tmp_path))
+    wire = it.run()
+    assert hash_of(wire, "user:1")["age"] == "30"
+    database.server.freeze()
+    try:
+        for age in range(100, 400):
+            assert wire.ask("HSET", "user:1", "age", age) == 0
+            assert wire.ask("HGET", "user:1", "age") == b"%d" % age
+        assert it.pending() > 0
+    finally:
+        database.server.thaw()
+    it.flushed()
+    assert it.row(1)[1] == 399
