@@ -31,7 +31,8 @@ def queries(database):
 @pytest.mark.parametrize("l1", [True, False], ids=["l1", "no-l1"])
 def test_an_expiry_costs_the_fleet_one_query(fleet, l1):  # noqa: F811
     """How slow a machine may be: every tenth client asks PING, which waits for nobody. What the longest of these took is
-    what others were late by as well, for no reason of Forebay's, and is allowed on top of two queries."""
+    what others were late by as well, for no reason of Forebay's; an answer comes by way of two more processes, which may be
+    late too. That much is allowed on top of two queries."""
     three = fleet(SCHEMA, keyspaces(), store={"copies": str(l1).lower()})
     began = time.monotonic()
     seen = three.herd(SECONDS, CLIENTS, "hot:1")
@@ -40,12 +41,14 @@ def test_an_expiry_costs_the_fleet_one_query(fleet, l1):  # noqa: F811
     assert seen["errors"] == 0, seen
     # A copy lives for a second from when its query was sent: at most so many have ended.
     assert 2 <= loads <= lasted + 1 + 3, f"{loads} queries in {lasted:.1f} s"
-    assert seen["longest"] <= 2 * QUERY_MS * 1000 + seen["longest_ping"], seen
+    assert seen["longest"] <= 2 * QUERY_MS * 1000 + 2 * seen["longest_ping"], seen
 
 
 @pytest.mark.parametrize("l1", [True, False], ids=["l1", "no-l1"])
 def test_with_refresh_ahead_nobody_waits(fleet, l1):  # noqa: F811
-    """After the first load; "nobody waits" is: no longer than PING, and never as long as half a query."""
+    """After the first load; "nobody waits" is: no longer than PING, and never as long as half a query. A refresh has a head
+    start of a fifth of a second, half of which is the query. Where the machine itself was late by the other half, what it
+    was to replace may have ended before it: then as above."""
     three = fleet(SCHEMA, keyspaces(refresh_ahead="80%"), store={"copies": str(l1).lower()})
     with three.servers[0].wire() as wire:
         assert wire.ask("GET", "hot:1") == b'{"id":1,"name":"tea"}'
@@ -54,5 +57,7 @@ def test_with_refresh_ahead_nobody_waits(fleet, l1):  # noqa: F811
     lasted, loads = time.monotonic() - began, queries(three.database)
     print(f"{seen}; {loads} queries in {lasted:.1f} s")
     assert seen["errors"] == 0, seen
-    assert seen["longest"] <= QUERY_MS * 1000 // 2 + seen["longest_ping"], seen
+    may_be_late = seen["longest_ping"] > QUERY_MS * 1000 // 2
+    bound = 2 * QUERY_MS * 1000 + 2 * seen["longest_ping"] if may_be_late else QUERY_MS * 1000 // 2 + seen["longest_ping"]
+    assert seen["longest"] <= bound, seen
     assert 2 <= loads <= lasted / 0.8 + 1 + 3, f"{loads} queries in {lasted:.1f} s"
