@@ -122,6 +122,8 @@ typedef struct fb_store_options {
     int no_copies;              /* nothing is kept in this process: every hit is one of the second level's, and
                                    linearizable. With copies a read may be 1 s old, see docs/consistency.md */
     int64_t copy_ttl_ms;        /* life of a copy in this process at most; default 60000 */
+    const char *sentinel_password; /* of the Sentinels, not of their primary; NULL: the URL's */
+    int sentinel_quorum;        /* of sentinel://: while less than half of them can be reached, it counts as down */
 } fb_store_options;
 
 /* Write-behind: writes of keyspaces with FB_WRITE_BEHIND are acknowledged when they are in a journal on this machine's disk,

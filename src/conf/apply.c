@@ -244,9 +244,11 @@ fb_status fb_conf_apply(struct fb_conf *conf, fb_cache **ret_cache) {
     fb_err err = {0};
     store.url = conf->store_url;
     store.password = conf->store_password;
+    store.sentinel_password = conf->store_sentinel_password;
     store.tls_ca = conf->store_tls_ca;
     store.connect_timeout_ms = conf->store_connect_timeout_ms;
     store.no_copies = !conf->store_copies;
+    store.sentinel_quorum = conf->store_sentinel_quorum;
     if (conf->store_url != NULL && conf->store_share && !fb_conf_wants_private_store(conf)) /* that one is shared by nobody */
         options.store = &store;
     behind.journal_dir = journal_dir(conf);

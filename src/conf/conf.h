@@ -72,11 +72,11 @@ struct fb_conf {
     unsigned log_format;         /* enum fb_log_format */
     enum fb_conf_log_level log_level;
     fb_eviction eviction;
-    char *store_url, *store_password, *store_tls_ca; /* NULL: no store; none beside the URL; the system's */
+    char *store_url, *store_password, *store_sentinel_password, *store_tls_ca; /* NULL: no store; none beside the URL; the system's */
     int64_t store_connect_timeout_ms, store_timeout_ms;
     uint64_t store_memory_max;
     const char *store_at, *store_lacks; /* of 'auto', while running: the URL of the private one, or why there is none; borrowed */
-    bool store_share, store_copies;
+    bool store_share, store_copies, store_sentinel_quorum;
     fb_store_options store;      /* pool, timeout, on_down, copy_ttl; the rest is set where the cache is opened */
     struct fb_conf_source *sources;
     size_t nsources;

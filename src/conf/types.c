@@ -392,7 +392,8 @@ static bool check_url(const char *text, bool is_literal, struct fb_complaint *re
     const char *at = memrchr(rest, '@', authority);
     bool has_password = at != NULL && memchr(rest, ':', (size_t)(at - rest)) != NULL;
     for (const char *option = strchr(rest, '?'); option != NULL; option = strchr(option, '&'))
-        has_password |= strncmp(++option, "password=", strlen("password=")) == 0;
+        has_password |= strncmp(++option, "password=", strlen("password=")) == 0 ||
+                        strncmp(option, "sentinel_password=", strlen("sentinel_password=")) == 0;
     if (!is_literal && has_password)
         return fb_complain(reterr, "secret",
                            "take it out and set 'password: env:NAME' (or file:/PATH, credential:NAME) beside url",

@@ -359,7 +359,9 @@ fb_status fb_tier_open(struct fb_cache *cache, const fb_store_options *options, 
         return fb_fail(reterr, FB_NOMEM, "out of memory");
     struct fb_place_options place = {.url = options->url, .user = options->user, .password = options->password,
                                      .tls_ca = options->tls_ca,
-                                     .connect_timeout = fb_ms(tier->options.connect_timeout_ms)};
+                                     .connect_timeout = fb_ms(tier->options.connect_timeout_ms),
+                                     .sentinel_password = options->sentinel_password,
+                                     .sentinel_quorum_check = options->sentinel_quorum != 0};
     status = fb_place_open(&place, &tier->place, reterr);
     if (status == FB_OK)
         tier->proved = tier->keeps_copies ? fb_place_proof(tier->place) : &never;

@@ -224,6 +224,8 @@ static fb_status open_store(struct fb_server *server, const struct fb_server_sto
         return status;
     if (options->password != NULL)
         snprintf(store->url.password, sizeof store->url.password, "%s", options->password);
+    if (options->sentinel_password != NULL)
+        snprintf(store->url.sentinel_password, sizeof store->url.sentinel_password, "%s", options->sentinel_password);
     (void)fb_store_url_print(&store->url, store->shown);
     store->connect_timeout_ms = options->connect_timeout_ms > 0 ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     store->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : STORE_TIMEOUT_MS;

@@ -67,6 +67,7 @@ struct fb_server_store {
     const char *url;             /* redis://… or unix://…; NULL: nowhere */
     const char *lacks;           /* there should be one, and why there is none; NULL: it is as `url` says */
     const char *password;        /* goes before one in the URL; NULL: none */
+    const char *sentinel_password; /* the same, of the Sentinels */
     const char *tls_ca;          /* of rediss://; NULL: those of the system */
     int64_t connect_timeout_ms, timeout_ms; /* 0: 1 s, 5 s */
 };

@@ -26,6 +26,8 @@ static fb_status take_url(struct fb_place *p, const struct fb_place_options *o, 
         (void)snprintf(p->url.user, sizeof p->url.user, "%s", o->user);
     if (o->password != NULL)
         (void)snprintf(p->url.password, sizeof p->url.password, "%s", o->password);
+    if (o->sentinel_password != NULL)
+        (void)snprintf(p->url.sentinel_password, sizeof p->url.sentinel_password, "%s", o->sentinel_password);
     if (p->url.is_unix)
         memcpy(p->path, p->url.host, sizeof p->path);
     p->login = (struct fb_login){p->url.user, p->url.password, p->url.db};

@@ -28,6 +28,7 @@ enum {
 struct fb_place_options {
     const char *url;               /* base/store_url.h */
     const char *user, *password;   /* instead of the URL's; NULL: the URL's */
+    const char *sentinel_password; /* the same */
     const char *tls_ca;            /* for rediss, sentinels, clusters: who signs; NULL: whom the system trusts */
     fb_span connect_timeout;       /* of connections that no caller's deadline bounds (the watch, Sentinels); 0: 1 s */
     size_t value_max;              /* bytes of one string in a reply; 0: 64 MiB */

@@ -209,12 +209,12 @@
       "sentinel://HOST[:PORT],HOST…/SERVICE, cluster://HOST[:PORT],HOST…, or auto: a private one, started and "        \
       "stopped with Forebay, that keeps its data in server.state_dir. Keys that no keyspace matches, and "             \
       "commands that Forebay does not carry out, go there unchanged (docs/pass-through.md). It may be down when "      \
-      "Forebay starts.")                                                                                               \
+      "Forebay starts (docs/store.md).")                                                                                               \
     X(STORE, password, SECRET, NULL, NULL, NULL, NULL, store_password, RESTART, NULL,                                  \
       "the password for the store",                                                                                    \
       "Given as env:NAME, file:/PATH or credential:NAME; goes before one in the URL.")                                 \
     X(STORE, tls_ca, TEXT, NULL, NULL, NULL, NULL, store_tls_ca, RESTART, NULL,                                        \
-      "the authority that signs the certificate of a rediss:// store",                                                 \
+      "the authority that signs the certificates of a store with TLS",                                                 \
       "A PEM file; without it, the authorities that this system trusts. The certificate must name the host of the URL.")\
     X(STORE, memory_max, SIZE, "256mb", NULL, "1mb", "16tb", store_memory_max, RESTART, NULL,                          \
       "bytes that a private store may hold",                                                                           \
@@ -251,6 +251,13 @@
     X(STORE, copy_ttl, DURATION, "60s", NULL, "1ms", "365d", store.copy_ttl_ms, RESTART, NULL,                         \
       "how long a copy is kept in this process",                                                                       \
       "At most; the end of the row in the store is its end here too.")                                                 \
+    X(STORE, sentinel_password, SECRET, NULL, NULL, NULL, NULL, store_sentinel_password, RESTART, NULL,                \
+      "the password for the Sentinels of a sentinel:// store",                                                         \
+      "Where they ask for one of their own; their user stands in the URL (?sentinel_user=NAME). Given as password is.")\
+    X(STORE, sentinel_quorum, BOOL, "false", NULL, NULL, NULL, store_sentinel_quorum, RESTART, NULL,                   \
+      "whether most Sentinels of a sentinel:// store must be reached",                                                 \
+      "While less than half of those in the URL have answered within 3s, the store counts as down: this machine may "  \
+      "be cut off together with a primary that has been replaced elsewhere (docs/store.md).")                         \
     X(SOURCE, url, URL, FB_SETTING_REQUIRED, NULL, NULL, NULL, url, RESTART, NULL,                                     \
       "the database",                                                                                                  \
       "sqlite:PATH, relative to the directory in which Forebay starts; the file must exist. A password does not "      \

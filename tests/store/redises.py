@@ -24,7 +24,8 @@ from servers import wait_until  # noqa: E402
 PR_SET_PDEATHSIG = 1
 START_S, CLUSTER_S = 30.0, 60.0
 SLOTS = 16384
-PROGRAM = next((name for name in ("redis-server", "valkey-server") if shutil.which(name)), None)
+# Debian's redis-tools holds the server's program under another name; it goes by how it is called.
+PROGRAM = next((name for name in ("redis-server", "valkey-server", "redis-check-rdb") if shutil.which(name)), None)
 
 
 class Unavailable(Exception):
@@ -90,10 +91,15 @@ class Server:
         if PROGRAM is None:
             raise Unavailable("neither redis-server nor valkey-server is installed")
         ports = ["--port", "0", "--tls-port", str(self.port), *self.tls] if self.tls else ["--port", str(self.port)]
+        program = PROGRAM
+        if PROGRAM == "redis-check-rdb":
+            program = os.path.join(self.folder, "redis-server")
+            if not os.path.lexists(program):
+                os.symlink(shutil.which(PROGRAM), program)
         if self.is_sentinel:
-            command = [PROGRAM, os.path.join(self.folder, "sentinel.conf"), "--sentinel", *ports]
+            command = [program, os.path.join(self.folder, "sentinel.conf"), "--sentinel", *ports]
         else:
-            command = [PROGRAM, *ports, "--bind", "127.0.0.1", "--save", "", "--unixsocket", self.path, *self.words]
+            command = [program, *ports, "--bind", "127.0.0.1", "--save", "", "--unixsocket", self.path, *self.words]
         command += ["--dir", self.folder, "--unixsocket", self.path]
         with open(os.path.join(self.folder, "log"), "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -180,6 +186,7 @@ def make_certificates(folder):
 class Tls(Group):
     """One server that speaks TLS only, with a password and a user who may do what a store needs."""
 
+    PASSWORD = "s3cret"
     ACL = ["~*", "&*", "-@all", "+@read", "+@write", "+@scripting", "+@connection", "+info", "+time", "+role"]
 
     def __init__(self):
@@ -189,12 +196,12 @@ class Tls(Group):
             tls = ["--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", self.ca, "--tls-auth-clients",
                    "no"]
             self.primary = self.server("tls", tls=tls)
-            self.primary.ask("ACL", "SETUSER", "forebay", "on", ">s3cret", *self.ACL)
+            self.primary.ask("ACL", "SETUSER", "forebay", "on", ">" + self.PASSWORD, *self.ACL)
             self.primary.ask("ACL", "SETUSER", "default", "off")
         except BaseException:
             self.stop()
             raise
-        self.url = f"rediss://forebay:s3cret@127.0.0.1:{self.primary.port}/2"
+        self.url = f"rediss://forebay:{self.PASSWORD}@127.0.0.1:{self.primary.port}/2"
 
 
 class Sentinels(Group):

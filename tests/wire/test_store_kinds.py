@@ -1,0 +1,83 @@
+"""Two Forebays share rows through every kind of store: one server, one with TLS and a user who may do just enough, the
+primary of Sentinels, a Cluster. And what a failover brings back is invalidated again."""
+
+import os
+import signal
+import sqlite3
+
+import pytest
+
+import redises
+from conftest import wait_until
+
+ROWS = "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT);" + "".join(
+    f"INSERT INTO users VALUES({i}, 'first');" for i in range(1, 31))
+
+
+def configure(group, path):
+    store = {"url": group.url}
+    if group.ca:
+        secret = os.path.join(group.folder, "secret")
+        with open(secret, "w", encoding="ascii", opener=lambda *to: os.open(*to, mode=0o600)) as file:
+            file.write(group.PASSWORD)
+        store = {"url": group.url.replace(f":{group.PASSWORD}@", "@"), "password": f"file:{secret}", "tls_ca": group.ca}
+    return {"store": store, "server": {"threads": 1}, "sources": {"shop": {"url": f"sqlite:{path}"}},
+            "keyspaces": {"user:{id:int}": {"table": "users", "as": "hash", "write": "write-through"}}}
+
+
+@pytest.fixture(name="group")
+def fixture_group(request):
+    if redises.PROGRAM is None:
+        pytest.skip("no redis-server here")
+    with redises.KINDS[request.param]() as group:
+        yield group
+
+
+def figure(wire, name):
+    lines = dict(line.split(":", 1) for line in wire.ask("INFO", "forebay").decode().split("\r\n") if ":" in line)
+    return int(lines[name])
+
+
+@pytest.mark.parametrize("group", ["single", "tls", "sentinel", "cluster"], indirect=True)
+def test_rows_are_shared_through_every_kind_of_store(group, forebay, database):
+    path = database(ROWS)
+    one, two = forebay(configure(group, path)), forebay(configure(group, path))
+    with one.wire() as a, two.wire() as b:
+        for i in range(1, 31):
+            assert a.ask("HGET", f"user:{i}", "name") == b"first"
+        before = figure(b, "sharing_hits")
+        for i in range(1, 31):
+            assert b.ask("HGET", f"user:{i}", "name") == b"first"
+        assert figure(b, "sharing_hits") == before + 30
+        for i in range(1, 31):
+            assert a.ask("HSET", f"user:{i}", "name", "second") == 0
+        for i in range(1, 31): # a copy serves for a second at most
+            wait_until(lambda i=i: b.ask("HGET", f"user:{i}", "name") == b"second", "the write to be seen", 2.0)
+    with sqlite3.connect(path) as shop:
+        assert shop.execute("SELECT count(*) FROM users WHERE name = 'second'").fetchone() == (30,)
+
+
+@pytest.mark.parametrize("group", ["sentinel"], indirect=True)
+def test_what_a_failover_brings_back_is_invalidated_again(group, forebay, database):
+    primary = group.primary()
+    replica = next(server for server in group.data if server is not primary)
+    server = forebay(configure(group, database(ROWS)))
+    with server.wire() as wire:
+        for i in range(1, 31):
+            assert wire.ask("HGET", f"user:{i}", "name") == b"first"
+        wait_until(lambda: replica.ask("DBSIZE") >= 30, "the replica to have the rows")
+        replica.signal(signal.SIGSTOP)
+        primary.ask("CLIENT", "KILL", "TYPE", "replica")
+        for i in range(1, 31):
+            assert wire.ask("HSET", f"user:{i}", "name", "second") == 0
+        assert primary.ask("HGET", "user:30", "name") == "second"
+        primary.kill()
+        replica.signal(signal.SIGCONT)
+        assert replica.ask("HGET", "user:1", "name") == "first" # it has lost all of that
+        wait_until(lambda: group.primary() is replica, "the failover", redises.START_S)
+        wait_until(lambda: all(replica.ask("HGET", f"user:{i}", "name") != "first" for i in range(1, 31)),
+                   "the old rows to be gone")
+        for i in range(1, 31):
+            assert wire.ask("HGET", f"user:{i}", "name") == b"second"
+        wait_until(lambda: wire.ask("HSET", "user:1", "name", "third") == 0, "writes to go on")
+        assert wire.ask("HGET", "user:1", "name") == b"third"
