@@ -472,3 +472,9 @@ enum fb_dispatch fb_dispatch_queued(struct fb_session *session) {
         fb_exec_advance(session);
     return outcome;
 }
+
+void fb_refused_print_reference(FILE *out) {
+    for (size_t i = 0; i < NREFUSED; i++)
+        if (refused[i].kind == NEVER || refused[i].kind == CLUSTER)
+            fprintf(out, " `%s`", refused[i].name);
+}

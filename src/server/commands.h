@@ -63,6 +63,8 @@ bool fb_set_client_text(struct fb_call *call, char target[FB_NAME_MAX], fb_bytes
 void fb_write_key_specs(struct fb_resp_out *out, const struct fb_command *command);
 /* The part of the reference page about commands that are refused. */
 void fb_print_refused(FILE *out);
+/* Names of those that a store does not change. */
+void fb_refused_print_reference(FILE *out);
 
 /* Append the text of INFO for the sections named (none: the default ones). */
 void fb_info_append(struct fb_server *server, const fb_bytes *sections, size_t n, fb_buf *out);

@@ -32,7 +32,8 @@ static void print_list(FILE *out, const struct fb_command *rows, size_t n, unsig
     for (size_t i = 0; i < n; i++) {
         char name[FB_COMMAND_NAME_MAX];
         bool is_parent = (rows[i].flags & FB_CMD_PARENT) != 0 && wanted == 0;
-        if (rows[i].first != 0 || (rows[i].flags & FB_CMD_STORES) != wanted || is_parent || is_of_forebay(&rows[i]))
+        bool is_theirs = (rows[i].flags & (FB_CMD_STORES | FB_CMD_LISTENS)) != 0;
+        if (rows[i].first != 0 || is_theirs != (wanted != 0) || is_parent || is_of_forebay(&rows[i]))
             continue;
         fb_command_full_name(&rows[i], name);
         for (char *p = name; *p != '\0'; p++)
@@ -65,5 +66,7 @@ void fb_pass_print_reference(FILE *out) {
     fputs(".\n\nWithout keys, answered here:", out);
     print_list(out, rows, n, 0);
     print_list(out, subs, m, 0);
+    fputs(".\n\nRefused, store or not:", out);
+    fb_refused_print_reference(out);
     fputs(".\n", out);
 }

@@ -419,6 +419,8 @@ enum fb_command_flags {
     X("zrem", DATA, 1) X("zremrangebylex", DATA, 1) X("zremrangebyrank", DATA, 1) X("zremrangebyscore", DATA, 1)       \
     X("zrevrange", DATA, 1) X("zrevrangebylex", DATA, 1) X("zrevrangebyscore", DATA, 1) X("zrevrank", DATA, 1)         \
     X("zscan", DATA, 1) X("zscore", DATA, 1) X("zunion", DATA, 2) X("zunionstore", DATA, 1)                            \
+    X("georadius_ro", DATA, 1) X("georadiusbymember_ro", DATA, 1) X("xsetid", DATA, 1)                                 \
+    X("pfdebug", NEVER, 0) X("pfselftest", NEVER, 0)                                                                   \
     X("eval", SCRIPT, 0) X("eval_ro", SCRIPT, 0) X("evalsha", SCRIPT, 0) X("evalsha_ro", SCRIPT, 0)                    \
     X("fcall", SCRIPT, 0) X("fcall_ro", SCRIPT, 0)                                                                     \
     X("bgrewriteaof", NEVER, 0) X("bgsave", NEVER, 0) X("failover", NEVER, 0)                                          \

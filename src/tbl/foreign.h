@@ -29,6 +29,8 @@
     X("geopos", -2, FB_CMD_READ, 1, 1, 1, 0, "geo", "3.2.0")                                                           \
     X("georadius", -6, FB_CMD_WRITE | FB_KEY_ACCESS | FB_KEYS_STORE, 1, 1, 1, 0, "geo", "3.2.0")                       \
     X("georadiusbymember", -5, FB_CMD_WRITE | FB_KEY_ACCESS | FB_KEYS_STORE, 1, 1, 1, 0, "geo", "3.2.0")               \
+    X("georadius_ro", -6, FB_CMD_READ, 1, 1, 1, 0, "geo", "3.2.10")                                                    \
+    X("georadiusbymember_ro", -5, FB_CMD_READ, 1, 1, 1, 0, "geo", "3.2.10")                                            \
     X("geosearch", -7, FB_CMD_READ, 1, 1, 1, 0, "geo", "6.2.0")                                                        \
     X("geosearchstore", -8, FB_CMD_WRITE | FB_KEY_ACCESS, 1, 2, 1, 0, "geo", "6.2.0")                                  \
     X("pfadd", -2, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, 0, "hyperloglog", "2.8.9")                                     \
@@ -127,6 +129,7 @@
     X("xread", -4, FB_CMD_READ | FB_CMD_BLOCKS | FB_KEYS_STREAMS, 0, 0, 0, 0, "stream", "5.0.0")                       \
     X("xreadgroup", -7, FB_CMD_WRITE | FB_CMD_BLOCKS | FB_KEY_ACCESS | FB_KEYS_STREAMS, 0, 0, 0, 0, "stream", "5.0.0") \
     X("xrevrange", -4, FB_CMD_READ, 1, 1, 1, 0, "stream", "5.0.0")                                                     \
+    X("xsetid", -3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, 0, "stream", "5.0.0")                                         \
     X("xtrim", -4, FB_CMD_WRITE, 1, 1, 1, 0, "stream", "5.0.0")                                                        \
     X("append", 3, FB_CMD_WRITE | FB_CMD_FAST, 1, 1, 1, 0, "string", "2.0.0")                                          \
     X("lcs", -3, FB_CMD_READ, 1, 2, 1, 0, "string", "7.0.0")                                                           \

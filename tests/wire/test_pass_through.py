@@ -3,12 +3,13 @@ alone only by the keys that are mapped."""
 
 import os
 import random
+import re
 import threading
 import time
 
 import pytest
 
-from conftest import free_port, query, wait_until
+from conftest import TOP, free_port, query, wait_until
 from resp import ReplyError, encode
 from test_tls import certificates  # noqa: F401
 
@@ -490,3 +491,43 @@ def test_a_script_can_be_ended(both):
         wire.send(encode("EVAL", "while true do end", "0"))
         wait_until(lambda: str(direct.ask("GET", "x")).startswith("BUSY"), "the script runs")
         assert other.ask("SCRIPT", "KILL") == "OK" and "killed by user" in str(wire.read())
+
+
+def table_of_commands():
+    """The rows of docs/commands.md about the store, {name: what becomes of (mapped, other) keys}; and the other lists."""
+    with open(os.path.join(TOP, "docs", "commands.md"), encoding="utf-8") as file:
+        section = file.read().partition("## With a store")[2]
+    rows = {name.lower().replace(" ", "|"): (mapped, other) for name, mapped, other in
+            re.findall(r"^\| `([A-Z_.0-9 ]+)` \| (\w+) \| (\w+) \|", section, re.M)}
+    return rows, {name.replace(" ", "|") for name in re.findall(r" `([a-z|_.0-9 -]+)`", section)}
+
+
+def test_the_table_names_every_command_of_redis(both):
+    """COMMAND LIST of a real one says which there are."""
+    _, redis = both()
+    rows, others = table_of_commands()
+    named = {name.split("|")[0] for name in {*rows, *others}} | {"lolwut"}  # which is passed as one that nobody knows
+    with redis.wire() as direct:
+        assert {name.decode().split("|")[0] for name in direct.ask("COMMAND", "LIST")} - named == set()
+
+
+def test_the_table_is_true(both):
+    """Each command that names keys, with a mapped one and with one that is not: refused and passed as it says."""
+    server, redis = both()
+    rows, _ = table_of_commands()
+    with server.wire() as wire, redis.wire() as direct:
+        known = {one[0].decode(): one for one in direct.ask("COMMAND")}
+        tried = 0
+        for name, (mapped, other) in rows.items():
+            one = known.get(name)
+            if one is None or one[3] < 1 or "blocking" in one[2]:
+                continue
+            words = [name] + ["1"] * max(abs(one[1]) - 1, one[3])
+            for key, said in (("user:1", mapped), ("plain", other)):
+                words[one[3]:] = [key] * (len(words) - one[3])
+                got = wire.ask(*words)
+                is_refused = isinstance(got, ReplyError) and "mapped key" in got.text
+                assert is_refused == (said == "refused"), (words, got)
+                wire.ask("DEL", "plain")
+            tried += 1
+        assert tried > 100
