@@ -47,17 +47,23 @@ def die_with_starter():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def talk(port, *words, path=None, timeout=5.0):
-    """One request, one reply: a text, an int, a list, None; errors are raised."""
+def encode(words):
     request = b"*%d\r\n" % len(words)
     for word in words:
         data = word if isinstance(word, bytes) else str(word).encode()
         request += b"$%d\r\n%s\r\n" % (len(data), data)
+    return request
+
+
+def talk(port, *words, path=None, timeout=5.0, password=None):
+    """One request, one reply: a text, an int, a list, None; errors are raised."""
     with socket.socket(socket.AF_UNIX if path else socket.AF_INET) as line:
         line.settimeout(timeout)
         line.connect(path or ("127.0.0.1", port))
-        line.sendall(request)
+        line.sendall((encode(["AUTH", password]) if password else b"") + encode(words))
         with line.makefile("rb") as file:
+            if password:
+                read_reply(file)
             return read_reply(file)
 
 
@@ -80,8 +86,9 @@ def read_reply(file):
 class Server:
     """One process. `words`: its arguments besides port and folder."""
 
-    def __init__(self, folder, name, words=(), port=None, is_sentinel=False, tls=None):
+    def __init__(self, folder, name, words=(), port=None, is_sentinel=False, tls=None, password=None):
         self.port, self.is_sentinel, self.tls = port or free_ports(1)[0], is_sentinel, tls
+        self.password = password
         self.folder, self.words, self.process = os.path.join(folder, name), list(words), None
         self.path = os.path.join(self.folder, "socket")
         os.makedirs(self.folder, exist_ok=True)
@@ -118,7 +125,7 @@ class Server:
             return False
 
     def ask(self, *words, timeout=5.0):
-        return talk(self.port, *words, path=self.path, timeout=timeout)
+        return talk(self.port, *words, path=self.path, timeout=timeout, password=self.password)
 
     def signal(self, number):
         os.kill(self.process.pid, number)
@@ -205,7 +212,10 @@ class Tls(Group):
 
 
 class Sentinels(Group):
-    """A primary, a replica, and three Sentinels that call them `shop`; `down_ms` is how soon they find it dead."""
+    """A primary, a replica, and three Sentinels that call them `shop`; `down_ms` is how soon they find it dead. Guarded:
+    the servers and the Sentinels have passwords of their own."""
+
+    PASSWORD, SENTINEL_PASSWORD = "s3cret", "g4te"
 
     CONF = """port {port}
 sentinel monitor shop 127.0.0.1 {primary} 2
@@ -214,13 +224,17 @@ sentinel failover-timeout shop 3000
 sentinel parallel-syncs shop 1
 """
 
-    def __init__(self, down_ms=500, words=()):
+    def __init__(self, down_ms=500, words=(), is_guarded=False):
         super().__init__()
+        self.is_guarded, password = is_guarded, self.PASSWORD if is_guarded else None
         try:
             # What a replica missed is asked of the primary's backlog; both are quick to notice each other.
             common = ["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", *words]
-            self.data = [self.server("a", words=common)]
-            self.data.append(self.server("b", words=[*common, "--replicaof", "127.0.0.1", str(self.data[0].port)]))
+            if is_guarded:
+                common += ["--requirepass", password, "--masterauth", password]
+            self.data = [self.server("a", words=common, password=password)]
+            self.data.append(self.server("b", words=[*common, "--replicaof", "127.0.0.1", str(self.data[0].port)],
+                                         password=password))
             wait_until(lambda: "slave0" in self.data[0].ask("INFO", "replication"), "the replica", START_S)
             self.sentinels = [self._sentinel(i, down_ms) for i in range(3)]
             wait_until(lambda: all(self._knows_all(s) for s in self.sentinels), "the Sentinels to know each other",
@@ -236,7 +250,11 @@ sentinel parallel-syncs shop 1
         os.makedirs(folder)
         with open(os.path.join(folder, "sentinel.conf"), "w", encoding="ascii") as file:
             file.write(self.CONF.format(port=port, primary=self.data[0].port, down_ms=down_ms))
-        return self.server(f"sentinel{i}", port=port, is_sentinel=True)
+            if self.is_guarded:
+                file.write(f"sentinel auth-pass shop {self.PASSWORD}\nrequirepass {self.SENTINEL_PASSWORD}\n"
+                           f"sentinel sentinel-pass {self.SENTINEL_PASSWORD}\n")
+        return self.server(f"sentinel{i}", port=port, is_sentinel=True,
+                           password=self.SENTINEL_PASSWORD if self.is_guarded else None)
 
     @staticmethod
     def _knows_all(sentinel):
@@ -312,7 +330,12 @@ class Cluster(Group):
                 node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
 
 
-KINDS = {"single": Single, "tls": Tls, "sentinel": Sentinels, "cluster": Cluster}
+class Guarded(Sentinels):
+    def __init__(self):
+        super().__init__(is_guarded=True)
+
+
+KINDS = {"single": Single, "tls": Tls, "sentinel": Sentinels, "guarded": Guarded, "cluster": Cluster}
 
 
 def main():

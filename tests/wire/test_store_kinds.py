@@ -4,23 +4,32 @@ primary of Sentinels, a Cluster. And what a failover brings back is invalidated 
 import os
 import signal
 import sqlite3
+import subprocess
 
 import pytest
 
 import redises
-from conftest import wait_until
+from conftest import FOREBAY, to_yaml, wait_until
 
 ROWS = "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT);" + "".join(
     f"INSERT INTO users VALUES({i}, 'first');" for i in range(1, 31))
 
 
+def secret(group, name, text):
+    path = os.path.join(group.folder, name)
+    with open(path, "w", encoding="ascii", opener=lambda *to: os.open(*to, mode=0o600)) as file:
+        file.write(text)
+    return f"file:{path}"
+
+
 def configure(group, path):
     store = {"url": group.url}
     if group.ca:
-        secret = os.path.join(group.folder, "secret")
-        with open(secret, "w", encoding="ascii", opener=lambda *to: os.open(*to, mode=0o600)) as file:
-            file.write(group.PASSWORD)
-        store = {"url": group.url.replace(f":{group.PASSWORD}@", "@"), "password": f"file:{secret}", "tls_ca": group.ca}
+        store = {"url": group.url.replace(f":{group.PASSWORD}@", "@"), "tls_ca": group.ca,
+                 "password": secret(group, "secret", group.PASSWORD)}
+    if getattr(group, "is_guarded", False):
+        store.update(password=secret(group, "secret", group.PASSWORD),
+                     sentinel_password=secret(group, "gate", group.SENTINEL_PASSWORD))
     return {"store": store, "server": {"threads": 1}, "sources": {"shop": {"url": f"sqlite:{path}"}},
             "keyspaces": {"user:{id:int}": {"table": "users", "as": "hash", "write": "write-through"}}}
 
@@ -38,7 +47,7 @@ def figure(wire, name):
     return int(lines[name])
 
 
-@pytest.mark.parametrize("group", ["single", "tls", "sentinel", "cluster"], indirect=True)
+@pytest.mark.parametrize("group", ["single", "tls", "sentinel", "guarded", "cluster"], indirect=True)
 def test_rows_are_shared_through_every_kind_of_store(group, forebay, database):
     path = database(ROWS)
     one, two = forebay(configure(group, path)), forebay(configure(group, path))
@@ -55,6 +64,16 @@ def test_rows_are_shared_through_every_kind_of_store(group, forebay, database):
             wait_until(lambda i=i: b.ask("HGET", f"user:{i}", "name") == b"second", "the write to be seen", 2.0)
     with sqlite3.connect(path) as shop:
         assert shop.execute("SELECT count(*) FROM users WHERE name = 'second'").fetchone() == (30,)
+
+
+def test_passwords_of_sentinels_do_not_stand_in_the_file(tmp_path, database):
+    config = {"store": {"url": "sentinel://127.0.0.1/shop?sentinel_password=x"},
+              "sources": {"shop": {"url": f"sqlite:{database(ROWS)}"}}, "keyspaces": {"user:{id:int}": {"table": "users"}}}
+    path = tmp_path / "forebay.yaml"
+    path.write_text(to_yaml(config), encoding="utf-8")
+    result = subprocess.run([FOREBAY, "check", "-c", str(path)], capture_output=True, text=True, check=False)
+    assert result.returncode != 0 and "a password does not belong into a URL" in result.stdout + result.stderr
+    assert "sentinel_password=x" not in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("group", ["sentinel"], indirect=True)
