@@ -52,6 +52,9 @@ static inline bool fb_coord_end(const struct fb_coord_facts *f) {
 /* Is the key contended after an end or an invalidation? Writes still in flight may not put what they have. */
 static inline bool fb_coord_contended_after(const struct fb_coord_facts *f) { return f->has_other_marks; }
 
+/* Has an invalidation dropped a value? What else it drops nobody counts. */
+static inline bool fb_coord_inval(const struct fb_coord_facts *f) { return f->has_value; }
+
 enum fb_coord_when { FB_COORD_ALWAYS, FB_COORD_NX, FB_COORD_XX, FB_COORD_GT, FB_COORD_LT };
 
 enum fb_coord_life {

@@ -101,14 +101,15 @@ static const struct {
         "return 'DROPPED'\n"},
     /* an empty token, hold in ms */
     [FB_SCRIPT_INVAL] = {"INVAL", PRELUDE
-        "redis.call('DEL', K, N)\n"
+        "local was = redis.call('DEL', K) == 1\n"
+        "redis.call('DEL', N)\n"
         "if lease then redis.call('HDEL', C, 'l', 'd') end\n" CONTEND
         "if tonumber(ARGV[2]) > 0 then\n"
         "  local d = now + tonumber(ARGV[2])\n"
         "  redis.call('HSET', C, 'w:', math.max(d, tonumber(redis.call('HGET', C, 'w:') or '0')))\n"
         "  redis.call('PEXPIREAT', C, math.max(d, last))\n"
         "end\n"
-        "return 'DROPPED'\n"},
+        "return was and 'DROPPED' or 'NOTHING'\n"},
     /* an empty token, ms, ANY | NX | XX | GT | LT */
     [FB_SCRIPT_LIFE] = {"LIFE", PRELUDE
         "local left, want, when = redis.call('PTTL', K), tonumber(ARGV[2]), ARGV[3]\n"

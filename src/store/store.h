@@ -50,7 +50,7 @@ enum fb_store_outcome {
 };
 
 enum fb_store_answer {
-    FB_STORE_NOTHING, /* GET: not there (or of another kind); LIFE, LOOK: no copy is there */
+    FB_STORE_NOTHING, /* GET: not there (or of another kind); INVAL, LIFE, LOOK: no copy is there */
     FB_STORE_HIT,     /* GET: here it is; MISS: by now it is there, ask again; LOOK: it is there */
     FB_STORE_NEG,     /* MISS: known to be absent from the database */
     FB_STORE_BUSY,    /* MISS: a write is in flight: load, keep nothing */

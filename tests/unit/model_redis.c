@@ -99,11 +99,13 @@ static enum fb_store_answer end(struct model_redis *m, struct model_key *k, cons
 }
 
 static enum fb_store_answer invalidate(struct model_key *k, const struct fb_store_call *call) {
+    struct fb_coord_facts f = facts(k, (struct fb_store_token){0, 0});
+    bool was_there = fb_coord_inval(&f);
     drop(k);
     k->has_lease = false;
     k->is_contended = k->marks_count > 0 || (k->is_contended && k->is_held);
     k->is_held = k->is_held || call->span_ms > 0;
-    return FB_STORE_DROPPED;
+    return was_there ? FB_STORE_DROPPED : FB_STORE_NOTHING;
 }
 
 static enum fb_store_answer live(struct model_key *k, const struct fb_store_call *call) {

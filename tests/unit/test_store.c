@@ -210,7 +210,7 @@ static void absence_is_kept_and_dropped_as_a_value_is(void **state) {
          {FILL, 5, "v2", 0, FB_STORE_PUT, "v2/-"},
          {MISS, 6, NULL, REFRESH, FB_STORE_LEASE, "v2/-"},
          {FILL, 6, "", 0, FB_STORE_PUT, "-/1"},
-         {INVAL, 0, NULL, 0, FB_STORE_DROPPED, "-/-"});
+         {INVAL, 0, NULL, 0, FB_STORE_NOTHING, "-/-"});
 }
 
 static void a_write_hides_the_value_and_revokes_the_lease(void **state) {
@@ -257,15 +257,23 @@ static void a_write_in_doubt_or_of_another_server_only_deletes(void **state) {
 
 static void an_invalidation_fences_loads_and_writes(void **state) {
     PLAY({MISS, 1, NULL, 0, FB_STORE_LEASE, "-/-"},
-         {INVAL, 0, NULL, 0, FB_STORE_DROPPED, "-/-"},
+         {INVAL, 0, NULL, 0, FB_STORE_NOTHING, "-/-"},
          {FILL, 1, "old", 0, FB_STORE_NOT_MINE, "-/-"},
          {BEGIN, 2, NULL, 0, FB_STORE_BEGUN, "-/-"},
-         {INVAL, 0, NULL, 0, FB_STORE_DROPPED, "-/-"},
+         {INVAL, 0, NULL, 0, FB_STORE_NOTHING, "-/-"},
          {END, 2, "v2", 0, FB_STORE_DROPPED, "-/-"},
-         {INVAL, 0, NULL, HOLD, FB_STORE_DROPPED, "-/-"},
+         {INVAL, 0, NULL, HOLD, FB_STORE_NOTHING, "-/-"},
          {MISS, 3, NULL, 0, FB_STORE_BUSY, "-/-"},
          {BEGIN, 4, NULL, 0, FB_STORE_BEGUN, "-/-"},
          {END, 4, "v4", 0, FB_STORE_DROPPED, "-/-"});
+}
+
+static void an_invalidation_says_whether_a_value_was_there(void **state) {
+    PLAY({INVAL, 0, NULL, 0, FB_STORE_NOTHING, "-/-"},
+         {BEGIN, 1, NULL, 0, FB_STORE_BEGUN, "-/-"},
+         {END, 1, "v1", 0, FB_STORE_PUT, "v1/-"},
+         {INVAL, 0, NULL, 0, FB_STORE_DROPPED, "-/-"},
+         {INVAL, 0, NULL, HOLD, FB_STORE_NOTHING, "-/-"});
 }
 
 static void an_old_value_may_serve_for_the_window_at_most(void **state) {
@@ -540,6 +548,7 @@ int main(void) {
         TEST(an_end_without_its_mark_only_deletes),
         TEST(a_write_in_doubt_or_of_another_server_only_deletes),
         TEST(an_invalidation_fences_loads_and_writes),
+        TEST(an_invalidation_says_whether_a_value_was_there),
         TEST(an_old_value_may_serve_for_the_window_at_most),
         TEST(nothing_is_left_of_a_coordination_key),
         TEST(a_dead_writers_mark_ends_on_a_hot_key),

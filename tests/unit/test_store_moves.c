@@ -139,6 +139,39 @@ static void a_value_without_the_rest_of_its_answer_is_asked_for_again(void **sta
     fb_buf_free(&value);
 }
 
+/* Its replies are still to come on the old line when the first of them names another. */
+static void calls_of_one_batch_keep_their_own_replies_when_one_is_redirected(void **state) {
+    (void)state;
+    static const char *const words[] = {"ASK", "MOVED"};
+    for (size_t w = 0; w < 2; w++) {
+        (void)fresh(state);
+        BEGIN(HALVES);
+        two.says[0] = two.says[1] = redirection(words[w], 15495, one.port, redirect[0]);
+        two.says[2] = "$3\r\ntwo\r\n";
+        two.says[3] = ":5\r\n";
+        two.says_count = 4;
+        one.says[0] = "$3\r\none\r\n";
+        one.says[1] = ":7\r\n";
+        one.says_count = 2;
+        fb_buf values[2] = {FB_BUF_INIT, FB_BUF_INIT};
+        struct fb_store_call calls[2];
+        for (size_t i = 0; i < 2; i++)
+            calls[i] = (struct fb_store_call){.move = FB_STORE_GET, .kind = FB_KIND_STRING, .value = &values[i],
+                                              .key = FB_STR(i == 0 ? A : "{a}x")};
+        fb_store_run(store, calls, 2, store_world_soon());
+        for (size_t i = 0; i < 2; i++) {
+            ASSERT_DONE(calls[i]);
+            assert_int_equal(calls[i].answer, FB_STORE_HIT);
+            assert_int_equal(values[i].len, 3);
+            assert_memory_equal(values[i].data, i == 0 ? "one" : "two", 3);
+            assert_int_equal(calls[i].ttl_ms, i == 0 ? 7 : 5);
+            fb_buf_free(&values[i]);
+        }
+        (void)end(state);
+        place = NULL;
+    }
+}
+
 static void a_slot_under_way_is_waited_for_and_not_without_end(void **state) {
     (void)state;
     BEGIN(ALL);
@@ -456,6 +489,7 @@ int main(void) {
         TEST(a_call_goes_where_its_slot_has_moved_and_the_next_goes_there_at_once),
         TEST(an_ask_counts_for_one_time),
         TEST(a_value_without_the_rest_of_its_answer_is_asked_for_again),
+        TEST(calls_of_one_batch_keep_their_own_replies_when_one_is_redirected),
         TEST(a_slot_under_way_is_waited_for_and_not_without_end),
         TEST(who_is_sent_in_circles_stops),
         TEST(redirections_that_are_none_are_errors),
