@@ -173,8 +173,8 @@ static int verify(struct fb_cli_args *args, struct report *r) {
     char size[SIZE_TEXT];
     int status = survey(args, r);
     if (status == FB_EXIT_OK && r->records > 0)
-        printf("OK: records %" PRIu64 " to %" PRIu64 ", %" PRIu64 " segment%s, %s: every checksum is right\n", r->first_seq,
-               r->last_seq, r->segments, r->segments == 1 ? "" : "s", size_text(r->bytes, size));
+        printf("OK: records %" PRIu64 " to %" PRIu64 ", %" PRIu64 " segment%s, %s: every checksum is right\n",
+               r->first_seq, r->last_seq, r->segments, r->segments == 1 ? "" : "s", size_text(r->bytes, size));
     else if (status == FB_EXIT_OK)
         printf("OK: no records\n");
     if (status == FB_EXIT_DATAERR)

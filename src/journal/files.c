@@ -172,7 +172,8 @@ fb_status fb_files_open(const char *dir, bool makes_dir, struct fb_files **ret_f
     if (files->dir < 0) {
         r = -files->dir;
         fb_mem_free(files);
-        return fb_fail(reterr, r == ENOMEM ? FB_NOMEM : FB_SYSTEM, "cannot open the directory %s: %s", dir, strerror(r));
+        return fb_fail(reterr, r == ENOMEM ? FB_NOMEM : FB_SYSTEM, "cannot open the directory %s: %s", dir,
+                       strerror(r));
     }
     *ret_files = &files->files;
     return FB_OK;

@@ -1,11 +1,12 @@
 /* The one seam between the journal and the disk: the files of one directory, by name.
  *
- * Everything the journal asks of the disk goes through these calls, so that a test can be a disk that crashes, loses what
- * was not synced, and fails. What the journal relies on, and nothing more:
+ * Everything the journal asks of the disk goes through these calls, so that a test can be a disk that crashes, loses
+ * what was not synced, and fails. What the journal relies on, and nothing more:
  *
  * D1  What was written before a sync that returned 0 is there after a crash; what was written since, any subset of its
  *     512-byte sectors, each wholly old or wholly new.
- * D2  A file's size is safe with its sync, a name (made, moved, taken away) with sync_dir; until then either may be there.
+ * D2  A file's size is safe with its sync, a name (made, moved, taken away) with sync_dir; until then either may be
+ * there.
  * D3  rename takes the place of what has the name: at no moment is there neither.
  * D4  After a sync that failed nothing is known of what it was to save. */
 #ifndef FB_JOURNAL_FILES_H
@@ -32,15 +33,17 @@ struct fb_files_ops {
     int (*open)(struct fb_files *files, const char *name, enum fb_files_how how); /* a handle ≥ 0 */
     int (*close)(struct fb_files *files, int handle);
     int64_t (*size)(struct fb_files *files, int handle);
-    ssize_t (*read)(struct fb_files *files, int handle, void *out, size_t len, uint64_t offset); /* may be short; 0: end */
-    ssize_t (*write)(struct fb_files *files, int handle, const void *data, size_t len, uint64_t offset); /* may be short */
+    /* May be short; 0: the end. */
+    ssize_t (*read)(struct fb_files *files, int handle, void *out, size_t len, uint64_t offset);
+    ssize_t (*write)(struct fb_files *files, int handle, const void *data, size_t len, uint64_t offset);
     int (*sync)(struct fb_files *files, int handle); /* data and size */
     int (*sync_dir)(struct fb_files *files);
     int (*rename)(struct fb_files *files, const char *from, const char *to);
     int (*unlink)(struct fb_files *files, const char *name);
     /* Each name once; ends early when `each` returns false. */
     int (*list)(struct fb_files *files, bool (*each)(void *user, const char *name), void *user);
-    /* A handle that keeps everybody else out until it is closed; −EWOULDBLOCK: somebody is in. The text is for people. */
+    /* A handle that keeps everybody else out until it is closed; −EWOULDBLOCK: somebody is in. The text is for
+     * people. */
     int (*lock)(struct fb_files *files, const char *name, const char *text);
     void (*finish)(struct fb_files *files);
 };

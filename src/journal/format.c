@@ -212,7 +212,10 @@ bool fb_record_get(fb_bytes records, size_t *cursor, struct fb_record_head *ret_
         return false;
     const uint8_t *in = (const uint8_t *)records.data + *cursor;
     struct fb_record_head head = {
-        .check = get32(in + R_CHECK), .key_len = get32(in + R_KEY), .payload_len = get32(in + R_PAYLOAD), .type = in[R_TYPE],
+        .check = get32(in + R_CHECK),
+        .key_len = get32(in + R_KEY),
+        .payload_len = get32(in + R_PAYLOAD),
+        .type = in[R_TYPE],
         .more = in[R_MORE] != 0,
     };
     uint64_t bytes = FB_RECORD_HEAD + (uint64_t)head.key_len + head.payload_len;

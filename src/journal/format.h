@@ -54,19 +54,19 @@
  * TORN OR DAMAGED   With durability `always` one group is under way at a time: the next is written when the sync of the
  * one before has returned; with `everysec` several may be. `synced` of each tells which case it is. At the first place
  * where no good group stands:
- *   J1  A later head with a good CRC whose `synced` is beyond this place, or a later segment: what stood here was on the
- *       disk. DAMAGED: refuse, never skip.
+ *   J1  A later head with a good CRC whose `synced` is beyond this place, or a later segment: what stood here was on
+ *       the disk. DAMAGED: refuse, never skip.
  *   J2  Else, a head of zeros: the END when only zeros follow, else TORN. Cut here; never acknowledged.
  *   J3  Else, a good head and a sector of the group that is all zero: TORN.
  *   J4  Else DAMAGED: a sector is written wholly or not at all, so no crash leaves this behind.
- * What no rule can tell: the last group lost in whole sectors before anything followed it. Hence marks. (Rule J1 in this
- * form and the limit: Alagappan et al., "Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018.)
+ * What no rule can tell: the last group lost in whole sectors before anything followed it. Hence marks. (Rule J1 in
+ * this form and the limit: Alagappan et al., "Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018.)
  *
- * AFTER A CRASH   only the last segment can hold what was written and not synced, since a segment gets its name when the
- * sync of the one before has returned. Its pages may be in memory and not on the disk, and a sync may have failed and
- * will not say so again (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020). So it is always
- * copied up to the cut, with a new salt, closed by a mark, synced, and takes its own name by rename; then a new segment
- * is begun. A sync that failed is never asked again by the process that saw it. */
+ * AFTER A CRASH   only the last segment can hold what was written and not synced, since a segment gets its name when
+ * the sync of the one before has returned. Its pages may be in memory and not on the disk, and a sync may have failed
+ * and will not say so again (Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020). So it is
+ * always copied up to the cut, with a new salt, closed by a mark, synced, and takes its own name by rename; then a
+ * new segment is begun. A sync that failed is never asked again by the process that saw it. */
 #ifndef FB_JOURNAL_FORMAT_H
 #define FB_JOURNAL_FORMAT_H
 
@@ -136,8 +136,8 @@ static inline uint64_t fb_group_most(uint64_t length) {
 /* Make a group of a buffer that has room for a head and then `length` bytes of records: notes, padding and head are
  * filled in. head: kind, first_seq, count, at, synced are given; the rest comes back. FB_NOMEM. */
 fb_status fb_group_seal(fb_buf *group, struct fb_group_head *head, uint32_t seed);
-/* The opposite for `group`, which begins with its head and has fb_group_used bytes: is the CRC right? Then puts back what
- * the notes say. */
+/* The opposite for `group`, which begins with its head and has fb_group_used bytes: is the CRC right? Then puts back
+ * what the notes say. */
 bool fb_group_unseal(uint8_t *group, const struct fb_group_head *head, uint32_t seed);
 /* Is there a sector in which a group of so many bytes has nothing but zeros? */
 bool fb_group_has_hole(const uint8_t *group, uint64_t at, uint64_t used);

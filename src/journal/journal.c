@@ -1,7 +1,7 @@
 /* The journal's threads: one writes what waits, group by group; one keeps the next segment ready and deletes old ones.
  *
- * The log belongs to the writer alone once it is recovered; what others may see of it (stats, failure) is copied under the
- * lock after each group. A batch in the queue becomes one group. */
+ * The log belongs to the writer alone once it is recovered; what others may see of it (stats, failure) is copied
+ * under the lock after each group. A batch in the queue becomes one group. */
 #include "journal/journal.h"
 
 #include <assert.h>
@@ -61,7 +61,7 @@ struct fb_journal {
     pthread_t writer, keeper;
 };
 
-/* ---- batches ------------------------------------------------------------------------------------------------------ */
+/* ---- batches --------------------------------------------------------------------------------------------------- */
 
 static void batch_free(struct batch *batch) {
     fb_buf_free(&batch->group);
@@ -120,8 +120,8 @@ static fb_status batch_add_unit(struct batch *batch, fb_journal_done *done, void
 }
 
 /* All or nothing; with the memory that sealing it will take. */
-static fb_status batch_add(struct batch *batch, const struct fb_journal_record *records, size_t n, fb_journal_done *done,
-                           void *user) {
+static fb_status batch_add(struct batch *batch, const struct fb_journal_record *records, size_t n,
+                           fb_journal_done *done, void *user) {
     size_t before = batch->group.len;
     fb_status status = FB_OK;
     for (size_t i = 0; i < n && status == FB_OK; i++)
@@ -162,12 +162,13 @@ fb_status fb_journal_append(struct fb_journal *j, const struct fb_journal_record
     if (n == 0)
         return fb_fail(reterr, FB_INVALID, "a unit has at least one record");
     if (n > j->options.queue_records || bytes > fb_wal_unit_max(j->options.segment_bytes))
-        return fb_fail(reterr, FB_BADVALUE, "a transaction of %zu records and %" PRIu64 " bytes is too large for the journal",
-                       n, bytes);
+        return fb_fail(reterr, FB_BADVALUE,
+                       "a transaction of %zu records and %" PRIu64 " bytes is too large for the journal", n, bytes);
     fb_lock_acquire(&j->lock);
     fb_status status = refusal(j, reterr);
     if (status == FB_OK && j->stats.queued_records > 0 &&
-        (j->stats.queued_records + n > j->options.queue_records || j->stats.queued_bytes + bytes > j->options.queue_bytes)) {
+        (j->stats.queued_records + n > j->options.queue_records ||
+         j->stats.queued_bytes + bytes > j->options.queue_bytes)) {
         j->stats.busy++;
         status = fb_fail(reterr, FB_BUSY, "too much waits to be written to the journal");
     }
@@ -201,7 +202,7 @@ fb_status fb_journal_sync(struct fb_journal *j, fb_journal_done *done, void *use
     return status == FB_OK ? FB_PENDING : status;
 }
 
-/* ---- the writer --------------------------------------------------------------------------------------------------- */
+/* ---- the writer ------------------------------------------------------------------------------------------------ */
 
 /* What others may see. Under the lock. */
 static void publish(struct fb_journal *j) {
@@ -389,7 +390,7 @@ static void *write_on(void *arg) {
     return NULL;
 }
 
-/* ---- the keeper --------------------------------------------------------------------------------------------------- */
+/* ---- the keeper ------------------------------------------------------------------------------------------------ */
 
 static void prepare_spare(struct fb_journal *j) {
     int spare = -1;
@@ -431,7 +432,7 @@ static void *keep_on(void *arg) {
     return NULL;
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------------------------ */
 
 #define DEFAULT(member, value) ((member) = (member) != 0 ? (member) : (value))
 

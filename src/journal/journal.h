@@ -3,7 +3,7 @@
  *     struct fb_journal_options options = {.dir = "/var/lib/forebay/journal/shop"};
  *     fb_journal_open(&options, &journal, &err);                       lock, look what is there
  *     … ask the database for the watermark kept under fb_journal_uuid(journal) …
- *     fb_journal_recover(journal, applied_seq, each, user, &err);      hand over what is newer; from here on it may grow
+ *     fb_journal_recover(journal, applied_seq, each, user, &err);      hand over what is newer; now it may grow
  *     fb_journal_append(journal, records, n, done, user, &err);        FB_PENDING; `done` runs when it is safe
  *     fb_journal_release(journal, applied_seq);                        the database has everything up to here
  *     fb_journal_close(journal);
@@ -40,7 +40,7 @@ enum {
 
 enum fb_journal_durability {
     FB_JOURNAL_ALWAYS,   /* acknowledged after fdatasync: survives the machine's death */
-    FB_JOURNAL_EVERYSEC, /* acknowledged after the write: survives Forebay's death; the machine's costs the last second */
+    FB_JOURNAL_EVERYSEC, /* acknowledged after the write: survives Forebay's death; the machine's costs a second */
 };
 
 struct fb_files; /* journal/files.h */
@@ -55,7 +55,7 @@ struct fb_journal_options {
     int64_t keep_ms;                       /* −1: not at all */
     uint64_t keep_bytes;
     uint64_t epoch;                        /* of the owner; written into each segment, for people */
-    bool accepts_gap;                      /* start although records between applied_seq and the journal's first are gone */
+    bool accepts_gap;                      /* start although records behind applied_seq are gone */
 };
 
 struct fb_journal_record {
@@ -74,14 +74,16 @@ struct fb_journal_entry {
 struct fb_journal;
 
 /* Take the directory's lock and read the heads of the segments. FB_BUSY: another process has it. FB_SYSTEM: a call
- * failed. FB_CONFLICT: damaged; the text names file and offset, docs/journal.md says what to do. FB_INVALID, FB_NOMEM. */
+ * failed. FB_CONFLICT: damaged; the text names file and offset, docs/journal.md says what to do. FB_INVALID,
+ * FB_NOMEM. */
 fb_status fb_journal_open(const struct fb_journal_options *options, struct fb_journal **ret_journal, fb_err *reterr);
 
 /* Random, born with the first segment. Two journals never have the same. */
 const uint8_t *fb_journal_uuid(const struct fb_journal *journal);
 
-/* Every record newer than applied_seq, in order, whole units only. Reads every byte of every segment, and checks it. What
- * `each` has taken counts only if this returns FB_OK; an error of `each` is returned. Once, before the first append.
+/* Every record newer than applied_seq, in order, whole units only. Reads every byte of every segment, and checks it.
+ * What `each` has taken counts only if this returns FB_OK; an error of `each` is returned. Once, before the first
+ * append.
  * FB_CONFLICT: damaged, or records between applied_seq and the first one here are gone (see accepts_gap); nothing was
  * changed. After an error it may be asked again. The next record gets max(last_seq, applied_seq) + 1. */
 typedef fb_status fb_journal_each(void *user, const struct fb_journal_entry *entry, fb_err *reterr);
@@ -117,7 +119,7 @@ struct fb_journal_stats {
     enum fb_journal_durability durability;
     uint64_t written_seq, synced_seq;      /* the last record written, and the last one known to be on the disk */
     uint64_t applied_seq;                  /* as released */
-    uint64_t first_seq;                    /* of the oldest segment that is kept, also before recovery; 0: there is none */
+    uint64_t first_seq;                    /* of the oldest segment kept, also before recovery; 0: none */
     uint64_t queued_bytes, queued_records; /* waiting to be written */
     uint64_t segments, segments_bytes;     /* files, with the one in use */
     uint64_t groups, records, bytes, syncs;/* since the start; bytes as written */
@@ -128,7 +130,8 @@ struct fb_journal_stats {
 };
 void fb_journal_stats(struct fb_journal *journal, struct fb_journal_stats *ret_stats);
 
-/* Write what waits, sync it, set a mark, and free. No append may be under way. Accepts NULL. After a failure: FB_DOWN. */
+/* Write what waits, sync it, set a mark, and free. No append may be under way. Accepts NULL. After a failure:
+ * FB_DOWN. */
 fb_status fb_journal_close(struct fb_journal *journal, fb_err *reterr);
 
 #endif

@@ -21,8 +21,8 @@ __attribute__((format(printf, 2, 3))) static enum fb_read damaged(struct fb_read
     return FB_READ_DAMAGED;
 }
 
-/* The bytes from `offset` on, in memory until the next call; NULL when they cannot be read (r->error). The caller sees to
- * it that they are within the file. */
+/* The bytes from `offset` on, in memory until the next call; NULL when they cannot be read (r->error). The caller
+ * sees to it that they are within the file. */
 static uint8_t *fetch(struct fb_reader *r, uint64_t offset, uint64_t len) {
     if (offset >= r->window_at && offset + len <= r->window_at + r->window.len)
         return (uint8_t *)r->window.data + (offset - r->window_at);
@@ -181,7 +181,8 @@ enum fb_read fb_reader_next(struct fb_reader *r) {
         return FB_READ_FAILED;
     struct fb_group_head head;
     if (!fb_group_head_get(&head, r->seed, at, bytes))
-        return judge(r, fb_is_zero(bytes, FB_GROUP_HEAD) ? "nothing is written here" : "no head of a group stands here");
+        return judge(r,
+                     fb_is_zero(bytes, FB_GROUP_HEAD) ? "nothing is written here" : "no head of a group stands here");
     uint64_t used = fb_group_used(&head);
     if (head.gap != at - r->at || fb_group_end(&head) > r->size ||
         (head.kind != FB_GROUP_DATA && head.kind != FB_GROUP_MARK))

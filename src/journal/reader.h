@@ -1,6 +1,7 @@
 /* Reads one segment, group by group, and says at the first place without a good group what that place is.
  *
- * Memory: a window of FB_READER_WINDOW, or of the largest group. Recovery, inspect, verify and salvage read with this. */
+ * Memory: a window of FB_READER_WINDOW, or of the largest group. Recovery, inspect, verify and salvage read with
+ * this. */
 #ifndef FB_JOURNAL_READER_H
 #define FB_JOURNAL_READER_H
 
@@ -52,7 +53,7 @@ enum fb_read fb_reader_next(struct fb_reader *reader);
 
 /* For salvage, behind damage: go to the next place with a good head. False: there is none. */
 bool fb_reader_resume(struct fb_reader *reader);
-/* For salvage: the group at `at` as it lies there, when its head is good; false when not. Its notes are not put back. */
+/* For salvage: the group at `at` as it lies there, when its head is good; else false. Notes are not put back. */
 bool fb_reader_raw(struct fb_reader *reader, struct fb_group_head *ret_head, fb_bytes *ret_records);
 
 #endif

@@ -1,5 +1,5 @@
-/* What is found again after a stop or a crash: every segment is read and checked, what the database lacks is handed over,
- * and the last segment, the only one that may hold what is in memory and not on the disk, is written anew.
+/* What is found again after a stop or a crash: every segment is read and checked, what the database lacks is handed
+ * over, and the last segment, the only one that may hold what is in memory and not on the disk, is written anew.
  *
  * Nothing is changed before all has been read: damage leaves everything as it is. A crash in between leaves either the
  * old last segment or its copy under the same name, and temporary files. */
@@ -17,12 +17,13 @@
 #include "journal/survey.h"
 #include "journal/wal.h"
 
-/* ---- what is there ------------------------------------------------------------------------------------------------ */
+/* ---- what is there --------------------------------------------------------------------------------------------- */
 
 /* The verdict of a reader as a status; `name` is the segment's. */
 static fb_status verdict(const struct fb_reader *reader, enum fb_read read, const char *name, fb_err *reterr) {
     if (read == FB_READ_FAILED)
-        return fb_fail(reterr, reader->error == -ENOMEM ? FB_NOMEM : FB_SYSTEM, "cannot read %s: %s", name, reader->why);
+        return fb_fail(reterr, reader->error == -ENOMEM ? FB_NOMEM : FB_SYSTEM, "cannot read %s: %s", name,
+                       reader->why);
     return fb_fail(reterr, FB_CONFLICT, "the journal is damaged: %s at byte %" PRIu64 ": %s", name,
                    reader->at == FB_SEGMENT_HEAD && reader->seed == 0 ? 0 : reader->at, reader->why);
 }
@@ -47,8 +48,12 @@ static fb_status look_at_heads(struct fb_wal *wal, const struct fb_listing *list
 
 fb_status fb_wal_open(struct fb_wal *wal, struct fb_files *files, uint64_t segment_bytes, uint64_t epoch,
                       fb_err *reterr) {
-    *wal = (struct fb_wal){
-        .files = files, .segment_bytes = segment_bytes, .epoch = epoch, .handle = -1, .lock = -1, .failure.status = FB_OK};
+    *wal = (struct fb_wal){.files = files,
+                           .segment_bytes = segment_bytes,
+                           .epoch = epoch,
+                           .handle = -1,
+                           .lock = -1,
+                           .failure.status = FB_OK};
     if (segment_bytes % FB_SEGMENT_BYTES_MIN != 0 || segment_bytes < FB_SEGMENT_BYTES_MIN ||
         segment_bytes > FB_SEGMENT_BYTES_MAX)
         return fb_fail(reterr, FB_INVALID, "the bytes of a segment must be a multiple of %d, at most %d",
@@ -80,7 +85,7 @@ fb_status fb_wal_open(struct fb_wal *wal, struct fb_files *files, uint64_t segme
     return status;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------------------------- */
 
 struct recovery {
     struct fb_wal *wal;
@@ -119,7 +124,8 @@ static fb_status check_order(const struct recovery *rec, size_t i, const char *n
     uint64_t known = i == 0 || rec->last_seq < rec->applied_seq ? rec->applied_seq : rec->last_seq;
     if (i > 0 && follows < rec->last_seq)
         return fb_fail(reterr, FB_CONFLICT,
-                       "the journal is damaged: %s follows record %" PRIu64 ", but the segment before it goes up to %" PRIu64,
+                       "the journal is damaged: %s follows record %" PRIu64
+                       ", but the segment before it goes up to %" PRIu64,
                        name, follows, rec->last_seq);
     if (follows <= known || (i == 0 && rec->accepts_gap))
         return FB_OK;

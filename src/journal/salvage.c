@@ -19,7 +19,8 @@ struct salvage {
 };
 
 static fb_status check(struct salvage *s, int r) {
-    return r == 0 ? FB_OK : fb_fail(s->err, r == -ENOMEM ? FB_NOMEM : FB_SYSTEM, "cannot write the copy: %s", strerror(-r));
+    return r == 0 ? FB_OK
+                  : fb_fail(s->err, r == -ENOMEM ? FB_NOMEM : FB_SYSTEM, "cannot write the copy: %s", strerror(-r));
 }
 
 static fb_status end_segment(struct salvage *s) {
@@ -60,8 +61,9 @@ static fb_status on_segment(void *user, const char *name, const struct fb_reader
 }
 
 static fb_status on_group(void *user, const struct fb_reader *reader) {
-    return reader->group.kind == FB_GROUP_MARK ? FB_OK
-                                               : put(user, reader->group.first_seq, reader->group.count, reader->records);
+    return reader->group.kind == FB_GROUP_MARK
+               ? FB_OK
+               : put(user, reader->group.first_seq, reader->group.count, reader->records);
 }
 
 static fb_status on_units(void *user, uint64_t first_seq, uint32_t count, fb_bytes records) {

@@ -52,7 +52,7 @@ fb_status fb_list_segments(struct fb_files *files, struct fb_listing *ret_listin
                  : fb_fail(reterr, FB_NOMEM, "out of memory");
 }
 
-/* ---- the walk ----------------------------------------------------------------------------------------------------- */
+/* ---- the walk -------------------------------------------------------------------------------------------------- */
 
 struct walker {
     const struct fb_survey *walk;

@@ -23,7 +23,7 @@ struct fb_survey {
     /* Whole units of a group of which other records are damaged. */
     fb_status (*units)(void *user, uint64_t first_seq, uint32_t count, fb_bytes records);
     fb_status (*gap)(void *user, const struct fb_survey_gap *gap);
-    /* The end of a segment: how far it is used; it is the last, and a write begins there that was never acknowledged. */
+    /* The end of a segment: how far it is used; a write begins there that was never acknowledged. */
     fb_status (*end)(void *user, const struct fb_reader *reader, bool is_torn);
 };
 
@@ -34,8 +34,8 @@ struct fb_salvage {
     uint64_t records, segments;   /* copied */
     uint64_t gaps;
 };
-/* Copy everything readable into the empty directory `to`: whole units, under their numbers. A journal that starts: each gap
- * is one that a person has accepted. `gap` is told what is left out. FB_INVALID: `to` has segments. */
+/* Copy everything readable into the empty directory `to`: whole units, under their numbers. A journal that starts:
+ * each gap is one that a person has accepted. `gap` is told what is left out. FB_INVALID: `to` has segments. */
 fb_status fb_salvage(struct fb_files *from, struct fb_files *to,
                      fb_status (*gap)(void *user, const struct fb_survey_gap *gap), void *user,
                      struct fb_salvage *ret_salvage, fb_err *reterr);

@@ -92,7 +92,7 @@ fb_status fb_wal_mark(struct fb_wal *wal) {
     return fb_wal_sync(wal);
 }
 
-/* ---- segments ----------------------------------------------------------------------------------------------------- */
+/* ---- segments -------------------------------------------------------------------------------------------------- */
 
 static void discard(struct fb_files *files, int handle, const char *name) {
     (void)files->ops->close(files, handle);

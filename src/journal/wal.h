@@ -1,9 +1,9 @@
 /* The journal without its threads: what is written, in which order, and what is found again. The rules are in format.h.
  *
- * One thread at a time; fb_wal_prepare and fb_wal_remove know no log and may run beside. Tests drive this alone, on a disk
- * of their own (files.h), and crash it at every call.
+ * One thread at a time; fb_wal_prepare and fb_wal_remove know no log and may run beside. Tests drive this alone, on a
+ * disk of their own (files.h), and crash it at every call.
  *
- *     fb_wal_open → fb_wal_recover → { fb_wal_write, fb_wal_sync, fb_wal_mark, fb_wal_roll, fb_wal_expire }* → fb_wal_close
+ *     fb_wal_open → fb_wal_recover → { fb_wal_write, _sync, _mark, _roll, _expire }* → fb_wal_close
  *
  * L1  Nothing is written with `always` before what was written before it is synced: the caller syncs.
  * L2  A segment gets its name when all before it is synced, and its head is.
@@ -41,7 +41,8 @@ struct fb_wal {
 };
 
 /* Take the lock, find the segments, check their heads, clear away what was being prepared. */
-fb_status fb_wal_open(struct fb_wal *wal, struct fb_files *files, uint64_t segment_bytes, uint64_t epoch, fb_err *reterr);
+fb_status fb_wal_open(struct fb_wal *wal, struct fb_files *files, uint64_t segment_bytes, uint64_t epoch,
+                      fb_err *reterr);
 /* fb_journal_recover. */
 fb_status fb_wal_recover(struct fb_wal *wal, uint64_t applied_seq, bool accepts_gap, fb_journal_each *each, void *user,
                          fb_err *reterr);
@@ -59,17 +60,18 @@ fb_status fb_wal_sync(struct fb_wal *wal);
 /* Sync what there is, then write and sync a mark, if the last group is none. */
 fb_status fb_wal_mark(struct fb_wal *wal);
 
-/* A file of zeros, on the disk; for one segment ahead. Gives back a handle for fb_wal_roll. FB_SYSTEM: nothing is left. */
+/* A file of zeros, on the disk; for one segment ahead. Gives back a handle for fb_wal_roll. FB_SYSTEM: nothing is
+ * left. */
 fb_status fb_wal_prepare(struct fb_files *files, uint64_t bytes, int *ret_spare, fb_err *reterr);
-/* Begin the next segment in the prepared file, whose handle is taken in any case. FB_SYSTEM: it could not be used, another
- * may; nothing happened. FB_UNKNOWN: failed. */
+/* Begin the next segment in the prepared file, whose handle is taken in any case. FB_SYSTEM: it could not be used,
+ * another may; nothing happened. FB_UNKNOWN: failed. */
 fb_status fb_wal_roll(struct fb_wal *wal, int spare, fb_err *reterr);
 /* Is it time to prepare the next? */
 static inline bool fb_wal_is_half_used(const struct fb_wal *wal) { return wal->at > wal->segment_bytes / 2; }
 
 /* The first segment, when it may go: all of it has been applied for keep_ms, or keep_bytes of such are there. It leaves
- * the log, its file is for fb_wal_remove. In the order of their names: what a crash leaves is without holes, but for such
- * as are applied. */
+ * the log, its file is for fb_wal_remove. In the order of their names: what a crash leaves is without holes, but for
+ * such as are applied. */
 bool fb_wal_expire(struct fb_wal *wal, uint64_t applied_seq, fb_instant now, int64_t keep_ms, uint64_t keep_bytes,
                    uint64_t *ret_first_seq);
 fb_status fb_wal_remove(struct fb_files *files, uint64_t first_seq, fb_err *reterr);

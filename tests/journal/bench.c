@@ -1,10 +1,11 @@
-/* What the journal does on a real disk: acknowledged records a second next to the bare fdatasync of the same minute, and
- * how long a recovery takes.
+/* What the journal does on a real disk: acknowledged records a second next to the bare fdatasync of the same minute,
+ * and how long a recovery takes.
  *
  *     bench [DIRECTORY [SECONDS [RECORDS]]]
  *
- * Records of 200 bytes, durability always. Writers keep 256 and then 1,024 records waiting, each a unit of its own; what
- * waits when a sync returns is the next group. Then RECORDS pending records (1,000,000) are recovered, as after a crash. */
+ * Records of 200 bytes, durability always. Writers keep 256 and then 1,024 records waiting, each a unit of its own;
+ * what waits when a sync returns is the next group. Then RECORDS pending records (1,000,000) are recovered, as after
+ * a crash. */
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -126,11 +127,12 @@ static void run_load(struct fb_journal *journal, const char *dir, unsigned waiti
     fb_journal_stats(journal, &after);
     uint64_t groups = after.groups - before.groups;
     qsort(load.latency_us, waiting, sizeof *load.latency_us, by_size);
-    printf("%5u waiting: %9.0f records/s, %5.0f per sync, sync %5.0f us on average (bare fdatasync of a group: %ld us), "
-           "acknowledged in %ld us (median of the last)\n",
-           waiting, (double)atomic_load(&load.acked) / took, (double)(after.records - before.records) / (double)groups,
-           (double)(after.sync_sum_us - before.sync_sum_us) / (double)groups, (long)sync_us,
-           (long)load.latency_us[waiting / 2]);
+    printf(
+        "%5u waiting: %9.0f records/s, %5.0f per sync, sync %5.0f us on average (bare fdatasync of a group: %ld us), "
+        "acknowledged in %ld us (median of the last)\n",
+        waiting, (double)atomic_load(&load.acked) / took, (double)(after.records - before.records) / (double)groups,
+        (double)(after.sync_sum_us - before.sync_sum_us) / (double)groups, (long)sync_us,
+        (long)load.latency_us[waiting / 2]);
     fflush(stdout);
     if (atomic_load(&load.failed) > 0)
         die("records failed", NULL);
@@ -214,7 +216,8 @@ int main(int argc, char **argv) {
     memset(payload, 'v', sizeof payload);
     fb_lock_init(&lock, FB_LOCK_PARK);
     fb_cond_init(&changed);
-    if (fb_journal_open(&options, &journal, &err) != FB_OK || fb_journal_recover(journal, 0, count, &found, &err) != FB_OK)
+    if (fb_journal_open(&options, &journal, &err) != FB_OK ||
+        fb_journal_recover(journal, 0, count, &found, &err) != FB_OK)
         die("open", &err);
     for (size_t i = 0; i < sizeof waiting / sizeof waiting[0]; i++) {
         run_load(journal, dir, waiting[i], seconds);

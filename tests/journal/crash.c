@@ -1,5 +1,5 @@
-/* A crash at every call to the disk, with every subset of what was not synced: what was acknowledged is found, and nothing
- * is called damaged.
+/* A crash at every call to the disk, with every subset of what was not synced: what was acknowledged is found, and
+ * nothing is called damaged.
  *
  *     crash [--short]
  *
@@ -61,12 +61,13 @@ static void judge(const struct explorer *from, struct disk *after, uint64_t leas
     after->before = NULL;
     ++*(from->depth == 0 ? from->states : from->nested);
     if (w->wrong[0] != '\0' && ++*from->violations <= SHOWN_MAX)
-        printf("# %s, %s, depth %d, call %lu: %s\n", from->name, how, from->depth, (unsigned long)from->world->disk->calls,
-               w->wrong);
+        printf("# %s, %s, depth %d, call %lu: %s\n", from->name, how, from->depth,
+               (unsigned long)from->world->disk->calls, w->wrong);
     world_finish(w);
 }
 
-static void judge_subset(const struct explorer *e, struct disk *disk, const struct disk_bit *bits, int n, const bool *keep) {
+static void judge_subset(const struct explorer *e, struct disk *disk, const struct disk_bit *bits, int n,
+                         const bool *keep) {
     bool again = e->depth == 0 && *e->states % NESTED_EVERY == 0;
     judge(e, disk_crash(disk, bits, n, keep), e->world->safe, "the machine crashed", again);
 }
@@ -145,8 +146,8 @@ int main(int argc, char **argv) {
             violations++;
         }
         printf("%s %zu - %s: %lu calls, %lu states, %lu more of crashed recoveries, %lu violations\n",
-               violations == 0 ? "ok" : "not ok", i + 1, rows[i].name, (unsigned long)w.disk->calls, (unsigned long)states,
-               (unsigned long)nested, (unsigned long)violations);
+               violations == 0 ? "ok" : "not ok", i + 1, rows[i].name, (unsigned long)w.disk->calls,
+               (unsigned long)states, (unsigned long)nested, (unsigned long)violations);
         fflush(stdout);
         all += states + nested;
         violations_all += violations;

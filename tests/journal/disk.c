@@ -223,7 +223,7 @@ static int do_unlink(struct disk *disk, const char *name) {
     return 0;
 }
 
-/* ---- the table ---------------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------------------------- */
 
 #define LOCKED(type, files, call)                                                                                      \
     pthread_mutex_lock(&of(files)->mutex);                                                                             \
@@ -296,8 +296,17 @@ static int disk_lock(struct fb_files *files, const char *name, const char *text)
 static void disk_finish(struct fb_files *files) { (void)files; }
 
 static const struct fb_files_ops ops = {
-    .open = disk_open, .close = disk_close, .size = disk_size, .read = disk_read, .write = disk_write, .sync = disk_sync,
-    .sync_dir = disk_sync_dir, .rename = disk_rename, .unlink = disk_unlink, .list = disk_list, .lock = disk_lock,
+    .open = disk_open,
+    .close = disk_close,
+    .size = disk_size,
+    .read = disk_read,
+    .write = disk_write,
+    .sync = disk_sync,
+    .sync_dir = disk_sync_dir,
+    .rename = disk_rename,
+    .unlink = disk_unlink,
+    .list = disk_list,
+    .lock = disk_lock,
     .finish = disk_finish,
 };
 
@@ -317,7 +326,7 @@ void disk_free(struct disk *disk) {
     free(disk);
 }
 
-/* ---- crashes ------------------------------------------------------------------------------------------------------ */
+/* ---- crashes --------------------------------------------------------------------------------------------------- */
 
 static bool is_segment(const char *name) { return strstr(name, ".seg") != NULL; }
 

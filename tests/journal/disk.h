@@ -1,8 +1,8 @@
 /* A disk that can crash: it keeps what was synced, and any subset of what was not.
  *
- * Each file has two contents, what a reader sees now and what is safe, and a flag per sector of 512 bytes that was written
- * since. Names are safe with sync_dir. A sync that fails leaves its sectors in limbo, as Linux does: readers see them, a
- * later sync says 0 and does not save them, and a crash may keep or lose them. Thread-safe. */
+ * Each file has two contents, what a reader sees now and what is safe, and a flag per sector of 512 bytes that was
+ * written since. Names are safe with sync_dir. A sync that fails leaves its sectors in limbo, as Linux does: readers
+ * see them, a later sync says 0 and does not save them, and a crash may keep or lose them. Thread-safe. */
 #ifndef TESTS_JOURNAL_DISK_H
 #define TESTS_JOURNAL_DISK_H
 
@@ -20,7 +20,16 @@ enum {
 };
 
 enum disk_call {
-    DISK_OPEN, DISK_SIZE, DISK_READ, DISK_WRITE, DISK_SYNC, DISK_SYNC_DIR, DISK_RENAME, DISK_UNLINK, DISK_LIST, DISK_LOCK,
+    DISK_OPEN,
+    DISK_SIZE,
+    DISK_READ,
+    DISK_WRITE,
+    DISK_SYNC,
+    DISK_SYNC_DIR,
+    DISK_RENAME,
+    DISK_UNLINK,
+    DISK_LIST,
+    DISK_LOCK,
     DISK_CALLS_
 };
 
@@ -55,7 +64,8 @@ struct disk {
     /* Before each call that changes what a crash leaves. */
     void (*before)(struct disk *disk, void *user);
     void *user;
-    /* The call of this number (from 0; of any kind) fails once. −EINTR and −ENOSPC as any other; 0 with `is_short`: a write
+    /* The call of this number (from 0; of any kind) fails once. −EINTR and −ENOSPC as any other; 0 with `is_short`: a
+ * write
      * or read moves half. A write that fails with `writes_anyway` has done its work all the same. */
     int64_t fail_call;
     int fail_errno;

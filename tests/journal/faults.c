@@ -116,7 +116,7 @@ static bool life(const struct fault *fault, int64_t call, uint64_t counts[5]) {
     return met;
 }
 
-/* ---- with threads ------------------------------------------------------------------------------------------------- */
+/* ---- with threads ---------------------------------------------------------------------------------------------- */
 
 struct told {
     struct fb_lock lock;
@@ -230,7 +230,8 @@ static int claims;
 
 static void claim(const char *what, uint64_t n, const char *more) {
     static uint64_t before;
-    printf("%s %d - %s: %lu in turn%s\n", violations == before ? "ok" : "not ok", ++claims, what, (unsigned long)n, more);
+    printf("%s %d - %s: %lu in turn%s\n", violations == before ? "ok" : "not ok", ++claims, what, (unsigned long)n,
+           more);
     fflush(stdout);
     before = violations;
 }
@@ -244,8 +245,8 @@ int main(int argc, char **argv) {
         uint64_t n = 0, counts[5] = {0};
         while (life(&faults[i], (int64_t)n, counts))
             n++;
-        (void)snprintf(more, sizeof more, "; %lu starts failed, %lu groups refused, %lu unknown or later", (unsigned long)counts[0],
-                       (unsigned long)counts[2], (unsigned long)counts[3]);
+        (void)snprintf(more, sizeof more, "; %lu starts failed, %lu groups refused, %lu unknown or later",
+                       (unsigned long)counts[0], (unsigned long)counts[2], (unsigned long)counts[3]);
         (void)snprintf(name, sizeof name, "%s in each call", faults[i].name);
         claim(name, n, more);
     }

@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-O1", "-g", "-w", "-DNDEBUG", "-Iinclude", "-Isrc", "-Itests/journal"]
-PROGRAMS = ("faults", "rot", "salvage", "crash")
+PROGRAMS = ("faults", "rot", "rescue", "crash")
 TIMEOUT_S = 120
 
 # name: (file, text, what stands there instead, and perhaps more such pairs). Not here, because something else notices as

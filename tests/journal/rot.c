@@ -1,5 +1,5 @@
-/* Damage of what was acknowledged: every flipped bit, every zeroed, doubled or misplaced sector, every cut, every missing
- * file is reported, or did not matter: everything acknowledged came. Nothing is ever lost silently.
+/* Damage of what was acknowledged: every flipped bit, every zeroed, doubled or misplaced sector, every cut, every
+ * missing file is reported, or did not matter: everything acknowledged came. Nothing is ever lost silently.
  *
  *     rot [--short]
  *
@@ -96,7 +96,8 @@ static void misplaced(const struct world *w, bool is_short, struct tally *t) {
             for (size_t s = 0; s < segment_size(w, i) / DISK_SECTOR; s++)
                 for (size_t d = 0; d < segment_size(w, k) / DISK_SECTOR; d += is_short ? 3 : 1) {
                     struct disk *disk = disk_reopen(w->disk);
-                    memcpy(bytes_of(w, disk, k) + d * DISK_SECTOR, bytes_of(w, w->disk, i) + s * DISK_SECTOR, DISK_SECTOR);
+                    memcpy(bytes_of(w, disk, k) + d * DISK_SECTOR, bytes_of(w, w->disk, i) + s * DISK_SECTOR,
+                           DISK_SECTOR);
                     judge(w, disk, t);
                 }
 }

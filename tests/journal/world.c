@@ -57,7 +57,8 @@ fb_status world_recover(struct world *w, struct disk *disk, uint64_t least) {
 }
 
 void world_init(struct world *w, uint64_t segment_bytes, bool everysec, uint64_t seed) {
-    *w = (struct world){.segment_bytes = segment_bytes, .everysec = everysec, .rng = {seed}, .wal = {.handle = -1, .lock = -1}};
+    *w = (struct world){
+        .segment_bytes = segment_bytes, .everysec = everysec, .rng = {seed}, .wal = {.handle = -1, .lock = -1}};
     w->disk = disk_new();
 }
 

@@ -1,4 +1,5 @@
-/* A writer on the disk that crashes, who remembers what he wrote and what was acknowledged, and what recovery must bring.
+/* A writer on the disk that crashes, who remembers what he wrote and what was acknowledged, and what recovery must
+ * bring.
  *
  * The claim after any crash: recovery says FB_OK and brings the records applied + 1 … last in order, whole groups only,
  * with the bytes they were written with, where `safe` ≤ last ≤ `written`. After a recovery that said FB_OK all that it

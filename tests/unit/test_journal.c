@@ -78,7 +78,9 @@ static void clear(const char *dir) {
 /* What recovery brings: the payload of record n is n as text, of a length that depends on it. */
 struct found { uint64_t n, first, last, units; bool good; };
 
-static void text_of(uint64_t seq, char *out, size_t size) { (void)snprintf(out, size, "value %*d", (int)(seq % 200), (int)seq); }
+static void text_of(uint64_t seq, char *out, size_t size) {
+    (void)snprintf(out, size, "value %*d", (int)(seq % 200), (int)seq);
+}
 
 static fb_status find(void *user, const struct fb_journal_entry *entry, fb_err *reterr) {
     (void)reterr;
@@ -96,7 +98,8 @@ static fb_status find(void *user, const struct fb_journal_entry *entry, fb_err *
     return FB_OK;
 }
 
-static struct fb_journal *open_journal(const struct fb_journal_options *options, uint64_t applied_seq, struct found *found) {
+static struct fb_journal *open_journal(const struct fb_journal_options *options, uint64_t applied_seq,
+                                       struct found *found) {
     struct fb_journal *journal;
     struct found nothing;
     fb_err err = {.text = ""};
@@ -184,8 +187,9 @@ static void numbers_go_on_behind_the_database(void **state) {
     fb_err err;
     assert_int_equal(fb_journal_open(&options, &journal, &err), FB_OK);
     assert_int_equal(fb_journal_recover(journal, 400, find, &found, &err), FB_CONFLICT); /* before all we know */
-    assert_string_equal(err.text, "the database has the records up to 400, the journal begins with 501: those in between "
-                                  "are in neither");
+    assert_string_equal(err.text,
+                        "the database has the records up to 400, the journal begins with 501: those in between "
+                        "are in neither");
     assert_int_equal(fb_journal_close(journal, NULL), FB_OK);
     options.accepts_gap = true;
     journal = open_journal(&options, 400, &found);
@@ -209,7 +213,8 @@ static void the_bounds_refuse_and_nothing_is_lost(void **state) {
     (void)state;
     struct acks acks;
     struct found found;
-    struct fb_journal_options options = {.dir = scratch(), .segment_bytes = 8192, .queue_bytes = 3000, .queue_records = 20};
+    struct fb_journal_options options = {
+        .dir = scratch(), .segment_bytes = 8192, .queue_bytes = 3000, .queue_records = 20};
     static char large[8192];
     fb_err err;
     acks_init(&acks);
@@ -234,7 +239,8 @@ static void the_bounds_refuse_and_nothing_is_lost(void **state) {
     await(&others, 20);
     struct fb_journal_stats stats;
     fb_journal_stats(journal, &stats);
-    assert_true(stats.busy == 1 && stats.queued_records == 0 && stats.queued_bytes == 0 && stats.synced_seq == next - 1);
+    assert_true(stats.busy == 1 && stats.queued_records == 0 && stats.queued_bytes == 0 &&
+                stats.synced_seq == next - 1);
     assert_int_equal(fb_journal_close(journal, NULL), FB_OK);
     journal = open_journal(&options, 0, &found);
     assert_true(found.n == 21 && found.last == next - 1);

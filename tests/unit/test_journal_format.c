@@ -21,8 +21,11 @@
 
 static void checksums_are_crc32c(void **state) {
     (void)state;
-    static const struct { const char *text; uint32_t crc; } rows[] = {
-        {"", 0}, {"a", 0xc1d04330}, {"123456789", 0xe3069283}, {"The quick brown fox jumps over the lazy dog", 0x22620404}};
+    static const struct { const char *text; uint32_t crc;
+    } rows[] = {{"", 0},
+                {"a", 0xc1d04330},
+                {"123456789", 0xe3069283},
+                {"The quick brown fox jumps over the lazy dog", 0x22620404}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_equal(fb_crc32c(0, rows[i].text, strlen(rows[i].text)), rows[i].crc);
         assert_int_equal(fb_crc32c_table(0, rows[i].text, strlen(rows[i].text)), rows[i].crc);
@@ -37,7 +40,8 @@ static void checksums_are_crc32c(void **state) {
             uint32_t whole = fb_crc32c(7, bytes + from, len);
             assert_int_equal(whole, fb_crc32c_table(7, bytes + from, len));
             assert_int_equal(fb_crc32c_before(whole, bytes + from, len), 7);
-            assert_int_equal(whole, fb_crc32c(fb_crc32c(7, bytes + from, len / 3), bytes + from + len / 3, len - len / 3));
+            assert_int_equal(whole,
+                             fb_crc32c(fb_crc32c(7, bytes + from, len / 3), bytes + from + len / 3, len - len / 3));
         }
 }
 
@@ -67,7 +71,8 @@ static void no_sector_of_a_group_is_zero_and_all_comes_back(void **state) {
                 for (size_t to = from; to <= len; to += 1 + len / 5) {
                     make_group(&group, at, len, from, to, &made);
                     uint64_t used = fb_group_used(&made);
-                    assert_true(group.len % FB_GROUP_ALIGN == 0 && group.len >= used && group.len <= fb_group_most(made.length));
+                    assert_true(group.len % FB_GROUP_ALIGN == 0 && group.len >= used &&
+                                group.len <= fb_group_most(made.length));
                     assert_false(fb_group_has_hole((uint8_t *)group.data, at, used));
                     assert_true(fb_group_head_get(&head, 5, at, (uint8_t *)group.data));
                     assert_false(fb_group_head_get(&head, 6, at, (uint8_t *)group.data));
@@ -88,8 +93,13 @@ static void no_sector_of_a_group_is_zero_and_all_comes_back(void **state) {
 enum { GOLDEN_BYTES = 4096 };
 
 static void write_golden(uint8_t out[GOLDEN_BYTES]) {
-    struct fb_segment_head segment = {.version = FB_FORMAT_VERSION, .epoch = 3, .first_seq = 42, .follows = 40,
-                                      .salt = 0x0123456789abcdef, .bytes = GOLDEN_BYTES, .created_us = 1764000000000000};
+    struct fb_segment_head segment = {.version = FB_FORMAT_VERSION,
+                                      .epoch = 3,
+                                      .first_seq = 42,
+                                      .follows = 40,
+                                      .salt = 0x0123456789abcdef,
+                                      .bytes = GOLDEN_BYTES,
+                                      .created_us = 1764000000000000};
     for (int i = 0; i < FB_UUID; i++)
         segment.uuid[i] = (uint8_t)(16 * i + 1);
     memset(out, 0, GOLDEN_BYTES);
@@ -100,11 +110,13 @@ static void write_golden(uint8_t out[GOLDEN_BYTES]) {
     assert_int_equal(fb_buf_append(&group, room, sizeof room), FB_OK);
     assert_int_equal(fb_record_put(&group, 1, true, FB_STR("user:1"), FB_STR("first")), FB_OK);
     assert_int_equal(fb_record_put(&group, 2, false, FB_STR("user:2"), fb_bytes_of(zeros, sizeof zeros)), FB_OK);
-    struct fb_group_head head = {.kind = FB_GROUP_DATA, .first_seq = 42, .count = 2, .at = FB_SECTOR, .synced = FB_SECTOR};
+    struct fb_group_head head = {
+        .kind = FB_GROUP_DATA, .first_seq = 42, .count = 2, .at = FB_SECTOR, .synced = FB_SECTOR};
     assert_int_equal(fb_group_seal(&group, &head, seed), FB_OK);
     memcpy(out + FB_SECTOR, group.data, group.len);
     uint64_t end = fb_group_end(&head), at = fb_round_up(end, FB_SECTOR);
-    head = (struct fb_group_head){.kind = FB_GROUP_MARK, .first_seq = 44, .gap = at - end, .at = at, .synced = end, .crc = seed};
+    head = (struct fb_group_head){
+        .kind = FB_GROUP_MARK, .first_seq = 44, .gap = at - end, .at = at, .synced = end, .crc = seed};
     fb_group_head_put(&head, seed, out + at);
     fb_buf_free(&group);
 }

@@ -1,5 +1,5 @@
 """`forebay journal`: what it says of a whole, a damaged and a torn journal, and its exit statuses. What salvage may do to
-records is shown by tests/journal/salvage.c; here are the program's words."""
+records is shown by tests/journal/rescue.c; here are the program's words."""
 
 import os
 import shutil

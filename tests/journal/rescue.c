@@ -1,7 +1,7 @@
-/* Salvage of any damage: what it copies is what was written, whole units under their numbers; what it leaves out it says;
- * a journal starts from the copy. And verify says of a directory what recovery says.
+/* Salvage of any damage: what it copies is what was written, whole units under their numbers; what it leaves out it
+ * says; a journal starts from the copy. And verify says of a directory what recovery says.
  *
- *     salvage [--short]
+ *     rescue [--short]
  *
  * For flipped bits, zeroed sectors and missing files of a journal of some segments, one by one. */
 #include <stdio.h>
@@ -76,7 +76,8 @@ static void judge(const struct world *from, struct disk *disk, struct tally *t, 
     fb_status says = recovery_says(from, disk);
     fb_status status = fb_salvage(&disk->files, &copy->files, on_gap, &check, &done, &err);
     if (status == FB_OK && (says == FB_OK) != (check.gaps == 0))
-        check.wrong = says == FB_OK ? "verify finds damage that recovery does not" : "recovery refuses what verify finds whole";
+        check.wrong =
+            says == FB_OK ? "verify finds damage that recovery does not" : "recovery refuses what verify finds whole";
     if (status == FB_OK)
         status = fb_wal_open(&wal, &copy->files, from->segment_bytes, 0, &err);
     if (status == FB_OK)
@@ -105,9 +106,9 @@ static int claims;
 
 static void claim(const char *what, struct tally *t) {
     static uint64_t before;
-    printf("%s %d - %s: %lu tried, %lu damaged, %lu records copied, %lu left out\n", violations == before ? "ok" : "not ok",
-           ++claims, what, (unsigned long)t->tried, (unsigned long)t->damaged, (unsigned long)t->copied,
-           (unsigned long)t->left_out);
+    printf("%s %d - %s: %lu tried, %lu damaged, %lu records copied, %lu left out\n",
+           violations == before ? "ok" : "not ok", ++claims, what, (unsigned long)t->tried, (unsigned long)t->damaged,
+           (unsigned long)t->copied, (unsigned long)t->left_out);
     fflush(stdout);
     before = violations;
     *t = (struct tally){0};
