@@ -242,7 +242,10 @@ sentinel parallel-syncs shop 1
         except BaseException:
             self.stop()
             raise
-        self.url = "sentinel://" + ",".join(f"127.0.0.1:{s.port}" for s in self.sentinels) + "/shop"
+        addresses = ",".join(f"127.0.0.1:{s.port}" for s in self.sentinels)
+        self.url = f"sentinel://{addresses}/shop"
+        self.url_with_passwords = (f"sentinel://:{self.PASSWORD}@{addresses}/shop?sentinel_password="
+                                   f"{self.SENTINEL_PASSWORD}") if is_guarded else self.url
 
     def _sentinel(self, i, down_ms):
         port = free_ports(1)[0]
