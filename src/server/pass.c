@@ -129,8 +129,12 @@ static enum fb_passage pass(struct fb_call *call) {
     }
     if (!is_wide && !fb_pass_node(call, &node))
         return FB_STOP;
-    struct fb_upstream *u = upstream_for(call, node, is_own, /* is_begun */ false);
-    if (u == NULL)
+    struct fb_upstream *u = NULL;
+    if (is_wide && (fb_upstreams_are_full(fb_call_loop(call)) || fb_call_is_starved(call))) {
+        call->is_starved = true;
+        return FB_STOP;
+    }
+    if (!is_wide && (u = upstream_for(call, node, is_own, /* is_begun */ false)) == NULL)
         return FB_STOP;
     call->has_begun = true;
     call->keeps_args = is_cluster(call); /* it may have to be asked again elsewhere */
@@ -296,7 +300,11 @@ static enum fb_passage split(struct fb_call *call, size_t n) {
         return FB_PASS; /* the handler says what is wrong with it */
     if (call->session->nwaits > 0 && (call->command->flags & FB_CMD_WRITE))
         return FB_DELAY;
-    if (upstream_for(call, 0, /* is_own */ false, /* is_begun */ false) == NULL) /* before anything has happened */
+    size_t theirs = 1;
+    while (is_ours(call, theirs))
+        theirs += (size_t)call->command->step;
+    if (upstream_for(call, fb_pass_node_of_key(fb_call_loop(call), call->argv[theirs]), /* is_own */ false,
+                     /* is_begun */ false) == NULL) /* before anything has happened */
         return FB_STOP;
     call->has_begun = true;
     COUNT(call, split);

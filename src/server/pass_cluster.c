@@ -32,6 +32,10 @@ static bool slot_of(const struct fb_command *command, const fb_bytes *argv, size
 
 static unsigned node_of(const struct fb_loop *loop, unsigned slot) { return fb_places_node(loop, slot % FB_SLOTS); }
 
+unsigned fb_pass_node_of_key(const struct fb_loop *loop, fb_bytes key) {
+    return is_cluster(loop) ? fb_places_node(loop, fb_slot_of(key)) : 0;
+}
+
 bool fb_pass_node(struct fb_call *call, unsigned *ret_node) {
     unsigned slot;
     *ret_node = 0;
@@ -215,10 +219,14 @@ static bool merge(const struct fb_wait *parent, fb_buf *out) {
     return append(out, first->data, first->len);
 }
 
-static void end(struct fb_loop *loop, struct fb_wait *parent) {
+void fb_pass_end_scatter(struct fb_loop *loop, struct fb_wait *parent) {
     fb_buf merged = FB_BUF_INIT;
     if (fb_loop_session(loop, parent->session) == NULL) {
         fb_wait_free(parent);
+        return;
+    }
+    if (parent->nchildren == 0) { /* nothing was asked, and the error is there */
+        fb_pass_home(loop, parent);
         return;
     }
     if (merge(parent, &merged) && merged.len > 0)
@@ -232,7 +240,7 @@ static void end(struct fb_loop *loop, struct fb_wait *parent) {
 void fb_pass_gather(struct fb_loop *loop, struct fb_wait *child) {
     struct fb_wait *parent = child->parent;
     if (--parent->left_children == 0)
-        end(loop, parent);
+        fb_pass_end_scatter(loop, parent);
 }
 
 /* Children, not yet sent; nodes[i] is where each goes. */
@@ -263,7 +271,8 @@ void fb_pass_scatter(struct fb_call *call, struct fb_wait *wait, const fb_bytes 
     struct fb_loop *loop = fb_call_loop(call);
     if (!make_children(loop, wait, argv, argc)) {
         fb_pass_fail(loop, wait, "out of memory", /* was_sent */ false);
-        fb_pass_home(loop, wait);
+        wait->nchildren = 0;
+        fb_upstreams_later(loop, wait);
         return;
     }
     wait->left_children = wait->nchildren + 1; /* not over before all have been sent */
@@ -274,6 +283,6 @@ void fb_pass_scatter(struct fb_call *call, struct fb_wait *wait, const fb_bytes 
         send_child(loop, child, has_key ? fb_places_node(loop, fb_slot_of(child->args[1])) : node);
         node = has_key ? node : fb_places_next(loop, node + 1);
     }
-    if (--wait->left_children == 0)
-        end(loop, wait);
+    if (--wait->left_children == 0) /* not here: who asked may be in the middle of something */
+        fb_upstreams_later(loop, wait);
 }

@@ -14,12 +14,15 @@ struct fb_upstream;
 
 /* The node for the request. False: its keys are of several slots, and the error has been written. */
 bool fb_pass_node(struct fb_call *call, unsigned *ret_node);
+unsigned fb_pass_node_of_key(const struct fb_loop *loop, fb_bytes key);
 /* The same of all requests of a transaction. */
 bool fb_pass_node_of_exec(struct fb_call *call, unsigned *ret_node);
 /* Does it have to be scattered? False: it goes to one node, or nowhere. */
 bool fb_pass_is_wide(const struct fb_session *session, const struct fb_command *command, const fb_bytes *argv, size_t argc);
 /* Ask for a wait that has been begun. */
 void fb_pass_scatter(struct fb_call *call, struct fb_wait *wait, const fb_bytes *argv, size_t argc);
+/* From upstream.c: all children were over at once. */
+void fb_pass_end_scatter(struct fb_loop *loop, struct fb_wait *wait);
 /* A child is over. */
 void fb_pass_gather(struct fb_loop *loop, struct fb_wait *child);
 

@@ -250,13 +250,25 @@ static void send_out(struct fb_upstream *u) {
     watch(u);
 }
 
+static void end_those_over(struct fb_loop *loop) {
+    struct fb_link *link;
+    while ((link = fb_list_pop_front(&loop->upstreams->over)) != NULL)
+        fb_pass_end_scatter(loop, fb_member_of(link, struct fb_wait, message.link));
+}
+
 static void on_flush(uv_prepare_t *handle) {
     struct fb_loop *loop = handle->data;
     struct fb_link *link;
     uv_prepare_stop(handle);
     while ((link = fb_list_pop_front(&loop->upstreams->dirty)) != NULL)
         send_out(fb_member_of(link, struct fb_upstream, dirty));
+    end_those_over(loop);
     fb_loop_settle(loop);
+}
+
+void fb_upstreams_later(struct fb_loop *loop, struct fb_wait *wait) {
+    fb_list_push_back(&loop->upstreams->over, &wait->message.link);
+    uv_prepare_start(&loop->upstreams->flush, on_flush);
 }
 
 static void mark_dirty(struct fb_upstream *u) {
@@ -770,6 +782,7 @@ fb_status fb_upstreams_init(struct fb_loop *loop) {
         return FB_NOMEM;
     fb_list_init(&all->all);
     fb_list_init(&all->dirty);
+    fb_list_init(&all->over);
     (void)uv_prepare_init(&loop->uv, &all->flush);
     all->flush.data = loop;
     loop->upstreams = all;
@@ -788,6 +801,7 @@ void fb_upstreams_close(struct fb_loop *loop) {
         return;
     while (!fb_list_is_empty(&all->all))
         fb_upstream_drop(fb_member_of(all->all.next, struct fb_upstream, link));
+    end_those_over(loop);
     uv_close((uv_handle_t *)&all->flush, NULL);
 }
 

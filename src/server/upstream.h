@@ -68,6 +68,7 @@ struct fb_upstreams {
     struct fb_places places;
     struct fb_link all;       /* shared and own */
     struct fb_link dirty;     /* with something to be sent */
+    struct fb_link over;      /* scattered requests that were over at once, by message.link */
     uv_prepare_t flush;       /* runs while there are any */
     size_t split_at;          /* of a request being split: its last key that was ours */
     unsigned full;            /* shared ones beyond FB_UPSTREAM_UNSENT */
@@ -85,6 +86,8 @@ void fb_upstreams_close(struct fb_loop *loop);
 void fb_upstreams_free(struct fb_loop *loop);
 /* Once a second: timeouts. */
 void fb_upstreams_tick(struct fb_loop *loop);
+/* End this scattered request before the loop waits again. */
+void fb_upstreams_later(struct fb_loop *loop, struct fb_wait *wait);
 /* Sessions that ask have to wait until more has been sent. */
 bool fb_upstreams_are_full(const struct fb_loop *loop);
 

@@ -286,6 +286,26 @@ static void redirections_are_followed_but_not_for_ever(void **state) {
     close_store(&s);
 }
 
+/* Rows first, then the others, none of which can be asked: one error, and the connection goes on. */
+static void what_is_scattered_over_nodes_that_are_not_there_is_one_error(void **state) {
+    (void)state;
+    struct store s;
+    char byte;
+    open_store(&s, "cluster", 0);
+    double_put(s.world.cache, "s:1", FB_KIND_STRING, fb_bytes_of("row", 3));
+    close(s.listener);
+    int a = dial(&s.world);
+    for (int i = 0; i < 50; i++) {
+        say(a, i % 3 == 0 ? "MGET a b c s:1\r\n" : i % 3 == 1 ? "MGET a b c\r\n" : "FLUSHALL\r\n");
+        hear(a, "-STOREDOWN ");
+        while (assert_int_equal(recv(a, &byte, 1, 0), 1), byte != '\n')
+            ;
+        exchange(a, "PING\r\n", "+PONG\r\n");
+    }
+    close(a);
+    stop(&s.world);
+}
+
 /* Any bytes for replies: each request gets one answer, and a bystander's rows are served meanwhile. */
 static void hostile_replies_harm_nobody(void **state) {
     (void)state;
@@ -358,6 +378,7 @@ int main(void) {
         cmocka_unit_test(a_reply_longer_than_may_be_kept_is_an_error_and_the_next_is_whole),
         cmocka_unit_test(a_login_that_is_refused_says_why),
         cmocka_unit_test(redirections_are_followed_but_not_for_ever),
+        cmocka_unit_test(what_is_scattered_over_nodes_that_are_not_there_is_one_error),
         cmocka_unit_test(hostile_replies_harm_nobody),
         cmocka_unit_test(a_client_that_goes_leaves_its_replies_to_nobody),
     };
