@@ -9,7 +9,7 @@ DURATION ?= 60
 # COUNT, where it was given: the default is the simulator's
 KILLS = $(if $(filter command line environment,$(origin COUNT)),$(COUNT),2000)
 
-.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis test-interop sim model coherence store-moves fleet test-kill fuzz bench-hit bench-db bench-tier bench-journal bench-flush docs install clean
+.PHONY: help build run test test-fast test-asan test-tsan test-clean-root test-redis test-interop sim model coherence store-moves fleet test-kill fuzz bench-hit bench-db bench-tier bench-journal bench-flush bench-write docs install clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 26
@@ -76,6 +76,11 @@ bench-flush: ## what write-behind writes per second at each database, next to si
 	@tools/setup.sh build test bench
 	@tools/build build-release -Dbuildtype=release -Dwerror=false
 	@/usr/bin/python3 tools/bench-flush --build build-release $(ARGS)
+
+bench-write: ## what writing behind is worth, next to clients that UPDATE rows themselves: some four minutes, an idle machine
+	@tools/setup.sh build test bench
+	@tools/build build-release -Dbuildtype=release -Dwerror=false
+	@/usr/bin/python3 tools/bench-write --build build-release $(ARGS)
 
 sim: ## the simulator over COUNT seeds (default 1000000, about half a minute)
 	@tools/setup.sh build test
