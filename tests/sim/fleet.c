@@ -43,7 +43,7 @@ static struct fleet_options choose(uint64_t seed) {
         .queues = 8, .ttl_ms = 3600000, .negative_ttl_ms = 3600000,
     };
     if (ONE_OF(6))
-        o.ttl_ms = 200, o.negative_ttl_ms = ONE_OF(2) ? 0 : 100, o.is_ahead = ONE_OF(2);
+        o.ttl_ms = 200, o.negative_ttl_ms = ONE_OF(2) ? 0 : 100, o.is_ahead = ONE_OF(2), o.grace_ms = ONE_OF(2) ? 3600000 : 0;
     if (ONE_OF(2)) { /* calls go wrong */
         o.unsent = 10 + (unsigned)fb_rng_below(&rng, 60);
         o.unknown = 4 + (unsigned)fb_rng_below(&rng, 40);

@@ -23,6 +23,7 @@ static void carry_effects(struct fleet *f, unsigned node, struct fb_effects *fx)
     struct fb_link *l;
     while ((l = fb_list_pop_front(&fx->done)) != NULL) {
         struct fleet_op *op = fb_member_of(l, struct fleet_op, waiter.link);
+        f->seen[FS_STALE] += op->waiter.is_stale;
         if (op->state == FOP_WAITING)
             check_answer(f, op, op->waiter.status, fb_value_bytes(op->waiter.value));
         fb_value_unref(op->waiter.value);
@@ -94,6 +95,10 @@ static void carry_load(struct fleet *f, struct fleet_load *load) {
         break;
     case FB_FLOW_LOAD:
         f->seen[FS_BUSY] += !load->flow.has_lease;
+        if (load->flow.has_stale)
+            fb_shard_adopt(f->nodes[load->node].shard, load->flight, FB_KIND_STRING,
+                           fb_bytes_of(load->copy.data, load->copy.len),
+                           (fb_instant){load->flight->sent.ns + fb_ms(load->flow.life_ms - f->options.ttl_ms).ns}, now_of(f));
         check_lease(f, load);
         fleet_at(f, queue_delay(f), EV_SENT, index, load->number);
         break;
@@ -120,7 +125,7 @@ static void start_load(struct fleet *f, unsigned node, struct fb_flight *flight)
     load->copy = (fb_buf){load->room, 0, sizeof load->room};
     struct fb_flow_terms terms = {
         .kind = FB_KIND_STRING, .ttl_ms = f->options.ttl_ms, .negative_ttl_ms = f->options.negative_ttl_ms,
-        .lasting_ms = f->options.ttl_ms, .load_ms = 10, .enough_ms = f->options.ttl_ms / 2,
+        .grace_ms = f->options.grace_ms, .lasting_ms = f->options.ttl_ms, .load_ms = 10, .enough_ms = f->options.ttl_ms / 2,
         .why = flight->is_ahead ? FB_FLOW_AHEAD : flight->refreshes ? FB_FLOW_ANEW : FB_FLOW_MISSED,
         .distrust = {n->distrust}, .has_store = true,
     };
@@ -249,7 +254,8 @@ static void end_write(struct fleet *f, struct fleet_op *op, enum fb_flow_end how
     op->text[0] = '\0';
     fb_bytes value = fb_bytes_of(op->text, (size_t)snprintf(op->text, sizeof op->text, "v%u", op->version));
     fleet_say(f, "node %u: op %u ends: %s", op->node, op->number, names[how]);
-    fb_write_flow_end(&op->flow, how, value, how == FB_FLOW_END_ABSENT ? f->options.negative_ttl_ms : f->options.ttl_ms);
+    fb_write_flow_end(&op->flow, how, value, how == FB_FLOW_END_ABSENT ? f->options.negative_ttl_ms
+                                                               : f->options.ttl_ms + f->options.grace_ms);
     send_write(f, op);
 }
 
@@ -418,7 +424,7 @@ static void start_read(struct fleet *f, struct fleet_op *op) {
     fb_status status = FB_MISS;
     fb_effects_init(&fx);
     check_floors(f, op);
-    op->waiter = (struct fb_waiter){.deadline = FB_NEVER};
+    op->waiter = (struct fb_waiter){.deadline = FB_NEVER, .patience = fb_ms(f->options.grace_ms > 0 ? PATIENCE_MS : 0)};
     if (op->kind == FOP_READ)
         status = fb_shard_peek(n->shard, hash_of(op->key), name_of(op->key), now_of(f), &out, &hit);
     if (status != FB_MISS) {
@@ -429,6 +435,13 @@ static void start_read(struct fleet *f, struct fleet_op *op) {
         if (hit.is_ripe && fb_shard_look(n->shard, hash_of(op->key), name_of(op->key), now_of(f), &stamp) >= 0 &&
             stamp.kind != FB_KIND_NONE)
             refresh_ahead(f, op->node, op->key, &stamp);
+        return;
+    }
+    fb_kind kind;
+    if (op->kind == FOP_READ && fb_shard_stale(n->shard, hash_of(op->key), name_of(op->key), 0, &op->waiter, now_of(f), &out,
+                                               &kind) == FB_OK) {
+        f->seen[FS_STALE]++;
+        check_answer(f, op, FB_OK, fb_bytes_of(out.data, out.len));
         return;
     }
     if (op->kind == FOP_READ)
@@ -476,7 +489,7 @@ static const _Atomic int64_t never = INT64_MIN, always = INT64_MAX;
 void node_start(struct fleet *f, unsigned node) {
     struct fleet_node *n = &f->nodes[node];
     n->policies[0] = (fb_policy){.ttl_ms = f->options.ttl_ms, .negative_ttl_ms = f->options.negative_ttl_ms,
-                                 .refresh_ahead = f->options.is_ahead ? 0.5 : 0};
+                                 .grace_ms = f->options.grace_ms, .refresh_ahead = f->options.is_ahead ? 0.5 : 0};
     struct fb_shard_options options = {
         .bytes_max = 1 << 20, .evict = &fb_evict_s3fifo, .policies = n->policies, .keyspaces_max = 1,
         .proved = !f->options.has_l1 ? &never : fleet_lacks(f, PART_SERVES_UNPROVED) ? &always : &n->proved,

@@ -191,7 +191,7 @@ static void happen(struct fleet *f, struct fleet_event event) {
         f->seen[FS_UNPROVED] += f->options.has_l1 && f->now >= atomic_load(&node->proved);
         node_tick(f, event.index);
         if (!f->is_over)
-            fleet_at(f, fb_ms(500).ns, EV_TICK, event.index, event.life);
+            fleet_at(f, fb_ms(f->options.grace_ms > 0 ? PATIENCE_MS : 500).ns, EV_TICK, event.index, event.life);
         break;
     case EV_SENT:
     case EV_LATE:

@@ -30,7 +30,7 @@
 enum {
     NODES_MAX = 3,
     ROW_VERSIONS_MAX = 160, FLEET_OPS_MAX = 120, LOADS_MAX = 600, LOAD_NUMBERS = 100000, NETS_MAX = 4000, EVENTS_MAX = 4096, STREAM_MAX = 512,
-    STORE_TIMEOUT_MS = 250, SOURCE_TIMEOUT_MS = 3000, PROOF_MS = 1000, BEAT_MS = 250,
+    STORE_TIMEOUT_MS = 250, SOURCE_TIMEOUT_MS = 3000, PROOF_MS = 1000, BEAT_MS = 250, PATIENCE_MS = 20,
 };
 
 enum fleet_op_kind { FOP_READ, FOP_REFRESH, FOP_SET, FOP_DELETE, FOP_AROUND, FOP_INVALIDATE, FOP_KINDS };
@@ -83,6 +83,7 @@ enum fleet_part {
     X(NEGATIVE, "known absences")                                                                                      \
     X(LEASES, "leases")                                                                                                \
     X(AHEAD, "refreshes ahead of the end")                                                                             \
+    X(STALE, "stale values that stand in")                                                                             \
     X(WAITS, "waits for another's load")                                                                               \
     X(WOKEN, "woken by a push")                                                                                        \
     X(LATE, "waits that took too long")                                                                                \
@@ -123,7 +124,7 @@ struct fleet_options {
     unsigned queues;                     /* one in so many waits in front of a slow source */
     unsigned faults;                     /* how many happenings of these kinds there are */
     bool evicts, loses, flushes, dies, cuts, fails_over, restarts;
-    int64_t ttl_ms, negative_ttl_ms;
+    int64_t ttl_ms, negative_ttl_ms, grace_ms;
     uint32_t without;                    /* bits of enum fleet_part */
     FILE *trace;
 };
