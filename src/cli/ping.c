@@ -2,14 +2,12 @@
 #include "cli/cli.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "base/address.h"
 #include "cli/config_args.h"
+#include "cli/reach.h"
 
 enum { PATIENCE_S = 3, REPLY_MAX = 256 };
 
@@ -18,53 +16,12 @@ static int no(const char *address, const char *why) {
     return FB_EXIT_FAILURE;
 }
 
-static bool reach(int fd, const struct sockaddr *address, socklen_t len) {
-    struct timeval patience = {.tv_sec = PATIENCE_S};
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    return connect(fd, address, len) == 0;
-}
-
-static int reach_unix(const char *path) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path)
-        return -1;
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && reach(fd, (const struct sockaddr *)&address, sizeof address))
-        return fd;
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
-static int reach_tcp(const char *text) {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
-    char host[FB_HOST_MAX];
-    unsigned port;
-    int fd = -1;
-    if (!fb_address_split(text, host, &port) || getaddrinfo(host, strrchr(text, ':') + 1, &hints, &list) != 0) {
-        errno = EINVAL;
-        return -1;
-    }
-    for (const struct addrinfo *info = list; info != NULL && fd < 0; info = info->ai_next) {
-        fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd >= 0 && !reach(fd, info->ai_addr, info->ai_addrlen)) {
-            close(fd);
-            fd = -1;
-        }
-    }
-    freeaddrinfo(list);
-    return fd;
-}
-
 /* +PONG; or an error that asks for a password: somebody is there and answers. */
 static int ask(const char *address) {
     static const char request[] = "PING\r\n";
     static const char *const answers[] = {"+PONG\r\n", "-NOAUTH "};
     char reply[REPLY_MAX + 1] = "";
-    bool is_unix = strncmp(address, "unix:", 5) == 0;
-    int fd = is_unix ? reach_unix(address + 5) : reach_tcp(address);
+    int fd = fb_reach(address, PATIENCE_S);
     if (fd < 0)
         return no(address, strerror(errno));
     ssize_t n = send(fd, request, sizeof request - 1, MSG_NOSIGNAL);

@@ -5,10 +5,11 @@ words that say what to do."""
 
 import os
 import signal
+import subprocess
 
 import pytest
 
-from conftest import wait_until
+from conftest import FOREBAY, wait_until
 from resp import ReplyError
 
 SCHEMA = """
@@ -51,6 +52,14 @@ class Shop:
 
     def flushed(self):
         wait_until(lambda: self.pending() == 0, "everything is flushed", 20)
+
+    def tool(self, *words, status=0):
+        """What `forebay dead` says."""
+        words = [word.decode() if isinstance(word, bytes) else word for word in words]
+        result = subprocess.run([FOREBAY, "dead", *words, "--address", f"127.0.0.1:{self.server.port}", "-c",
+                                 self.server.config_path], capture_output=True, text=True, timeout=60)
+        assert result.returncode == status, result
+        return result.stdout + result.stderr
 
     def row(self, id):
         rows = self.database.rows("SELECT name, age, city FROM users WHERE id = %s", id)
@@ -159,6 +168,8 @@ def test_refused_rows_are_kept_aside_and_can_be_tried_again(shop):
     it.database.run("INSERT INTO small(id, n) VALUES (77, 1)")
     again, = wire.ask("FB.DEAD", "LIST", "COUNT", 5)
     assert again[again.index(b"attempts") + 1] != letter["attempts"]
+    assert it.tool("list").startswith("id        " + letter["id"].decode()) and "s:77" in it.tool("get", letter["id"])
+    assert it.tool("retry", letter["id"], status=1).startswith("forebay dead: ")
     assert wire.ask("FB.DEAD", "DROP", letter["id"]) == 1 and wire.ask("FB.DEAD", "LIST") == []
     assert wire.ask("FB.DEAD", "DROP", letter["id"]) == 0
 
