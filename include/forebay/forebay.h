@@ -355,6 +355,22 @@ void fb_lease_drop(fb_cache *cache, fb_bytes key, uint64_t token);
 fb_status fb_write_begin(fb_cache *cache, fb_bytes key, uint64_t *ret_ticket, fb_err *reterr);
 void fb_write_end(fb_cache *cache, fb_bytes key, uint64_t ticket);
 
+/* ---- locks by name --------------------------------------------------------------------------------------------------- */
+
+/* For what only one at a time shall do. A lock ends by itself after ttl_ms: who holds it may have stopped, or be slow, and
+ * another may hold it then. So a lock saves work and is no proof; where two holders would do harm, store with the fencing
+ * number, which grows with every grant, and refuse smaller ones there. Names are no keys. They are this process's: with a
+ * shared store they are FB_UNSUPPORTED. */
+#define FB_LOCK_NAME_MAX 1024
+#define FB_LOCK_TTL_MAX_MS 86400000
+#define FB_LOCK_WAIT_MAX_MS 60000
+/* FB_OK with the holder's token and the number (may be NULL); FB_UNMET when another holds it, still after wait_ms (0: at
+ * once; waiters are granted in their order). FB_INVALID, FB_BUSY, FB_NOMEM. */
+fb_status fb_lock(fb_cache *cache, fb_bytes name, int64_t ttl_ms, int64_t wait_ms, uint64_t *ret_token,
+                  uint64_t *ret_fence, fb_err *reterr);
+/* FB_OK; FB_REFUSED when the token is not its holder's: the lock has ended, and may be another's. */
+fb_status fb_unlock(fb_cache *cache, fb_bytes name, uint64_t token, fb_err *reterr);
+
 /* ---- the asynchronous entry: every operation there is --------------------------------------------------------------- */
 
 typedef enum fb_op_kind {
@@ -430,6 +446,18 @@ void fb_result_release(fb_result *result);
  * may wait for what is gathered before the end; begin and end come in pairs, on one thread and for one cache. */
 void fb_gather_begin(fb_cache *cache);
 void fb_gather_end(fb_cache *cache);
+
+/* The calls for cache-aside and locks without blocking; they begin and end as fb_submit does.
+ *   fb_lease_submit   fb_get_or_lease: the value, or FB_LEASE with its token in `number`
+ *   fb_fill_submit    found: FB_OK with the value, FB_NOTFOUND for absent, a negative status gives the lease back. life_ms:
+ *                     of the copy, never longer than its TTL; 0: its TTL's
+ *   fb_lock_submit    the token in `number`, the fencing number as text in `value` */
+fb_status fb_lease_submit(fb_cache *cache, fb_bytes key, int64_t wait_ms, fb_done done, void *user, fb_result *ret_result);
+fb_status fb_fill_submit(fb_cache *cache, fb_bytes key, uint64_t token, fb_status found, fb_bytes value, int64_t life_ms,
+                         fb_done done, void *user, fb_result *ret_result);
+fb_status fb_lock_submit(fb_cache *cache, fb_bytes name, int64_t ttl_ms, int64_t wait_ms, fb_done done, void *user,
+                         fb_result *ret_result);
+fb_status fb_unlock_submit(fb_cache *cache, fb_bytes name, uint64_t token, fb_done done, void *user, fb_result *ret_result);
 
 /* Several operations as one transaction: all keyspaces must belong to one source, else FB_UNSUPPORTED. Kinds SET, HSET,
  * HDEL, ADD, DELETE; READ (what the transaction sees at that point), CHECK. They run in their order, each sees what those

@@ -20,8 +20,9 @@ struct fb_ticket {
     char key[];
 };
 
+/* life_ms: of a value that is kept; 0: its TTL's. */
 static fb_status give_back(fb_cache *cache, fb_bytes key, uint64_t token, fb_status status, fb_kind kind,
-                           fb_bytes value) {
+                           fb_bytes value, int64_t life_ms) {
     uint64_t hash = fb_cache_hash(cache, key);
     struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
     struct fb_effects fx;
@@ -29,6 +30,8 @@ static fb_status give_back(fb_cache *cache, fb_bytes key, uint64_t token, fb_sta
     fb_lock_acquire(&shard->lock);
     fb_status result = fb_shard_fill(shard->core, hash, key, token, status, kind, value, fb_clock_now(),
                                      (uint16_t)fb_rng_next(&shard->rng), &fx);
+    if (result == FB_OK && status == FB_OK && life_ms > 0)
+        (void)fb_shard_expire(shard->core, hash, key, fb_ms(life_ms), 0, fb_clock_now(), &fx);
     fb_shard_leave(shard);
     fb_carry_out(cache, &fx, FB_RUN_LANES);
     return result;
@@ -65,7 +68,7 @@ fb_status fb_fill(fb_cache *cache, fb_bytes key, uint64_t token, fb_bytes value,
     if (absent)
         value = fb_bytes_of(NULL, 0);
     status = cache->tier != NULL ? fill_shared(cache, keyspace, key, token, found, value)
-                                 : give_back(cache, key, token, found, keyspace->kind, value);
+                                 : give_back(cache, key, token, found, keyspace->kind, value, 0);
     return status < 0 ? fb_fail(reterr, status, "%s", fb_status_text(status)) : status;
 }
 
@@ -74,7 +77,46 @@ void fb_lease_drop(fb_cache *cache, fb_bytes key, uint64_t token) {
     if (cache->tier != NULL && fb_cache_find(cache, key, &keyspace, NULL) == FB_OK)
         (void)fill_shared(cache, keyspace, key, token, FB_SOURCE, fb_bytes_of(NULL, 0));
     else
-        (void)give_back(cache, key, token, FB_SOURCE, FB_KIND_NONE, fb_bytes_of(NULL, 0));
+        (void)give_back(cache, key, token, FB_SOURCE, FB_KIND_NONE, fb_bytes_of(NULL, 0), 0);
+}
+
+struct async_fill {
+    fb_done done;
+    void *user;
+};
+
+static void filled_later(void *user, fb_status status) {
+    struct async_fill *async = user;
+    fb_result result = {.status = status};
+    if (status < 0)
+        (void)fb_fail(&result.err, status, "%s", fb_status_text(status));
+    async->done(async->user, &result);
+    fb_mem_free(async);
+}
+
+fb_status fb_fill_submit(fb_cache *cache, fb_bytes key, uint64_t token, fb_status found, fb_bytes value, int64_t life_ms,
+                         fb_done done, void *user, fb_result *ret_result) {
+    struct fb_keyspace *keyspace;
+    *ret_result = (fb_result){.status = FB_OK};
+    fb_status status = fb_cache_find(cache, key, &keyspace, &ret_result->err);
+    bool is_found = status == FB_OK;
+    if (found != FB_OK)
+        value = fb_bytes_of(NULL, 0);
+    if (is_found && cache->tier != NULL) {
+        struct async_fill *async = fb_mem_alloc(sizeof *async);
+        status = FB_NOMEM;
+        if (async != NULL) {
+            *async = (struct async_fill){done, user};
+            status = fb_tier_fill(cache->tier, keyspace, key, token, found, value, life_ms, filled_later, async);
+        }
+        if (status == FB_PENDING)
+            return status;
+        fb_mem_free(async);
+    } else if (is_found) {
+        status = give_back(cache, key, token, found, keyspace->kind, value, life_ms);
+    }
+    ret_result->status = status;
+    return status < 0 && is_found ? fb_fail(&ret_result->err, status, "%s", fb_status_text(status)) : status;
 }
 
 /* ---- announced writes ---- */

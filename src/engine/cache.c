@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "engine/tier.h"
 #include "engine/keyspace.h"
+#include "engine/named_lock.h"
 
 enum {
     SHARDS_DEFAULT = 16,
@@ -85,6 +86,7 @@ static void tick_all(struct fb_cache *cache) {
             tick(cache, &cache->shards[i]);
     if (cache->tier != NULL)
         fb_tier_tick(cache->tier);
+    fb_named_locks_tick(cache);
     for (unsigned i = 0; i < atomic_load(&cache->nsources); i++) {
         fb_trips_watch(cache->sources[i]);
         if (cache->sources[i]->behind != NULL)
@@ -201,11 +203,12 @@ fb_status fb_open(const fb_options *options, fb_cache **ret_cache, fb_err *reter
     cache->shard_shift = 64 - (unsigned)__builtin_ctz(o.shards);
     cache->keyspaces = fb_mem_calloc(FB_ROUTER_KEYSPACES_MAX, sizeof *cache->keyspaces);
     cache->router = fb_router_create();
+    cache->named = fb_named_locks_create();
     if (o.store != NULL && (status = fb_tier_open(cache, o.store, reterr)) != FB_OK) {
         fb_close(cache);
         return status;
     }
-    if (cache->keyspaces == NULL || cache->router == NULL || copy_behind(cache, o.behind) != FB_OK ||
+    if (cache->keyspaces == NULL || cache->router == NULL || cache->named == NULL || copy_behind(cache, o.behind) != FB_OK ||
         make_shards(cache, &o, &rng) != FB_OK) {
         fb_close(cache);
         return fb_fail(reterr, FB_NOMEM, "out of memory");
@@ -248,6 +251,7 @@ void fb_close(fb_cache *cache) {
     if (cache == NULL)
         return;
     bool is_busy = atomic_fetch_or(&cache->pending, FB_CLOSING) != 0;
+    fb_named_locks_withdraw(cache);
     for (unsigned i = 0; i < cache->nsources; i++)
         fb_source_withdraw(cache->sources[i]);
     for (unsigned i = 0; i < cache->nsources; i++)
@@ -285,6 +289,7 @@ void fb_close(fb_cache *cache) {
     }
     fb_tier_close(cache->tier);
     fb_router_destroy(cache->router);
+    fb_named_locks_destroy(cache->named);
     free_behind(cache->behind);
     fb_mem_free(cache->shards);
     fb_mem_free(cache->keyspaces);

@@ -114,6 +114,7 @@ struct fb_cache {
     struct fb_source *sources[FB_SOURCES_MAX];
     _Atomic unsigned nsources;     /* the ticker goes through them from the first on */
     struct fb_router *router;
+    struct fb_named_locks *named;
     struct fb_tier *tier;          /* the shared second level; NULL: none */
     _Atomic unsigned watched;      /* 1 << FB_EVENT_…; the next two are set before it, and constant while it is not 0 */
     _Atomic unsigned telling;      /* threads that may be calling the observer */

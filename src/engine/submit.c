@@ -44,6 +44,8 @@ static void finish_read(struct fb_read *read) {
     result.is_stale = read->waiter.is_stale;
     result.lane_us = fb_span_us(read->waiter.took.lane);
     result.source_us = fb_span_us(read->waiter.took.source);
+    if (result.status == FB_LEASE)
+        result.number = (int64_t)read->waiter.token;
     if (result.status < 0)
         fb_explain(&result.err, result.status, read->keyspace, fb_value_bytes(read->waiter.value));
     else
@@ -54,7 +56,8 @@ static void finish_read(struct fb_read *read) {
     fb_cache_op_end(cache);
 }
 
-static fb_status submit_read(struct fb_keyspace *keyspace, const fb_op *op, fb_done done, void *user,
+/* wants_lease: waits for life_ms at most. */
+static fb_status submit_read(struct fb_keyspace *keyspace, const fb_op *op, bool wants_lease, fb_done done, void *user,
                              fb_result *result) {
     struct fb_cache *cache = keyspace->source->cache;
     struct fb_effects fx;
@@ -67,11 +70,15 @@ static fb_status submit_read(struct fb_keyspace *keyspace, const fb_op *op, fb_d
     async->done = done;
     async->user = user;
     fb_effects_init(&fx);
+    async->read.waiter.wants_lease = wants_lease;
+    if (wants_lease)
+        async->read.waiter.deadline = fb_after(fb_clock_now(), fb_ms(op->life_ms));
     fb_status status = op->kind == FB_OP_REFRESH
                            ? fb_refresh_begin(&async->read, keyspace, op->key, &fx)
                            : fb_read_begin(&async->read, keyspace, op->key, &copy, &kind, &fx);
     if (status != FB_PENDING) {
         result->is_stale = async->read.waiter.is_stale;
+        result->number = status == FB_LEASE ? (int64_t)async->read.waiter.token : 0;
         fb_mem_free(async);
     }
     fb_carry_out(cache, &fx, FB_RUN_LANES);
@@ -84,6 +91,61 @@ static fb_status submit_read(struct fb_keyspace *keyspace, const fb_op *op, fb_d
     }
     fb_buf_free(&copy);
     return status == FB_PENDING ? status : at_once(result, status);
+}
+
+/* ---- leases ---- */
+
+enum { LEASE_WAIT_DEFAULT_MS = 2000 };
+
+struct async_lease {
+    struct fb_keyspace *keyspace;
+    fb_done done;
+    void *user;
+};
+
+static void leased(void *user, fb_status status, fb_bytes value, uint64_t token) {
+    struct async_lease *async = user;
+    fb_result result = {.status = status, .value = value, .number = (int64_t)token};
+    result.kind = status == FB_OK ? async->keyspace->kind : FB_KIND_NONE;
+    if (status < 0)
+        fb_explain(&result.err, status, async->keyspace, fb_bytes_of(NULL, 0));
+    async->done(async->user, &result);
+    fb_mem_free(async);
+}
+
+static fb_status lease_shared(struct fb_cache *cache, struct fb_keyspace *keyspace, fb_bytes key, int64_t wait_ms,
+                              fb_done done, void *user, fb_result *result) {
+    fb_buf copy = FB_BUF_INIT;
+    fb_kind kind;
+    fb_status status = fb_peek(cache, key, &copy, &kind);
+    if (status == FB_MISS) {
+        struct async_lease *async = fb_mem_alloc(sizeof *async);
+        if (async == NULL)
+            return at_once(result, FB_NOMEM);
+        *async = (struct async_lease){keyspace, done, user};
+        status = fb_tier_lease(cache->tier, keyspace, key, wait_ms, leased, async);
+        if (status != FB_PENDING)
+            fb_mem_free(async);
+    } else if (status == FB_OK) {
+        struct fb_value *value = fb_value_new(kind, copy.data, copy.len);
+        result->private_ = value;
+        set_value(result, value);
+        status = value != NULL ? FB_OK : FB_NOMEM;
+    }
+    fb_buf_free(&copy);
+    return status == FB_PENDING ? status : at_once(result, status);
+}
+
+fb_status fb_lease_submit(fb_cache *cache, fb_bytes key, int64_t wait_ms, fb_done done, void *user, fb_result *ret_result) {
+    struct fb_keyspace *keyspace;
+    *ret_result = (fb_result){.status = FB_OK};
+    fb_status status = fb_cache_find(cache, key, &keyspace, &ret_result->err);
+    if (status != FB_OK)
+        return at_once(ret_result, status);
+    if (cache->tier != NULL)
+        return lease_shared(cache, keyspace, key, wait_ms, done, user, ret_result);
+    fb_op op = {.kind = FB_OP_READ, .key = key, .life_ms = wait_ms > 0 ? wait_ms : LEASE_WAIT_DEFAULT_MS};
+    return submit_read(keyspace, &op, /* wants_lease = */ true, done, user, ret_result);
 }
 
 /* ---- writes ---- */
@@ -269,7 +331,7 @@ fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, 
         return at_once(ret_result, status);
     switch (op->kind) {
     case FB_OP_READ:
-        return submit_read(keyspace, op, done, user, ret_result);
+        return submit_read(keyspace, op, /* wants_lease = */ false, done, user, ret_result);
     case FB_OP_SET:
     case FB_OP_HSET:
     case FB_OP_HDEL:
@@ -298,7 +360,7 @@ fb_status fb_submit(fb_cache *cache, const fb_op *op, fb_done done, void *user, 
         if (keyspace->options.read == FB_READ_ASIDE)
             return fb_fail(&ret_result->err, at_once(ret_result, FB_UNSUPPORTED),
                            "keyspace '%s' is loaded by the application (read: cache-aside)", keyspace->options.pattern);
-        return submit_read(keyspace, op, done, user, ret_result);
+        return submit_read(keyspace, op, /* wants_lease = */ false, done, user, ret_result);
     case FB_OP_CHECK:
         break;
     }

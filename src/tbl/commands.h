@@ -59,6 +59,8 @@ enum fb_command_flags {
       "6.2.0", "", "Put the connection back into the state of a new one")                                              \
     X("select", select, 2, FB_CMD_FAST | FB_CMD_ALONE, 0, 0, 0, "connection", "1.0.0",                                 \
       "index", "Choose the database; keyspaces live in database 0")                                                    \
+    X("fb.absent", fb_absent, 3, FB_CMD_WRITE | FB_CMD_NO_MULTI, 1, 1, 1, "forebay", "7.0.0",                          \
+      "key token", "Hand in that the row a lease was for does not exist; 0: the lease is gone")                        \
     X("fb.check", fb_check, 1, FB_CMD_ADMIN, 0, 0, 0, "forebay", "7.0.0",                                              \
       "", "Check the configuration file without using it")                                                             \
     X("fb.dead", fb_dead, -2, FB_CMD_ADMIN, 0, 0, 0, "forebay", "7.0.0",                                               \
@@ -66,12 +68,20 @@ enum fb_command_flags {
       "Writes that were acknowledged and that the database refused, with its reasons")                                 \
     X("fb.explain", fb_explain, 2, FB_CMD_READ, 1, 1, 1, "forebay", "7.0.0",                                           \
       "key", "Which keyspace a key belongs to, what would answer a read of it, and until when")                        \
+    X("fb.fill", fb_fill, -4, FB_CMD_WRITE | FB_CMD_NO_MULTI, 1, 1, 1, "forebay", "7.0.0",                             \
+      "key token value [EX seconds | PX milliseconds]", "Hand in what a lease was for; 0: the lease is gone, and nothing is kept") \
     X("fb.help", fb_help, 1, 0, 0, 0, 0, "forebay", "7.0.0",                                                           \
       "", "This list")                                                                                                 \
+    X("fb.inval", fb_invalidate, 2, FB_CMD_WRITE, 1, 1, 1, "forebay", "7.0.0",                                         \
+      "key", "Forget the cached copy and refuse what is being loaded: after a write of one's own")                     \
     X("fb.invalidate", fb_invalidate, -2, FB_CMD_WRITE, 1, -1, 1, "forebay", "7.0.0",                                  \
       "key [key ...] | KEYSPACE pattern", "Forget cached copies, whatever on_del says; no row is touched")             \
     X("fb.keyspaces", fb_keyspaces, 1, 0, 0, 0, 0, "forebay", "7.0.0",                                                 \
       "", "Every keyspace: what it maps, how long copies live, how well it is hit")                                    \
+    X("fb.lease", fb_lease, -2, FB_CMD_WRITE | FB_CMD_NO_MULTI, 1, 1, 1, "forebay", "7.0.0",                           \
+      "key [milliseconds]", "The cached value, or a token: load it and hand it in; waits while another does")          \
+    X("fb.lock", fb_lock, -3, FB_CMD_WRITE | FB_CMD_NO_MULTI, 0, 0, 0, "forebay", "7.0.0",                             \
+      "name milliseconds [WAIT milliseconds]", "Take a lock by name: its token and fencing number, or nil")            \
     X("fb.refresh", fb_refresh, -2, FB_CMD_WRITE, 1, -1, 1, "forebay", "7.0.0",                                        \
       "key [key ...]", "Load again now; answers how many have a row")                                                  \
     X("fb.reload", fb_reload, 1, FB_CMD_ADMIN, 0, 0, 0, "forebay", "7.0.0",                                            \
@@ -80,6 +90,10 @@ enum fb_command_flags {
       "", "Every source: round trips, errors, what waits")                                                             \
     X("fb.stats", fb_stats, -1, 0, 0, 0, 0, "forebay", "7.0.0",                                                        \
       "[pattern]", "Counters of one keyspace, or of all together")                                                     \
+    X("fb.unlease", fb_unlease, 3, FB_CMD_WRITE | FB_CMD_NO_MULTI, 1, 1, 1, "forebay", "7.0.0",                        \
+      "key token", "Give a lease back whose load has failed; 0: it is gone")                                           \
+    X("fb.unlock", fb_unlock, 3, FB_CMD_WRITE | FB_CMD_NO_MULTI, 0, 0, 0, "forebay", "7.0.0",                          \
+      "name token", "Give a lock back; 0: it has ended, and may be another's")                                         \
     X("fb.warm", fb_warm, -2, FB_CMD_ADMIN, 0, 0, 0, "forebay", "7.0.0",                                               \
       "pattern [limit]", "Load the rows of a keyspace that are not cached, in the order of the primary key")           \
     X("del", del, -2, FB_CMD_ROWS | FB_KEY_OVER | FB_KEY_DELETE | FB_CMD_SPLITS, 1, -1, 1, "generic", "1.0.0",         \

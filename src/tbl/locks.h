@@ -13,6 +13,7 @@
     X(TIER, "the ways of loads through the store, and what was written")                                              \
     X(BEHIND, "what waits for the flush to one source")                                                               \
     X(LANE, "one lane's queue")                                                                                       \
+    X(NAMED, "locks that the application takes by name")                                                              \
     X(PARK, "one blocked caller's completion flag")                                                                   \
     X(CANCEL, "what a session's call is given up with")                                                               \
     X(SOURCE, "a source's last error")                                                                                \

@@ -913,3 +913,32 @@ void double_wait_idle(fb_cache *cache) {
         fb_cond_wait(&cache->cond, &cache->lock);
     fb_lock_release(&cache->lock);
 }
+
+/* ---- leases and locks: the engine's own tests have them ---- */
+
+static fb_status not_here(fb_result *result) {
+    *result = (fb_result){.status = FB_UNSUPPORTED};
+    return FB_UNSUPPORTED;
+}
+
+fb_status fb_lease_submit(fb_cache *cache, fb_bytes key, int64_t wait_ms, fb_done done, void *user, fb_result *ret_result) {
+    (void)cache, (void)key, (void)wait_ms, (void)done, (void)user;
+    return not_here(ret_result);
+}
+
+fb_status fb_fill_submit(fb_cache *cache, fb_bytes key, uint64_t token, fb_status found, fb_bytes value, int64_t life_ms,
+                         fb_done done, void *user, fb_result *ret_result) {
+    (void)cache, (void)key, (void)token, (void)found, (void)value, (void)life_ms, (void)done, (void)user;
+    return not_here(ret_result);
+}
+
+fb_status fb_lock_submit(fb_cache *cache, fb_bytes name, int64_t ttl_ms, int64_t wait_ms, fb_done done, void *user,
+                         fb_result *ret_result) {
+    (void)cache, (void)name, (void)ttl_ms, (void)wait_ms, (void)done, (void)user;
+    return not_here(ret_result);
+}
+
+fb_status fb_unlock_submit(fb_cache *cache, fb_bytes name, uint64_t token, fb_done done, void *user, fb_result *ret_result) {
+    (void)cache, (void)name, (void)token, (void)done, (void)user;
+    return not_here(ret_result);
+}
