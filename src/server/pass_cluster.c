@@ -120,6 +120,10 @@ bool fb_pass_redirect(struct fb_loop *loop, struct fb_upstream *from, struct fb_
             fb_upstream_doubt(from);
         return false;
     }
+    if (from == s->listener) { /* of a sharded channel: it is asked for again, and then elsewhere */
+        fb_pass_learn(loop, fb_bytes_of(answer->data, answer->len));
+        return false;
+    }
     bool is_ask = memcmp(answer->data, "-ASK", 4) == 0;
     if (wait->args == NULL || wait->hops++ >= FB_REDIRECTIONS_MAX ||
         !fb_redirect_read(fb_bytes_of(answer->data + 1, answer->len - 3), fb_upstream_host(from), &redirect))

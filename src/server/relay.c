@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/pass.h"
+#include "server/pass_cluster.h"
 #include "server/upstream.h"
 
 enum { HEAD_MAX = 24 }; /* bytes of ">4\r\n" and of "$12\r\n" */
@@ -19,8 +20,9 @@ void fb_relay_drop(struct fb_session *s) {
 static struct fb_upstream *listener_of(struct fb_call *call) {
     char why[FB_UPSTREAM_REASON_MAX + 64];
     struct fb_session *s = call->session;
-    if (s->listener == NULL)
-        s->listener = fb_upstream_listen(fb_call_loop(call), s->ref);
+    if (s->listener == NULL) /* channels are everywhere in a Cluster, a sharded one is at its node */
+        s->listener = fb_upstream_listen(fb_call_loop(call), s->ref,
+                                         call->argc > 1 ? fb_pass_node_of_key(fb_call_loop(call), call->argv[1]) : 0);
     if (s->listener == NULL) {
         fb_call_out_of_memory(call);
         return NULL;

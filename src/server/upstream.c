@@ -665,8 +665,8 @@ struct fb_upstream *fb_upstream_own(struct fb_loop *loop, unsigned version, unsi
     return upstream_new(loop, version, db, node, true);
 }
 
-struct fb_upstream *fb_upstream_listen(struct fb_loop *loop, struct fb_session_ref session) {
-    struct fb_upstream *u = upstream_new(loop, 3, 0, fb_places_node(loop, 0), true);
+struct fb_upstream *fb_upstream_listen(struct fb_loop *loop, struct fb_session_ref session, unsigned node) {
+    struct fb_upstream *u = upstream_new(loop, 3, 0, node, true);
     if (u != NULL) {
         u->is_listener = true;
         u->listener = session;

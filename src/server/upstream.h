@@ -93,8 +93,8 @@ bool fb_upstreams_are_full(const struct fb_loop *loop);
 
 /* The loop's connection for this version (2, 3), the client's database and the node (places.h); NULL: no memory. */
 struct fb_upstream *fb_upstream_shared(struct fb_loop *loop, unsigned version, unsigned db, unsigned node);
-/* One on which a session listens (relay.h), in RESP3; NULL: no memory. */
-struct fb_upstream *fb_upstream_listen(struct fb_loop *loop, struct fb_session_ref session);
+/* One on which a session listens (relay.h), in RESP3, to this node; NULL: no memory. */
+struct fb_upstream *fb_upstream_listen(struct fb_loop *loop, struct fb_session_ref session, unsigned node);
 /* One for a session alone; NULL: no memory. */
 struct fb_upstream *fb_upstream_own(struct fb_loop *loop, unsigned version, unsigned db, unsigned node);
 /* Of a session that ends or starts anew; what is under way there is nobody's any more. NULL accepted. */

@@ -120,6 +120,13 @@ def test_channels_of_a_cluster(forebay, database, cluster):
             assert wire.read() == [b"message", b"news", b"x"]
         other.ask("PUBLISH", "news", "y")
         assert wire.read() == [b"message", b"news", b"y"]
+    for name in ("a", "b", "c", "d"):  # sharded ones, at whichever node
+        with server.wire() as wire, server.wire() as other:
+            assert wire.ask("SSUBSCRIBE", name, f"{{{name}}}2") == [b"ssubscribe", name.encode(), 1]
+            assert wire.read() == [b"ssubscribe", f"{{{name}}}2".encode(), 2]
+            assert other.ask("SPUBLISH", name, "x") == 1 and wire.read() == [b"smessage", name.encode(), b"x"]
+            elsewhere = next(word for word in ("a", "b", "c", "d", "e") if isinstance(wire.ask("SSUBSCRIBE", word), ReplyError))
+            assert other.ask("SPUBLISH", name, elsewhere) == 1 and wire.read()[0] == b"smessage"
 
 
 def test_slots_wander_under_load(forebay, database, cluster):
