@@ -77,8 +77,10 @@ void fb_behind_not_ours(struct fb_behind *behind, const struct fb_flight *flight
     if (*status < 0)
         return;
     if (cache->tier != NULL) {
+        fb_lock_acquire(&behind->lock);
         (void)fb_fail(&err, FB_NOTOWNER, "partition '%s' is owned by %s; ask there", behind->source->name,
                       behind->owner.addr[0] != '\0' ? behind->owner.addr : behind->owner.owner);
+        fb_lock_release(&behind->lock);
         *status = error_as(FB_NOTOWNER, &err, value);
         return;
     }
@@ -155,8 +157,10 @@ fb_status fb_behind_open(struct fb_source *source, fb_err *reterr) {
 
 /* The partition was another's after this: what came before is in the database. */
 static void forget_all(struct fb_behind *behind) {
+    fb_lock_acquire(&behind->lock);
     while (fb_dirty_next(behind->dirty, FB_NEVER, true) != NULL)
         fb_dirty_batch_free(fb_dirty_commit(behind->dirty));
+    fb_lock_release(&behind->lock);
 }
 
 static fb_status recover_one(void *user, const struct fb_journal_entry *entry, fb_err *reterr) {
@@ -194,11 +198,13 @@ static fb_status recover_one(void *user, const struct fb_journal_entry *entry, f
     struct fb_dirty_write write = {
         .hash = fb_cache_hash(cache, entry->key), .keyspace = keyspace->id, .key = entry->key, .change = payload,
         .shows = row.shows, .full = row.value};
+    fb_lock_acquire(&behind->lock);
     if (status == FB_OK)
         status = fb_dirty_prepare(behind->dirty, &write, &unit);
     if (status == FB_OK)
         fb_dirty_put(behind->dirty, &unit, entry->seq, fb_clock_now());
     behind->put_seq = entry->seq;
+    fb_lock_release(&behind->lock);
     fb_buf_free(&out);
     fb_value_unref(row.value);
     fb_value_unref(payload);
@@ -232,15 +238,17 @@ static bool claim(struct fb_behind *behind, fb_err *err) {
     enum fb_claim answer = behind->source->ops->flush->claim(behind->session, &claimant, &ret, err);
     if (answer == FB_CLAIM_ERROR)
         return false;
+    fb_lock_acquire(&behind->lock);
     if (answer == FB_CLAIM_HELD) {
         behind->owner = ret;
         behind->state = FB_BEHIND_ELSEWHERE;
-        return true;
+    } else {
+        behind->epoch = ret.epoch;
+        behind->applied_seq = ret.applied_seq;
+        behind->is_new = answer == FB_CLAIM_NEW;
+        behind->is_ours = true;
     }
-    behind->epoch = ret.epoch;
-    behind->applied_seq = ret.applied_seq;
-    behind->is_new = answer == FB_CLAIM_NEW;
-    behind->is_ours = true;
+    fb_lock_release(&behind->lock);
     return true;
 }
 
@@ -263,10 +271,12 @@ fb_status fb_behind_take(struct fb_behind *behind, fb_err *err) {
         status = fb_behind_bury(behind, err);
     if (status != FB_OK)
         return status;
+    fb_lock_acquire(&behind->lock);
     if (behind->put_seq < behind->applied_seq)
         behind->put_seq = behind->applied_seq;
     fb_behind_changed(behind);
     behind->state = FB_BEHIND_OWNER;
+    fb_lock_release(&behind->lock);
     return FB_OK;
 }
 

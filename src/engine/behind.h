@@ -61,7 +61,7 @@ struct fb_behind {
     struct fb_lock lock;             /* covers the rest */
     struct fb_cond changed;
     struct fb_dirty *dirty;
-    enum fb_behind_state state;
+    _Atomic(enum fb_behind_state) state; /* changed under the lock */
     bool is_draining, is_ending, is_ours; /* ours: claimed, its row says dirty */
     bool is_new;                     /* it was nobody's, or another's, before */
     uint64_t epoch, applied_seq, put_seq; /* of the partition; in the database; in the map */

@@ -208,10 +208,17 @@ fb_status fb_dead(fb_cache *cache, const char *source, fb_dead_verb verb, uint64
 
 /* ---- conflicts: what a journal still has of a partition that was another's meanwhile ---- */
 
+static struct fb_dirty_batch *next_batch(struct fb_behind *behind) {
+    fb_lock_acquire(&behind->lock);
+    struct fb_dirty_batch *batch = fb_dirty_next(behind->dirty, FB_NEVER, true);
+    fb_lock_release(&behind->lock);
+    return batch;
+}
+
 fb_status fb_behind_bury(struct fb_behind *behind, fb_err *err) {
     struct fb_dirty_batch *batch;
     fb_status status = FB_OK;
-    while (status == FB_OK && (batch = fb_dirty_next(behind->dirty, FB_NEVER, true)) != NULL) {
+    while (status == FB_OK && (batch = next_batch(behind)) != NULL) {
         struct fb_value *why = fb_value_new(FB_KIND_STRING, "the partition was another's meanwhile", 37);
         struct fb_flush_item *items = fb_mem_calloc(batch->nrows, sizeof *items);
         size_t n = 0;
@@ -225,8 +232,10 @@ fb_status fb_behind_bury(struct fb_behind *behind, fb_err *err) {
                                : behind->source->ops->flush->dead_add(behind->session, behind->source->name, items, n, err);
         fb_mem_free(items);
         fb_value_unref(why);
+        fb_lock_acquire(&behind->lock);
         if (status == FB_OK)
             fb_dirty_batch_free(fb_dirty_commit(behind->dirty));
+        fb_lock_release(&behind->lock);
     }
     return status;
 }

@@ -238,12 +238,28 @@ static void wait_until(struct fb_behind *behind, fb_instant due) {
     behind->wakes = (fb_instant){INT64_MIN};
 }
 
+/* It is ours from now on, and copies are kept again: but none of a load that began while it was another's. */
+static void forget_own(struct fb_behind *behind) {
+    struct fb_cache *cache = behind->cache;
+    for (unsigned i = 0; i < cache->nkeyspaces; i++) {
+        const struct fb_keyspace *keyspace = cache->keyspaces[i];
+        uint64_t cursor = 0, dropped = 0;
+        if (keyspace->source != behind->source || keyspace->options.write != FB_WRITE_BEHIND)
+            continue;
+        do
+            cursor = fb_invalidate_keyspace(cache, i, cursor, FORGET_AT_ONCE, &dropped);
+        while (cursor != 0);
+    }
+}
+
 static void claim_again(struct fb_behind *behind, fb_instant *retry_at) {
     fb_err err = {0};
     fb_lock_release(&behind->lock);
     bool is_known = connect(behind, &err) && fb_behind_take(behind, &err) == FB_OK;
     if (!is_known)
         disconnect(behind);
+    if (behind->state == FB_BEHIND_OWNER)
+        forget_own(behind);
     fb_lock_acquire(&behind->lock);
     behind->trouble = err;
     *retry_at = fb_after(fb_clock_now(), fb_ms(CLAIM_EVERY_MS));
