@@ -380,11 +380,14 @@ static void run_round(struct redis *r, struct batch *b) {
         }
 }
 
-static void pause_before(struct redis *r, const struct batch *b, unsigned round) {
+/* False: there would be too little time left for an answer, and a refusal is better than a doubt. */
+static bool pause_before(struct redis *r, const struct batch *b, unsigned round) {
     fb_span span = fb_backoff(round, fb_ms(PAUSE_FIRST_MS), fb_ms(PAUSE_MOST_MS), (uint16_t)fb_rng_next(&r->rng));
     fb_span left = fb_since(b->deadline, fb_clock_now());
-    if (left.ns > 0)
-        fb_clock_sleep(left.ns < span.ns ? left : span);
+    if (left.ns < 2 * span.ns)
+        return false;
+    fb_clock_sleep(span);
+    return true;
 }
 
 /* Calls that wait for another round. */
@@ -416,8 +419,8 @@ static void run_batch(struct redis *r, struct fb_store_call *calls, size_t n, fb
         bool has_news = b.wants_look && fb_place_look(r->place, r->topology->generation, deadline, NULL) == FB_OK;
         if (unanswered(&b, has_news) == 0 || fb_reached(fb_clock_now(), deadline))
             return;
-        if ((b.wants_pause && !has_news) || round >= ROUNDS_AT_ONCE)
-            pause_before(r, &b, round);
+        if (((b.wants_pause && !has_news) || round >= ROUNDS_AT_ONCE) && !pause_before(r, &b, round))
+            return;
     }
 }
 
