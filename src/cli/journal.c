@@ -190,7 +190,7 @@ static int salvage(struct fb_cli_args *args, struct report *r, const char *to_di
     struct fb_salvage done;
     int lock = -1;
     fb_status status = fb_files_open(r->dir, /* makes_dir */ false, &from, &err);
-    if (status == FB_OK && (lock = from->ops->lock(from, FB_WAL_LOCK, "")) == -EWOULDBLOCK) {
+    if (status == FB_OK && (lock = from->ops->lock(from, FB_WAL_LOCK)) == -EWOULDBLOCK) {
         fb_files_finish(from);
         fprintf(stderr, "forebay journal: a running Forebay has %s; stop it first\n", r->dir);
         return FB_EXIT_FAILURE;

@@ -92,22 +92,14 @@ static int sys_list(struct fb_files *files, bool (*each)(void *user, const char 
     return -number;
 }
 
-static int sys_lock(struct fb_files *files, const char *name, const char *text) {
+static int sys_lock(struct fb_files *files, const char *name) {
     int fd = openat(dir_of(files), name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     if (fd < 0)
         return -errno;
-    int r = flock(fd, LOCK_EX | LOCK_NB);
-    if (r == 0)
-        r = ftruncate(fd, 0);
-    if (r < 0) {
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         int number = errno;
         close(fd);
         return -number;
-    }
-    r = fb_files_write_all(files, fd, text, strlen(text), 0);
-    if (r < 0) {
-        close(fd);
-        return r;
     }
     return fd;
 }

@@ -42,9 +42,8 @@ struct fb_files_ops {
     int (*unlink)(struct fb_files *files, const char *name);
     /* Each name once; ends early when `each` returns false. */
     int (*list)(struct fb_files *files, bool (*each)(void *user, const char *name), void *user);
-    /* A handle that keeps everybody else out until it is closed; −EWOULDBLOCK: somebody is in. The text is for
-     * people. */
-    int (*lock)(struct fb_files *files, const char *name, const char *text);
+    /* A handle that keeps everybody else out until it is closed; −EWOULDBLOCK: somebody is in. It can be written. */
+    int (*lock)(struct fb_files *files, const char *name);
     void (*finish)(struct fb_files *files);
 };
 

@@ -46,6 +46,17 @@ static fb_status look_at_heads(struct fb_wal *wal, const struct fb_listing *list
     return status;
 }
 
+/* Who has the journal and which it is, for people: nothing depends on it. */
+static void sign_lock(struct fb_wal *wal) {
+    enum { PID_TEXT = 11, LINE = PID_TEXT + 2 * FB_UUID + 1 };
+    char text[LINE + 1];
+    int n = snprintf(text, sizeof text, "%-10ld ", (long)getpid());
+    for (int i = 0; i < FB_UUID; i++)
+        n += snprintf(text + n, sizeof text - (size_t)n, "%02x", wal->uuid[i]);
+    text[n] = '\n';
+    (void)fb_files_write_all(wal->files, wal->lock, text, (size_t)n + 1, 0);
+}
+
 fb_status fb_wal_open(struct fb_wal *wal, struct fb_files *files, uint64_t segment_bytes, uint64_t epoch,
                       fb_err *reterr) {
     *wal = (struct fb_wal){.files = files,
@@ -58,9 +69,7 @@ fb_status fb_wal_open(struct fb_wal *wal, struct fb_files *files, uint64_t segme
         segment_bytes > FB_SEGMENT_BYTES_MAX)
         return fb_fail(reterr, FB_INVALID, "the bytes of a segment must be a multiple of %d, at most %d",
                        FB_SEGMENT_BYTES_MIN, FB_SEGMENT_BYTES_MAX);
-    char text[32];
-    (void)snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    wal->lock = files->ops->lock(files, FB_WAL_LOCK, text);
+    wal->lock = files->ops->lock(files, FB_WAL_LOCK);
     if (wal->lock < 0) {
         int number = -wal->lock;
         wal->lock = -1;
@@ -75,6 +84,8 @@ fb_status fb_wal_open(struct fb_wal *wal, struct fb_files *files, uint64_t segme
         memcpy(wal->uuid, wal->segments[0].head.uuid, FB_UUID);
     else if (status == FB_OK)
         fb_rng_system(wal->uuid, sizeof wal->uuid);
+    if (status == FB_OK)
+        sign_lock(wal);
     if (status == FB_OK && list.has_spare)
         (void)files->ops->unlink(files, FB_WAL_SPARE);
     if (status == FB_OK && list.has_copy)

@@ -99,8 +99,8 @@ def ask(root):
     for name in PROGRAMS:
         code, said = run([f"./{name}", "--short"], root)
         if code != 0:
-            words = re.search(r"^(?:not ok \d+ - (.*)|# (.*))", said, re.M)
-            return f"{name}: {(words.group(1) or words.group(2)) if words else f'status {code}'}"
+            words = re.search(r"^not ok \d+ - (.*)", said, re.M) or re.search(r"^# (.*)", said, re.M)
+            return f"{name}: {words.group(1) if words else f'status {code}'}"
     return ""
 
 

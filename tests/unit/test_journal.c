@@ -248,6 +248,33 @@ static void the_bounds_refuse_and_nothing_is_lost(void **state) {
     clear(options.dir);
 }
 
+static fb_status measure(void *user, const struct fb_journal_entry *entry, fb_err *reterr) {
+    (void)reterr;
+    *(size_t *)user = entry->payload.len;
+    return FB_OK;
+}
+
+static void a_unit_larger_than_a_group_is_a_group_of_its_own(void **state) {
+    (void)state;
+    enum { LARGE = 3 * FB_JOURNAL_GROUP_BYTES };
+    struct acks acks;
+    struct fb_journal_options options = {.dir = scratch(), .segment_bytes = 8 << 20};
+    static char large[LARGE]; /* of zeros: each of its sectors needs a note */
+    size_t found = 0;
+    acks_init(&acks);
+    struct fb_journal *journal = open_journal(&options, 0, NULL);
+    struct fb_journal_record record = {1, FB_STR("key"), fb_bytes_of(large, sizeof large)};
+    assert_int_equal(fb_journal_append(journal, &record, 1, acked, &acks, NULL), FB_PENDING);
+    await(&acks, 1);
+    assert_int_equal(acks.worst, FB_OK);
+    assert_int_equal(fb_journal_close(journal, NULL), FB_OK);
+    assert_int_equal(fb_journal_open(&options, &journal, NULL), FB_OK);
+    assert_int_equal(fb_journal_recover(journal, 0, measure, &found, NULL), FB_OK);
+    assert_int_equal(found, LARGE);
+    assert_int_equal(fb_journal_close(journal, NULL), FB_OK);
+    clear(options.dir);
+}
+
 static void what_the_database_has_is_deleted(void **state) {
     (void)state;
     struct acks acks;
@@ -294,6 +321,7 @@ int main(void) {
         cmocka_unit_test(numbers_go_on_behind_the_database),
         cmocka_unit_test(one_process_has_it),
         cmocka_unit_test(the_bounds_refuse_and_nothing_is_lost),
+        cmocka_unit_test(a_unit_larger_than_a_group_is_a_group_of_its_own),
         cmocka_unit_test(what_the_database_has_is_deleted),
         cmocka_unit_test(a_sync_comes_after_what_was_appended_before),
     };
