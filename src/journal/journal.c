@@ -281,7 +281,7 @@ static fb_status carry_out(struct fb_journal *j, struct batch *batch, enum fb_jo
     return durability == FB_JOURNAL_ALWAYS || batch->wants_sync ? sync_log(j) : FB_OK;
 }
 
-static void complete(struct fb_journal *j, const struct batch *batch, fb_status status, uint64_t first_seq) {
+static void complete(const struct batch *batch, fb_status status, uint64_t first_seq) {
     uint64_t seq = first_seq;
     for (size_t i = 0; i < batch->n; i++) {
         const struct unit *unit = &batch->units[i];
@@ -291,7 +291,6 @@ static void complete(struct fb_journal *j, const struct batch *batch, fb_status 
             unit->done(unit->user, status, seq, seq + unit->count - 1);
         seq += unit->count;
     }
-    (void)j;
 }
 
 static void run_batch(struct fb_journal *j, struct batch *batch, enum fb_journal_durability durability) {
@@ -314,7 +313,7 @@ static void run_batch(struct fb_journal *j, struct batch *batch, enum fb_journal
         fb_cond_signal(&j->keep);
     }
     fb_lock_release(&j->lock);
-    complete(j, batch, status, first_seq);
+    complete(batch, status, first_seq);
 }
 
 static void recycle(struct fb_journal *j, struct batch *batch) {
