@@ -291,6 +291,19 @@ typedef void (*fb_source_visit)(void *user, const fb_source_table *table);
 /* Visit the tables and views of a source by name; its own bookkeeping is left out. FB_UNSUPPORTED for functions. */
 fb_status fb_source_tables(fb_source *source, fb_source_visit visit, void *user, fb_err *reterr);
 
+/* Who has the partition of a source: the right to write behind there. */
+typedef struct fb_partition_info {
+    char owner[128], addr[128]; /* as it named itself; empty: nobody */
+    uint64_t epoch;             /* how often it has changed hands */
+    int is_clean;               /* nothing is pending: whoever starts next gets it */
+} fb_partition_info;
+/* Blocks. FB_NOTFOUND: nobody has ever written behind there. FB_UNSUPPORTED: nobody can. FB_DOWN, FB_SOURCE. */
+fb_status fb_source_partition(fb_source *source, fb_partition_info *ret_info, fb_err *reterr);
+/* Take it from an owner that will not come back: whoever starts next gets it. What the owner had acknowledged and not yet
+ * brought to the database is lost to everybody else; should it come back, it writes nothing and keeps those as dead
+ * letters. *ret_info: as it was. Blocks; fails as fb_source_partition. */
+fb_status fb_source_take_over(fb_source *source, fb_partition_info *ret_info, fb_err *reterr);
+
 /* Once, when all keyspaces were added and before the first operation: recover what the journals of write-behind hold, and
  * claim the partitions. FB_OK also where another process owns one (its keys are then read and not kept, writes are
  * FB_NOTOWNER, until it lets go). FB_CONFLICT: a journal is damaged. FB_CONFIG: it holds writes that no keyspace takes.

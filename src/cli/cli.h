@@ -101,7 +101,7 @@ bool fb_cli_colour(int fd);
 extern const struct fb_cli_command *const fb_cli_commands[];
 
 extern const struct fb_cli_command fb_cli_init, fb_cli_serve, fb_cli_check, fb_cli_print_config, fb_cli_reference;
-extern const struct fb_cli_command fb_cli_demo, fb_cli_bench, fb_cli_ping, fb_cli_journal, fb_cli_dead;
+extern const struct fb_cli_command fb_cli_demo, fb_cli_bench, fb_cli_ping, fb_cli_journal, fb_cli_dead, fb_cli_takeover;
 extern const struct fb_cli_command fb_cli_version, fb_cli_help_command;
 
 #endif

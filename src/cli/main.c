@@ -19,6 +19,7 @@ const struct fb_cli_command *const fb_cli_commands[] = {
     &fb_cli_ping,
     &fb_cli_journal,
     &fb_cli_dead,
+    &fb_cli_takeover,
     &fb_cli_reference,
     &fb_cli_version,
     &fb_cli_help_command,

@@ -1,0 +1,67 @@
+"""Shows that pending writes belong to one process: another one is refused and told whom to ask; when the owner does not
+come back, `forebay takeover` says what that would cost and takes the source only when told so; and when the old owner
+comes back after all, its writes become dead letters and nothing newer is overwritten."""
+
+import os
+import subprocess
+
+import pytest
+
+from conftest import FOREBAY, clean_environment, wait_until
+from resp import ReplyError
+
+pytestmark = pytest.mark.short
+
+
+def takeover(server, *words):
+    result = subprocess.run([FOREBAY, "takeover", "-c", server.config_path, *words], stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, timeout=60,
+                            env=clean_environment())
+    return result.returncode, result.stdout
+
+
+def test_a_source_is_taken_from_an_owner_that_does_not_come_back(world, forebay, tmp_path):
+    database = world("CREATE TABLE t(id {int} PRIMARY KEY, v {int});")
+
+    def start(name):
+        return forebay({"server": {"journal_dir": os.path.join(str(tmp_path), name)},
+                        "sources": {"db": database.source()},
+                        "keyspaces": {"t:{id:int}": {"source": "db", "table": "t", "as": "hash",
+                                                     "write": "write-behind", "flush_interval": "60s"}}})
+
+    def value(id):
+        found = database.rows("SELECT v FROM t WHERE id = %s", id)
+        return found[0]["v"] if found else None
+
+    first = start("first")
+    with first.wire() as wire:
+        assert not isinstance(wire.ask("HSET", "t:1", "v", "1"), ReplyError)
+    first.kill()
+    second = start("second")
+    wire = second.wire()
+
+    def refused():
+        answer = wire.ask("HSET", "t:1", "v", "2")
+        return answer.word if isinstance(answer, ReplyError) else None
+    assert refused() == "NOTOWNER"
+
+    status, text = takeover(second)
+    assert status == 1 and "--accept-loss db" in text and "belongs to pid" in text
+    assert refused() == "NOTOWNER"
+    status, text = takeover(second, "--accept-loss", "elsewhere")
+    assert status == 2
+    status, text = takeover(second, "--accept-loss", "db")
+    assert status == 0 and "has been taken from" in text
+
+    wait_until(lambda: refused() is None, "the second to claim the source", 30)
+    wire.close()
+    assert second.stop() == 0 and value(1) == 2
+    assert takeover(second)[0] == 0  # nothing is pending now
+
+    again = start("first")  # its journal has the write of the beginning
+    letter = wait_until(lambda: database.rows("SELECT key_name, code FROM fb_dead"), "the conflict to be a letter", 30)
+    assert [(bytes(row["key_name"]), row["code"]) for row in letter] == [(b"t:1", "FENCED")]
+    with again.wire() as wire:
+        assert wire.ask("HGET", "t:1", "v") == b"2"
+        assert not isinstance(wire.ask("HSET", "t:1", "v", "3"), ReplyError)
+    assert again.stop() == 0 and value(1) == 3
