@@ -385,7 +385,7 @@
     X(KEYSPACE, read, CHOICE, "read-through", "read-through|cache-aside", NULL, NULL, options.read, RESTART, NULL,     \
       "what a miss does",                                                                                              \
       "'read-through' loads the row, once for all who ask at the same time. 'cache-aside' loads nothing: the "         \
-      "application loads and fills under a lease (fb_get_or_lease in the C library).")                                 \
+      "application loads and fills under a lease (FB.LEASE, or fb_get_or_lease in the C library).")                                 \
     X(KEYSPACE, write, CHOICE, "off", "off|write-through|write-around|write-behind", NULL, NULL, options.write,       \
       RESTART, NULL,                                                                                                   \
       "what a write does",                                                                                             \
