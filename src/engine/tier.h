@@ -64,6 +64,7 @@ struct fb_way {
     struct fb_load_flow flow;
     struct fb_tier *tier;
     struct fb_link bucket;     /* in tier->waiting */
+    fb_bytes key;              /* the call's, for those who look while a worker has the call */
     fb_buf copy;               /* what the store said */
     bool is_over;              /* taken out of the bucket: nobody else looks at it any more */
     void (*load)(struct fb_way *way);

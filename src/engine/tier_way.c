@@ -84,6 +84,7 @@ void fb_way_start(struct fb_tier *tier, struct fb_way *way, uint64_t hash, fb_by
     way->item = (struct fb_tier_item){.call = &way->flow.call, .done = answered, .is_question = way->item.is_question};
     fb_tier_start(tier);
     fb_lock_acquire(&tier->lock);
+    way->key = key;
     fb_load_flow_start(&way->flow, terms, key, &way->copy, fb_tier_token(tier));
     fb_list_push_back(bucket_of(tier, hash), &way->bucket);
     enum fb_flow_step step = leave(way);
@@ -114,8 +115,7 @@ void fb_tier_told(struct fb_tier *tier, uint64_t hash, fb_bytes key) {
     fb_lock_acquire(&tier->lock);
     for (struct fb_link *l = bucket->next; l != bucket; l = l->next) {
         struct fb_way *way = fb_member_of(l, struct fb_way, bucket);
-        fb_bytes own = way->flow.call.key;
-        if (own.len != key.len || memcmp(own.data, key.data, key.len) != 0)
+        if (way->key.len != key.len || memcmp(way->key.data, key.data, key.len) != 0)
             continue;
         bool was_waiting = way->flow.step == FB_FLOW_WAIT;
         fb_load_flow_told(&way->flow);

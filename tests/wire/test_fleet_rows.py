@@ -47,6 +47,7 @@ def test_one_loads_for_both(two):
     assert loads(two) == 3
 
 
+@pytest.mark.short
 def test_a_row_is_inserted_changed_and_deleted(two):
     for writer, reader in ((two.a, two.b), (two.b, two.a)):
         assert reader.ask("GET", "user:50") is None and writer.ask("GET", "user:50") is None
@@ -67,6 +68,7 @@ def test_a_hash_is_counted_up_by_both(two):
     assert two.b.ask("HMGET", "cart:1", "apples", "pears") == [b"21", b"9"]
 
 
+@pytest.mark.short
 def test_a_list_shows_what_the_other_wrote(two):
     assert two.a.ask("GET", "team:7") == two.b.ask("GET", "team:7") == b'["ann","bob"]'
     assert two.a.ask("GET", "team:8") == two.b.ask("GET", "team:8") == b'["cid"]'
