@@ -372,8 +372,8 @@ void fb_write_end(fb_cache *cache, fb_bytes key, uint64_t ticket);
 
 /* For what only one at a time shall do. A lock ends by itself after ttl_ms: who holds it may have stopped, or be slow, and
  * another may hold it then. So a lock saves work and is no proof; where two holders would do harm, store with the fencing
- * number, which grows with every grant, and refuse smaller ones there. Names are no keys. They are this process's: with a
- * shared store they are FB_UNSUPPORTED. */
+ * number, which grows with every grant, and refuse smaller ones there. Names are no keys. With a
+ * shared store a lock is one for all who share it (and waiters are granted in no order); FB_STOREDOWN without it. */
 #define FB_LOCK_NAME_MAX 1024
 #define FB_LOCK_TTL_MAX_MS 86400000
 #define FB_LOCK_WAIT_MAX_MS 60000

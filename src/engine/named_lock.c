@@ -2,7 +2,7 @@
  * number that grows with every grant (the fencing token: who stores with it refuses whoever comes late with a smaller one).
  *
  * Who waits is granted in order. A lock that is not given back ends by time; its holder is then one of the past, and its
- * token opens nothing. Without a second level they are this process's; numbers begin with the clock, so that they grow
+ * token opens nothing. Without a second level (with one: tier_lock.c) they are this process's; numbers begin with the clock, so that they grow
  * across restarts as long as that does. */
 #include "engine/named_lock.h"
 
@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "engine/tier.h"
 
 enum {
     BUCKETS = 1024,
@@ -207,8 +208,6 @@ static fb_status check(fb_cache *cache, fb_bytes name, fb_result *result) {
         return at_once(result, FB_CLOSED, NULL);
     if (name.len == 0 || name.len > FB_LOCK_NAME_MAX)
         return at_once(result, FB_INVALID, "the name of a lock has 1 to 1024 bytes");
-    if (cache->tier != NULL)
-        return at_once(result, FB_UNSUPPORTED, "locks by name are of one process, and this one shares a store with others");
     return FB_OK;
 }
 
@@ -220,6 +219,10 @@ fb_status fb_lock_submit(fb_cache *cache, fb_bytes name, int64_t ttl_ms, int64_t
         return status;
     if (ttl_ms < 1 || ttl_ms > FB_LOCK_TTL_MAX_MS || wait_ms < 0 || wait_ms > FB_LOCK_WAIT_MAX_MS)
         return at_once(ret_result, FB_INVALID, "a lock lives for 1 ms to a day, and is waited for at most a minute");
+    if (cache->tier != NULL) {
+        status = fb_tier_lock(cache->tier, name, ttl_ms, wait_ms, done, user);
+        return status == FB_PENDING ? status : at_once(ret_result, status, NULL);
+    }
     struct named *named = fb_mem_calloc(1, sizeof *named + name.len);
     if (named == NULL)
         return at_once(ret_result, FB_NOMEM, NULL);
@@ -277,10 +280,13 @@ fb_status fb_lock_submit(fb_cache *cache, fb_bytes name, int64_t ttl_ms, int64_t
 fb_status fb_unlock_submit(fb_cache *cache, fb_bytes name, uint64_t token, fb_done done, void *user,
                            fb_result *ret_result) {
     struct fb_named_locks *locks = cache->named;
-    (void)done, (void)user; /* it ends at once, until the lock lies in a store */
     fb_status status = check(cache, name, ret_result);
     if (status != FB_OK)
         return status;
+    if (cache->tier != NULL) {
+        status = fb_tier_unlock(cache->tier, name, token, done, user);
+        return status == FB_PENDING ? status : at_once(ret_result, status, NULL);
+    }
     uint64_t hash = fb_cache_hash(cache, name);
     fb_instant now = fb_clock_now();
     struct told told;

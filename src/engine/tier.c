@@ -350,6 +350,7 @@ fb_status fb_tier_open(struct fb_cache *cache, const fb_store_options *options, 
     fb_status status = check_options(&tier->options, reterr);
     if (status != FB_OK)
         return status;
+    fb_list_init(&tier->lockers);
     tier->waiting = fb_mem_calloc(FB_TIER_BUCKETS, sizeof *tier->waiting);
     for (unsigned i = 0; tier->waiting != NULL && i < FB_TIER_BUCKETS; i++)
         fb_list_init(&tier->waiting[i]);

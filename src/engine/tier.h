@@ -154,6 +154,14 @@ typedef void fb_tier_filled(void *user, fb_status status);
 fb_status fb_tier_fill(struct fb_tier *tier, const struct fb_keyspace *keyspace, fb_bytes key, uint64_t token,
                        fb_status status, fb_bytes value, int64_t life_ms, fb_tier_filled *done, void *user);
 
+/* ---- locks by name (tier_lock.c) ---- */
+
+/* As fb_lock_submit and fb_unlock_submit: FB_PENDING or FB_NOMEM. */
+fb_status fb_tier_lock(struct fb_tier *tier, fb_bytes name, int64_t ttl_ms, int64_t wait_ms, fb_done done, void *user);
+fb_status fb_tier_unlock(struct fb_tier *tier, fb_bytes name, uint64_t token, fb_done done, void *user);
+/* Who waits looks again; is_closing: is told that there is no more to wait for. */
+void fb_tier_locks_tick(struct fb_tier *tier, bool is_closing);
+
 /* ---- single calls (tier_call.c) ---- */
 
 /* INVAL, LOOK, LIFE or FILL of one key, all of it copied; `done` with the answered call. FB_PENDING or FB_NOMEM. */
@@ -172,6 +180,7 @@ struct fb_tier {
     struct fb_lane *lane;
     struct fb_lock start_lock; /* covers the start of the watch */
     struct fb_lock lock;       /* covers the flows of loads, the names, the breaker and the next few */
+    struct fb_link lockers;    /* fb_shared_lock.link */
     struct fb_link *waiting;   /* buckets of loads under way, by hash */
     struct fb_written written;
     fb_instant owed;           /* names since then are to be invalidated when the store is back; FB_NEVER: none */

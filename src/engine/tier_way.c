@@ -167,5 +167,11 @@ static void wake(struct fb_tier *tier, bool is_end) {
     } while (n == SOME);
 }
 
-void fb_tier_tick(struct fb_tier *tier) { wake(tier, /* is_end = */ false); }
-void fb_tier_withdraw(struct fb_tier *tier) { wake(tier, /* is_end = */ true); }
+void fb_tier_tick(struct fb_tier *tier) {
+    wake(tier, /* is_end = */ false);
+    fb_tier_locks_tick(tier, /* is_closing = */ false);
+}
+void fb_tier_withdraw(struct fb_tier *tier) {
+    wake(tier, /* is_end = */ true);
+    fb_tier_locks_tick(tier, /* is_closing = */ true);
+}

@@ -125,7 +125,16 @@ bool fb_move_write(struct fb_line *line, struct fb_store_call *call, bool is_ask
         write_bulk(c, number_text(number, call->ttl_ms < call->max_ms ? call->ttl_ms : call->max_ms));
         write_bulk(c, FB_STR(whens[call->when]));
         break;
-    case FB_STORE_GET: case FB_STORE_LOOK: case FB_STORE_MOVES: break;
+    case FB_STORE_LOCK:
+        write_script(line, FB_SCRIPT_LOCK, call->key, 2, names);
+        write_bulk(c, token_text(token, call->token));
+        write_bulk(c, number_text(number, call->ttl_ms));
+        break;
+    case FB_STORE_UNLOCK:
+        write_script(line, FB_SCRIPT_UNLOCK, call->key, 1, names);
+        write_bulk(c, token_text(token, call->token));
+        break;
+    case FB_STORE_GET: case FB_STORE_LOOK: break;
     }
     return true;
 }
@@ -158,6 +167,14 @@ static bool take_script_reply(const struct fb_line *line, struct fb_store_call *
                 call->server = line->server;
             return true;
         }
+    static const char locked[] = "LOCKED:";
+    if (call->move == FB_STORE_LOCK && text.len > sizeof locked - 1 && memcmp(text.data, locked, sizeof locked - 1) == 0) {
+        call->answer = FB_STORE_LEASE;
+        call->fence = 0;
+        for (size_t i = sizeof locked - 1; i < text.len && text.data[i] >= '0' && text.data[i] <= '9'; i++)
+            call->fence = call->fence * 10 + (uint64_t)(text.data[i] - '0');
+        return true;
+    }
     fb_move_say(call, FB_STORE_REFUSED, FB_STR("an answer that no script of ours gives"));
     return false;
 }

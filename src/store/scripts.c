@@ -120,6 +120,22 @@ static const struct {
         "if want <= 0 then redis.call('DEL', K) return 'DROPPED' end\n"
         "if not (grows and (mine or writers > 0)) then redis.call('PEXPIRE', K, ARGV[2]) end\n"
         "return 'LIVES'\n"},
+    /* token, life in ms. The number that grows with every grant is beside the lock, and not behind the server's clock, so
+     * that it grows although it may be evicted. */
+    [FB_SCRIPT_LOCK] = {"LOCK",
+        "local K, C, token = KEYS[1], KEYS[2], ARGV[1]\n"
+        "if redis.call('EXISTS', K) == 1 then return 'WAIT' end\n"
+        "local t = redis.call('TIME')\n"
+        "local clock = t[1] * 1000000 + t[2]\n"
+        "local fence = string.format('%.0f', math.max(clock, tonumber(redis.call('GET', C) or '0') + 1))\n"
+        "redis.call('SET', C, fence)\n"
+        "redis.call('SET', K, token, 'PX', ARGV[2])\n"
+        "return 'LOCKED:' .. fence\n"},
+    /* token */
+    [FB_SCRIPT_UNLOCK] = {"UNLOCK",
+        "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'REFUSED' end\n"
+        "redis.call('DEL', KEYS[1])\n"
+        "return 'DROPPED'\n"},
 };
 
 const char *fb_script_name(enum fb_script script) { return scripts[script].name; }

@@ -39,7 +39,9 @@ enum fb_store_move {
     FB_STORE_GET, FB_STORE_MISS, FB_STORE_FILL, FB_STORE_BEGIN, FB_STORE_END, FB_STORE_INVAL,
     FB_STORE_LIFE, /* how long the copy lives from now on */
     FB_STORE_LOOK, /* is there a copy, and how long does it live? */
-    FB_STORE_MOVES,
+    FB_STORE_MOVES,  /* of rows */
+    FB_STORE_LOCK = FB_STORE_MOVES, /* of the application: the key is nobody's value */
+    FB_STORE_UNLOCK,
 };
 
 enum fb_store_outcome {
@@ -54,8 +56,8 @@ enum fb_store_answer {
     FB_STORE_HIT,     /* GET: here it is; MISS: by now it is there, ask again; LOOK: it is there */
     FB_STORE_NEG,     /* MISS: known to be absent from the database */
     FB_STORE_BUSY,    /* MISS: a write is in flight: load, keep nothing */
-    FB_STORE_WAIT,    /* MISS: another load holds the lease */
-    FB_STORE_LEASE,   /* MISS: load, then FILL */
+    FB_STORE_WAIT,    /* MISS: another load holds the lease; LOCK: another holds it */
+    FB_STORE_LEASE,   /* MISS: load, then FILL; LOCK: it is held now */
     FB_STORE_PUT,     /* FILL, END: the value (or the negative entry) is there */
     FB_STORE_DROPPED, /* FILL, END, INVAL, LIFE: nothing is there */
     FB_STORE_NOT_MINE,/* FILL: the lease is gone; nothing changed */
@@ -93,6 +95,7 @@ struct fb_store_call {
     bool keeps_old;              /* BEGIN: the old value serves on, for the window at most */
     bool is_unsure;              /* END: see R1 */
     fb_buf *value;               /* GET: a hit is appended */
+    uint64_t fence;              /* LOCK: out, the number that grows with every grant; ttl_ms: in, its life */
 
     enum fb_store_outcome outcome;
     enum fb_store_answer answer; /* with DONE */

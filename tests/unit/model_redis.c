@@ -143,7 +143,7 @@ static void carry_out(struct model_redis *m, struct fb_store_call *call) {
         call->answer = k->has_value ? FB_STORE_HIT : FB_STORE_NOTHING;
         call->ttl_ms = k->has_value ? k->life_ms : -2;
         break;
-    case FB_STORE_MOVES: break;
+    case FB_STORE_MOVES: case FB_STORE_UNLOCK: break;
     }
 }
 

@@ -20,7 +20,7 @@ enum { SERVER = 255, LARGE = 200000, MANY = 200, ALLOCATIONS = 60 };
 #define RUN_ID "00000000000000ff000000000000000000000000"
 #define HELLO(version) "%2\r\n+role\r\n+master\r\n+version\r\n+" version "\r\n$47\r\nrun_id:" RUN_ID "\r\n"
 #define HASH "$40\r\naaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n"
-#define HASHES HASH HASH HASH HASH HASH HASH
+#define HASHES HASH HASH HASH HASH HASH HASH HASH HASH
 
 /* What the server sends: having read the beginning of a greeting, of the last script, of the batch. Then it hangs up.
  * */
@@ -35,7 +35,7 @@ struct server {
 static void *serve(void *arg) {
     struct server *s = arg;
     int fd = accept(s->listener, NULL, NULL);
-    static const char *const awaited[] = {"HELLO", "'PEXPIRE', K, ARGV[2]) end\nreturn 'LIVES'", "\r\nk\r\n"};
+    static const char *const awaited[] = {"HELLO", "redis.call('DEL', KEYS[1])\nreturn 'DROPPED'", "\r\nk\r\n"};
     static char bytes[65536];
     size_t len = 0;
     for (size_t i = 0; s->says[i] != NULL; i++) {

@@ -264,6 +264,28 @@ static void a_refresh_that_fails_is_not_tried_at_every_hit_of_the_store(void **s
     close_pair(&p);
 }
 
+static void a_lock_has_one_holder_in_the_fleet(void **state) {
+    struct pair p;
+    fb_err err;
+    uint64_t token, fence, other, next;
+    (void)state;
+    open_pair(&p, (fb_store_options){0}, writing_ks());
+    assert_int_equal(fb_lock(p.world.cache, FB_STR("nightly"), 60000, 0, &token, &fence, &err), FB_OK);
+    assert_int_equal(fb_lock(p.neighbour, FB_STR("nightly"), 60000, 0, &other, &next, &err), FB_UNMET);
+    assert_int_equal(fb_lock(p.neighbour, FB_STR("nightly"), 60000, 20, &other, &next, &err), FB_UNMET);
+    assert_int_equal(fb_unlock(p.neighbour, FB_STR("nightly"), token + 2, &err), FB_REFUSED);
+    assert_int_equal(fb_unlock(p.neighbour, FB_STR("nightly"), token, &err), FB_OK); /* the token opens it everywhere */
+    assert_int_equal(fb_lock(p.neighbour, FB_STR("nightly"), 50, 0, &other, &next, &err), FB_OK);
+    assert_true(next > fence && other != token);
+    assert_int_equal(fb_lock(p.world.cache, FB_STR("nightly"), 60000, 10000, &token, &fence, &err), FB_OK); /* it ends */
+    assert_true(fence > next);
+    assert_int_equal(fb_unlock(p.neighbour, FB_STR("nightly"), other, &err), FB_REFUSED);
+    store_world_stop(&p.redis);
+    assert_int_equal(fb_unlock(p.world.cache, FB_STR("nightly"), token, &err), FB_STOREDOWN);
+    fb_close(p.neighbour);
+    close_world(&p.world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_is_loaded_once_for_both),
@@ -277,6 +299,7 @@ int main(void) {
         cmocka_unit_test(many_at_once_load_each_row_once),
         cmocka_unit_test(one_query_refreshes_a_copy_for_both),
         cmocka_unit_test(a_refresh_that_fails_is_not_tried_at_every_hit_of_the_store),
+        cmocka_unit_test(a_lock_has_one_holder_in_the_fleet),
     };
     return cmocka_run_group_tests_name("tier", tests, NULL, NULL);
 }
