@@ -231,6 +231,7 @@ static void plan_of_a_change_assigns_what_it_names(void **state) {
     assert_string_equal(err.text, "keyspace 'user:{id:int}': a write is waiting for column 'meta', which is gone");
     fb_buf out = FB_BUF_INIT;
     assert_int_equal(fb_change_show(&m, FB_STR("user:7"), &change, NULL, &out, &err), FB_CONFIG);
+    fb_buf_free(&out);
     fb_buf_free(&first);
     fb_buf_free(&gone);
     fb_buf_free(&both);
@@ -362,6 +363,7 @@ static void base_of_another_shape_is_an_error(void **state) {
         assert_int_equal(fb_change_show(&m, FB_STR("user:7"), &change, &base, &out, &err), FB_SOURCE);
         assert_int_equal(out.len, 0);
     }
+    fb_buf_free(&out);
     fb_buf_free(&buf);
     fb_mapping_finish(&m);
 }
