@@ -103,7 +103,7 @@ void fb_behind_changed(struct fb_behind *behind) {
     atomic_store_explicit(&behind->pending_bytes, figures.bytes, memory_order_relaxed);
     atomic_store_explicit(&behind->pending_since, figures.since.ns, memory_order_relaxed);
     if (fb_before(fb_dirty_due(behind->dirty), behind->wakes))
-        fb_cond_signal(&behind->changed);
+        fb_cond_broadcast(&behind->changed); /* who drains waits for it too */
 }
 
 /* ---- opening ---- */

@@ -63,6 +63,8 @@ struct fb_behind {
     struct fb_dirty *dirty;
     _Atomic(enum fb_behind_state) state; /* changed under the lock */
     bool is_draining, is_ending, is_ours; /* ours: claimed, its row says dirty */
+    bool is_over;                    /* the partition is being let go: nothing more may enter the journal */
+    unsigned writing;                /* units on their way through the journal: not in the map yet */
     bool is_new;                     /* it was nobody's, or another's, before */
     uint64_t epoch, applied_seq, put_seq; /* of the partition; in the database; in the map */
     uint64_t asked_seq;              /* flush at least so far at once */

@@ -201,7 +201,7 @@ fb_status fb_dead(fb_cache *cache, const char *source, fb_dead_verb verb, uint64
     fb_cache_op_begin(cache);
     fb_lock_acquire(&behind->lock);
     fb_list_push_back(&behind->asks, &ask->link);
-    fb_cond_signal(&behind->changed);
+    fb_cond_broadcast(&behind->changed);
     fb_lock_release(&behind->lock);
     return FB_PENDING;
 }

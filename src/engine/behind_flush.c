@@ -296,7 +296,7 @@ void *fb_behind_flusher(void *arg) {
             batch = fb_dirty_next(behind->dirty, now, is_asked(behind));
         if (batch != NULL)
             flush_one(behind, batch, &retry_at, &rng);
-        else if (behind->is_draining && behind->is_ours && behind->state == FB_BEHIND_OWNER)
+        else if (behind->is_draining && behind->is_ours && behind->state == FB_BEHIND_OWNER && behind->writing == 0)
             fb_behind_let_go(behind);
         else
             wait_until(behind, fb_dirty_due(behind->dirty));

@@ -31,7 +31,7 @@ void fb_behind_tell(struct fb_behind *behind, struct fb_link *over) {
 void fb_behind_wake(struct fb_behind *behind) {
     fb_lock_acquire(&behind->lock);
     behind->asked_seq = behind->put_seq;
-    fb_cond_signal(&behind->changed);
+    fb_cond_broadcast(&behind->changed);
     fb_lock_release(&behind->lock);
 }
 
@@ -89,7 +89,7 @@ static void ask_part(struct fb_behind *behind, fb_settled what, fb_instant due, 
     if (!is_there) {
         fb_list_push_back(&behind->waits, &wait->link);
         behind->asked_seq = wait->seq;
-        fb_cond_signal(&behind->changed);
+        fb_cond_broadcast(&behind->changed);
     }
     fb_lock_release(&behind->lock);
     if (!is_there)
@@ -163,6 +163,7 @@ static fb_status let_go(struct fb_behind *behind, uint64_t *applied_seq, fb_err 
 void fb_behind_let_go(struct fb_behind *behind) {
     fb_err err = {0};
     uint64_t applied_seq = behind->applied_seq;
+    behind->is_over = true; /* what is appended after the last word would be passed over */
     fb_lock_release(&behind->lock);
     fb_status status = let_go(behind, &applied_seq, &err);
     fb_lock_acquire(&behind->lock);

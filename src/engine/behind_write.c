@@ -120,18 +120,30 @@ static void answer(struct fb_behind_way *way, fb_status status, const char *text
     way->done(way);
 }
 
+/* One unit less on its way. With the lock held. */
+static void note_written(struct fb_behind *behind) {
+    if (--behind->writing == 0 && behind->is_draining)
+        fb_cond_broadcast(&behind->changed);
+}
+
+static void unwritten(struct fb_behind *behind) {
+    fb_lock_acquire(&behind->lock);
+    note_written(behind);
+    fb_lock_release(&behind->lock);
+}
+
 /* On the journal's thread. */
 static void written(void *user, fb_status status, uint64_t first_seq, uint64_t last_seq) {
     struct fb_behind_way *way = user;
     struct fb_behind *behind = way->behind;
     if (status != FB_OK) {
         fb_dirty_give_up(&way->unit);
-        if (status != FB_BUSY) {
-            fb_lock_acquire(&behind->lock);
+        fb_lock_acquire(&behind->lock);
+        if (status != FB_BUSY)
             behind->state = FB_BEHIND_BROKEN;
-            fb_cond_broadcast(&behind->changed);
-            fb_lock_release(&behind->lock);
-        }
+        note_written(behind);
+        fb_cond_broadcast(&behind->changed);
+        fb_lock_release(&behind->lock);
         if (status == FB_UNKNOWN)
             answer(way, FB_UNKNOWN, "the journal could not be synced");
         else
@@ -141,6 +153,7 @@ static void written(void *user, fb_status status, uint64_t first_seq, uint64_t l
     fb_lock_acquire(&behind->lock);
     fb_dirty_put(behind->dirty, &way->unit, first_seq, fb_clock_now());
     behind->put_seq = last_seq;
+    note_written(behind);
     fb_behind_changed(behind);
     fb_lock_release(&behind->lock);
     way->done(way);
@@ -155,6 +168,8 @@ static fb_status prepare(struct fb_behind_way *way, struct fb_journal_record *re
     fb_status status = FB_OK;
     size_t n = 0;
     fb_lock_acquire(&behind->lock);
+    if (behind->is_over || behind->state == FB_BEHIND_FENCED)
+        status = behind->is_over ? FB_CLOSED : FB_NOTOWNER;
     for (size_t i = 0; i < way->nkeys && status == FB_OK; i++) {
         const struct fb_known *row = &way->rows[i];
         const struct fb_behind_key *key = &way->keys[i];
@@ -167,6 +182,7 @@ static fb_status prepare(struct fb_behind_way *way, struct fb_journal_record *re
         status = fb_dirty_prepare(behind->dirty, &write, &way->unit);
         records[n++] = (struct fb_journal_record){FB_BEHIND_CHANGE, key->key, fb_value_bytes(row->change)};
     }
+    behind->writing += status == FB_OK && n > 0;
     fb_lock_release(&behind->lock);
     way->nchanged = n;
     return status;
@@ -179,8 +195,12 @@ static void append(struct fb_behind_way *way) {
     if (way->nkeys > RECORDS_HERE)
         records = fb_mem_alloc(way->nkeys * sizeof *records);
     fb_status status = records != NULL ? prepare(way, records) : FB_NOMEM;
-    if (status == FB_OK && way->nchanged > 0)
-        status = fb_journal_append(way->behind->journal, records, way->nchanged, written, way, &err);
+    if (status == FB_OK && way->nchanged > 0) {
+        struct fb_behind *behind = way->behind;
+        status = fb_journal_append(behind->journal, records, way->nchanged, written, way, &err);
+        if (status != FB_PENDING)
+            unwritten(behind);
+    }
     if (records != here)
         fb_mem_free(records); /* and the way may be gone as well */
     if (status == FB_PENDING)

@@ -3,14 +3,16 @@ that the database changed meanwhile; the database gets one row for many writes; 
 tried again; a missing column or a database that is away costs nothing but time; limits, owners and a stop are told in
 words that say what to do."""
 
+import contextlib
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 
 from conftest import FOREBAY, wait_until
-from resp import ReplyError
+from resp import Closed, ReplyError
 
 SCHEMA = """
 CREATE TABLE users(id {int} PRIMARY KEY, name {text} NOT NULL, age {int}, city {text});
@@ -232,6 +234,29 @@ def test_keys_of_two_kinds_are_not_one_transaction(shop):
     wire.ask("HSET", "user:1", "age", 1)
     wire.ask("HSET", "w:1", "n", 1)
     assert "written behind" in refusal(wire, "EXEC")
+
+
+def test_a_stop_under_load_takes_everything_along(shop):
+    it = shop(interval=LATER)
+    for _ in range(5):
+        it.run().close()
+        last = {}
+
+        def write(id):
+            with contextlib.suppress(OSError, Closed), it.server.wire(timeout=20) as wire:
+                for n in range(1000000):
+                    if not isinstance(wire.ask("HSET", f"user:{id}", "age", n), int):
+                        break
+                    last[id] = n
+        writers = [threading.Thread(target=write, args=(id,)) for id in (1, 2, 3)]
+        for writer in writers:
+            writer.start()
+        wait_until(lambda: len(last) == 3 and min(last.values()) > 20, "some writes", 30)
+        assert it.server.stop() == 0
+        for writer in writers:
+            writer.join()
+        for id, n in last.items():  # the answer to the last one may have been lost
+            assert it.row(id)[1] in (n, n + 1), (id, n, it.row(id))
 
 
 def test_a_stop_that_cannot_drain_says_what_is_left(make_database, forebay, tmp_path):
