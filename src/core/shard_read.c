@@ -238,12 +238,19 @@ void fb_coord_rehouse(struct fb_shard *shard, struct fb_coord *coord, struct fb_
 
 /* ---- REFRESH ---- */
 
+/* Where there is a shared second level, a flight may be content with what lies there; one that was begun by a REFRESH is not. */
+static bool asks_anew(const struct fb_shard *shard, const struct fb_flight *flight) {
+    return shard->proved == NULL || (flight->refreshes && !flight->is_ahead);
+}
+
 /* The flight whose question comes after this moment for certain, with the lease where one can be had. */
 static struct fb_flight *newest_flight(struct fb_shard *shard, struct fb_coord *coord, uint16_t keyspace,
                                        fb_instant now, struct fb_link *homeless, struct fb_effects *fx) {
-    if (coord->leased != NULL && !coord->leased->is_dispatched)
-        return coord->leased;
     struct fb_flight *sent = coord->leased, *flight = coord->fresh;
+    if (sent != NULL && !sent->is_dispatched && asks_anew(shard, sent))
+        return sent;
+    if (flight != NULL && !asks_anew(shard, flight))
+        flight = NULL;
     coord->leased = NULL; /* it may fill until the newer one has */
     if (flight != NULL && may_lease(coord)) {
         coord->fresh = NULL;
