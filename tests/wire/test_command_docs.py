@@ -39,6 +39,9 @@ def test_arguments_are_those_of_the_reference(forebay, database):
         docs.update(row.get("subcommands", {}))
     compared = 0
     for name, syntax, summary in reference():
+        if name.lower().replace(" ", "|") not in docs: # FB.DEAD LIST: a word of its arguments, not a command of its own
+            name, _, word = name.partition(" ")
+            syntax = f"{word}{syntax}"
         row = docs[name.lower().replace(" ", "|")]
         assert row["summary"].decode() == summary
         if "subcommands" not in row:
