@@ -31,7 +31,7 @@ CASES = {
     "repeated": (GOOD + "server: {threads: 1, threads: 2}\n", 4),
     "unknown-section": (GOOD + "sever: {}\n", 4),
     "unknown-setting": (GOOD + "server: {thread: 1}\n", 4),
-    "later": (GOOD.rstrip("}\n") + ", flush_batch: 3}\n", 3),
+    "later": (GOOD.rstrip("}\n") + ", during_write: hide}\n", 3),
     "type": (GOOD + "server: {threads: many}\n", 4),
     "unit": (GOOD + "server: {drain_timeout: 3}\n", 4),
     "range": (GOOD + "server: {threads: 1000}\n", 4),
