@@ -197,6 +197,7 @@ static void who_misses_meanwhile_joins_it(void **state) {
     int loads = loads_of(&w);
     hold_loads(&w, false);
     assert_int_equal(end(&c), FB_OK);
+    fb_buf_free(&c.buf);
     assert_int_equal(loads_of(&w), loads);
     close_world(&w);
 }

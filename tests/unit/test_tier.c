@@ -198,8 +198,10 @@ static void many_at_once_load_each_row_once(void **state) {
         begin(&callers[i], i % 2 == 0 ? &p.world : &other, get_it, "k:7", NULL);
     wait_for(&p.world, &p.world.waiting_loads, 1);
     hold_loads(&p.world, false);
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < N; i++) {
         assert_int_equal(end(&callers[i]), FB_OK);
+        fb_buf_free(&callers[i].buf);
+    }
     assert_true(p.world.loads <= 2);
     close_pair(&p);
 }
