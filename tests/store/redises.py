@@ -310,14 +310,18 @@ class Cluster(Group):
                    "the replicas", CLUSTER_S)
 
     def owner(self, slot):
-        """The node that serves a slot, as a node that is alive says."""
-        for first, last, (_, port, *_), *_ in self.alive().ask("CLUSTER", "SLOTS"):
-            if first <= slot <= last:
-                return next(n for n in self.nodes if n.port == port)
-        return None
-
-    def alive(self):
-        return next(n for n in self.nodes if n.process.poll() is None)
+        """The node that says of itself that it serves a slot: what others say of it may be from before a moment ago. Where
+        nobody does, as between a death and what comes of it, the one that a node that is alive names."""
+        named = None
+        for node in self.nodes:
+            if node.process.poll() is not None:
+                continue
+            for first, last, (_, port, *_), *_ in node.ask("CLUSTER", "SLOTS"):
+                if first <= slot <= last and port == node.port:
+                    return node
+                if first <= slot <= last and named is None:
+                    named = next(n for n in self.nodes if n.port == port)
+        return named
 
     def move(self, slot, source, target):
         """As redis-cli moves it."""
