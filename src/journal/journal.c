@@ -497,9 +497,11 @@ fb_status fb_journal_recover(struct fb_journal *j, uint64_t applied_seq, fb_jour
     fb_status status = fb_wal_recover(&j->wal, applied_seq, j->options.accepts_gap, each, user, reterr);
     if (status != FB_OK)
         return status;
-    j->stats.applied_seq = applied_seq;
     j->written_at = j->synced_at = fb_clock_now();
+    fb_lock_acquire(&j->lock); /* figures may be asked for already */
+    j->stats.applied_seq = applied_seq;
     publish(j);
+    fb_lock_release(&j->lock);
     if (pthread_create(&j->keeper, NULL, keep_on, j) != 0)
         return fb_fail(reterr, FB_SYSTEM, "cannot start a thread");
     if (pthread_create(&j->writer, NULL, write_on, j) != 0) {
