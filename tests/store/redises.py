@@ -324,9 +324,15 @@ class Cluster(Group):
         return named
 
     def move(self, slot, source, target):
-        """As redis-cli moves it."""
-        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
-        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
+        """As redis-cli moves it. False: the nodes have not agreed yet on the move before this one."""
+        try:
+            target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
+            source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
+        except RuntimeError as error:
+            if "the owner of hash slot" not in str(error):
+                raise
+            target.ask("CLUSTER", "SETSLOT", slot, "STABLE")
+            return False
         while True:
             keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, 10)
             if not keys:
@@ -335,6 +341,7 @@ class Cluster(Group):
         for node in (target, source, *self.nodes):
             if node.process.poll() is None and "role:master" in node.ask("INFO", "replication"):
                 node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+        return True
 
 
 class Guarded(Sentinels):

@@ -169,8 +169,7 @@ def test_slots_that_move_lose_nothing(group):
         slot = SLOTS[moves % len(SLOTS)]
         source = group.owner(slot)
         target = group.nodes[(group.nodes.index(source) + 1) % 3]
-        group.move(slot, source, target)
-        moves += 1
+        moves += group.move(slot, source, target)
     result = load.result()
     print(f"{moves} slots moved")
     check(result, is_lossless=True)
