@@ -60,7 +60,7 @@ fb_status fb_behind_before(struct fb_behind *behind, uint64_t hash, fb_bytes key
     *ret_value = NULL;
     fb_lock_acquire(&behind->lock);
     const struct fb_dirty_entry *entry = fb_dirty_find(behind->dirty, hash, key);
-    if (entry != NULL) {
+    if (entry != NULL && behind->state != FB_BEHIND_ELSEWHERE) { /* else it is about to become a letter */
         status = entry->shows;
         *ret_value = fb_value_ref(status == FB_MISS ? entry->change : entry->full);
     }
@@ -230,45 +230,68 @@ static fb_status open_journal(struct fb_behind *behind, fb_err *reterr) {
     return status == FB_OK ? FB_OK : fb_err_prefix(reterr, "the journal of source '%s': ", behind->source->name);
 }
 
-static bool claim(struct fb_behind *behind, fb_err *err) {
+static enum fb_claim claim(struct fb_behind *behind, bool looks_first, fb_err *err) {
     char owner[128];
     struct fb_partition ret = {0};
     (void)snprintf(owner, sizeof owner, "pid %ld", (long)getpid());
-    struct fb_claimant claimant = {behind->source->name, owner, behind->address, behind->uuid, behind->put_seq};
+    struct fb_claimant claimant = {behind->source->name, owner, behind->address, behind->uuid, behind->put_seq, looks_first};
     enum fb_claim answer = behind->source->ops->flush->claim(behind->session, &claimant, &ret, err);
-    if (answer == FB_CLAIM_ERROR)
-        return false;
     fb_lock_acquire(&behind->lock);
     if (answer == FB_CLAIM_HELD) {
         behind->owner = ret;
         behind->state = FB_BEHIND_ELSEWHERE;
-    } else {
+    } else if (answer == FB_CLAIM_MINE || answer == FB_CLAIM_NEW) {
         behind->epoch = ret.epoch;
         behind->applied_seq = ret.applied_seq;
-        behind->is_new = answer == FB_CLAIM_NEW;
         behind->is_ours = true;
     }
     fb_lock_release(&behind->lock);
-    return true;
+    return answer;
 }
 
-/* Where the journal is to be read from: what it still has of a partition that was another's may be a conflict. */
-static uint64_t first_wanted(const struct fb_behind *behind) {
+static fb_status recover(struct fb_behind *behind, uint64_t applied_seq, fb_err *err) {
+    if (behind->is_recovered)
+        return FB_OK;
+    fb_status status = fb_journal_recover(behind->journal, applied_seq, recover_one, behind, err);
+    behind->is_recovered = status == FB_OK;
+    if (status != FB_OK)
+        forget_all(behind); /* it is asked again, and brings all of it */
+    return status;
+}
+
+/* Nobody has the partition, and it was not this journal's: what the journal still has of earlier times is in the database
+ * or a conflict. Either way it must never be written again, also after a crash: so the journal says that it is over before
+ * the partition is ours, from the end of the journal on. */
+static fb_status settle_past(struct fb_behind *behind, fb_err *err) {
     struct fb_journal_stats stats;
-    if (!behind->is_new)
-        return behind->applied_seq;
+    behind->is_new = true;
     fb_journal_stats(behind->journal, &stats);
-    return stats.first_seq > 0 ? stats.first_seq - 1 : 0;
+    fb_status status = recover(behind, stats.first_seq > 0 ? stats.first_seq - 1 : 0, err);
+    behind->is_new = false;
+    if (status != FB_OK)
+        return status;
+    behind->owes_end |= fb_dirty_figures(behind->dirty).writes > 0;
+    status = fb_behind_bury(behind, err);
+    if (status == FB_OK && behind->owes_end)
+        status = fb_behind_note_end(behind, &behind->put_seq, err);
+    behind->owes_end &= status != FB_OK;
+    return status;
 }
 
 fb_status fb_behind_take(struct fb_behind *behind, fb_err *err) {
-    if (!claim(behind, err))
+    fb_status status = FB_OK;
+    enum fb_claim answer = claim(behind, /* looks_first */ true, err);
+    if (answer == FB_CLAIM_FREE) {
+        status = settle_past(behind, err);
+        if (status == FB_OK)
+            answer = claim(behind, /* looks_first */ false, err);
+    }
+    if (status == FB_OK && answer == FB_CLAIM_ERROR)
         return err->status != FB_OK ? err->status : FB_SOURCE;
-    if (!behind->is_ours)
+    if (status == FB_OK && answer == FB_CLAIM_HELD)
         return FB_OK;
-    fb_status status = fb_journal_recover(behind->journal, first_wanted(behind), recover_one, behind, err);
-    if (status == FB_OK && behind->is_new)
-        status = fb_behind_bury(behind, err);
+    if (status == FB_OK)
+        status = recover(behind, behind->applied_seq, err);
     if (status != FB_OK)
         return status;
     fb_lock_acquire(&behind->lock);

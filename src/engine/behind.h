@@ -30,7 +30,7 @@ enum {
 };
 
 /* Records of the journal. */
-enum { FB_BEHIND_CHANGE = 1, FB_BEHIND_CLEAN = 2 /* the database had everything before it, and the partition was let go */ };
+enum { FB_BEHIND_CHANGE = 1, FB_BEHIND_CLEAN = 2 /* everything before it is in the database, or a dead letter */ };
 
 enum fb_behind_state {
     FB_BEHIND_CLOSED,      /* not started, or over */
@@ -65,7 +65,9 @@ struct fb_behind {
     bool is_draining, is_ending, is_ours; /* ours: claimed, its row says dirty */
     bool is_over;                    /* the partition is being let go: nothing more may enter the journal */
     unsigned writing;                /* units on their way through the journal: not in the map yet */
-    bool is_new;                     /* it was nobody's, or another's, before */
+    bool is_recovered;               /* the journal is, and may grow */
+    bool is_new;                     /* being recovered, and the partition was nobody's, or another's */
+    bool owes_end;                   /* the journal has to say that what it had of such times is over */
     uint64_t epoch, applied_seq, put_seq; /* of the partition; in the database; in the map */
     uint64_t asked_seq;              /* flush at least so far at once */
     fb_instant wakes;                /* when the flusher looks again by itself */
@@ -160,6 +162,8 @@ void *fb_behind_flusher(void *behind);
 void fb_behind_serve_asks(struct fb_behind *behind);
 void fb_behind_refuse_asks(struct fb_behind *behind); /* without the lock */
 void fb_behind_let_go(struct fb_behind *behind);
+/* Without the lock, and nothing being appended: the journal notes that all of it is over (FB_BEHIND_CLEAN). */
+fb_status fb_behind_note_end(struct fb_behind *behind, uint64_t *ret_seq, fb_err *err);
 
 /* ---- those who wait (behind_wait.c) ---- */
 

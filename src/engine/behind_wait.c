@@ -84,7 +84,7 @@ static void ask_part(struct fb_behind *behind, fb_settled what, fb_instant due, 
     *wait = (struct fb_behind_wait){.due = due, .done = part_done, .user = all};
     fb_cache_op_begin(behind->cache);
     fb_lock_acquire(&behind->lock);
-    wait->seq = behind->put_seq;
+    wait->seq = fb_dirty_figures(behind->dirty).last_seq; /* 0: nothing waits */
     bool is_there = wait->seq <= behind->applied_seq;
     if (!is_there) {
         fb_list_push_back(&behind->waits, &wait->link);
@@ -136,27 +136,38 @@ static void said(void *user, fb_status status, uint64_t first_seq, uint64_t last
     fb_park_done(&word->park);
 }
 
-/* The journal notes that the database has all of it, the watermark follows, and the row says so: others may have it. */
-static fb_status let_go(struct fb_behind *behind, uint64_t *applied_seq, fb_err *err) {
+fb_status fb_behind_note_end(struct fb_behind *behind, uint64_t *ret_seq, fb_err *err) {
     static const struct fb_journal_record clean = {.type = FB_BEHIND_CLEAN, .key = {"", 0}, .payload = {"", 0}};
-    const struct fb_flush_ops *ops = behind->source->ops->flush;
     struct last_word word;
-    if (behind->session == NULL)
-        return FB_DOWN;
     fb_park_init(&word.park, 1);
     fb_status status = fb_journal_append(behind->journal, &clean, 1, said, &word, err);
     if (status != FB_PENDING)
         fb_park_done(&word.park);
     fb_park_wait(&word.park);
-    status = status == FB_PENDING ? word.status : status;
+    if (status != FB_PENDING)
+        return status;
+    if (word.status != FB_OK)
+        return fb_fail(err, word.status, "the journal of source '%s' cannot be written%s", behind->source->name,
+                       word.status == FB_BUSY ? ": its disk is full" : "");
+    *ret_seq = word.seq;
+    return FB_OK;
+}
+
+/* The journal notes that the database has all of it, the watermark follows, and the row says so: others may have it. */
+static fb_status let_go(struct fb_behind *behind, uint64_t *applied_seq, fb_err *err) {
+    const struct fb_flush_ops *ops = behind->source->ops->flush;
+    uint64_t seq = 0;
+    if (behind->session == NULL)
+        return FB_DOWN;
+    fb_status status = fb_behind_note_end(behind, &seq, err);
     if (status != FB_OK)
         return status;
     struct fb_flush flush = {.part = behind->source->name, .epoch = behind->epoch, .prev_seq = *applied_seq,
-                             .next_seq = word.seq};
+                             .next_seq = seq};
     if (ops->flush(behind->session, &flush, err) != FB_FLUSH_APPLIED)
         return FB_SOURCE;
-    *applied_seq = word.seq;
-    return ops->clean(behind->session, behind->source->name, behind->epoch, word.seq, err);
+    *applied_seq = seq;
+    return ops->clean(behind->session, behind->source->name, behind->epoch, seq, err);
 }
 
 /* With the lock held, which is let go meanwhile: the flusher's last word, when nothing waits any more. */

@@ -85,6 +85,7 @@ enum fb_claim {
     FB_CLAIM_MINE,  /* ours with a new epoch, and it was this journal's before: apply what is beyond ret->applied_seq */
     FB_CLAIM_NEW,   /* ours with a new epoch; it was nobody's or another journal's, so what ours still has of earlier
                        may not be written over what came since (dead_add is for it) */
+    FB_CLAIM_FREE,  /* it could be NEW, but the claimant looks first: nothing was changed */
     FB_CLAIM_HELD,  /* another journal has pending writes for it: ret says whose and where */
     FB_CLAIM_ERROR,
 };
@@ -94,6 +95,7 @@ struct fb_claimant {
     const char *part, *owner, *addr, *journal;
     uint64_t start_seq; /* the last sequence number that the journal is done with: where the watermark of a partition
                            begins that comes from another journal or is new */
+    bool looks_first;   /* what is not its own yet is not claimed: FREE, so that it can prepare for having it */
 };
 
 struct fb_dead_letter {

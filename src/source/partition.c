@@ -167,6 +167,11 @@ static fb_status try_claim(const struct fb_flush_db *db, struct fb_session *sess
         *ret_claim = FB_CLAIM_HELD;
         return FB_OK;
     }
+    if (!is_ours && c->looks_first) {
+        (void)db->roll_back(session);
+        *ret_claim = FB_CLAIM_FREE;
+        return FB_OK;
+    }
     uint64_t applied_seq = is_ours ? ret->applied_seq : c->start_seq;
     status = exists ? claim_row(db, session, c, ret, applied_seq, err) : insert_row(db, session, c, err);
     status = fb_flush_end(db, session, status, err);

@@ -2,6 +2,7 @@
 come back, `forebay takeover` says what that would cost and takes the source only when told so; and when the old owner
 comes back after all, its writes become dead letters and nothing newer is overwritten."""
 
+import json
 import os
 import subprocess
 
@@ -65,3 +66,52 @@ def test_a_source_is_taken_from_an_owner_that_does_not_come_back(world, forebay,
         assert wire.ask("HGET", "t:1", "v") == b"2"
         assert not isinstance(wire.ask("HSET", "t:1", "v", "3"), ReplyError)
     assert again.stop() == 0 and value(1) == 3
+
+
+def test_a_journal_that_was_away_writes_nothing_again(world, forebay, tmp_path):
+    """What another owner has written since stays, also when the first one comes back and dies before it has flushed."""
+    database = world("CREATE TABLE t(id {int} PRIMARY KEY, v {int}, n {int});")
+
+    def start(name):
+        return forebay({"server": {"journal_dir": os.path.join(str(tmp_path), name)},
+                        "sources": {"db": database.source()},
+                        "keyspaces": {"t:{id:int}": {"source": "db", "table": "t", "as": "hash", "add_columns": ["n"],
+                                                     "write": "write-behind", "flush_interval": "60s"}}})
+
+    def owned(name, value):
+        server = start(name)
+        with server.wire() as wire:
+            assert not isinstance(wire.ask("HSET", "t:1", "v", value), ReplyError)
+            assert not isinstance(wire.ask("HINCRBY", "t:1", "n", 1), ReplyError)
+        assert server.stop() == 0
+    owned("first", 1)
+    owned("second", 2)
+    for _ in range(2):
+        back = start("first")
+        with back.wire() as wire:
+            assert wire.ask("HMGET", "t:1", "v", "n") == [b"2", b"2"]
+            assert wire.ask("WAIT", 1, 5000) == 1
+        back.kill()
+    assert start("first").stop() == 0
+    assert [(row["v"], row["n"]) for row in database.rows("SELECT v, n FROM t")] == [(2, 2)]
+    assert database.rows("SELECT id FROM fb_dead") == []
+
+
+def test_a_start_that_fails_leaves_the_source_free(world, forebay, tmp_path):
+    """A journal that could not be begun owns nothing: there would be nobody to come back."""
+    database, folder = world("CREATE TABLE t(id {int} PRIMARY KEY, v {int});"), os.path.join(str(tmp_path), "journal")
+    in_the_way = os.path.join(folder, "db", "spare.tmp")
+    os.makedirs(in_the_way)
+    config = {"server": {"journal_dir": folder}, "sources": {"db": database.source()},
+              "keyspaces": {"t:{id:int}": {"source": "db", "table": "t", "as": "hash", "write": "write-behind"}}}
+    path = os.path.join(str(tmp_path), "forebay.yaml")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(config, file)
+    failed = subprocess.run([FOREBAY, "serve", "-c", path, "--listen", "127.0.0.1:0"], capture_output=True, text=True,
+                            timeout=60, env=clean_environment())
+    assert failed.returncode == 73 and "cannot make the next segment" in failed.stderr, failed
+    os.rmdir(in_the_way)
+    server = forebay(config)
+    with server.wire() as wire:
+        assert not isinstance(wire.ask("HSET", "t:1", "v", 1), ReplyError)
+    assert server.stop() == 0 and database.rows("SELECT v FROM t")[0]["v"] == 1
