@@ -43,14 +43,15 @@ def free_port():
 
 
 def wait_until(condition, what, seconds=10.0):
-    """The first true value of condition(); the one loop of the tests that polls."""
+    """The first true value of condition(); the one loop of the tests that polls. What it waits for is told when that
+    was in vain, as text or by a function that looks what there is instead."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain for {what}")
+            raise AssertionError(f"waited {seconds} s in vain for {what() if callable(what) else what}")
         time.sleep(POLL_S)
 
 
