@@ -714,6 +714,7 @@ typedef struct fb_source_stats {
     X(pending_bytes, "memory they take")                                                                              \
     X(oldest_ms, "age of the oldest of them; 0: nothing waits")                                                       \
     X(acknowledged, "writes acknowledged since the start")                                                            \
+    X(joined, "of these, writes that shared the journal's record with another of their key")                          \
     X(flushed_writes, "writes brought to the database since the start")                                               \
     X(flushed_rows, "rows written for them")                                                                          \
     X(flushes, "transactions of flushes")                                                                             \

@@ -255,8 +255,8 @@ static void put_row(struct fb_dirty *dirty, struct fb_dirty_put *put, uint64_t s
     dirty->bytes += row_bytes(row) - before;
 }
 
-static void note_times(struct fb_dirty_batch *batch, fb_span interval, uint64_t seq, fb_instant now) {
-    fb_instant due = fb_after(now, interval);
+static void note_write(struct fb_dirty_batch *batch, const struct fb_dirty_write *write, uint64_t seq, fb_instant now) {
+    fb_instant due = fb_after(now, write->interval);
     if (batch->nwrites == 0) {
         batch->first_seq = seq;
         batch->since = now;
@@ -264,7 +264,7 @@ static void note_times(struct fb_dirty_batch *batch, fb_span interval, uint64_t 
     if (fb_before(due, batch->due))
         batch->due = due;
     batch->last_seq = seq;
-    batch->nwrites++;
+    batch->nwrites += 1 + write->joined;
 }
 
 /* Where there is no memory for another, the batch goes on growing. */
@@ -293,8 +293,8 @@ void fb_dirty_put(struct fb_dirty *dirty, struct fb_link *unit, uint64_t first_s
         struct fb_dirty_put *put = fb_member_of(l, struct fb_dirty_put, link);
         put_entry(dirty, put);
         put_row(dirty, put, seq, now);
-        note_times(open_batch(dirty), put->write.interval, seq, now);
-        dirty->nwrites++;
+        note_write(open_batch(dirty), &put->write, seq, now);
+        dirty->nwrites += 1 + put->write.joined;
         free_put(put);
     }
     grow(dirty);

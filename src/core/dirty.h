@@ -81,6 +81,7 @@ struct fb_dirty_write {
     uint16_t keyspace;
     fb_bytes key;
     struct fb_value *change;
+    size_t joined;              /* writes that are in the change besides the first */
     bool is_certain;
     fb_status shows;            /* after the write, as in the entry */
     struct fb_value *full;

@@ -273,7 +273,11 @@ enum fb_write_end {
 /* `birth` is when the write was sent, `cap_ms` a life given with it (0: none); value and kind count for FB_END_KEEP. */
 void fb_shard_end(struct fb_shard *shard, struct fb_writer *writer, enum fb_write_end how, fb_kind kind, fb_bytes value,
                   fb_instant birth, uint32_t cap_ms, fb_instant now, uint16_t draw, struct fb_effects *fx);
-/* Take a writer that is still queued out again: true; false when it was granted meanwhile (then end it). */
+/* The first of those that wait for this granted writer to end, or NULL. */
+struct fb_writer *fb_shard_next_writer(const struct fb_writer *active);
+/* Take a writer that is still queued out again: true; false when it was granted meanwhile (then end it).
+ * Its write may then be done under the mark of the active one, after that one's, and be acknowledged when that has ended
+ * with what both have left: for readers the two are one write. */
 bool fb_shard_cancel(struct fb_shard *shard, struct fb_writer *writer);
 
 /* FB_OK or FB_NOMEM. */

@@ -109,6 +109,11 @@ void fb_shard_end(struct fb_shard *shard, struct fb_writer *writer, enum fb_writ
     fb_coord_settle(shard, coord);
 }
 
+struct fb_writer *fb_shard_next_writer(const struct fb_writer *active) {
+    const struct fb_coord *coord = active->coord;
+    return fb_list_is_empty(&coord->queued) ? NULL : fb_member_of(coord->queued.next, struct fb_writer, link);
+}
+
 bool fb_shard_cancel(struct fb_shard *shard, struct fb_writer *writer) {
     struct fb_coord *coord = writer->coord;
     if (writer->is_granted)

@@ -414,7 +414,7 @@ fb_status fb_behind_stats_get(const fb_source *source, fb_behind_stats *ret) {
     *ret = (fb_behind_stats){
         .pending_keys = figures.keys, .pending_writes = figures.writes, .pending_bytes = figures.bytes,
         .oldest_ms = figures.writes > 0 ? (uint64_t)fb_span_ms(fb_since(now, figures.since)) + 1 : 0,
-        .acknowledged = journal.records, .flushed_writes = behind->flushed_writes,
+        .acknowledged = journal.records + behind->joined, .joined = behind->joined, .flushed_writes = behind->flushed_writes,
         .flushed_rows = behind->flushed_rows, .flushes = behind->flushes, .retries = behind->retries,
         .dead = behind->dead, .last_seq = behind->put_seq, .applied_seq = behind->applied_seq,
         .journal_bytes = journal.segments_bytes, .syncs = journal.syncs, .sync_max_us = (uint64_t)journal.sync_max_us,

@@ -26,6 +26,8 @@ enum {
     FB_BEHIND_ROWS_MAX = 10000,      /* of one transaction */
     FB_BEHIND_BYTES_MAX = 8 << 20,   /* of its changes */
     FB_BEHIND_DEAD_MAX = 100,        /* dead letters in a minute; more, and something is wrong with the table */
+    FB_BEHIND_JOINED_MAX = 1000,     /* writers that share a record with the first of their key */
+    FB_BEHIND_JOINED_BYTES = 64 << 10, /* of their values: a record that one alone could not make too large */
     FB_BEHIND_DELAY_MAX_MS = 1000,   /* an acknowledgement is held back so long at most, just below the hard limits */
 };
 
@@ -83,6 +85,7 @@ struct fb_behind {
     unsigned releasing;              /* those who are just letting some of them go */
     struct fb_link asks;             /* about dead letters */
     uint64_t flushed_rows, flushed_writes, flushes, dead, retries;
+    uint64_t joined;                 /* writes that shared another's record */
     /* Copies for those who only look, without the lock. */
     _Atomic uint64_t pending_bytes;
     _Atomic int64_t pending_since;   /* INT64_MAX: nothing waits */
@@ -138,11 +141,13 @@ struct fb_behind_way {
     struct fb_known *rows;          /* one for each key */
     struct fb_known **of;           /* one for each item */
     struct fb_row_read *reads;
-    size_t nkeys, nchanged;
+    size_t nkeys, nchanged, njoined;
     _Atomic size_t open;            /* reads */
     struct fb_link unit;            /* of the dirty map */
-    struct fb_link link;            /* delayed */
+    struct fb_link joined;          /* .link: writers of the same key that share this one's record, in their order */
+    struct fb_link link;            /* delayed, or joined to another */
     fb_instant due;
+    struct fb_behind_way *(*next)(struct fb_behind_way *way);
     void (*done)(struct fb_behind_way *way);
 };
 
@@ -151,8 +156,11 @@ fb_status fb_behind_admit(struct fb_behind_way *way, void (*go)(struct fb_behind
 /* Room for the keys; FB_OK or FB_NOMEM. */
 fb_status fb_behind_way_init(struct fb_behind_way *way, struct fb_store_group *group, size_t nkeys);
 void fb_behind_way_free(struct fb_behind_way *way);
-/* Everything is granted and marked: read, decide, write down. `done`, once, when the group is answered. */
-void fb_behind_go(struct fb_behind_way *way, void (*done)(struct fb_behind_way *way));
+/* Everything is granted and marked: read, decide, write down. `done`, once, when the group is answered. `next` brings one
+ * more writer that waits for the same key, and may be decided on what rows[0] shows now; NULL: none. Those that joined are
+ * answered together with the first one, and rows[0] of the first is what all of them leave. */
+void fb_behind_go(struct fb_behind_way *way, struct fb_behind_way *(*next)(struct fb_behind_way *way),
+                  void (*done)(struct fb_behind_way *way));
 
 /* ---- the flusher (behind_flush.c) ---- */
 

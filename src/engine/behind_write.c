@@ -94,6 +94,7 @@ fb_status fb_behind_way_init(struct fb_behind_way *way, struct fb_store_group *g
     way->reads = (void *)(room + reads);
     way->nkeys = nkeys;
     fb_list_init(&way->unit);
+    fb_list_init(&way->joined);
     fb_list_init(&way->link);
     return FB_OK;
 }
@@ -109,14 +110,21 @@ void fb_behind_way_free(struct fb_behind_way *way) {
 
 /* ---- written down ---- */
 
-static void answer(struct fb_behind_way *way, fb_status status, const char *text) {
-    fb_err err = {0};
-    (void)fb_fail(&err, status, "%s", text);
-    fb_group_refuse(way->group, status, &err);
+static void forget_changes(struct fb_behind_way *way) {
     for (size_t i = 0; i < way->nkeys; i++) {
         fb_value_unref(way->rows[i].change);
         way->rows[i].change = NULL;
     }
+}
+
+/* Nothing of it is written down. Whoever joined fails alike: it was decided on what this one did. */
+static void answer(struct fb_behind_way *way, fb_status status, const char *text) {
+    fb_err err = {0};
+    (void)fb_fail(&err, status, "%s", text);
+    fb_group_refuse(way->group, status, &err);
+    for (struct fb_link *l = way->joined.next; l != &way->joined; l = l->next)
+        fb_group_refuse(fb_member_of(l, struct fb_behind_way, link)->group, status, &err);
+    forget_changes(way);
     way->done(way);
 }
 
@@ -153,6 +161,7 @@ static void written(void *user, fb_status status, uint64_t first_seq, uint64_t l
     fb_lock_acquire(&behind->lock);
     fb_dirty_put(behind->dirty, &way->unit, first_seq, fb_clock_now());
     behind->put_seq = last_seq;
+    behind->joined += way->njoined;
     note_written(behind);
     fb_behind_changed(behind);
     fb_lock_release(&behind->lock);
@@ -178,7 +187,7 @@ static fb_status prepare(struct fb_behind_way *way, struct fb_journal_record *re
         struct fb_dirty_write write = {
             .hash = key->hash, .keyspace = key->keyspace->id, .key = key->key, .change = row->change,
             .is_certain = row->is_certain, .shows = row->shows, .full = row->shows == FB_OK ? row->value : NULL,
-            .interval = fb_ms(interval_ms(key->keyspace))};
+            .joined = way->njoined, .interval = fb_ms(interval_ms(key->keyspace))};
         status = fb_dirty_prepare(behind->dirty, &write, &way->unit);
         records[n++] = (struct fb_journal_record){FB_BEHIND_CHANGE, key->key, fb_value_bytes(row->change)};
     }
@@ -213,16 +222,42 @@ static void append(struct fb_behind_way *way) {
                err.text[0] != '\0' ? err.text : fb_status_text(status));
 }
 
+/* ---- writers that share a record ---- */
+
+/* What a row shows, and its change, in exchange. */
+static void exchange(struct fb_known *x, struct fb_known *y) {
+    struct fb_known was = *x;
+    x->shows = y->shows, x->value = y->value, x->change = y->change, x->is_certain = y->is_certain;
+    y->shows = was.shows, y->value = was.value, y->change = was.change, y->is_certain = was.is_certain;
+}
+
+/* Writers that wait for the key are decided on the row as the ones before leave it, and go into the same record: else a key
+ * would take one write per sync of the journal. One that is refused leaves the row as it was. */
+static void take_in(struct fb_behind_way *way) {
+    struct fb_behind_way *next;
+    for (unsigned n = 0; n < FB_BEHIND_JOINED_MAX && (next = way->next(way)) != NULL; n++) {
+        struct fb_known *row = &next->rows[0];
+        row->shows = way->rows[0].shows;
+        row->value = fb_value_ref(way->rows[0].value);
+        row->change = fb_value_ref(way->rows[0].change);
+        row->is_certain = way->rows[0].is_certain;
+        fb_decide(next->group, next->of);
+        fb_list_push_back(&way->joined, &next->link);
+        if (next->group->status != FB_OK)
+            continue;
+        exchange(&way->rows[0], row);
+        way->njoined++;
+    }
+}
+
 static void decide(struct fb_behind_way *way) {
     fb_decide(way->group, way->of);
     if (way->group->status == FB_OK) {
+        take_in(way);
         append(way);
         return;
     }
-    for (size_t i = 0; i < way->nkeys; i++) {
-        fb_value_unref(way->rows[i].change);
-        way->rows[i].change = NULL;
-    }
+    forget_changes(way);
     way->done(way);
 }
 
@@ -303,9 +338,6 @@ static void look(struct fb_behind_way *way) {
         struct fb_known *row = &way->rows[i];
         const struct fb_dirty_entry *entry = fb_dirty_find(behind->dirty, key->hash, key->key);
         bool is_pending = entry != NULL && entry->shows != FB_MISS;
-        row->keyspace = key->keyspace;
-        row->key = key->key;
-        row->is_certain = true;
         row->shows = is_pending ? entry->shows : key->writer->shown;
         row->value = fb_value_ref(is_pending ? entry->full : key->writer->value);
         key->born = key->writer->shown == FB_MISS ? now : key->writer->born;
@@ -313,7 +345,9 @@ static void look(struct fb_behind_way *way) {
     fb_lock_release(&behind->lock);
 }
 
-void fb_behind_go(struct fb_behind_way *way, void (*done)(struct fb_behind_way *way)) {
+void fb_behind_go(struct fb_behind_way *way, struct fb_behind_way *(*next)(struct fb_behind_way *way),
+                  void (*done)(struct fb_behind_way *way)) {
+    way->next = next;
     way->done = done;
     look(way);
     atomic_store(&way->open, 1); /* for this loop, so that it cannot end early */

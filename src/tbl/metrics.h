@@ -359,6 +359,8 @@
       "age of the oldest pending write; 0: nothing is pending")                                                        \
     X(FOREBAY_WRITE_BEHIND, "acknowledged", COUNT, b->stats.acknowledged, "forebay_behind_acknowledged_total", COUNTER,\
       "", "writes acknowledged")                                                                                       \
+    X(FOREBAY_WRITE_BEHIND, "joined", COUNT, b->stats.joined, "forebay_behind_joined_total", COUNTER, "",              \
+      "of these, writes that shared a record of the journal with others of their key, which waited for the same sync") \
     X(FOREBAY_WRITE_BEHIND, "flushed_writes", COUNT, b->stats.flushed_writes, "forebay_behind_flushed_writes_total",   \
       COUNTER, "", "writes brought to the database")                                                                   \
     X(FOREBAY_WRITE_BEHIND, "flushed_rows", COUNT, b->stats.flushed_rows, "forebay_behind_flushed_rows_total", COUNTER,\
