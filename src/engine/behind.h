@@ -148,6 +148,7 @@ struct fb_behind_way {
     struct fb_link link;            /* delayed, or joined to another */
     fb_instant due;
     struct fb_behind_way *(*next)(struct fb_behind_way *way);
+    bool is_full;                   /* refused because the limits are reached, and for nothing else */
     void (*done)(struct fb_behind_way *way);
 };
 

@@ -170,6 +170,8 @@ static void applied(struct fb_behind *behind, struct load *load, bool is_known) 
     behind->is_stopped = false;
     behind->trouble = (fb_err){0};
     fb_behind_changed(behind);
+    if (behind->is_draining)
+        fb_cond_broadcast(&behind->changed);
     fb_behind_settle(behind, (fb_instant){INT64_MIN}, &over);
     uint64_t applied_seq = behind->applied_seq;
     fb_lock_release(&behind->lock);

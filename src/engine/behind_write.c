@@ -60,6 +60,7 @@ fb_status fb_behind_admit(struct fb_behind_way *way, void (*go)(struct fb_behind
     if (behind->state != FB_BEHIND_OWNER || behind->is_draining) {
         status = refuse(behind, err);
     } else if (p >= 1) {
+        way->is_full = true;
         struct fb_dirty_figures figures = fb_dirty_figures(behind->dirty);
         status = fb_fail(err, FB_DIRTY, "source '%s' has %zu writes waiting to be flushed (%zu bytes, the oldest for "
                          "%lldms)%s%s", behind->source->name, figures.writes, figures.bytes,

@@ -188,8 +188,8 @@ static bool admit(struct fb_txn *txn) {
     if (txn->group.nwrites == 0)
         return true;
     fb_status status = fb_behind_admit(&txn->way, admitted, &err);
-    if (status == FB_DIRTY && txn->way.behind->options.on_full == FB_ON_FULL_WRITE_THROUGH) {
-        txn->is_through = true;
+    if (txn->way.is_full && txn->way.behind->options.on_full == FB_ON_FULL_WRITE_THROUGH) {
+        txn->is_through = true; /* not past a journal that has failed: what it holds unanswered comes on top of this */
         return true;
     }
     if (status != FB_OK && status != FB_PENDING)
