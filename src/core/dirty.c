@@ -205,6 +205,11 @@ void fb_dirty_give_up(struct fb_link *unit) {
         free_put(fb_member_of(l, struct fb_dirty_put, link));
 }
 
+void fb_dirty_doubt_unit(struct fb_link *unit) {
+    for (struct fb_link *l = unit->next; l != unit; l = l->next)
+        fb_member_of(l, struct fb_dirty_put, link)->write.is_certain = false;
+}
+
 static void replace(struct fb_value **place, struct fb_value *value) {
     struct fb_value *old = *place;
     *place = fb_value_ref(value);
@@ -250,7 +255,7 @@ static void put_row(struct fb_dirty *dirty, struct fb_dirty_put *put, uint64_t s
         replace(&row->change, put->for_row); /* nobody has put this key since */
     }
     row->last_seq = seq;
-    row->is_certain &= put->write.is_certain;
+    row->is_certain &= put->write.is_certain && !entry->is_doubted;
     batch->bytes += row_bytes(row) - before;
     dirty->bytes += row_bytes(row) - before;
 }
@@ -326,6 +331,15 @@ static void leave(struct fb_dirty *dirty, struct fb_dirty_entry *entry) {
     dirty->nentries--;
     dirty->bytes -= entry_bytes(entry);
     free_entry(entry);
+}
+
+void fb_dirty_doubt(struct fb_dirty *dirty, uint64_t hash, fb_bytes key) {
+    struct fb_dirty_entry *entry = *place_of(dirty, hash, key);
+    if (entry == NULL)
+        return;
+    entry->is_doubted = true;
+    for (struct fb_link *l = entry->rows.next; l != &entry->rows; l = l->next)
+        fb_member_of(l, struct fb_dirty_row, of_key)->is_certain = false;
 }
 
 struct fb_dirty_batch *fb_dirty_commit(struct fb_dirty *dirty) {

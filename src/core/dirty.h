@@ -45,6 +45,7 @@ struct fb_dirty_entry {
     struct fb_value *change;
     fb_status shows;            /* FB_OK: `full` is what the row shows; FB_NOTFOUND: it shows nothing; FB_MISS: not known */
     struct fb_value *full;
+    bool is_doubted;            /* `full` rests on what the database has otherwise; so does what is put later */
     struct fb_link rows;        /* fb_dirty_row.of_key, the oldest first */
     size_t key_len;
     char key[];
@@ -58,7 +59,7 @@ struct fb_dirty_row {
     struct fb_dirty_entry *entry; /* NULL: it has left the map */
     uint64_t hash;
     uint16_t keyspace;
-    bool is_certain;            /* of every write in it: the database shows what readers were shown */
+    bool is_certain;            /* of every write in it, and of those before: the database shows what readers were shown */
     uint64_t first_seq, last_seq;
     fb_instant since;           /* of its first write */
     struct fb_value *change;
@@ -103,6 +104,8 @@ fb_status fb_dirty_prepare(struct fb_dirty *dirty, const struct fb_dirty_write *
 /* The writes of one transaction are durable, in the order of the list and numbered from first_seq on: they are pending
  * from here on, in one batch. Empties the list. */
 void fb_dirty_put(struct fb_dirty *dirty, struct fb_link *unit, uint64_t first_seq, fb_instant now);
+/* What readers are shown of them may rest on what the database has otherwise. */
+void fb_dirty_doubt_unit(struct fb_link *unit);
 /* They will not be. */
 void fb_dirty_give_up(struct fb_link *unit);
 
@@ -115,6 +118,9 @@ fb_instant fb_dirty_due(const struct fb_dirty *dirty);
  * rows; those whose key has left the map have entry == NULL. */
 struct fb_dirty_batch *fb_dirty_commit(struct fb_dirty *dirty);
 void fb_dirty_batch_free(struct fb_dirty_batch *batch);
+/* The database has something else than readers were shown of a key (it has refused a write). While more waits for the key,
+ * none of it is certain. */
+void fb_dirty_doubt(struct fb_dirty *dirty, uint64_t hash, fb_bytes key);
 
 struct fb_dirty_figures {
     size_t bytes, keys, rows, writes, batches; /* rows and writes in all batches */

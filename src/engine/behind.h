@@ -72,6 +72,7 @@ struct fb_behind {
     bool owes_end;                   /* the journal has to say that what it had of such times is over */
     uint64_t epoch, applied_seq, put_seq; /* of the partition; in the database; in the map */
     uint64_t asked_seq;              /* flush at least so far at once */
+    uint64_t corrections;            /* one more before and one after copies go that the database shows otherwise */
     fb_instant wakes;                /* when the flusher looks again by itself */
     struct fb_partition owner;       /* ELSEWHERE: whose it is */
     bool is_stopped;                 /* the database refuses batches as such: a table or right is missing */
@@ -148,6 +149,7 @@ struct fb_behind_way {
     struct fb_link link;            /* delayed, or joined to another */
     fb_instant due;
     struct fb_behind_way *(*next)(struct fb_behind_way *way);
+    uint64_t corrections;           /* when it was admitted: more since, and what it was decided on may be wrong */
     bool is_full;                   /* refused because the limits are reached, and for nothing else */
     void (*done)(struct fb_behind_way *way);
 };

@@ -107,9 +107,13 @@ static fb_status retry_kept(struct fb_behind *behind, uint64_t id, const struct 
     }
     fb_value_unref(item.error);
     fb_plan_free(plan);
-    if (status == FB_OK)
-        forget(cache, key);
-    return status;
+    if (status != FB_OK)
+        return status;
+    fb_lock_acquire(&behind->lock);
+    fb_dirty_doubt(behind->dirty, fb_cache_hash(cache, key), key); /* what waits does not show it */
+    fb_lock_release(&behind->lock);
+    forget(cache, key);
+    return FB_OK;
 }
 
 static fb_status retry(struct fb_behind *behind, uint64_t id, fb_err *err) {

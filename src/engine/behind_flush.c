@@ -141,8 +141,28 @@ static void forget_dependents(struct fb_behind *behind, const struct fb_dirty_ba
     }
 }
 
-/* The database has the batch: what it shows otherwise than we did is forgotten. When it is an earlier attempt that it has
- * (`is_known` is false), nobody can say any more which rows that one had to leave out. */
+/* Does the database show row i otherwise than we did? When it is an earlier attempt that it has (`is_known` is false),
+ * nobody can say any more which rows that one had to leave out. */
+static bool is_corrected(const struct fb_dirty_row *row, const struct load *load, size_t i, bool is_known) {
+    return !row->is_certain || !is_known || load->items[i].status != FB_OK;
+}
+
+/* What is put on top of such a row is in doubt as well, also by writers that are under way and know nothing of it: they see
+ * that `corrections` has grown. With the lock held, after the batch has left the map, and again when its copies are gone. */
+static void doubt(struct fb_behind *behind, const struct fb_dirty_batch *batch, const struct load *load, bool is_known) {
+    bool is_any = false;
+    size_t i = 0;
+    for (const struct fb_link *l = batch->rows.next; l != &batch->rows; l = l->next, i++) {
+        const struct fb_dirty_row *row = fb_member_of(l, struct fb_dirty_row, link);
+        if (!is_corrected(row, load, i, is_known))
+            continue;
+        fb_dirty_doubt(behind->dirty, row->hash, fb_dirty_row_key(row));
+        is_any = true;
+    }
+    behind->corrections += is_any;
+}
+
+/* The database has the batch: what it shows otherwise than we did is forgotten, at once or when nothing more waits. */
 static void clean_up(struct fb_behind *behind, const struct fb_dirty_batch *batch, const struct load *load, bool is_known) {
     size_t i = 0;
     for (const struct fb_link *l = batch->rows.next; l != &batch->rows; l = l->next, i++) {
@@ -158,6 +178,7 @@ static void clean_up(struct fb_behind *behind, const struct fb_dirty_batch *batc
 static void applied(struct fb_behind *behind, struct load *load, bool is_known) {
     struct fb_link over = FB_LIST_INIT(over);
     struct fb_dirty_batch *batch = fb_dirty_commit(behind->dirty);
+    doubt(behind, batch, load, is_known);
     behind->applied_seq = batch->last_seq;
     behind->flushed_rows += batch->nrows;
     behind->flushed_writes += batch->nwrites;
@@ -177,6 +198,9 @@ static void applied(struct fb_behind *behind, struct load *load, bool is_known) 
     fb_lock_release(&behind->lock);
     fb_journal_release(behind->journal, applied_seq);
     clean_up(behind, batch, load, is_known);
+    fb_lock_acquire(&behind->lock);
+    doubt(behind, batch, load, is_known);
+    fb_lock_release(&behind->lock);
     fb_dirty_batch_free(batch);
     fb_behind_tell(behind, &over);
     fb_lock_acquire(&behind->lock);

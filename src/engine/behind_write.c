@@ -57,6 +57,7 @@ fb_status fb_behind_admit(struct fb_behind_way *way, void (*go)(struct fb_behind
     double p = pressure(behind, now);
     fb_status status = FB_OK;
     fb_lock_acquire(&behind->lock);
+    way->corrections = behind->corrections;
     if (behind->state != FB_BEHIND_OWNER || behind->is_draining) {
         status = refuse(behind, err);
     } else if (p >= 1) {
@@ -160,6 +161,8 @@ static void written(void *user, fb_status status, uint64_t first_seq, uint64_t l
         return;
     }
     fb_lock_acquire(&behind->lock);
+    if (way->corrections != behind->corrections)
+        fb_dirty_doubt_unit(&way->unit);
     fb_dirty_put(behind->dirty, &way->unit, first_seq, fb_clock_now());
     behind->put_seq = last_seq;
     behind->joined += way->njoined;

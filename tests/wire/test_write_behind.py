@@ -12,7 +12,7 @@ import threading
 import pytest
 
 from conftest import FOREBAY, wait_until
-from resp import Closed, ReplyError
+from resp import Closed, ReplyError, encode
 
 SCHEMA = """
 CREATE TABLE users(id {int} PRIMARY KEY, name {text} NOT NULL, age {int}, city {text});
@@ -174,6 +174,35 @@ def test_refused_rows_are_kept_aside_and_can_be_tried_again(shop):
     assert it.tool("retry", letter["id"], status=1).startswith("forebay dead: ")
     assert wire.ask("FB.DEAD", "DROP", letter["id"]) == 1 and wire.ask("FB.DEAD", "LIST") == []
     assert wire.ask("FB.DEAD", "DROP", letter["id"]) == 0
+
+
+def test_what_was_refused_is_not_shown_for_ever_below_later_writes(world, forebay, tmp_path):
+    """A row that is refused while more waits for its key: when all has arrived, readers see what the database has."""
+    database = world("CREATE TABLE t(id {int} PRIMARY KEY, code {int} UNIQUE, n {int}, d {int} DEFAULT 7);"
+                     "INSERT INTO t(id, code) VALUES (1, 1), (2, 2);")
+    space = {"source": "db", "table": "t", "as": "hash", "write": "write-behind", "flush_interval": LATER}
+    server = forebay({"server": {"journal_dir": os.path.join(str(tmp_path), "journal")},
+                      "sources": {"db": database.source(write_timeout="300ms")}, "keyspaces": {"t:{id:int}": space}})
+
+    def retries():
+        line = server.info("forebay_write_behind")["forebay_write_behind"]["behind_db"]
+        return int(dict(part.split("=") for part in line.split(","))["retries"])
+    with server.wire(timeout=20) as wire, server.wire(timeout=20) as waiter, database.connect() as connection:
+        assert hash_of(wire, "t:1")["code"] == "1"
+        assert not isinstance(wire.ask("HSET", "t:1", "code", 2), ReplyError)  # another row has it
+        assert not isinstance(wire.ask("HSET", "t:3", "code", 3), ReplyError)  # the database has a default
+        connection.run("BEGIN IMMEDIATE" if database.kind == "sqlite" else "BEGIN")
+        connection.run("UPDATE fb_partition SET owner = owner")
+        waiter.send(encode("WAIT", 1, 20000))
+        wait_until(lambda: retries() > 0, "a flush is under way", 20)
+        assert not isinstance(wire.ask("HSET", "t:1", "n", 5), ReplyError)
+        assert not isinstance(wire.ask("HSET", "t:3", "n", 5), ReplyError)
+        connection.run("ROLLBACK")
+        assert waiter.read() == 1  # the later writes still wait, and are read
+        assert hash_of(wire, "t:1")["n"] == hash_of(wire, "t:3")["n"] == "5"
+        assert wire.ask("WAIT", 1, 20000) == 1
+        wait_until(lambda: hash_of(wire, "t:1") == {"id": "1", "code": "1", "n": "5", "d": "7"}, "the row as it is", 5)
+        wait_until(lambda: hash_of(wire, "t:3") == {"id": "3", "code": "3", "n": "5", "d": "7"}, "the default", 5)
 
 
 def test_a_missing_column_stops_the_flush_and_loses_nothing(shop):
