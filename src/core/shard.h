@@ -42,7 +42,8 @@
  *   S4  A waiter gets the value of a refused flight only if it joined before that flight was dispatched (or led it).
  *       Of what a shared second level said, or took, nobody gets a value who joined after that was asked, unless copies
  *       are kept here.
- *   S5  At most one writer of a key is granted; grants come in the order of begin.
+ *   S5  At most one writer of a key is granted; grants come in the order of begin. A queued writer may join the granted one
+ *       instead, in the same order: its write is made under that mark.
  *   S6  Status and value of a flight travel together: every waiter of an error gets that error, or what stands in.
  *   S7  A waiter is bounced by a load at most once: the second time it joins only a flight not yet dispatched. (Waiters
  *       for a lease that the application holds are bounded by their deadline instead.)

@@ -539,6 +539,37 @@ void move_cancel(struct world *w, struct op *op) {
         world_fail(w, "op %u is queued and cannot be cancelled", op->number);
 }
 
+static bool is_plain_write(const struct op *op) {
+    return op->kind == OP_SET || op->kind == OP_DELETE || op->kind == OP_AROUND;
+}
+
+struct op *move_next(const struct op *op) {
+    struct fb_writer *writer = is_plain_write(op) ? fb_shard_next_writer(&op->writer) : NULL;
+    struct op *next = writer != NULL ? fb_member_of(writer, struct op, writer) : NULL;
+    return next != NULL && is_plain_write(next) ? next : NULL;
+}
+
+/* It is over with its commit: what its reply promises holds while the mark stands, and after it. */
+void move_join(struct world *w, struct op *op) {
+    struct op *next = move_next(op);
+    struct row *row = &w->rows[op->key];
+    for (unsigned i = 0; i < w->nops; i++)
+        if (w->ops[i].key == op->key && w->ops[i].state == OP_QUEUED && w->ops[i].ticket < next->ticket)
+            world_fail(w, "S5: op %u joins before op %u", next->number, w->ops[i].number);
+    if (!fb_shard_cancel(w->shard, &next->writer)) {
+        world_fail(w, "op %u is queued and cannot join", next->number);
+        return;
+    }
+    world_say(w, "    op %u joins", next->number);
+    w->seen[SEEN_JOINED]++;
+    row->granted_seq = next->ticket;
+    move_commit(w, next);
+    next->state = OP_DONE;
+    next->status = FB_OK;
+    op->kind = next->kind; /* the end is that of the last one */
+    op->version = next->version;
+}
+
 void move_tick(struct world *w) {
     struct fb_effects fx;
     fb_instant now = seen_now(w);

@@ -20,6 +20,9 @@ void move_commit(struct world *w, struct op *op);
 void move_end(struct world *w, struct op *op, enum fb_write_end how);
 enum fb_write_end move_end_of(const struct op *op);
 void move_cancel(struct world *w, struct op *op);
+/* Who may join a write that has been made: the next in the queue, when it is a plain write as well; else NULL. */
+struct op *move_next(const struct op *op);
+void move_join(struct world *w, struct op *op);
 
 /* Something was told of a key, and what is the least that may be kept from here on. */
 void move_tell(struct world *w, unsigned key, unsigned floor);

@@ -9,7 +9,7 @@
  *     refresh-ahead 80% | early-refresh 100                         a share of the ttl, the beta of XFetch; without: none
  *     NAME get | refresh | lease | set | delete | around | ticket | behind | behind-delete | invalidate | invalidate-all
  *     NAME persist | expire 100ms
- *     NAME ask | fill | give-back | die | commit | end | fail | unknown | land | lose | cancel | tell | tell-not
+ *     NAME ask | fill | give-back | die | commit | end | fail | unknown | land | lose | cancel | join | tell | tell-not
  *     fN dispatch | query | home | home-error | lane-full           the Nth flight, counted from 1
  *     advance 5000ms | tick | source down | source up
  *     expect NAME vN | stale-vN | absent | waiting | queued | granted | lapsed | kept | FB_STATUS

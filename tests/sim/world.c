@@ -10,7 +10,7 @@ static const char *const act_names[ACTS] = {
     [ACT_HOME_ERROR] = "home-error", [ACT_LANE_FULL] = "lane-full", [ACT_APP_QUERY] = "ask",   [ACT_APP_FILL] = "fill",
     [ACT_APP_FAILS] = "give-back",   [ACT_APP_DIES] = "die",        [ACT_HOLD] = "hold",       [ACT_COMMIT] = "commit",
     [ACT_END] = "end",               [ACT_FAIL] = "fail",           [ACT_UNKNOWN] = "unknown", [ACT_LAND] = "land",
-    [ACT_LOSE] = "lose",             [ACT_CANCEL] = "cancel",       [ACT_INVALIDATE] = "tell", [ACT_FORGET] = "tell-not",
+    [ACT_LOSE] = "lose",             [ACT_CANCEL] = "cancel",       [ACT_JOIN] = "join",       [ACT_INVALIDATE] = "tell", [ACT_FORGET] = "tell-not",
     [ACT_TICK] = "tick",             [ACT_ADVANCE] = "advance",       [ACT_BREAKER] = "breaker",
 };
 
@@ -90,7 +90,7 @@ unsigned world_enabled(const struct world *w, struct action *actions) {
         [OP_QUEUED] = {ACT_CANCEL},
         [OP_GRANTED] = {ACT_COMMIT, ACT_FAIL, ACT_UNKNOWN},
         [OP_HELD] = {ACT_COMMIT, ACT_FAIL, ACT_UNKNOWN},
-        [OP_COMMITTED] = {ACT_END, ACT_UNKNOWN},
+        [OP_COMMITTED] = {ACT_END, ACT_UNKNOWN, ACT_JOIN},
         [OP_IN_DOUBT] = {ACT_LAND, ACT_LOSE},
         [OP_BEHIND_COMMITTED] = {ACT_INVALIDATE, ACT_FORGET},
     };
@@ -111,7 +111,7 @@ unsigned world_enabled(const struct world *w, struct action *actions) {
         }
     for (unsigned i = 0; i < w->nops; i++)
         for (const enum act *act = acts_of[w->ops[i].state]; *act != ACT_START; act++) {
-            if (*act == ACT_COMMIT && !can_commit(w, &w->ops[i]))
+            if ((*act == ACT_COMMIT && !can_commit(w, &w->ops[i])) || (*act == ACT_JOIN && move_next(&w->ops[i]) == NULL))
                 continue;
             if (w->ops[i].kind == OP_MOVE && w->ops[i].state == OP_GRANTED && *act != ACT_FAIL) {
                 /* Not before its lists are held; and it cannot read a row that another transaction may still change. */
@@ -154,6 +154,7 @@ static void do_to_op(struct world *w, struct op *op, enum act act) {
         break;
     case ACT_LOSE: op->state = OP_DONE; break;
     case ACT_CANCEL: move_cancel(w, op); break;
+    case ACT_JOIN: move_join(w, op); break;
     case ACT_INVALIDATE:
         op->state = OP_DONE;
         move_invalidate(w, op->key);

@@ -108,6 +108,7 @@ enum act {
     ACT_LAND,
     ACT_LOSE,         /* never lands */
     ACT_CANCEL,
+    ACT_JOIN,         /* the next in the queue writes under this one's mark */
     ACT_INVALIDATE,   /* the second half of OP_BEHIND */
     ACT_FORGET,       /* no second half */
     /* Time: arg in microseconds. */
@@ -206,6 +207,7 @@ struct world_flight {
     X(REFRESHED, "refreshed")                                                                                          \
     X(COPIES, "copies kept by a client")                                                                               \
     X(COPIES_DROPPED, "copies dropped when told")                                                                      \
+    X(JOINED, "writers that shared a mark")                                                                            \
     X(CANCELLED, "cancelled")                                                                                          \
     X(STALE_DOWN, "stale while down")                                                                                  \
     X(STALE_LATE, "stale instead of a late answer")                                                                    \
