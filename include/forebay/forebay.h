@@ -313,6 +313,13 @@ fb_status fb_start(fb_cache *cache, fb_err *reterr);
  * and others may own the partitions. FB_TIMEOUT: *ret_left writes stay in the journals, for the next start. */
 fb_status fb_drain(fb_cache *cache, int64_t timeout_ms, uint64_t *ret_left);
 
+/* Does another process own what is written behind of one of the sources? FB_NOTOWNER answers writes of such keys, and those
+ * reads for which the owner has to be asked; whoever can reach it may ask there. */
+int fb_is_elsewhere(const fb_cache *cache);
+/* Whose is this key's partition? FB_OK: ours, or nobody's. FB_NOTOWNER: another process', at this address, which is empty
+ * where it gave none. */
+fb_status fb_owner_get(fb_cache *cache, fb_bytes key, char *ret_address, size_t size);
+
 /* Number of keyspaces; they are numbered 0 .. n−1 in the order they were added. */
 unsigned fb_keyspace_count(const fb_cache *cache);
 /* The pattern and the options in force, as fb_policy_set has left them (borrowed until fb_close, and never changed: ask
@@ -345,7 +352,10 @@ fb_status fb_delete(fb_cache *cache, fb_bytes key, fb_err *reterr);
 /* Forget the cached copy and refuse every load under way. For data changed behind Forebay's back, after its commit.
  * FB_OK when a value or a negative entry was there, else FB_MISS. */
 fb_status fb_invalidate(fb_cache *cache, fb_bytes key, fb_err *reterr);
-/* The same for all keys. */
+/* The same of this process' own copy alone: a shared store keeps its own. For changes that it knows of and that this
+ * process has not been told of yet. */
+void fb_forget(fb_cache *cache, fb_bytes key);
+/* The same as fb_invalidate for all keys. */
 void fb_invalidate_all(fb_cache *cache);
 
 /* ---- cache-aside: the application asks its own database ------------------------------------------------------------ */

@@ -1,9 +1,14 @@
 /* From a configuration that holds together to an open cache. What the databases have to say against it becomes
  * diagnostics like the others. */
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf/details.h"
 #include "rows/pattern.h"
+
+enum { ANNOUNCED_MAX = 512 }; /* bytes of an address */
 
 /* Does the text quote this value? */
 static bool quotes(const char *text, const char *value) {
@@ -235,11 +240,27 @@ static const char *journal_dir(struct fb_conf *conf) {
     return dir;
 }
 
+/* Where others reach this process. */
+static const char *announced(const struct fb_conf *conf, char out[ANNOUNCED_MAX]) {
+    static const char *const everywhere[] = {"0.0.0.0:", "[::]:", "*:"};
+    bool is_plain = conf->listen[0] != NULL;
+    const char *address = is_plain ? conf->listen[0] : conf->tls_listen != NULL ? conf->tls_listen[0] : NULL;
+    char host[HOST_NAME_MAX + 1] = "";
+    if (conf->journal_address != NULL || address == NULL)
+        return conf->journal_address;
+    for (size_t i = 0; i < sizeof everywhere / sizeof everywhere[0]; i++)
+        if (strncmp(address, everywhere[i], strlen(everywhere[i])) == 0 && gethostname(host, sizeof host - 1) == 0)
+            address += strlen(everywhere[i]) - 1;
+    (void)snprintf(out, ANNOUNCED_MAX, "%s%s%s", is_plain ? "" : "rediss://", host, address);
+    return out;
+}
+
 fb_status fb_conf_apply(struct fb_conf *conf, fb_cache **ret_cache) {
     struct fb_conf_details *d = conf->details;
     fb_options options = {.memory_max = conf->memory_max, .eviction = conf->eviction};
     fb_store_options store = conf->store;
     fb_behind_options behind = conf->behind;
+    char address[ANNOUNCED_MAX];
     fb_cache *cache = NULL;
     fb_err err = {0};
     store.url = conf->store_url;
@@ -252,7 +273,7 @@ fb_status fb_conf_apply(struct fb_conf *conf, fb_cache **ret_cache) {
     if (conf->store_url != NULL && conf->store_share && !fb_conf_wants_private_store(conf)) /* that one is shared by nobody */
         options.store = &store;
     behind.journal_dir = journal_dir(conf);
-    behind.address = conf->journal_address != NULL ? conf->journal_address : conf->listen[0];
+    behind.address = announced(conf, address);
     behind.every_second = conf->journal_sync == 1;
     options.behind = &behind;
     fb_source **sources = fb_arena_alloc(&d->arena, (conf->nsources + 1) * sizeof *sources);

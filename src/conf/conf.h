@@ -53,6 +53,11 @@ struct fb_conf {
     char **listen;               /* NULL-terminated */
     char *admin, *state_dir, *password; /* NULL: off, auto, none */
     char *journal_dir, *journal_address; /* NULL: auto */
+    struct {
+        bool is_on;
+        char *user, *password, *tls_ca; /* NULL: none; server.password; the system's */
+        int64_t timeout_ms;
+    } forward;
     unsigned journal_sync;       /* 0: always, 1: everysec */
     fb_behind_options behind;    /* the limits; the rest is set where the cache is opened */
     char *users_file;            /* NULL: off */

@@ -71,8 +71,6 @@ fb_status fb_behind_before(struct fb_behind *behind, uint64_t hash, fb_bytes key
 void fb_behind_not_ours(struct fb_behind *behind, const struct fb_flight *flight, fb_status *status,
                         struct fb_value **value) {
     struct fb_cache *cache = behind->cache;
-    struct fb_engine_shard *shard = fb_cache_shard(cache, flight->hash);
-    struct fb_effects fx;
     fb_err err = {0};
     if (*status < 0)
         return;
@@ -84,11 +82,7 @@ void fb_behind_not_ours(struct fb_behind *behind, const struct fb_flight *flight
         *status = error_as(FB_NOTOWNER, &err, value);
         return;
     }
-    fb_effects_init(&fx);
-    fb_lock_acquire(&shard->lock);
-    (void)fb_shard_invalidate(shard->core, flight->hash, fb_flight_key(flight), fb_clock_now(), &fx);
-    fb_shard_leave(shard);
-    fb_carry_out(cache, &fx, FB_RUN_LANES);
+    fb_forget(cache, fb_flight_key(flight));
 }
 
 bool fb_behind_has(struct fb_behind *behind, uint64_t hash, fb_bytes key) {
@@ -396,6 +390,38 @@ void fb_behind_close(struct fb_behind *behind) {
     fb_cond_finish(&behind->changed);
     fb_lock_finish(&behind->lock);
     fb_mem_free(behind);
+}
+
+/* ---- those that are another's ---- */
+
+int fb_is_elsewhere(const fb_cache *cache) {
+    for (unsigned i = 0; i < cache->nsources; i++)
+        if (cache->sources[i]->behind != NULL && cache->sources[i]->behind->state == FB_BEHIND_ELSEWHERE)
+            return true;
+    return false;
+}
+
+fb_status fb_owner_get(fb_cache *cache, fb_bytes key, char *ret_address, size_t size) {
+    int id = fb_keyspace_of(cache, key);
+    const struct fb_keyspace *keyspace = id >= 0 ? cache->keyspaces[id] : NULL;
+    struct fb_behind *behind = keyspace != NULL ? keyspace->source->behind : NULL;
+    if (behind == NULL || keyspace->options.write != FB_WRITE_BEHIND || behind->state != FB_BEHIND_ELSEWHERE)
+        return FB_OK;
+    fb_lock_acquire(&behind->lock);
+    (void)snprintf(ret_address, size, "%s", behind->owner.addr);
+    fb_lock_release(&behind->lock);
+    return FB_NOTOWNER;
+}
+
+void fb_forget(fb_cache *cache, fb_bytes key) {
+    uint64_t hash = fb_cache_hash(cache, key);
+    struct fb_engine_shard *shard = fb_cache_shard(cache, hash);
+    struct fb_effects fx;
+    fb_effects_init(&fx);
+    fb_lock_acquire(&shard->lock);
+    (void)fb_shard_invalidate(shard->core, hash, key, fb_clock_now(), &fx);
+    fb_shard_leave(shard);
+    fb_carry_out(cache, &fx, FB_RUN_LANES);
 }
 
 /* ---- figures ---- */

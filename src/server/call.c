@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "server/forward.h"
 #include "server/multi.h"
 #include "server/notify.h"
 #include "server/pass.h"
@@ -427,6 +428,8 @@ static void prepare_read(const struct fb_call *call, size_t i, fb_op *op) {
 
 static void finish_read(struct fb_call *call, struct fb_part *parts, size_t n) {
     (void)n;
+    if (parts->status == FB_NOTOWNER && fb_forward_unanswered(call, parts))
+        return;
     if (!fb_call_failed(call, parts))
         call->render(call, parts->status == FB_OK ? parts->kind : FB_KIND_NONE,
                      fb_bytes_of(parts->bytes.data, parts->bytes.len));
@@ -435,7 +438,8 @@ static void finish_read(struct fb_call *call, struct fb_part *parts, size_t n) {
 void fb_call_load(struct fb_call *call, fb_call_render *render) {
     if (fb_key_is_probe(call->argv[1])) {
         render(call, FB_KIND_NONE, fb_bytes_of(NULL, 0));
-    } else if (!fb_pass_unmapped(call, call->argv[1]) && fb_call_maps(call, call->argv[1])) {
+    } else if (!fb_pass_unmapped(call, call->argv[1]) && fb_call_maps(call, call->argv[1]) &&
+               !fb_forward_missed(call, call->argv[1])) {
         call->render = render;
         call->keeps_args = true;
         fb_call_run(call, 1, prepare_read, finish_read);

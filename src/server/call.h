@@ -69,6 +69,7 @@ struct fb_call {
     bool is_again;             /* it was once, and has passed the gates before */
     bool is_theirs;            /* MULTI keeps it for the store */
     bool is_inner;             /* of a transaction: EXEC carries it out */
+    bool is_forwarded;         /* another Forebay carries it out (forward.h) */
     struct fb_wait *wait;      /* NULL until it waits */
 
     /* For measure.c. */

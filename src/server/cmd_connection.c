@@ -131,6 +131,7 @@ void fb_cmd_quit(struct fb_call *call) {
 void fb_cmd_reset(struct fb_call *call) {
     struct fb_session *session = session_of(call);
     fb_multi_reset(session);
+    session->is_peer = false;
     session->db = 0;
     atomic_store_explicit(&session->shown_db, 0, memory_order_relaxed);
     (void)fb_session_begin_user(session); /* never without a user default */
@@ -145,4 +146,10 @@ void fb_cmd_reset(struct fb_call *call) {
     }
     (void)set_version(call, 2);
     fb_resp_write_simple(call->out, "RESET");
+}
+
+/* Nothing is gained by saying so that was not there before, so anybody may. */
+void fb_cmd_fb_peer(struct fb_call *call) {
+    session_of(call)->is_peer = true;
+    fb_resp_write_simple(call->out, "OK");
 }

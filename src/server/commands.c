@@ -328,6 +328,7 @@ static const struct fb_command *find_foreign(const struct fb_session *session, c
 }
 
 static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
+    const unsigned transparent = FB_GATE_STORE | FB_GATE_FORWARD;
     struct fb_session *session = call->session;
     const struct fb_command *command = verb->command != NULL ? verb->command : find_foreign(session, verb);
     call->command = command;
@@ -339,7 +340,7 @@ static enum fb_dispatch run(struct fb_call *call, const struct fb_verb *verb) {
         atomic_store_explicit(&session->last_command, command, memory_order_relaxed);
         atomic_store_explicit(&session->last_tick, session->loop->tick, memory_order_relaxed);
         unsigned up = session->gates | atomic_load_explicit(&session->loop->server->gates, memory_order_relaxed);
-        bool is_free = up == 0 || (up == FB_GATE_STORE && (command->flags & FB_CMD_PEEKS));
+        bool is_free = up == 0 || ((up & ~transparent) == 0 && (command->flags & FB_CMD_PEEKS));
         enum fb_passage passage = is_free ? FB_PASS : fb_gates_pass(call, up);
         if (passage == FB_DELAY)
             return FB_DISPATCH_HOLD;

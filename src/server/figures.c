@@ -107,7 +107,8 @@ void fb_figures_take(struct fb_server *server, struct fb_figures *f) {
     f->tracking_keys = tracking.keys;
     f->tracking_items = tracking.items;
     f->tracking_prefixes = tracking.prefixes;
-    fb_upstreams_sum(server, &f->store);
+    fb_upstreams_sum(server, /* is_peers */ false, &f->store);
+    fb_upstreams_sum(server, /* is_peers */ true, &f->peers);
     fb_sharing_stats_get(server->cache, &f->sharing);
     f->sharing_state = !f->sharing.is_shared ? "off" : !f->sharing.is_up ? "down" : f->sharing.is_proved ? "up"
                                                                                    : "up, no copies";

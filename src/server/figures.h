@@ -19,7 +19,7 @@ struct fb_figures {
     uint64_t pid, clients, clients_max, blocked, tracking_clients, pubsub_clients;
     uint64_t pubsub_channels, pubsub_patterns, pubsub_shardchannels;
     uint64_t tracking_keys, tracking_items, tracking_prefixes;
-    struct fb_upstream_sums store; /* all 0 where there is none */
+    struct fb_upstream_sums store, peers; /* all 0 where there is none */
     fb_sharing_stats sharing;
     const char *sharing_state;
     uint64_t denied[4];    /* by FB_DENIED_… */

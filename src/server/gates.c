@@ -1,6 +1,7 @@
 /* The gates in their order. */
 #include "server/gates.h"
 
+#include "server/forward.h"
 #include "server/login.h"
 #include "server/multi.h"
 #include "server/pass.h"
@@ -16,6 +17,7 @@ static const struct { unsigned bit; gate *ask; } gates[] = {
     {FB_GATE_MONITOR, fb_gate_monitor},
     {FB_GATE_TRACKING, fb_gate_tracking},
     {FB_GATE_STORE, fb_gate_store},
+    {FB_GATE_FORWARD, fb_gate_forward},
 };
 
 enum fb_passage fb_gates_pass(struct fb_call *call, unsigned up) {

@@ -13,6 +13,8 @@
  *               a change between the two would go unnoticed
  *   STORE       there is a store, and the request may be its own (pass.h); for a command that asks the cache first this
  *               gate is as if it were not up, so that a hit does not know of it
+ *   FORWARD     a partition of write-behind is another Forebay's, and the request may be its (forward.h); transparent in
+ *               the same way
  *
  * A request that found too many operations under way comes a second time; AGAIN says so to those gates that note it.
  *
@@ -31,6 +33,7 @@ enum fb_gate {
     FB_GATE_TRACKING = 1 << 5,
     FB_GATE_AGAIN = 1 << 6,
     FB_GATE_STORE = 1 << 7,
+    FB_GATE_FORWARD = 1 << 8,
 };
 
 enum fb_passage {

@@ -13,6 +13,7 @@
 #include "server/login.h"
 #include "server/pause.h"
 #include "server/tracking.h"
+#include "server/forward.h"
 #include "server/upstream.h"
 
 enum {
@@ -246,6 +247,7 @@ static void on_second(uv_timer_t *timer) {
         sample_rates(loop->server);
         fb_health_tick(loop->server);
         fb_tracking_tick(loop->server);
+        fb_forward_look(loop->server);
     }
     leave_if_empty(loop);
 }

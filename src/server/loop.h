@@ -96,6 +96,7 @@ struct fb_loop {
     struct fb_link paused;      /* sessions with a request that CLIENT PAUSE holds back, by the same link */
     uv_timer_t pause;           /* runs while there are any */
     struct fb_upstreams *upstreams; /* connections to the store; NULL: there is none */
+    struct fb_upstreams *peers;     /* and to other Forebays; NULL: nothing is forwarded */
     struct fb_link starved;     /* sessions with a request that found operations_max under way, oldest first */
     bool is_draining;
     struct fb_stop_message stop; /* the one message that must not need memory */

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "server/acl.h"
+#include "server/forward.h"
 #include "server/measure.h"
 #include "server/multi.h"
 #include "server/pass_cluster.h"
@@ -20,7 +21,9 @@ static bool is_mapped(const struct fb_session *s, unsigned db, fb_bytes key) {
     return db == 0 && fb_keyspace_of(s->loop->server->cache, key) >= 0;
 }
 
-static bool is_cluster(const struct fb_call *call) { return store_of(call)->url.kind == FB_STORE_CLUSTER; }
+static bool is_cluster(const struct fb_call *call) {
+    return store_of(call) != NULL && store_of(call)->url.kind == FB_STORE_CLUSTER;
+}
 
 #define COUNT(call, name) fb_count(&fb_call_loop(call)->upstreams->counters.name, 1)
 
@@ -60,12 +63,13 @@ bool fb_pass_may_overtake(struct fb_session *s, const struct fb_verb *verb, cons
 static struct fb_upstream *own_of(struct fb_call *call, unsigned node) {
     struct fb_session *s = call->session;
     unsigned version = atomic_load_explicit(&s->shown_version, memory_order_relaxed);
-    if (s->own != NULL && !fb_upstream_is(s->own, version, s->db, node)) {
+    struct fb_upstreams *all = fb_call_loop(call)->upstreams;
+    if (s->own != NULL && !fb_upstream_is(s->own, all, version, s->db, node)) {
         fb_upstream_drop(s->own);
         s->own = NULL;
     }
     if (s->own == NULL)
-        s->own = fb_upstream_own(fb_call_loop(call), version, s->db, node);
+        s->own = fb_upstream_own(all, version, s->db, node);
     return s->own;
 }
 
@@ -79,7 +83,7 @@ static struct fb_upstream *upstream_for(struct fb_call *call, unsigned node, boo
         return NULL;
     }
     struct fb_upstream *u = is_own ? own_of(call, node)
-                                   : fb_upstream_shared(loop, call->out->version, call->session->db, node);
+                                   : fb_upstream_shared(loop->upstreams, call->out->version, call->session->db, node);
     if (u == NULL) {
         fb_call_out_of_memory(call);
     } else if (!fb_upstream_may_ask(u, why, sizeof why)) {
@@ -406,7 +410,7 @@ void fb_pass_watch(struct fb_call *call) {
     unsigned node;
     if (!fb_pass_node(call, &node))
         return;
-    if (s->multi->watches_theirs && s->own != NULL && !fb_upstream_is(s->own, fb_upstream_version(s->own), s->db, node)) {
+    if (s->multi->watches_theirs && s->own != NULL && !fb_upstream_is(s->own, fb_call_loop(call)->upstreams, fb_upstream_version(s->own), s->db, node)) {
         fb_call_error(call, CROSS_SLOT);
         return;
     }
@@ -471,7 +475,7 @@ void fb_pass_exec(struct fb_call *call) {
     unsigned node;
     if (!fb_pass_node_of_exec(call, &node))
         return;
-    if (multi->watches_theirs && !fb_upstream_is(s->own, fb_upstream_version(s->own), s->db, node)) {
+    if (multi->watches_theirs && !fb_upstream_is(s->own, fb_call_loop(call)->upstreams, fb_upstream_version(s->own), s->db, node)) {
         fb_call_error(call, CROSS_SLOT);
         return;
     }
@@ -546,7 +550,9 @@ void fb_pass_fail(struct fb_loop *loop, struct fb_wait *wait, const char *reason
         return;
     end_without(wait);
     wait->reply.buf.len = 0;
-    if (was_sent && !(call->command->flags & FB_CMD_READ))
+    if (call->is_forwarded)
+        fb_forward_fail(call, reason, was_sent);
+    else if (was_sent && !(call->command->flags & FB_CMD_READ))
         fb_call_error(call, STORE_UNKNOWN, store_of(call)->shown, reason);
     else
         fb_call_error(call, STORE_DOWN, store_of(call)->shown, reason);
@@ -562,6 +568,8 @@ void fb_pass_home(struct fb_loop *loop, struct fb_wait *wait) {
         fb_wait_free(wait);
         return;
     }
+    if (wait->call.is_forwarded)
+        fb_forward_home(&wait->call);
     if (wait->finish != NULL)
         (void)fb_wait_advance(wait);
     wait->is_over = true;

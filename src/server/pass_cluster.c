@@ -132,8 +132,8 @@ bool fb_pass_redirect(struct fb_loop *loop, struct fb_upstream *from, struct fb_
     if (node == FB_NODE_NONE)
         return false;
     if (from != s->own)
-        return ask_again(loop, fb_upstream_shared(loop, version, s->db, node), wait, is_ask);
-    s->own = fb_upstream_own(loop, version, s->db, node);
+        return ask_again(loop, fb_upstream_shared(loop->upstreams, version, s->db, node), wait, is_ask);
+    s->own = fb_upstream_own(loop->upstreams, version, s->db, node);
     fb_upstream_drop(from);
     return ask_again(loop, s->own, wait, is_ask);
 }
@@ -167,7 +167,7 @@ static struct fb_wait *child_new(struct fb_wait *parent, const fb_bytes *argv, s
 /* At its node; what cannot be sent is over at once. */
 static void send_child(struct fb_loop *loop, struct fb_wait *child, unsigned node) {
     char why[FB_UPSTREAM_REASON_MAX + 64] = "out of memory";
-    struct fb_upstream *u = fb_upstream_shared(loop, child->reply.version, child->call.session->db, node);
+    struct fb_upstream *u = fb_upstream_shared(loop->upstreams, child->reply.version, child->call.session->db, node);
     if (u != NULL && fb_upstream_may_ask(u, why, sizeof why) && fb_upstream_ask(u, child, child->args, child->call.argc))
         return;
     fb_pass_fail(loop, child, why, /* was_sent */ false);
@@ -276,7 +276,7 @@ void fb_pass_scatter(struct fb_call *call, struct fb_wait *wait, const fb_bytes 
     if (!make_children(loop, wait, argv, argc)) {
         fb_pass_fail(loop, wait, "out of memory", /* was_sent */ false);
         wait->nchildren = 0;
-        fb_upstreams_later(loop, wait);
+        fb_upstreams_later(loop->upstreams, wait);
         return;
     }
     wait->left_children = wait->nchildren + 1; /* not over before all have been sent */
@@ -288,5 +288,5 @@ void fb_pass_scatter(struct fb_call *call, struct fb_wait *wait, const fb_bytes 
         node = has_key ? node : fb_places_next(loop, node + 1);
     }
     if (--wait->left_children == 0) /* not here: who asked may be in the middle of something */
-        fb_upstreams_later(loop, wait);
+        fb_upstreams_later(loop->upstreams, wait);
 }

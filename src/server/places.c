@@ -11,23 +11,24 @@
 static const struct fb_store_url *url_of(const struct fb_loop *loop) { return &loop->server->store->url; }
 static struct fb_places *places_of(const struct fb_loop *loop) { return &loop->upstreams->places; }
 
-fb_status fb_places_init(struct fb_loop *loop) {
-    struct fb_places *p = places_of(loop);
-    const struct fb_store_url *url = url_of(loop);
-    size_t n = url->kind == FB_STORE_CLUSTER ? FB_TOPOLOGY_NODES_MAX : 1;
+fb_status fb_places_init(struct fb_upstreams *all) {
+    struct fb_places *p = &all->places;
+    const struct fb_store_url *url = &all->store->url;
+    size_t n = all->is_peers || url->kind == FB_STORE_CLUSTER ? FB_TOPOLOGY_NODES_MAX : 1;
     p->map = fb_topology_new();
     p->states = fb_mem_calloc(n, sizeof *p->states);
     if (p->map == NULL || p->states == NULL)
         return FB_NOMEM;
     for (size_t i = 0; i < n; i++)
         p->states[i].is_well = true;
-    fb_topology_only(p->map, url->host, url->port); /* of a Cluster: until a node says more */
+    if (!all->is_peers)
+        fb_topology_only(p->map, url->host, url->port); /* of a Cluster: until a node says more */
     p->is_known = url->kind != FB_STORE_SENTINEL;
     return FB_OK;
 }
 
-void fb_places_free(struct fb_loop *loop) {
-    struct fb_places *p = places_of(loop);
+void fb_places_free(struct fb_upstreams *all) {
+    struct fb_places *p = &all->places;
     p->map = fb_topology_unref(p->map);
     fb_mem_free(p->states);
     p->states = NULL;

@@ -20,6 +20,7 @@ enum {
 };
 
 struct fb_upstream;
+struct fb_upstreams;
 
 /* What is known of the reachability of one node. */
 struct fb_place_state {
@@ -27,6 +28,7 @@ struct fb_place_state {
     int64_t backoff_ms;       /* 0: it could */
     char reason[160];
     bool is_well;             /* as far as is known */
+    bool is_tls;              /* of a peer: it wants TLS */
 };
 
 struct fb_places {
@@ -39,8 +41,8 @@ struct fb_places {
     fb_instant scouted_at;
 };
 
-fb_status fb_places_init(struct fb_loop *loop);
-void fb_places_free(struct fb_loop *loop);
+fb_status fb_places_init(struct fb_upstreams *all);
+void fb_places_free(struct fb_upstreams *all);
 
 /* The node that serves this slot. */
 unsigned fb_places_node(const struct fb_loop *loop, unsigned slot);

@@ -19,6 +19,7 @@
 #include "server/push.h"
 #include "server/tracking.h"
 #include "server/bounds.h"
+#include "server/forward.h"
 #include "server/gates.h"
 #include "server/tls.h"
 #include "server/upstream.h"
@@ -73,6 +74,7 @@ static void free_options(struct fb_server_options *options) {
 static bool copy_options(struct fb_server_options *to, const struct fb_server_options *from) {
     *to = *from;
     to->store.tls_ca = NULL; /* read once */
+    to->forward = (struct fb_server_forward){.is_on = from->forward.is_on};
     to->password = to->store.password = NULL; /* its hash is with the users; the other is with the store */
     bool ok = copy_text(&to->users_file, from->users_file);
     ok &= copy_text(&to->store.url, from->store.url);
@@ -180,6 +182,14 @@ static void make_run_id(char out[FB_RUN_ID_LEN + 1]) {
         snprintf(out + 2 * i, 3, "%02x", random[i]);
 }
 
+static void free_store(struct fb_store *store) {
+    if (store == NULL)
+        return;
+    fb_tls_context_unref(store->tls);
+    explicit_bzero(store, sizeof *store); /* there is a password in it */
+    fb_mem_free(store);
+}
+
 static void free_server(struct fb_server *server) {
     fb_watch_end(server);
     fb_listeners_close(server);
@@ -195,11 +205,8 @@ static void free_server(struct fb_server *server) {
     fb_bounds_free(server->bounds);
     fb_tls_context_unref(server->tls);
     fb_health_free(server);
-    if (server->store != NULL)
-        fb_tls_context_unref(server->store->tls);
-    if (server->store != NULL)
-        explicit_bzero(server->store, sizeof *server->store);
-    fb_mem_free(server->store);
+    free_store(server->store);
+    free_store(server->peers);
     free_options(&server->options);
     fb_lock_finish(&server->watch_lock);
     fb_lock_finish(&server->lock);
@@ -293,6 +300,7 @@ fb_status fb_server_start(fb_cache *cache, const struct fb_server_options *optio
     if ((status = fb_users_open(server->users, options->users_file, options->password, reterr)) != FB_OK ||
         (has_tls(options) && (status = fb_tls_context_new(&server->options.tls, &server->tls, reterr)) != FB_OK) ||
         (status = open_store(server, &options->store, reterr)) != FB_OK ||
+        (status = fb_forward_open(server, &options->forward, reterr)) != FB_OK ||
         (status = fb_listeners_open(server, reterr)) != FB_OK ||
         (status = start_loops(server, reterr)) != FB_OK) {
         free_server(server);

@@ -72,6 +72,14 @@ struct fb_server_store {
     int64_t connect_timeout_ms, timeout_ms; /* 0: 1 s, 5 s */
 };
 
+/* How requests of keys that another Forebay owns (write-behind) reach it: at the address it gave (docs/write-behind.md). */
+struct fb_server_forward {
+    bool is_on;                  /* else they are refused with its address */
+    const char *user, *password; /* there; NULL: none */
+    const char *tls_ca;          /* of an owner that is reached with TLS; NULL: the authorities of the system */
+    int64_t timeout_ms;          /* 0: 5 s */
+};
+
 struct fb_server_options {
     const char *const *listen;   /* "127.0.0.1:6380", "[::1]:6380", "unix:/path"; NULL ends. Port 0: any free one */
     unsigned threads;            /* event loops; 0 = number of cores */
@@ -80,6 +88,7 @@ struct fb_server_options {
     const char *users_file;      /* in the words of Redis' ACL files; NULL: none */
     struct fb_server_tls tls;
     struct fb_server_store store;
+    struct fb_server_forward forward;
     unsigned unix_mode;          /* of unix sockets; 0: 0700 */
     bool is_protected;           /* refuse a non-loopback listener without a password */
     const char *config_file;     /* for INFO; NULL: none */

@@ -62,6 +62,8 @@ struct fb_server {
     struct fb_users *users;           /* users.h */
     struct fb_bounds *bounds;         /* bounds.h */
     struct fb_store *store;           /* upstream.h; NULL: none */
+    struct fb_store *peers;           /* how other Forebays are spoken to (forward.h); NULL: nothing is forwarded */
+    bool is_shared;                   /* rows are shared through the store */
     struct fb_resp_limits limits_of_strangers; /* before AUTH */
     struct fb_loop *loops;
     unsigned nloops;

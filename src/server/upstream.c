@@ -44,6 +44,7 @@ struct resolving {
 
 struct fb_upstream {
     struct fb_loop *loop;
+    struct fb_upstreams *set;
     struct fb_link link;       /* in all */
     struct fb_link dirty;
     unsigned version, db, node;
@@ -71,10 +72,11 @@ struct fb_upstream {
     fb_buf push;               /* the one that is coming */
 };
 
-static const struct fb_store *store_of(const struct fb_upstream *u) { return u->loop->server->store; }
-static struct fb_upstreams *all_of(const struct fb_upstream *u) { return u->loop->upstreams; }
+static const struct fb_store *store_of(const struct fb_upstream *u) { return u->set->store; }
+static struct fb_upstreams *all_of(const struct fb_upstream *u) { return u->set; }
 static const struct fb_store_url *url_of(const struct fb_upstream *u) { return &store_of(u)->url; }
 static struct fb_place_state *state_of(const struct fb_upstream *u) { return &all_of(u)->places.states[u->node]; }
+static bool is_peer(const struct fb_upstream *u) { return u->set->is_peers; }
 static size_t unsent(const struct fb_upstream *u) { return u->out.len - u->sent; }
 static void on_poll(uv_poll_t *poll, int status, int events);
 
@@ -178,10 +180,29 @@ static void back_off(struct fb_place_state *state) {
 
 /* It may be elsewhere by now. */
 static void doubt_place(struct fb_upstream *u) {
+    if (is_peer(u))
+        return; /* the cache is asked anew for every request */
     if (url_of(u)->kind == FB_STORE_SENTINEL)
         all_of(u)->places.is_known = false;
     else
         fb_places_refresh(u->loop);
+}
+
+/* It is lost; without a reason, back. */
+static void tell(const struct fb_upstream *u, const char *reason) {
+    bool is_back = reason == NULL;
+    char at[FB_STORE_TEXT_MAX + 16];
+    snprintf(at, sizeof at, "%s:%u", u->at.host, u->at.port);
+    if (is_peer(u))
+        fb_server_log(u->loop->server, is_back ? FB_LOG_PEER_BACK : FB_LOG_PEER_LOST,
+                      is_back ? "another Forebay can be reached again" : "another Forebay cannot be reached",
+                      FB_LOG_FIELDS({"peer", at}, {"reason", is_back ? "" : reason}));
+    else if (is_back)
+        fb_server_log(u->loop->server, FB_LOG_STORE_BACK, "the store can be reached again",
+                      FB_LOG_FIELDS({"store", store_of(u)->shown}));
+    else
+        fb_server_log(u->loop->server, FB_LOG_STORE_LOST, "the store cannot be reached",
+                      FB_LOG_FIELDS({"store", store_of(u)->shown}, {"reason", reason}));
 }
 
 static void lose(struct fb_upstream *u, const char *reason) {
@@ -198,8 +219,7 @@ static void lose(struct fb_upstream *u, const char *reason) {
     if (!was_ready)
         back_off(state);
     if (state->is_well || was_ready)
-        fb_server_log(u->loop->server, FB_LOG_STORE_LOST, "the store cannot be reached",
-                      FB_LOG_FIELDS({"store", store_of(u)->shown}, {"reason", text}));
+        tell(u, text);
     state->is_well = false;
     shut(u);
     doubt_place(u);
@@ -250,25 +270,25 @@ static void send_out(struct fb_upstream *u) {
     watch(u);
 }
 
-static void end_those_over(struct fb_loop *loop) {
+static void end_those_over(struct fb_upstreams *all) {
     struct fb_link *link;
-    while ((link = fb_list_pop_front(&loop->upstreams->over)) != NULL)
-        fb_pass_end_scatter(loop, fb_member_of(link, struct fb_wait, message.link));
+    while ((link = fb_list_pop_front(&all->over)) != NULL)
+        fb_pass_end_scatter(all->loop, fb_member_of(link, struct fb_wait, message.link));
 }
 
 static void on_flush(uv_prepare_t *handle) {
-    struct fb_loop *loop = handle->data;
+    struct fb_upstreams *all = handle->data;
     struct fb_link *link;
     uv_prepare_stop(handle);
-    while ((link = fb_list_pop_front(&loop->upstreams->dirty)) != NULL)
+    while ((link = fb_list_pop_front(&all->dirty)) != NULL)
         send_out(fb_member_of(link, struct fb_upstream, dirty));
-    end_those_over(loop);
-    fb_loop_settle(loop);
+    end_those_over(all);
+    fb_loop_settle(all->loop);
 }
 
-void fb_upstreams_later(struct fb_loop *loop, struct fb_wait *wait) {
-    fb_list_push_back(&loop->upstreams->over, &wait->message.link);
-    uv_prepare_start(&loop->upstreams->flush, on_flush);
+void fb_upstreams_later(struct fb_upstreams *all, struct fb_wait *wait) {
+    fb_list_push_back(&all->over, &wait->message.link);
+    uv_prepare_start(&all->flush, on_flush);
 }
 
 static void mark_dirty(struct fb_upstream *u) {
@@ -312,7 +332,7 @@ static void send_login(struct fb_upstream *u) {
 
 static bool begin_tls(struct fb_upstream *u) {
     const struct fb_store *store = store_of(u);
-    if (store->tls == NULL)
+    if (store->tls == NULL || (is_peer(u) && !state_of(u)->is_tls))
         return true;
     u->line->io.tls = fb_tls_new_client(store->tls, u->line->io.fd, u->at.host);
     return u->line->io.tls != NULL;
@@ -337,6 +357,7 @@ static void greet(struct fb_upstream *u) {
     snprintf(digits, sizeof digits, "%u", u->db);
     fb_bytes hello[] = {FB_STR("HELLO"), FB_STR("3")}, select[] = {FB_STR("SELECT"), FB_STR(digits)};
     fb_bytes name[] = {FB_STR("CLIENT"), FB_STR("SETNAME"), FB_STR("forebay")}, role = FB_STR("ROLE"), question[3];
+    fb_bytes peer = FB_STR("FB.PEER");
     u->state = GREETING;
     u->greetings = 0;
     ok &= is_sentinel ? say_password(u, url->sentinel_user, url->sentinel_password)
@@ -347,6 +368,7 @@ static void greet(struct fb_upstream *u) {
         ok &= u->version != 3 || say(u, hello, 2);
         ok &= u->db == 0 || say(u, select, 2);
         ok &= url->kind != FB_STORE_SENTINEL || say(u, &role, 1);
+        ok &= !is_peer(u) || say(u, &peer, 1);
         ok &= say(u, name, 3);
     }
     if (ok)
@@ -442,8 +464,9 @@ static void connect_to(struct fb_upstream *u) {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)u->at.port)};
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     errno = 0;
-    if (url->is_unix) {
-        memcpy(un.sun_path, url->host, strlen(url->host) + 1);
+    if (url->is_unix || u->at.host[0] == '/') {
+        const char *path = url->is_unix ? url->host : u->at.host;
+        memcpy(un.sun_path, path, strnlen(path, sizeof un.sun_path - 1));
         if (!open_line(u, (const struct sockaddr *)&un, sizeof un))
             lose(u, strerror(errno));
     } else if (uv_inet_pton(AF_INET, u->at.host, &in.sin_addr) == 0) {
@@ -519,8 +542,7 @@ static void end_greeting(struct fb_upstream *u) {
     u->state = READY;
     u->since = fb_clock_now();
     if (!state->is_well && state->backoff_ms > 0)
-        fb_server_log(u->loop->server, FB_LOG_STORE_BACK, "the store can be reached again",
-                      FB_LOG_FIELDS({"store", store_of(u)->shown}));
+        tell(u, NULL);
     state->is_well = true;
     state->backoff_ms = 0;
     fb_count(&all->counters.connects, 1);
@@ -636,37 +658,37 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
 
 /* ---- asking ------------------------------------------------------------------------------------------------------- */
 
-static struct fb_upstream *upstream_new(struct fb_loop *loop, unsigned version, unsigned db, unsigned node,
+static struct fb_upstream *upstream_new(struct fb_upstreams *all, unsigned version, unsigned db, unsigned node,
                                         bool is_own) {
     struct fb_upstream *u = fb_mem_calloc(1, sizeof *u);
     if (u == NULL)
         return NULL;
-    u->loop = loop;
+    u->loop = all->loop;
+    u->set = all;
     u->version = version;
-    u->db = db == 0 ? loop->server->store->url.db : db;
+    u->db = db == 0 ? all->store->url.db : db;
     u->node = node;
     u->is_own = is_own;
     fb_list_init(&u->dirty);
     fb_list_init(&u->asked);
-    fb_list_push_back(&loop->upstreams->all, &u->link);
+    fb_list_push_back(&all->all, &u->link);
     return u;
 }
 
-struct fb_upstream *fb_upstream_shared(struct fb_loop *loop, unsigned version, unsigned db, unsigned node) {
-    struct fb_upstreams *all = loop->upstreams;
+struct fb_upstream *fb_upstream_shared(struct fb_upstreams *all, unsigned version, unsigned db, unsigned node) {
     struct fb_upstream **place = all->of_nodes != NULL && db == 0 ? &all->of_nodes[version == 3][node]
                                                                   : &all->shared[version == 3][db];
     if (*place == NULL)
-        *place = upstream_new(loop, version, db, node, false);
+        *place = upstream_new(all, version, db, node, false);
     return *place;
 }
 
-struct fb_upstream *fb_upstream_own(struct fb_loop *loop, unsigned version, unsigned db, unsigned node) {
-    return upstream_new(loop, version, db, node, true);
+struct fb_upstream *fb_upstream_own(struct fb_upstreams *all, unsigned version, unsigned db, unsigned node) {
+    return upstream_new(all, version, db, node, true);
 }
 
 struct fb_upstream *fb_upstream_listen(struct fb_loop *loop, struct fb_session_ref session, unsigned node) {
-    struct fb_upstream *u = upstream_new(loop, 3, 0, node, true);
+    struct fb_upstream *u = upstream_new(loop->upstreams, 3, 0, node, true);
     if (u != NULL) {
         u->is_listener = true;
         u->listener = session;
@@ -674,15 +696,16 @@ struct fb_upstream *fb_upstream_listen(struct fb_loop *loop, struct fb_session_r
     return u;
 }
 
-bool fb_upstream_is(const struct fb_upstream *u, unsigned version, unsigned db, unsigned node) {
-    return u->version == version && u->db == (db == 0 ? store_of(u)->url.db : db) && u->node == node;
+bool fb_upstream_is(const struct fb_upstream *u, const struct fb_upstreams *all, unsigned version, unsigned db,
+                    unsigned node) {
+    return u->set == all && u->version == version && u->db == (db == 0 ? store_of(u)->url.db : db) && u->node == node;
 }
 
 /* ---- places ------------------------------------------------------------------------------------------------------- */
 
 bool fb_upstream_scout(struct fb_loop *loop) {
     struct fb_places *places = &loop->upstreams->places;
-    if (places->scout == NULL && (places->scout = upstream_new(loop, 2, 0, 0, true)) == NULL)
+    if (places->scout == NULL && (places->scout = upstream_new(loop->upstreams, 2, 0, 0, true)) == NULL)
         return false;
     places->scout->is_scout = true;
     places->scout->db = 0;
@@ -774,50 +797,69 @@ unsigned fb_upstream_epoch(const struct fb_upstream *u) { return u->epoch; }
 
 /* ---- of a loop ---------------------------------------------------------------------------------------------------- */
 
-fb_status fb_upstreams_init(struct fb_loop *loop) {
-    if (loop->server->store == NULL)
-        return FB_OK;
+static struct fb_upstreams *set_free(struct fb_upstreams *all) {
+    if (all == NULL)
+        return NULL;
+    fb_places_free(all);
+    fb_mem_free(all->of_nodes);
+    fb_mem_free(all);
+    return NULL;
+}
+
+/* NULL: no memory. */
+static struct fb_upstreams *set_new(struct fb_loop *loop, const struct fb_store *store, bool is_peers) {
     struct fb_upstreams *all = fb_mem_calloc(1, sizeof *all);
     if (all == NULL)
-        return FB_NOMEM;
+        return NULL;
+    all->loop = loop;
+    all->store = store;
+    all->is_peers = is_peers;
     fb_list_init(&all->all);
     fb_list_init(&all->dirty);
     fb_list_init(&all->over);
+    if (is_peers || store->url.kind == FB_STORE_CLUSTER)
+        all->of_nodes = fb_mem_calloc(FB_UPSTREAM_VERSIONS, sizeof *all->of_nodes);
+    if (((is_peers || store->url.kind == FB_STORE_CLUSTER) && all->of_nodes == NULL) || fb_places_init(all) != FB_OK)
+        return set_free(all);
     (void)uv_prepare_init(&loop->uv, &all->flush);
-    all->flush.data = loop;
-    loop->upstreams = all;
-    if (loop->server->store->url.kind == FB_STORE_CLUSTER &&
-        (all->of_nodes = fb_mem_calloc(FB_UPSTREAM_VERSIONS, sizeof *all->of_nodes)) == NULL)
-        return FB_NOMEM;
-    fb_status status = fb_places_init(loop);
-    if (status == FB_OK && loop->server->store->url.kind == FB_STORE_CLUSTER)
-        fb_places_refresh(loop); /* a transaction that goes to the wrong node can only be refused */
-    return status;
+    all->flush.data = all;
+    return all;
 }
 
-void fb_upstreams_close(struct fb_loop *loop) {
-    struct fb_upstreams *all = loop->upstreams;
+fb_status fb_upstreams_init(struct fb_loop *loop) {
+    const struct fb_store *store = loop->server->store, *peers = loop->server->peers;
+    if (store != NULL && (loop->upstreams = set_new(loop, store, /* is_peers */ false)) == NULL)
+        return FB_NOMEM;
+    if (peers != NULL && (loop->peers = set_new(loop, peers, /* is_peers */ true)) == NULL)
+        return FB_NOMEM;
+    if (store != NULL && store->url.kind == FB_STORE_CLUSTER)
+        fb_places_refresh(loop); /* a transaction that goes to the wrong node can only be refused */
+    return FB_OK;
+}
+
+static void set_close(struct fb_upstreams *all) {
     if (all == NULL)
         return;
     while (!fb_list_is_empty(&all->all))
         fb_upstream_drop(fb_member_of(all->all.next, struct fb_upstream, link));
-    end_those_over(loop);
+    end_those_over(all);
     uv_close((uv_handle_t *)&all->flush, NULL);
 }
 
-void fb_upstreams_free(struct fb_loop *loop) {
-    if (loop->upstreams != NULL) {
-        fb_places_free(loop);
-        fb_mem_free(loop->upstreams->of_nodes);
-    }
-    fb_mem_free(loop->upstreams);
-    loop->upstreams = NULL;
+void fb_upstreams_close(struct fb_loop *loop) {
+    set_close(loop->upstreams);
+    set_close(loop->peers);
 }
 
-void fb_upstreams_sum(const struct fb_server *server, struct fb_upstream_sums *ret_sums) {
+void fb_upstreams_free(struct fb_loop *loop) {
+    loop->upstreams = set_free(loop->upstreams);
+    loop->peers = set_free(loop->peers);
+}
+
+void fb_upstreams_sum(const struct fb_server *server, bool is_peers, struct fb_upstream_sums *ret_sums) {
     *ret_sums = (struct fb_upstream_sums){0};
     for (unsigned i = 0; i < server->nloops; i++) {
-        struct fb_upstreams *all = server->loops[i].upstreams;
+        struct fb_upstreams *all = is_peers ? server->loops[i].peers : server->loops[i].upstreams;
         if (all == NULL)
             continue;
 #define ADD(name, what) ret_sums->name += atomic_load_explicit(&all->counters.name, memory_order_relaxed);
@@ -826,7 +868,9 @@ void fb_upstreams_sum(const struct fb_server *server, struct fb_upstream_sums *r
     }
 }
 
-bool fb_upstreams_are_full(const struct fb_loop *loop) { return loop->upstreams != NULL && loop->upstreams->full > 0; }
+bool fb_upstreams_are_full(const struct fb_loop *loop) {
+    return (loop->upstreams != NULL && loop->upstreams->full > 0) || (loop->peers != NULL && loop->peers->full > 0);
+}
 
 /* A request that blocks says itself how long. */
 static bool is_patient(const struct fb_upstream *u) {
@@ -850,10 +894,8 @@ static void look(struct fb_upstream *u) {
     }
 }
 
-void fb_upstreams_tick(struct fb_loop *loop) {
-    if (loop->upstreams == NULL)
-        return;
-    for (struct fb_link *l = loop->upstreams->all.next, *next; l != &loop->upstreams->all; l = next) {
+static void look_at_all(struct fb_upstreams *all) {
+    for (struct fb_link *l = all != NULL ? all->all.next : NULL, *next; all != NULL && l != &all->all; l = next) {
         next = l->next;
         struct fb_upstream *u = fb_member_of(l, struct fb_upstream, link);
         u->is_taking = true;
@@ -863,5 +905,12 @@ void fb_upstreams_tick(struct fb_loop *loop) {
         if (u->is_dropped)
             discard(u);
     }
+}
+
+void fb_upstreams_tick(struct fb_loop *loop) {
+    if (loop->upstreams == NULL && loop->peers == NULL)
+        return;
+    look_at_all(loop->upstreams);
+    look_at_all(loop->peers);
     fb_loop_settle(loop);
 }

@@ -1,4 +1,4 @@
-/* Connections of one loop to the store: requests out, replies home to the waits that asked, in their order.
+/* Connections of one loop to the store, or to other Forebays (forward.h): requests out, replies home to the waits that asked, in their order.
  *
  * A loop shares one connection per protocol version and database (in a Cluster, node) among its sessions, opened when the
  * first request needs it; requests of all sessions of one turn of the loop leave in one write. A request that may block has a connection of
@@ -57,14 +57,17 @@ struct fb_upstream_sums {
 #undef FB_UPSTREAM_SUM_
 };
 /* Any thread, until the server is freed. */
-void fb_upstreams_sum(const struct fb_server *server, struct fb_upstream_sums *ret_sums);
+void fb_upstreams_sum(const struct fb_server *server, bool is_peers, struct fb_upstream_sums *ret_sums);
 
 struct fb_upstream;
 
 /* Of one loop. */
 struct fb_upstreams {
-    struct fb_upstream *shared[FB_UPSTREAM_VERSIONS][FB_DATABASES]; /* of a Cluster there is one database and: */
-    struct fb_upstream *(*of_nodes)[FB_TOPOLOGY_NODES_MAX];         /* by version and node; NULL: it is no Cluster */
+    struct fb_loop *loop;
+    const struct fb_store *store;
+    bool is_peers;            /* other Forebays, each a node; there is no database but the first */
+    struct fb_upstream *shared[FB_UPSTREAM_VERSIONS][FB_DATABASES]; /* of a Cluster, and of peers, there is one and: */
+    struct fb_upstream *(*of_nodes)[FB_TOPOLOGY_NODES_MAX];         /* by version and node; NULL: it is neither */
     struct fb_places places;
     struct fb_link all;       /* shared and own */
     struct fb_link dirty;     /* with something to be sent */
@@ -79,7 +82,7 @@ struct fb_upstreams {
     } counters;
 };
 
-/* loop->upstreams; it stays NULL where there is no store. FB_NOMEM. */
+/* loop->upstreams and loop->peers, NULL where there is no store, or nothing is forwarded. FB_NOMEM. */
 fb_status fb_upstreams_init(struct fb_loop *loop);
 /* Connections and handle, in the loop's last turn; the memory with its counters, when nobody reads figures any more. */
 void fb_upstreams_close(struct fb_loop *loop);
@@ -87,20 +90,21 @@ void fb_upstreams_free(struct fb_loop *loop);
 /* Once a second: timeouts. */
 void fb_upstreams_tick(struct fb_loop *loop);
 /* End this scattered request before the loop waits again. */
-void fb_upstreams_later(struct fb_loop *loop, struct fb_wait *wait);
+void fb_upstreams_later(struct fb_upstreams *all, struct fb_wait *wait);
 /* Sessions that ask have to wait until more has been sent. */
 bool fb_upstreams_are_full(const struct fb_loop *loop);
 
-/* The loop's connection for this version (2, 3), the client's database and the node (places.h); NULL: no memory. */
-struct fb_upstream *fb_upstream_shared(struct fb_loop *loop, unsigned version, unsigned db, unsigned node);
+/* The connection for this version (2, 3), the client's database and the node (places.h); NULL: no memory. */
+struct fb_upstream *fb_upstream_shared(struct fb_upstreams *all, unsigned version, unsigned db, unsigned node);
 /* One on which a session listens (relay.h), in RESP3, to this node; NULL: no memory. */
 struct fb_upstream *fb_upstream_listen(struct fb_loop *loop, struct fb_session_ref session, unsigned node);
 /* One for a session alone; NULL: no memory. */
-struct fb_upstream *fb_upstream_own(struct fb_loop *loop, unsigned version, unsigned db, unsigned node);
+struct fb_upstream *fb_upstream_own(struct fb_upstreams *all, unsigned version, unsigned db, unsigned node);
 /* Of a session that ends or starts anew; what is under way there is nobody's any more. NULL accepted. */
 void fb_upstream_drop(struct fb_upstream *upstream);
-/* Is it for this version, the client's database and the node? */
-bool fb_upstream_is(const struct fb_upstream *upstream, unsigned version, unsigned db, unsigned node);
+/* Is it one of these, for this version, the client's database and the node? */
+bool fb_upstream_is(const struct fb_upstream *upstream, const struct fb_upstreams *all, unsigned version, unsigned db,
+                    unsigned node);
 /* May something be asked now? If not, `why` says why not. */
 bool fb_upstream_may_ask(struct fb_upstream *upstream, char *why, size_t size);
 /* Send a request whose reply is the wait's; only after fb_upstream_may_ask. False: no memory, nothing is sent. */

@@ -82,6 +82,8 @@ enum fb_command_flags {
       "key [milliseconds]", "The cached value, or a token: load it and hand it in; waits while another does")          \
     X("fb.lock", fb_lock, -3, FB_CMD_WRITE | FB_CMD_NO_MULTI, 0, 0, 0, "forebay", "7.0.0",                             \
       "name milliseconds [WAIT milliseconds]", "Take a lock by name: its token and fencing number, or nil")            \
+    X("fb.peer", fb_peer, 1, 0, 0, 0, 0, "forebay", "7.0.0",                                                           \
+      "", "This connection is another Forebay's: what it asks is not forwarded again")                                 \
     X("fb.refresh", fb_refresh, -2, FB_CMD_WRITE, 1, -1, 1, "forebay", "7.0.0",                                        \
       "key [key ...]", "Load again now; answers how many have a row")                                                  \
     X("fb.reload", fb_reload, 1, FB_CMD_ADMIN, 0, 0, 0, "forebay", "7.0.0",                                            \

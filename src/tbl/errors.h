@@ -82,6 +82,12 @@
     X(STORE_UNKNOWN, "UNKNOWN", "store '%s' was lost before it answered: %s",                                          \
       "a command that writes was sent to the store, and nobody knows whether it was carried out",                      \
       "read before retrying")                                                                                          \
+    X(PEER_DOWN, "NOTOWNER", "the Forebay that owns these rows cannot be asked: %s",                                   \
+      "a key of a source whose write-behind another Forebay owns, which is not there; certainly nothing was changed",  \
+      "start the owner again, or let another take the source over (`forebay takeover`)")                               \
+    X(PEER_UNKNOWN, "UNKNOWN", "the Forebay that owns these rows was lost before it answered: %s",                     \
+      "a write was sent to the owner, and nobody knows whether it was carried out",                                    \
+      "read before retrying")                                                                                          \
     X(NO_LFU, "ERR",                                                                                                   \
       "An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "        \
       "between policies at runtime LRU and LFU data will take some time to adjust.",                                   \

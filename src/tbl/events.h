@@ -55,6 +55,9 @@
       "the database refused acknowledged writes; FB.DEAD LIST shows them")                                             \
     X(STORE_LOST, "store.lost", ERROR, LIMITED, "store reason", "the store does not answer any more")                  \
     X(STORE_BACK, "store.back", NOTICE, LIMITED, "store", "the store answers again")                                    \
+    X(PEER_LOST, "peer.lost", ERROR, LIMITED, "peer reason",                                                           \
+      "the Forebay that owns a partition does not answer any more; what is forwarded to it is refused")                \
+    X(PEER_BACK, "peer.back", NOTICE, LIMITED, "peer reason", "it answers again")                                      \
     X(STORE_STARTED, "store.started", NOTICE, EVERY, "program pid data",                                               \
       "'store.url: auto': the private Redis was started at the start of Forebay")                                      \
     X(STORE_ENDED, "store.ended", ERROR, LIMITED, "how pause_ms data",                                                 \

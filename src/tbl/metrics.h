@@ -217,6 +217,12 @@
       "bytes that came from the store")                                                                                \
     X(FOREBAY, "store_sent_bytes", COUNT, f->store.bytes_out, "forebay_store_sent_bytes_total", COUNTER, "",           \
       "bytes sent to the store")                                                                                       \
+    X(FOREBAY, "forwarded", COUNT, f->peers.passed, "forebay_forwarded_requests_total", COUNTER, "",                   \
+      "requests of keys that another Forebay owns, passed on to it")                                                   \
+    X(FOREBAY, "forward_errors", COUNT, f->peers.unanswered, "forebay_forward_errors_total", COUNTER, "",              \
+      "of such requests, those whose owner could not be asked or did not answer")                                      \
+    X(FOREBAY, "forward_connections", COUNT, f->peers.connections, "forebay_forward_connections", GAUGE, "",           \
+      "connections to owners now")                                                                                     \
     X(FOREBAY, "sharing", TEXT, f->sharing_state, NULL, GAUGE, "",                                                     \
       "the shared second level: off, up, down, or up without copies while it does not tell of changes")                \
     X(FOREBAY, "sharing_store", TEXT, f->sharing.where, NULL, GAUGE, "", "where it is")                                \

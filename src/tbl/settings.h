@@ -78,8 +78,27 @@
       "was handed to the system, which is told to sync once a second; a power cut costs the last second.")             \
     X(SERVER, journal_address, TEXT, "auto", "auto", NULL, NULL, journal_address, RESTART, NULL,                       \
       "the address by which other Forebays name this one",                                                             \
-      "Written beside the partitions of write-behind that this process owns; another that is asked to write there names "\
-      "it in its error. 'auto' is the first address of server.listen.")                                                \
+      "Written beside the partitions of write-behind that this process owns; another that is asked to write there "    \
+      "forwards to it (server.forward). HOST:PORT, unix:/PATH, or rediss://HOST:PORT for TLS. 'auto' is the first "    \
+      "address of server.listen, or of server.tls_listen where there is none; where that is every address of this "    \
+      "machine, its host name. Port 0 is nobody's address.")                                                           \
+    X(SERVER, forward, BOOL, "true", NULL, NULL, NULL, forward.is_on, RESTART, NULL,                                   \
+      "whether requests of rows that another Forebay owns are passed on to it",                                        \
+      "Of sources that are written behind: all writes, and reads that no shared store can answer. Without it writes "  \
+      "are refused with NOTOWNER, and reads show what the database has (docs/write-behind.md).")                       \
+    X(SERVER, forward_user, TEXT, NULL, NULL, NULL, NULL, forward.user, RESTART, NULL,                                 \
+      "the user as whom requests are forwarded",                                                                       \
+      "The rights of a client are looked at where it is connected; the owner looks at those of this user, who needs "  \
+      "all commands and keys that are to be forwarded.")                                                               \
+    X(SERVER, forward_password, SECRET, NULL, NULL, NULL, NULL, forward.password, RESTART, NULL,                       \
+      "the password of that user",                                                                                     \
+      "Given as env:NAME, file:/PATH or credential:NAME. Without it server.password, as it was at the start.")         \
+    X(SERVER, forward_tls_ca, TEXT, NULL, NULL, NULL, NULL, forward.tls_ca, RESTART, NULL,                             \
+      "the authority that signs the certificates of owners with TLS",                                                  \
+      "A PEM file; without it, the authorities that this system trusts.")                                              \
+    X(SERVER, forward_timeout, DURATION, "5s", NULL, "100ms", "1h", forward.timeout_ms, RESTART, NULL,                 \
+      "how long an owner may be silent while it owes an answer",                                                       \
+      "Then its connection is closed and what waits for it is answered NOTOWNER or UNKNOWN.")                          \
     X(SERVER, flush_soft_bytes, SIZE, "256mb", NULL, "64kb", "1tb", behind.soft_bytes, RESTART, NULL,                  \
       "pending writes beyond which acknowledgements are held back",                                                    \
       "The nearer flush_hard_bytes, the longer, at most a second.")                                                    \

@@ -564,6 +564,18 @@ unsigned fb_keyspace_count(const fb_cache *cache) {
 const fb_keyspace_options *fb_keyspace_at(const fb_cache *cache, unsigned index) {
     return index < KEYSPACES ? &cache->options[index] : NULL;
 }
+int fb_is_elsewhere(const fb_cache *cache) {
+    (void)cache;
+    return 0;
+}
+
+fb_status fb_owner_get(fb_cache *cache, fb_bytes key, char *ret_address, size_t size) {
+    (void)cache, (void)key, (void)ret_address, (void)size;
+    return FB_OK;
+}
+
+void fb_forget(fb_cache *cache, fb_bytes key) { (void)cache, (void)key; }
+
 int fb_keyspace_of(const fb_cache *cache, fb_bytes key) {
     (void)cache;
     return keyspace_of(key);
@@ -647,6 +659,8 @@ fb_status fb_submit_all(fb_cache *cache, const fb_op *ops, size_t n, fb_done_all
 
 void fb_result_release(fb_result *result) {
     struct outcome *o = result->private_;
+    if (o == NULL)
+        return;
     fb_buf_free(&o->value);
     fb_buf_free(&o->old);
     free(o);

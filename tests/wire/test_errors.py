@@ -168,6 +168,10 @@ LOCKED = {
 
 # Shown elsewhere: the file, and what stands there.
 ELSEWHERE = {
+    "NOTOWNER the Forebay that owns these rows cannot be asked: …":
+        ("tests/wire/test_forward.py", "the Forebay that owns these rows cannot be asked"),
+    "UNKNOWN the Forebay that owns these rows was lost before it answered: …":
+        ("tests/wire/test_forward.py", "the Forebay that owns these rows was lost before it answered"),
     "ERR this server was started without a configuration that could be read again":
         ("tests/unit/test_inspect.c", "could be read again"),
     "ERR this server is stopped by the program that it is part of":
