@@ -321,3 +321,16 @@ def test_a_database_that_is_away_costs_time_only(make_database, forebay, tmp_pat
         database.server.thaw()
     it.flushed()
     assert it.row(1)[1] == 399
+
+
+def test_a_write_that_changes_nothing_gives_no_copy_a_new_life(shop, redis_server):
+    """The copy that its mark hides is of some age: it leaves the shared store, and whoever asks next reads the row."""
+    it, redis = shop(interval=LATER), redis_server()
+    it.config["store"] = {"url": f"redis://127.0.0.1:{redis.port}"}
+    with it.run() as wire, redis.wire() as store:
+        assert wire.ask("HGET", "user:1", "city") == b"Bern"
+        wait_until(lambda: store.ask("EXISTS", "user:1") == 1, "the row to be shared")
+        assert wire.ask("HGET", "user:1", "city") == b"Bern"
+        it.database.run("UPDATE users SET city = 'Brig' WHERE id = 1")  # behind our back
+        assert wire.ask("HSETNX", "user:1", "name", "Eve") == 0
+        assert store.ask("EXISTS", "user:1") == 0 and wire.ask("HGET", "user:1", "city") == b"Brig"
