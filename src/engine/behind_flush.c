@@ -239,7 +239,7 @@ static void flush_one(struct fb_behind *behind, const struct fb_dirty_batch *bat
     fb_err err = {0};
     fb_lock_release(&behind->lock);
     enum fb_flush_outcome outcome = send(behind, batch, &load, &err);
-    if (outcome == FB_FLUSH_TRANSIENT || outcome == FB_FLUSH_UNKNOWN)
+    if (outcome != FB_FLUSH_APPLIED && outcome != FB_FLUSH_ALREADY) /* what a person puts right, a new connection sees */
         disconnect(behind);
     fb_lock_acquire(&behind->lock);
     if (load.items != NULL && err.status == FB_TIMEOUT)

@@ -1,6 +1,7 @@
 /* MariaDB and MySQL as a source: opening a database, what its errors mean, and what is asked of a write beforehand. */
 #include "source/mysql.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -170,6 +171,19 @@ static fb_status check_value(const struct fb_binding *b, unsigned column, struct
     return FB_OK;
 }
 
+/* A write that is larger than the server takes at once is refused before anybody is told that it was accepted: written
+ * behind, it would fit neither its row nor a dead letter. */
+static fb_status check_size(const struct fb_binding *b, const struct fb_plan *plan, fb_bytes key, fb_err *err) {
+    enum { AROUND = 4096, OF_VALUE = 256 }; /* the statement or the letter, its message, the names of columns */
+    size_t most = atomic_load(&b->driver->packet_max), bytes = 2 * key.len + AROUND;
+    for (unsigned i = 0; i < plan->nassigns; i++)
+        bytes += OF_VALUE + (plan->assigns[i].value.kind >= FB_DATUM_NUMBER ? plan->assigns[i].value.bytes.len : 0);
+    if (most == 0 || bytes <= most)
+        return FB_OK;
+    return fb_mapping_fail(&b->mapping, err, FB_BADVALUE, "%zu bytes are more than the server takes at once "
+                           "(max_allowed_packet %zu)", bytes, most);
+}
+
 static fb_status plan(const struct fb_binding *binding, const fb_op *op, struct fb_plan **ret_plan, fb_err *reterr) {
     bool is_delete = op->kind == FB_OP_DELETE, writes = op->kind != FB_OP_READ && op->kind != FB_OP_CHECK;
     struct fb_plan *made;
@@ -181,6 +195,8 @@ static fb_status plan(const struct fb_binding *binding, const fb_op *op, struct 
         return status;
     for (unsigned i = 0; i < made->nassigns && status == FB_OK; i++)
         status = check_value(binding, made->assigns[i].column, &made->assigns[i].value, reterr);
+    if (status == FB_OK && writes)
+        status = check_size(binding, made, op->key, reterr);
     if (status != FB_OK)
         fb_plan_free(made);
     else

@@ -52,6 +52,7 @@ struct fb_driver {
     char *identity;          /* of the server, whatever names lead to it */
     fb_span read_timeout, write_timeout, added_latency;
     struct fb_session *catalogue; /* for bind alone, which is never called from two threads */
+    _Atomic size_t packet_max; /* as the last connection has found it; 0: not known */
 };
 
 /* How a column's value becomes a datum. */

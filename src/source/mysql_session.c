@@ -104,6 +104,7 @@ static fb_status ask_packet_max(struct fb_session *session, fb_err *err) {
     status = fb_mysql_next(session, statement, &none, &answer, err);
     if (status == FB_OK && answer.kind == FB_DATUM_INT && answer.i > 0)
         session->packet_max = (size_t)answer.i;
+    atomic_store(&session->driver->packet_max, session->packet_max);
     fb_mysql_release(statement);
     return status;
 }

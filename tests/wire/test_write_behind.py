@@ -205,6 +205,37 @@ def test_what_was_refused_is_not_shown_for_ever_below_later_writes(world, foreba
         wait_until(lambda: hash_of(wire, "t:3") == {"id": "3", "code": "3", "n": "5", "d": "7"}, "the default", 5)
 
 
+@pytest.fixture
+def small_packets(make_database):
+    """A MariaDB that takes no statement beyond a mebibyte."""
+    database = make_database("mariadb").make("CREATE TABLE t(id BIGINT PRIMARY KEY, v LONGTEXT, w LONGTEXT, n INT);")
+    before = database.one("SELECT @@global.max_allowed_packet")
+    database.run("SET GLOBAL max_allowed_packet = 1048576")
+    yield database
+    with database.connect() as connection:
+        connection.run(f"SET GLOBAL max_allowed_packet = {before}")
+
+
+def test_a_value_that_the_database_cannot_take_holds_nothing_up(small_packets, forebay, tmp_path):
+    """It is refused at once. What has become too large by merging stops the flush until the server takes it."""
+    space = {"source": "db", "table": "t", "as": "hash", "write": "write-behind", "flush_interval": "50ms"}
+    server = forebay({"server": {"journal_dir": os.path.join(str(tmp_path), "journal")},
+                      "sources": {"db": small_packets.source()}, "keyspaces": {"t:{id:int}": space}})
+    with server.wire(timeout=60) as wire:
+        refused = wire.ask("HSET", "t:1", "v", "x" * (1 << 20))
+        assert refused.word == "BADVALUE" and "max_allowed_packet" in refused.text
+        assert not isinstance(wire.ask("HSET", "t:2", "n", 1), ReplyError) and wire.ask("WAIT", 1, 20000) == 1
+        replies = wire.pipeline([("MULTI",), ("HSET", "t:3", "v", "x" * 600000), ("HSET", "t:3", "w", "x" * 600000),
+                                 ("HSET", "t:4", "n", 1), ("EXEC",)])
+        assert not isinstance(replies[-1], ReplyError), replies
+        assert wire.ask("WAIT", 1, 300) == 0
+        with small_packets.connect() as connection:
+            connection.run("SET GLOBAL max_allowed_packet = 16777216")
+        assert wire.ask("WAIT", 1, 20000) == 1
+    assert small_packets.one("SELECT length(v) + length(w) FROM t WHERE id = 3") == 1200000
+    assert small_packets.rows("SELECT id FROM fb_dead") == []
+
+
 def test_a_missing_column_stops_the_flush_and_loses_nothing(shop):
     it = shop()
     wire = it.run()
