@@ -126,8 +126,8 @@ bool fb_marks_refuse(const struct fb_marks *marks);
 /* May the source be asked now (R3)? */
 bool fb_marks_may_store(const struct fb_marks *marks, fb_instant now);
 /* How the i-th key ended; the value is borrowed until `done`. cap_ms: a life given with it, or 0. */
-void fb_marks_set_end(struct fb_marks *marks, size_t i, const struct fb_keyspace *keyspace, enum fb_flow_end how,
-                      fb_bytes value, uint32_t cap_ms);
+void fb_marks_set_end(struct fb_marks *marks, size_t i, uint64_t hash, const struct fb_keyspace *keyspace,
+                      enum fb_flow_end how, fb_bytes value, uint32_t cap_ms);
 /* END for all, as was set for each (unset: DROP); then `done`. */
 void fb_marks_end(struct fb_marks *marks, void (*done)(struct fb_marks *marks));
 

@@ -84,10 +84,10 @@ bool fb_marks_may_store(const struct fb_marks *marks, fb_instant now) {
     return true;
 }
 
-void fb_marks_set_end(struct fb_marks *marks, size_t i, const struct fb_keyspace *keyspace, enum fb_flow_end how,
-                      fb_bytes value, uint32_t cap_ms) {
+void fb_marks_set_end(struct fb_marks *marks, size_t i, uint64_t hash, const struct fb_keyspace *keyspace,
+                      enum fb_flow_end how, fb_bytes value, uint32_t cap_ms) {
     struct fb_mark *mark = &marks->items[i];
-    struct fb_engine_shard *shard = &marks->tier->cache->shards[0]; /* policies are the same in all */
+    struct fb_engine_shard *shard = fb_cache_shard(marks->tier->cache, hash);
     fb_lock_acquire(&shard->lock);
     fb_policy policy = shard->policies[keyspace->id];
     uint16_t draw = (uint16_t)fb_rng_next(&shard->rng);

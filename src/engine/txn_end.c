@@ -267,7 +267,7 @@ void fb_txn_conclude(struct fb_txn *txn, fb_instant sent, fb_instant answered) {
         struct key_end end = end_of_key(txn, key);
         /* What was hidden here is of some age, which a copy there would not have: the next reader brings it. */
         enum fb_write_end how = is_untouched(txn, key) ? FB_END_DROP : end.how;
-        fb_marks_set_end(&txn->marks, i, key->keyspace, ends[how], end.value, sum_up(txn, key).cap_ms);
+        fb_marks_set_end(&txn->marks, i, key->hash, key->keyspace, ends[how], end.value, sum_up(txn, key).cap_ms);
     }
     fb_marks_end(&txn->marks, unmarked);
 }
