@@ -126,6 +126,10 @@ fb_status fb_behind_open(struct fb_source *source, fb_err *reterr) {
                        "server.state_dir)");
     if (strlen(source->name) > FB_FLUSH_PART_MAX || strchr(source->name, '/') != NULL)
         return fb_fail(reterr, FB_CONFIG, "source '%s': this name cannot be a partition's", source->name);
+    fb_behind_options fitting = *options;
+    fb_status status = fit(&fitting, reterr);
+    if (status != FB_OK)
+        return status;
     struct fb_behind *behind = fb_mem_calloc(1, sizeof *behind);
     if (behind == NULL || (behind->dirty = fb_dirty_create(&map)) == NULL) {
         fb_mem_free(behind);
@@ -133,7 +137,7 @@ fb_status fb_behind_open(struct fb_source *source, fb_err *reterr) {
     }
     behind->source = source;
     behind->cache = source->cache;
-    behind->options = *options;
+    behind->options = fitting;
     fb_lock_init(&behind->lock, FB_LOCK_BEHIND);
     fb_cond_init(&behind->changed);
     fb_list_init(&behind->waits);
@@ -143,8 +147,8 @@ fb_status fb_behind_open(struct fb_source *source, fb_err *reterr) {
     behind->minute = FB_NEVER;
     behind->pending_since = INT64_MAX;
     (void)snprintf(behind->address, sizeof behind->address, "%s", options->address != NULL ? options->address : "");
-    source->behind = behind;
-    return fit(&behind->options, reterr);
+    source->behind = behind; /* whole: the ticker runs already */
+    return FB_OK;
 }
 
 /* ---- recovering ---- */

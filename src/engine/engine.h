@@ -46,7 +46,7 @@ struct fb_source {
     struct fb_driver *driver;
     fb_source_options options;     /* with the defaults filled in */
     struct fb_lane *reads, *writes, *lists, *cancels;
-    struct fb_behind *behind;      /* its partition, where keyspaces are written behind; else NULL */
+    struct fb_behind *_Atomic behind; /* its partition, once a keyspace is written behind; the ticker looks, too */
     struct fb_session *caller_session; /* of sources that run on the caller's thread; stateless */
     struct fb_lock error_lock;     /* covers the next two */
     fb_err last_error;
