@@ -60,7 +60,7 @@ fb_status fb_behind_before(struct fb_behind *behind, uint64_t hash, fb_bytes key
     *ret_value = NULL;
     fb_lock_acquire(&behind->lock);
     const struct fb_dirty_entry *entry = fb_dirty_find(behind->dirty, hash, key);
-    if (entry != NULL && behind->state != FB_BEHIND_ELSEWHERE) { /* else it is about to become a letter */
+    if (entry != NULL && fb_behind_may_keep(behind)) { /* else it is about to become a letter */
         status = entry->shows;
         *ret_value = fb_value_ref(status == FB_MISS ? entry->change : entry->full);
     }
@@ -257,8 +257,8 @@ static fb_status recover(struct fb_behind *behind, uint64_t applied_seq, fb_err 
     return status;
 }
 
-/* Nobody has the partition, and it was not this journal's: what the journal still has of earlier times is in the database
- * or a conflict. Either way it must never be written again, also after a crash: so the journal says that it is over before
+/* The partition is not this journal's, or not any more: what the journal still has of earlier times is in the database or
+ * a conflict. Either way it must never be written again, also after a crash: so the journal says that it is over before
  * the partition is ours, from the end of the journal on. */
 static fb_status settle_past(struct fb_behind *behind, fb_err *err) {
     struct fb_journal_stats stats;
@@ -277,7 +277,9 @@ static fb_status settle_past(struct fb_behind *behind, fb_err *err) {
 }
 
 fb_status fb_behind_take(struct fb_behind *behind, fb_err *err) {
-    fb_status status = FB_OK;
+    fb_status status = behind->state == FB_BEHIND_FENCED ? settle_past(behind, err) : FB_OK;
+    if (status != FB_OK)
+        return status;
     enum fb_claim answer = claim(behind, /* looks_first */ true, err);
     if (answer == FB_CLAIM_FREE) {
         status = settle_past(behind, err);

@@ -38,7 +38,7 @@ enum fb_behind_state {
     FB_BEHIND_CLOSED,      /* not started, or over */
     FB_BEHIND_OWNER,
     FB_BEHIND_ELSEWHERE,   /* another owns the partition */
-    FB_BEHIND_FENCED,      /* it was taken from us while we had writes pending */
+    FB_BEHIND_FENCED,      /* it was taken from us; what we had pending becomes dead letters, then it is elsewhere */
     FB_BEHIND_BROKEN,      /* the journal has failed */
 };
 
@@ -119,7 +119,10 @@ bool fb_behind_has(struct fb_behind *behind, uint64_t hash, fb_bytes key);
 fb_status fb_behind_show(const struct fb_keyspace *keyspace, fb_bytes key, const struct fb_value *change,
                          fb_status status, struct fb_value **value);
 /* May what is loaded be kept? Not where another owns what waits. */
-static inline bool fb_behind_may_keep(const struct fb_behind *behind) { return behind->state != FB_BEHIND_ELSEWHERE; }
+static inline bool fb_behind_may_keep(const struct fb_behind *behind) {
+    enum fb_behind_state state = behind->state;
+    return state != FB_BEHIND_ELSEWHERE && state != FB_BEHIND_FENCED;
+}
 /* Then this: the copy will not be kept here. What the shared store does not have, its owner alone may say. */
 void fb_behind_not_ours(struct fb_behind *behind, const struct fb_flight *flight, fb_status *status,
                         struct fb_value **value);

@@ -236,10 +236,15 @@ fb_status fb_behind_bury(struct fb_behind *behind, fb_err *err) {
                                : behind->source->ops->flush->dead_add(behind->session, behind->source->name, items, n, err);
         fb_mem_free(items);
         fb_value_unref(why);
+        if (status != FB_OK)
+            break;
         fb_lock_acquire(&behind->lock);
-        if (status == FB_OK)
-            fb_dirty_batch_free(fb_dirty_commit(behind->dirty));
+        (void)fb_dirty_commit(behind->dirty);
+        behind->dead += batch->nrows;
         fb_lock_release(&behind->lock);
+        for (const struct fb_link *l = batch->rows.next; l != &batch->rows; l = l->next)
+            forget(behind->cache, fb_dirty_row_key(fb_member_of(l, struct fb_dirty_row, link)));
+        fb_dirty_batch_free(batch);
     }
     return status;
 }

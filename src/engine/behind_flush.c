@@ -215,6 +215,8 @@ static void failed(struct fb_behind *behind, enum fb_flush_outcome outcome, cons
     switch (outcome) {
     case FB_FLUSH_FENCED:
         behind->state = FB_BEHIND_FENCED;
+        behind->is_ours = false;
+        behind->owner = (struct fb_partition){.owner = "another process"}; /* until it is asked who */
         break;
     case FB_FLUSH_SCHEMA:
     case FB_FLUSH_PERMISSION:
@@ -233,6 +235,31 @@ static fb_span pause_after(unsigned failures, bool is_stopped, uint64_t draw) {
     return fb_ms(ms / 2 + (int64_t)(draw % (uint64_t)(ms / 2 + 1)));
 }
 
+/* The partition has changed hands. Ours from now on: copies are kept again, but none of a load that began while it was
+ * another's. Not ours any more: nobody would tell us what becomes of them. */
+static void forget_own(struct fb_behind *behind) {
+    struct fb_cache *cache = behind->cache;
+    for (unsigned i = 0; i < cache->nkeyspaces; i++) {
+        const struct fb_keyspace *keyspace = cache->keyspaces[i];
+        uint64_t cursor = 0, dropped = 0;
+        if (keyspace->source != behind->source || keyspace->options.write != FB_WRITE_BEHIND)
+            continue;
+        do
+            cursor = fb_invalidate_keyspace(cache, i, cursor, FORGET_AT_ONCE, &dropped);
+        while (cursor != 0);
+    }
+}
+
+/* With the lock held, which is let go meanwhile: who waits for the database waits in vain. */
+static void fenced(struct fb_behind *behind) {
+    struct fb_link over = FB_LIST_INIT(over);
+    fb_behind_settle(behind, FB_NEVER, &over);
+    fb_lock_release(&behind->lock);
+    fb_behind_tell(behind, &over);
+    forget_own(behind);
+    fb_lock_acquire(&behind->lock);
+}
+
 /* With the lock held, which is let go meanwhile. */
 static void flush_one(struct fb_behind *behind, const struct fb_dirty_batch *batch, fb_instant *retry_at, struct fb_rng *rng) {
     struct load load;
@@ -248,6 +275,8 @@ static void flush_one(struct fb_behind *behind, const struct fb_dirty_batch *bat
         applied(behind, &load, outcome == FB_FLUSH_APPLIED);
     } else {
         failed(behind, outcome, &err);
+        if (outcome == FB_FLUSH_FENCED)
+            fenced(behind);
         *retry_at = fb_after(fb_clock_now(), pause_after(behind->failures, behind->is_stopped, fb_rng_next(rng)));
     }
     unload(&load);
@@ -264,22 +293,12 @@ static void wait_until(struct fb_behind *behind, fb_instant due) {
     behind->wakes = (fb_instant){INT64_MIN};
 }
 
-/* It is ours from now on, and copies are kept again: but none of a load that began while it was another's. */
-static void forget_own(struct fb_behind *behind) {
-    struct fb_cache *cache = behind->cache;
-    for (unsigned i = 0; i < cache->nkeyspaces; i++) {
-        const struct fb_keyspace *keyspace = cache->keyspaces[i];
-        uint64_t cursor = 0, dropped = 0;
-        if (keyspace->source != behind->source || keyspace->options.write != FB_WRITE_BEHIND)
-            continue;
-        do
-            cursor = fb_invalidate_keyspace(cache, i, cursor, FORGET_AT_ONCE, &dropped);
-        while (cursor != 0);
-    }
-}
-
 static void claim_again(struct fb_behind *behind, fb_instant *retry_at) {
     fb_err err = {0};
+    if (behind->writing > 0) { /* what the journal has of ours comes into the map first */
+        *retry_at = fb_after(fb_clock_now(), fb_ms(RETRY_MIN_MS));
+        return;
+    }
     fb_lock_release(&behind->lock);
     bool is_known = connect(behind, &err) && fb_behind_take(behind, &err) == FB_OK;
     if (!is_known)
@@ -313,7 +332,7 @@ void *fb_behind_flusher(void *arg) {
             wait_until(behind, retry_at);
             continue;
         }
-        if (behind->state == FB_BEHIND_ELSEWHERE && !behind->is_draining) {
+        if (!fb_behind_may_keep(behind) && !behind->is_draining) {
             claim_again(behind, &retry_at);
             continue;
         }
@@ -325,7 +344,7 @@ void *fb_behind_flusher(void *arg) {
         else if (behind->is_draining && behind->is_ours && behind->state == FB_BEHIND_OWNER && behind->writing == 0)
             fb_behind_let_go(behind);
         else
-            wait_until(behind, fb_dirty_due(behind->dirty));
+            wait_until(behind, fb_behind_may_keep(behind) ? fb_dirty_due(behind->dirty) : FB_NEVER);
     }
     fb_lock_release(&behind->lock);
     return NULL;

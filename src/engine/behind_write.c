@@ -181,7 +181,7 @@ static fb_status prepare(struct fb_behind_way *way, struct fb_journal_record *re
     fb_status status = FB_OK;
     size_t n = 0;
     fb_lock_acquire(&behind->lock);
-    if (behind->is_over || behind->state == FB_BEHIND_FENCED)
+    if (behind->is_over || !fb_behind_may_keep(behind))
         status = behind->is_over ? FB_CLOSED : FB_NOTOWNER;
     for (size_t i = 0; i < way->nkeys && status == FB_OK; i++) {
         const struct fb_known *row = &way->rows[i];

@@ -116,3 +116,39 @@ def test_a_start_that_fails_leaves_the_source_free(world, forebay, tmp_path):
     with server.wire() as wire:
         assert not isinstance(wire.ask("HSET", "t:1", "v", 1), ReplyError)
     assert server.stop() == 0 and database.rows("SELECT v FROM t")[0]["v"] == 1
+
+
+def cpu_s(server):
+    with open(f"/proc/{server.pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_an_owner_that_lost_the_source_says_so_and_shows_what_the_database_has(world, forebay, tmp_path):
+    """A source is taken while its owner lives: what it had pending are letters, and nobody is shown it any more."""
+    database = world("CREATE TABLE t(id {int} PRIMARY KEY, v {int}); INSERT INTO t VALUES (1, 0);")
+
+    def start(name):
+        return forebay({"server": {"journal_dir": os.path.join(str(tmp_path), name)},
+                        "sources": {"db": database.source()},
+                        "keyspaces": {"t:{id:int}": {"source": "db", "table": "t", "as": "hash",
+                                                     "write": "write-behind", "flush_interval": "60s"}}})
+    first, second = start("first"), start("second")
+    with first.wire(timeout=20) as wire, second.wire(timeout=20) as other:
+        assert not isinstance(wire.ask("HSET", "t:1", "v", 1), ReplyError)
+        assert takeover(second, "--accept-loss", "db")[0] == 0
+        wait_until(lambda: not isinstance(other.ask("HSET", "t:1", "v", 2), ReplyError), "the second to own it", 30)
+        assert other.ask("WAIT", 1, 20000) == 1
+        assert wire.ask("WAIT", 1, 2000) == 0  # its flush finds out
+        refused = wire.ask("HSET", "t:1", "v", 3)
+        assert refused.word == "NOTOWNER", refused
+        before = cpu_s(first)
+        wait_until(lambda: wire.ask("HGET", "t:1", "v") == b"2", "the first to show what the database has", 20)
+        assert cpu_s(first) - before < 1
+        letters = wait_until(lambda: database.rows("SELECT key_name, code FROM fb_dead"), "the letter", 20)
+        assert [(bytes(row["key_name"]), row["code"]) for row in letters] == [(b"t:1", "FENCED")]
+    assert second.stop() == 0
+    with first.wire(timeout=20) as wire:  # and it gets the source when it is free
+        wait_until(lambda: not isinstance(wire.ask("HSET", "t:1", "v", 4), ReplyError), "the first to own it again", 30)
+    assert first.stop() == 0 and database.rows("SELECT v FROM t")[0]["v"] == 4
+    assert len(database.rows("SELECT id FROM fb_dead")) == 1
