@@ -55,10 +55,12 @@ fb_status fb_behind_show(const struct fb_keyspace *keyspace, fb_bytes key, const
     return shown;
 }
 
-fb_status fb_behind_before(struct fb_behind *behind, uint64_t hash, fb_bytes key, struct fb_value **ret_value) {
+fb_status fb_behind_before(struct fb_behind *behind, uint64_t hash, fb_bytes key, struct fb_value **ret_value,
+                           uint64_t *ret_seq) {
     fb_status status = FB_MISS;
     *ret_value = NULL;
     fb_lock_acquire(&behind->lock);
+    *ret_seq = behind->put_seq;
     const struct fb_dirty_entry *entry = fb_dirty_find(behind->dirty, hash, key);
     if (entry != NULL && fb_behind_may_keep(behind)) { /* else it is about to become a letter */
         status = entry->shows;
@@ -83,6 +85,13 @@ void fb_behind_not_ours(struct fb_behind *behind, const struct fb_flight *flight
         return;
     }
     fb_forget(cache, fb_flight_key(flight));
+}
+
+bool fb_behind_has_flushed(struct fb_behind *behind, uint64_t seq) {
+    fb_lock_acquire(&behind->lock);
+    bool has = behind->sent_seq > seq;
+    fb_lock_release(&behind->lock);
+    return has;
 }
 
 bool fb_behind_has(struct fb_behind *behind, uint64_t hash, fb_bytes key) {
@@ -161,11 +170,20 @@ static void forget_all(struct fb_behind *behind) {
     fb_lock_release(&behind->lock);
 }
 
+/* What was one unit stays together: in one batch. */
+struct recovering {
+    struct fb_behind *behind;
+    struct fb_link unit;
+    uint64_t first_seq; /* of the unit */
+};
+
 static fb_status recover_one(void *user, const struct fb_journal_entry *entry, fb_err *reterr) {
-    struct fb_behind *behind = user;
+    struct recovering *recovering = user;
+    struct fb_behind *behind = recovering->behind;
     struct fb_cache *cache = behind->cache;
-    struct fb_link unit = FB_LIST_INIT(unit);
     struct fb_change change;
+    if (fb_list_is_empty(&recovering->unit))
+        recovering->first_seq = entry->seq;
     if (entry->type == FB_BEHIND_CLEAN) {
         if (behind->is_new)
             forget_all(behind);
@@ -198,9 +216,9 @@ static fb_status recover_one(void *user, const struct fb_journal_entry *entry, f
         .shows = row.shows, .full = row.value};
     fb_lock_acquire(&behind->lock);
     if (status == FB_OK)
-        status = fb_dirty_prepare(behind->dirty, &write, &unit);
-    if (status == FB_OK)
-        fb_dirty_put(behind->dirty, &unit, entry->seq, fb_clock_now());
+        status = fb_dirty_prepare(behind->dirty, &write, &recovering->unit);
+    if (status == FB_OK && !entry->more)
+        fb_dirty_put(behind->dirty, &recovering->unit, recovering->first_seq, fb_clock_now());
     behind->put_seq = entry->seq;
     fb_lock_release(&behind->lock);
     fb_buf_free(&out);
@@ -250,7 +268,10 @@ static enum fb_claim claim(struct fb_behind *behind, bool looks_first, fb_err *e
 static fb_status recover(struct fb_behind *behind, uint64_t applied_seq, fb_err *err) {
     if (behind->is_recovered)
         return FB_OK;
-    fb_status status = fb_journal_recover(behind->journal, applied_seq, recover_one, behind, err);
+    struct recovering recovering = {.behind = behind};
+    fb_list_init(&recovering.unit);
+    fb_status status = fb_journal_recover(behind->journal, applied_seq, recover_one, &recovering, err);
+    fb_dirty_give_up(&recovering.unit);
     behind->is_recovered = status == FB_OK;
     if (status != FB_OK)
         forget_all(behind); /* it is asked again, and brings all of it */
