@@ -71,6 +71,7 @@ struct fb_behind {
     bool is_new;                     /* being recovered, and the partition was nobody's, or another's */
     bool owes_end;                   /* the journal has to say that what it had of such times is over */
     uint64_t epoch, applied_seq, put_seq; /* of the partition; in the database; in the map */
+    uint64_t sent_seq;               /* given to the database, whatever became of it */
     uint64_t asked_seq;              /* flush at least so far at once */
     uint64_t corrections;            /* one more before and one after copies go that the database shows otherwise */
     fb_instant wakes;                /* when the flusher looks again by itself */
@@ -112,8 +113,13 @@ void fb_behind_wake(struct fb_behind *behind);
 /* ---- readers ---- */
 
 /* What waits for a key, when a query for it is about to be sent. FB_OK, FB_NOTFOUND: this is what it shows, no query is
- * needed (a new reference in *ret_value). FB_MISS: ask; *ret_value is a change to be shown on top, or NULL. */
-fb_status fb_behind_before(struct fb_behind *behind, uint64_t hash, fb_bytes key, struct fb_value **ret_value);
+ * needed (a new reference in *ret_value). FB_MISS: ask; *ret_value is a change to be shown on top, or NULL, and *ret_seq
+ * the last write there is. */
+fb_status fb_behind_before(struct fb_behind *behind, uint64_t hash, fb_bytes key, struct fb_value **ret_value,
+                           uint64_t *ret_seq);
+/* May the database have had a write by now that came after this one? Then a change from before must not be shown on top of
+ * a row that was written meanwhile. */
+bool fb_behind_has_flushed(struct fb_behind *behind, uint64_t seq);
 bool fb_behind_has(struct fb_behind *behind, uint64_t hash, fb_bytes key);
 /* Show the change on top of a row that was loaded: status and *value (an error's text, too) become what they are with it. */
 fb_status fb_behind_show(const struct fb_keyspace *keyspace, fb_bytes key, const struct fb_value *change,

@@ -264,6 +264,7 @@ static void fenced(struct fb_behind *behind) {
 static void flush_one(struct fb_behind *behind, const struct fb_dirty_batch *batch, fb_instant *retry_at, struct fb_rng *rng) {
     struct load load;
     fb_err err = {0};
+    behind->sent_seq = batch->last_seq;
     fb_lock_release(&behind->lock);
     enum fb_flush_outcome outcome = send(behind, batch, &load, &err);
     if (outcome != FB_FLUSH_APPLIED && outcome != FB_FLUSH_ALREADY) /* what a person puts right, a new connection sees */

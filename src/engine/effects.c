@@ -52,13 +52,41 @@ static void load_over(struct fb_cache *cache, struct fb_flight *flight, fb_statu
 struct pending {
     fb_status shows;
     struct fb_value *value;
+    uint64_t seq; /* of the last write before it */
 };
 
 static struct pending pending_of(struct fb_source *source, const struct fb_flight *flight) {
-    struct pending pending = {FB_MISS, NULL};
+    struct pending pending = {.shows = FB_MISS};
     if (source->behind != NULL)
-        pending.shows = fb_behind_before(source->behind, flight->hash, fb_flight_key(flight), &pending.value);
+        pending.shows = fb_behind_before(source->behind, flight->hash, fb_flight_key(flight), &pending.value, &pending.seq);
     return pending;
+}
+
+/* The key was written and flushed while the row was on its way: it may have the later write, and the change would show
+ * half of an earlier state on top of it. It is asked for again. */
+static bool is_overtaken(struct fb_source *source, struct fb_flight *flight, struct pending *pending,
+                         struct fb_load_item *item) {
+    if (pending->shows != FB_MISS || pending->value == NULL || item->status < 0 ||
+        !fb_behind_has_flushed(source->behind, pending->seq))
+        return false;
+    struct fb_engine_shard *shard = fb_cache_shard(source->cache, flight->hash);
+    fb_lock_acquire(&shard->lock);
+    bool is_fenced = !fb_flight_may_fill(flight);
+    fb_lock_release(&shard->lock);
+    if (!is_fenced)
+        return false;
+    struct fb_link again = FB_LIST_INIT(again);
+    fb_list_push_back(&again, &flight->link);
+    fb_lane_push(source->reads, &again);
+    if (fb_list_pop_front(&again) != NULL) {
+        fb_value_unref(item->value);
+        item->status = FB_BUSY;
+        item->value = NULL;
+        return false;
+    }
+    fb_value_unref(pending->value);
+    fb_value_unref(item->value);
+    return true;
 }
 
 static void show_pending(struct fb_source *source, const struct fb_flight *flight, struct pending *pending,
@@ -125,6 +153,8 @@ static void load_batch(struct fb_source *source, struct fb_session *session, str
         has_error |= items[i].status < 0;
         fb_source_note_error(source, items[i].status, keyspace_of(source, flown[i]->keyspace),
                              fb_value_bytes(items[i].value));
+        if (is_overtaken(source, flown[i], &pending[i], &items[i]))
+            continue;
         show_pending(source, flown[i], &pending[i], &items[i]);
         load_over(source->cache, flown[i], items[i].status, items[i].value, &fx);
     }
