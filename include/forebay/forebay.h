@@ -634,6 +634,11 @@ void fb_watch(fb_cache *cache, unsigned kinds, fb_on_event on_event, void *user)
  * at the end. What is loaded after the call with cursor 0 may be forgotten as well. Any thread. */
 uint64_t fb_invalidate_keyspace(fb_cache *cache, unsigned keyspace, uint64_t cursor, size_t count,
                                 uint64_t *ret_dropped);
+/* The same at the shared store, and so for all who share it: goes through the names that lie there. Say it after the above.
+ * Blocks for as long as they are many; never call it from a completion, an event or a load. *ret_dropped: copies that were
+ * there. FB_OK, also without a store; FB_STOREDOWN: some may still be there, say it again; FB_CLOSED: the cache closes;
+ * FB_INVALID, FB_NOMEM. */
+fb_status fb_invalidate_shared(fb_cache *cache, unsigned keyspace, uint64_t *ret_dropped, fb_err *reterr);
 /* New numbers for a keyspace; they count at once for every entry. FB_INVALID when out of range. Any thread. */
 fb_status fb_policy_set(fb_cache *cache, unsigned keyspace, const fb_policy *policy, fb_err *reterr);
 /* A new memory_max. A smaller one takes effect over the next writes and ticks. FB_INVALID below 1 MiB. Any thread. */

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "engine/engine.h"
 #include "engine/keyspace.h"
+#include "engine/tier.h"
 
 enum {
     PURGE_SLOTS_HELD = 128, /* index slots looked at under one hold of a shard's lock, and one bucket */
@@ -97,4 +98,16 @@ uint64_t fb_invalidate_keyspace(fb_cache *cache, unsigned keyspace, uint64_t cur
         }
     }
     return i < cache->nshards ? i * FB_TABLE_END + position : 0;
+}
+
+fb_status fb_invalidate_shared(fb_cache *cache, unsigned keyspace, uint64_t *ret_dropped, fb_err *reterr) {
+    *ret_dropped = 0;
+    if (keyspace >= cache->nkeyspaces)
+        return fb_fail(reterr, FB_INVALID, "there is no keyspace %u", keyspace);
+    if (cache->tier == NULL)
+        return FB_OK;
+    fb_cache_op_begin(cache);
+    fb_status status = fb_tier_forget_keyspace(cache->tier, cache->keyspaces[keyspace], ret_dropped, reterr);
+    fb_cache_op_end(cache);
+    return status;
 }

@@ -142,6 +142,12 @@ fb_status fb_cache_find(struct fb_cache *cache, fb_bytes key, struct fb_keyspace
 
 /* Is the column (as the table has it) one that is added to? */
 bool fb_keyspace_adds(const struct fb_keyspace *keyspace, const char *column);
+/* What all its keys begin with; perhaps nothing. */
+static inline fb_bytes fb_keyspace_prefix(const struct fb_keyspace *keyspace) {
+    const struct fb_pattern_part *first = &keyspace->pattern.parts[0];
+    bool has_one = keyspace->pattern.nparts > 0 && !first->is_param;
+    return has_one ? fb_bytes_of(first->text, first->len) : fb_bytes_of("", 0);
+}
 static inline fb_kind fb_keyspace_kind(const struct fb_keyspace *keyspace) { return keyspace->kind; }
 
 /* ---- events ---- */

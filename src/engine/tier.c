@@ -369,19 +369,13 @@ fb_status fb_tier_open(struct fb_cache *cache, const fb_store_options *options, 
     return status;
 }
 
-/* What all keys of a keyspace begin with; perhaps nothing. */
-static fb_bytes prefix_of(const struct fb_pattern *pattern) {
-    const struct fb_pattern_part *first = &pattern->parts[0];
-    return pattern->nparts > 0 && !first->is_param ? fb_bytes_of(first->text, first->len) : fb_bytes_of("", 0);
-}
-
 static void start_watch(struct fb_tier *tier) {
     static const struct fb_store_watch_calls calls = {changed, all_changed, history, state};
     struct fb_cache *cache = tier->cache;
     fb_bytes *prefixes = fb_mem_calloc(cache->nkeyspaces + 1, sizeof *prefixes);
     fb_err err;
     for (unsigned i = 0; prefixes != NULL && i < cache->nkeyspaces; i++)
-        prefixes[i] = prefix_of(&cache->keyspaces[i]->pattern);
+        prefixes[i] = fb_keyspace_prefix(cache->keyspaces[i]);
     struct fb_store_watch_options options = {prefixes, cache->nkeyspaces, &calls, tier};
     if (prefixes != NULL)
         (void)fb_store_watch_start(tier->place, &options, &tier->watch, &err); /* without it nothing is proved */

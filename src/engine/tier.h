@@ -162,6 +162,12 @@ fb_status fb_tier_unlock(struct fb_tier *tier, fb_bytes name, uint64_t token, fb
 /* Who waits looks again; is_closing: is told that there is no more to wait for. */
 void fb_tier_locks_tick(struct fb_tier *tier, bool is_closing);
 
+/* ---- a whole keyspace (tier_forget.c) ---- */
+
+/* As fb_invalidate_shared. */
+fb_status fb_tier_forget_keyspace(struct fb_tier *tier, const struct fb_keyspace *keyspace, uint64_t *ret_dropped,
+                                  fb_err *reterr);
+
 /* ---- single calls (tier_call.c) ---- */
 
 /* INVAL, LOOK, LIFE or FILL of one key, all of it copied; `done` with the answered call. FB_PENDING or FB_NOMEM. */

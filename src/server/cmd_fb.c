@@ -235,6 +235,26 @@ static void prepare_invalidate(const struct fb_call *call, size_t i, fb_op *op) 
     op->key = call->argv[1 + i];
 }
 
+/* Here they are forgotten; what is left is the shared store, if there is one. number[0] is the keyspace, then the status. */
+static void job_invalidate(struct fb_call *call) {
+    uint64_t dropped = 0;
+    fb_err err = {0};
+    fb_cache *cache = (fb_cache *)(uintptr_t)call->context;
+    fb_status status = fb_invalidate_shared(cache, (unsigned)call->number[0], &dropped, &err);
+    if (status < 0)
+        (void)fb_buf_append(&call->notes, err.text, strlen(err.text));
+    call->number[0] = status;
+    call->number[1] += (int64_t)dropped;
+}
+
+static void finish_invalidate(struct fb_call *call, struct fb_part *parts, size_t n) {
+    (void)parts, (void)n;
+    if (call->number[0] < 0)
+        fb_call_fail(call, (fb_status)call->number[0], fb_bytes_of(call->notes.data, call->notes.len));
+    else
+        fb_resp_write_integer(call->out, call->number[1]);
+}
+
 static void step_invalidate(struct fb_call *call, struct fb_part *parts, size_t n) {
     uint64_t cursor = (uint64_t)call->number[0];
     int keyspace = fb_call_keyspace(call, call->argv[2]);
@@ -245,10 +265,13 @@ static void step_invalidate(struct fb_call *call, struct fb_part *parts, size_t 
     cursor = fb_invalidate_keyspace(fb_call_cache(call), (unsigned)keyspace, cursor, DROP_STEP, &dropped);
     call->number[0] = (int64_t)cursor;
     call->number[1] += (int64_t)dropped;
-    if (cursor != 0)
+    if (cursor != 0) {
         fb_call_later(call, step_invalidate);
-    else
-        fb_resp_write_integer(call->out, call->number[1]);
+        return;
+    }
+    call->number[0] = keyspace;
+    call->context = fb_call_cache(call);
+    fb_call_work(call, job_invalidate, finish_invalidate);
 }
 
 void fb_cmd_fb_invalidate(struct fb_call *call) {

@@ -841,6 +841,11 @@ fb_status fb_list_keys(fb_cache *cache, unsigned keyspace, size_t limit, fb_done
     fb_lock_release(&cache->lock);
     return status;
 }
+fb_status fb_invalidate_shared(fb_cache *cache, unsigned keyspace, uint64_t *ret_dropped, fb_err *reterr) {
+    (void)cache, (void)keyspace, (void)reterr;
+    *ret_dropped = 0;
+    return FB_OK;
+}
 uint64_t fb_invalidate_keyspace(fb_cache *cache, unsigned keyspace, uint64_t cursor, size_t count,
                                 uint64_t *ret_dropped) {
     (void)cursor, (void)count;

@@ -66,6 +66,41 @@ def test_rows_are_shared_through_every_kind_of_store(group, forebay, database):
         assert shop.execute("SELECT count(*) FROM users WHERE name = 'second'").fetchone() == (30,)
 
 
+@pytest.mark.parametrize("group", ["tls", "cluster"], indirect=True)
+def test_a_keyspace_is_forgotten_by_all(group, forebay, database):
+    """Values and absences; what belongs to nobody, or to another keyspace, stays."""
+    path = database(ROWS + ROWS.replace("users", "others"))
+    config = configure(group, path)
+    config["keyspaces"]["other:{id:int}"] = {"table": "others", "as": "hash"}
+    one, two = forebay(config), forebay(config)
+    with one.wire(timeout=30) as a, two.wire(timeout=30) as b:
+        assert a.ask("SET", "user:x", "mine") == "OK"
+        for i in range(1, 41):
+            expected = b"first" if i <= 30 else None
+            assert all(wire.ask("HGET", f"user:{i}", "name") == expected for wire in (a, b))
+            assert a.ask("HGET", f"other:{i}", "name") == expected
+        with sqlite3.connect(path) as shop:
+            shop.execute("UPDATE users SET name = 'second'")
+            shop.executemany("INSERT INTO users VALUES (?, 'second')", [(i,) for i in range(31, 41)])
+        assert b.ask("HGET", "user:1", "name") == b"first" and b.ask("HGET", "user:40", "name") is None
+        assert a.ask("FB.INVALIDATE", "KEYSPACE", "user:{id:int}") >= 30
+        for i in range(1, 41):
+            assert a.ask("HGET", f"user:{i}", "name") == b"second"
+            wait_until(lambda i=i: b.ask("HGET", f"user:{i}", "name") == b"second", "the change to be seen", 2.0)
+        assert a.ask("GET", "user:x") == b"mine" and b.ask("HGET", "other:1", "name") == b"first"
+
+
+def test_a_keyspace_cannot_be_forgotten_without_the_store(forebay, database, redis_server):
+    redis = redis_server()
+    server = forebay({"store": {"url": f"redis://127.0.0.1:{redis.port}"}, "sources": {"shop": {"url": f"sqlite:{database(ROWS)}"}},
+                      "keyspaces": {"user:{id:int}": {"table": "users", "as": "hash"}}})
+    with server.wire(timeout=30) as wire:
+        assert wire.ask("HGET", "user:1", "name") == b"first"
+        assert wire.ask("FB.INVALIDATE", "KEYSPACE", "user:{id:int}") >= 1
+        redis.kill()
+        assert wire.ask("FB.INVALIDATE", "KEYSPACE", "user:{id:int}").text.startswith("STOREDOWN ")
+
+
 def test_passwords_of_sentinels_do_not_stand_in_the_file(tmp_path, database):
     config = {"store": {"url": "sentinel://127.0.0.1/shop?sentinel_password=x"},
               "sources": {"shop": {"url": f"sqlite:{database(ROWS)}"}}, "keyspaces": {"user:{id:int}": {"table": "users"}}}
