@@ -349,6 +349,8 @@
 #define FB_BEHIND_METRICS(X)                                                                                           \
     X(FOREBAY_WRITE_BEHIND, "state", TEXT, b->stats.state, NULL, GAUGE, "",                                            \
       "owner; elsewhere: another process owns the partition; fenced: it was taken away; broken: the journal has failed")\
+    X(FOREBAY_WRITE_BEHIND, "owner", TEXT, b->stats.owner, NULL, GAUGE, "",                                            \
+      "elsewhere: where the owner listens; else nothing")                                                              \
     X(FOREBAY_WRITE_BEHIND, "durability", TEXT, b->stats.every_second ? "everysec" : "always", NULL, GAUGE, "",        \
       "when a write is acknowledged (server.journal_sync)")                                                            \
     X(FOREBAY_WRITE_BEHIND, "stopped", COUNT, b->stats.is_stopped, "forebay_behind_stopped", GAUGE, "",                \
