@@ -32,7 +32,7 @@
     X(USAGE, 2, "the command line is not valid")                                                                      \
     X(DATAERR, 65, "a journal is damaged")                                                                            \
     X(UNAVAILABLE, 69, "a source cannot be reached")                                                                  \
-    X(INTERNAL, 70, "out of memory or a fault of Forebay's own")                                                      \
+    X(INTERNAL, 70, "out of memory, a fault of Forebay's own, or a journal that its disk does not save")              \
     X(CANTCREAT, 73, "a socket or file cannot be created (an address is in use)")                                     \
     X(TEMPFAIL, 75, "stopped before all acknowledged writes reached their source")                                    \
     X(CONFIG, 78, "the configuration is not valid")

@@ -97,6 +97,7 @@ static void say_ready(const struct fb_conf *conf, const struct fb_server *server
 /* SHUTDOWN: as a signal would, once; a second signal means something else. */
 static struct stop_wish {
     _Atomic bool is_asked, is_now;
+    bool stays; /* where a journal has failed; constant once the server runs */
 } stop_wish;
 
 static void stop(void *user, bool is_now) {
@@ -105,6 +106,11 @@ static void stop(void *user, bool is_now) {
         atomic_store(&stop_wish.is_now, true);
     if (!atomic_exchange(&stop_wish.is_asked, true))
         (void)kill(getpid(), SIGTERM);
+}
+
+static void journal_failed(void *user) {
+    if (!stop_wish.stays)
+        stop(user, /* is_now = */ false);
 }
 
 /* An address in use is the most common fault of a start: say by whom. */
@@ -130,8 +136,9 @@ static int start(struct fb_live *live) {
     options.config_set = fb_live_set;
     options.config_user = live;
     options.hooks = (struct fb_server_hooks){
-        .reload = fb_live_reload, .check = fb_live_check, .stop = stop, .user = live,
+        .reload = fb_live_reload, .check = fb_live_check, .stop = stop, .journal_failed = journal_failed, .user = live,
     };
+    stop_wish.stays = conf->on_fsync_error != 0;
     options.log = fb_log_write;
     fb_err err = {0};
     fb_status status = fb_server_start(live->cache, &options, &live->server, &err);
@@ -323,6 +330,28 @@ static fb_err why_left(fb_cache *cache) {
     return why;
 }
 
+/* The last thing that is said where a journal has failed: what to do. */
+static bool has_broken_journal(fb_cache *cache) {
+    char message[2 * FB_ERR_TEXT_MAX];
+    const fb_source *told = NULL;
+    fb_behind_stats stats;
+    for (unsigned i = 0; i < fb_keyspace_count(cache); i++) {
+        const fb_source *source = fb_keyspace_at(cache, i)->source;
+        if (source == told || fb_behind_stats_get(source, &stats) != FB_OK || strcmp(stats.state, "broken") != 0)
+            continue;
+        told = source;
+        char left[80] = "everything that was acknowledged is in the database";
+        if (stats.pending_writes > 0)
+            snprintf(left, sizeof left, "%" PRIu64 " acknowledged writes are in the journal only", stats.pending_writes);
+        snprintf(message, sizeof message, "source '%s': %s; %s. Writes answered UNKNOWN may be in it or not. Look at the disk "
+                 "(the system's log says what it refused), move server.journal_dir with all its files if it is not well, "
+                 "then start Forebay again: a start writes the journal anew before it takes more", fb_source_name(source),
+                 stats.trouble.text, left);
+        fb_log(FB_LOG_BEHIND_BROKEN, message, FB_LOG_FIELDS({"source", fb_source_name(source)}, {"error", stats.trouble.text}));
+    }
+    return told != NULL;
+}
+
 /* Requests under way are answered, and what is written behind goes to the database. */
 static int drain(struct fb_live *live, int64_t ms) {
     char message[160 + FB_ERR_TEXT_MAX];
@@ -331,7 +360,10 @@ static int drain(struct fb_live *live, int64_t ms) {
     (void)fb_drain(live->cache, 0, NULL); /* no more from here on */
     fb_server_drain(live->server, ms);
     int64_t rest = fb_span_ms(fb_since(due, fb_clock_now()));
-    if (fb_drain(live->cache, rest > 0 ? rest : 0, &left) == FB_OK)
+    fb_status status = fb_drain(live->cache, rest > 0 ? rest : 0, &left);
+    if (has_broken_journal(live->cache))
+        return FB_EXIT_INTERNAL;
+    if (status == FB_OK)
         return FB_EXIT_OK;
     snprintf(message, sizeof message, "%" PRIu64 " acknowledged writes are not in the database yet; they are in the journal, "
              "and the next start brings them there%s", left, why_left(live->cache).text);

@@ -59,6 +59,7 @@ struct fb_conf {
         int64_t timeout_ms;
     } forward;
     unsigned journal_sync;       /* 0: always, 1: everysec */
+    unsigned on_fsync_error;     /* 0: exit, 1: refuse */
     fb_behind_options behind;    /* the limits; the rest is set where the cache is opened */
     char *users_file;            /* NULL: off */
     char **tls_listen, *tls_cert, *tls_key, *tls_ca; /* NULL: off, none */

@@ -464,6 +464,7 @@ fb_status fb_behind_stats_get(const fb_source *source, fb_behind_stats *ret) {
     fb_instant now = fb_clock_now();
     fb_lock_acquire(&behind->lock);
     struct fb_dirty_figures figures = fb_dirty_figures(behind->dirty);
+    bool is_broken = journal.failure.status != FB_OK; /* perhaps before any write has found out */
     *ret = (fb_behind_stats){
         .pending_keys = figures.keys, .pending_writes = figures.writes, .pending_bytes = figures.bytes,
         .oldest_ms = figures.writes > 0 ? (uint64_t)fb_span_ms(fb_since(now, figures.since)) + 1 : 0,
@@ -471,8 +472,8 @@ fb_status fb_behind_stats_get(const fb_source *source, fb_behind_stats *ret) {
         .flushed_rows = behind->flushed_rows, .flushes = behind->flushes, .retries = behind->retries,
         .dead = behind->dead, .last_seq = behind->put_seq, .applied_seq = behind->applied_seq,
         .journal_bytes = journal.segments_bytes, .syncs = journal.syncs, .sync_max_us = (uint64_t)journal.sync_max_us,
-        .state = state_names[behind->state], .is_stopped = behind->is_stopped,
-        .every_second = behind->options.every_second, .trouble = behind->trouble};
+        .state = state_names[is_broken ? FB_BEHIND_BROKEN : behind->state], .is_stopped = behind->is_stopped,
+        .every_second = behind->options.every_second, .trouble = is_broken ? journal.failure : behind->trouble};
     ret->is_late = ret->oldest_ms > (uint64_t)behind->options.soft_ms;
     if (behind->state == FB_BEHIND_ELSEWHERE)
         (void)snprintf(ret->owner, sizeof ret->owner, "%s", behind->owner.addr);

@@ -15,7 +15,7 @@ struct health_source {
     unsigned keyspace;      /* one of it, to ask through */
     bool is_up, is_asking;
     bool was_up;            /* as the log has it; of the thread that ticks */
-    bool was_stopped, was_late; /* the same, of write-behind */
+    bool was_stopped, was_late, was_broken; /* the same, of write-behind */
     uint64_t dead;
     fb_instant known;       /* when the source was last heard of */
     uint64_t good;          /* round trips that came through, as counted then */
@@ -151,6 +151,13 @@ static void tick_behind(struct fb_server *server, struct health_source *s) {
     snprintf(oldest, sizeof oldest, "%llu", (unsigned long long)stats.oldest_ms);
     snprintf(writes, sizeof writes, "%llu", (unsigned long long)stats.pending_writes);
     snprintf(letters, sizeof letters, "%llu", (unsigned long long)(stats.dead - s->dead));
+    bool is_broken = strcmp(stats.state, "broken") == 0;
+    if (is_broken && !s->was_broken) {
+        fb_server_log(server, FB_LOG_BEHIND_BROKEN, "the journal has failed: no more writes are taken",
+                      FB_LOG_FIELDS({"source", name}, {"error", stats.trouble.text}));
+        if (server->options.hooks.journal_failed != NULL)
+            server->options.hooks.journal_failed(server->options.hooks.user);
+    }
     if (stats.is_stopped && !s->was_stopped)
         fb_server_log(server, FB_LOG_BEHIND_STOPPED, "the database refuses what was written behind; everything is kept",
                       FB_LOG_FIELDS({"source", name}, {"error", stats.trouble.text}));
@@ -163,6 +170,7 @@ static void tick_behind(struct fb_server *server, struct health_source *s) {
     if (stats.dead > s->dead)
         fb_server_log(server, FB_LOG_BEHIND_DEAD, "the database refused acknowledged writes; see FB.DEAD LIST",
                       FB_LOG_FIELDS({"source", name}, {"letters", letters}));
+    s->was_broken = is_broken;
     s->was_stopped = stats.is_stopped;
     s->was_late = stats.is_late;
     s->dead = stats.dead;

@@ -49,6 +49,7 @@ struct fb_server_hooks {
     fb_status (*reload)(void *user, fb_buf *ret_text, fb_err *reterr);
     fb_status (*check)(void *user, fb_buf *ret_text, fb_err *reterr);
     void (*stop)(void *user, bool is_now);
+    void (*journal_failed)(void *user); /* once for each source; on a thread that must not block */
     void *user;
 };
 

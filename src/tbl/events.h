@@ -46,6 +46,8 @@
       "the shared store tells of changes: copies of this process serve")                                               \
     X(BEHIND_LEFT, "behind.left", ERROR, EVERY, "writes",                                                              \
       "the process ends before write-behind has brought everything to the database; the journal has it")               \
+    X(BEHIND_BROKEN, "behind.broken", ERROR, EVERY, "source error",                                                    \
+      "a journal could not be written or synced; nothing is written to it any more (server.on_fsync_error)")           \
     X(BEHIND_STOPPED, "behind.stopped", ERROR, LIMITED, "source error",                                                \
       "the database refuses write-behind's batches as such (a table, column or right is missing); everything is kept") \
     X(BEHIND_BACK, "behind.back", NOTICE, LIMITED, "source", "write-behind flushes again")                             \

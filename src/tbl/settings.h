@@ -76,6 +76,12 @@
       "when a write-behind is acknowledged",                                                                           \
       "'always': when it is on the disk; nothing that was acknowledged is lost with the machine. 'everysec': when it " \
       "was handed to the system, which is told to sync once a second; a power cut costs the last second.")             \
+    X(SERVER, on_fsync_error, CHOICE, "exit", "exit|refuse", NULL, NULL, on_fsync_error, RESTART, NULL,                \
+      "what happens when a journal cannot be synced",                                                                  \
+      "After a sync that failed the system may have dropped what it was to save, and the next sync says that all is "  \
+      "well: so it is never asked again, and only a start, which writes the journal anew, makes it good. 'exit' brings "\
+      "what waits to the database, for drain_timeout at most, and exits with 70. 'refuse' goes on without writes "     \
+      "(DIRTY) until somebody restarts it.")                                                                           \
     X(SERVER, journal_address, TEXT, "auto", "auto", NULL, NULL, journal_address, RESTART, NULL,                       \
       "the address by which other Forebays name this one",                                                             \
       "Written beside the partitions of write-behind that this process owns; another that is asked to write there "    \

@@ -371,3 +371,39 @@ def test_a_journal_that_cannot_be_synced_is_not_overtaken(kind, start, breaks):
         assert int(wire.ask("HGET", "t:1", "n")) in acknowledged
         assert wire.ask("HGET", "t:2", "n") == b"5"
     assert it.stop() == 0 and it.database.one("SELECT n FROM t WHERE id = 1") in acknowledged
+
+
+def test_a_failed_sync_of_the_journal_ends_the_process_and_says_what_to_do(start, breaks):
+    it = start("postgresql", "1h")
+    with it.server.wire(timeout=20) as wire:
+        assert isinstance(wire.ask("HSET", "t:1", "n", 1), int)
+        breaks()
+        assert wire.ask("HSET", "t:2", "n", 1).word == "UNKNOWN"
+        status = it.server.process.wait(30)
+    assert status == 70
+    it.started.remove(it.server)
+    assert it.database.one("SELECT n FROM t WHERE id = 1") == 1  # what could be brought there was
+    last = it.server.log().splitlines()[-1]
+    assert "behind.broken" in last and "syncing: Input/output error" in last
+    assert "everything that was acknowledged is in the database" in last and "start Forebay again" in last
+    breaks(False)
+    it.start()
+    with it.server.wire(timeout=20) as wire:
+        assert wire.ask("HGET", "t:1", "n") == b"1" and wire.ask("HGET", "t:2", "n") in (b"1", None)
+    assert it.stop() == 0
+
+
+def test_where_a_failed_sync_only_refuses_reads_and_flushes_go_on(start, breaks):
+    it = start("postgresql", "1h", server={"on_fsync_error": "refuse"})
+    with it.server.wire(timeout=20) as wire:
+        assert isinstance(wire.ask("HSET", "t:1", "n", 1), int)
+        breaks()
+        assert wire.ask("HSET", "t:2", "n", 1).word == "UNKNOWN"
+        wait_until(lambda: "behind.broken" in it.server.log(), "the log to say so", 20)
+        assert wire.ask("HSET", "t:3", "n", 1).word == "DIRTY"
+        assert wire.ask("HGET", "t:1", "n") == b"1" and wire.ask("WAIT", 1, 20000) == 1
+        assert figures(it.server)["state"] == "broken"
+    assert it.server.is_running() and it.database.one("SELECT n FROM t WHERE id = 1") == 1
+    it.server.process.send_signal(signal.SIGTERM)
+    assert it.server.process.wait(30) == 70
+    it.started.remove(it.server)
