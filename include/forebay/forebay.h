@@ -138,6 +138,7 @@ typedef struct fb_behind_options {
     uint64_t hard_bytes;      /* and beyond this: FB_DIRTY; default 1 GiB */
     int64_t soft_ms, hard_ms; /* the same for the age of the oldest pending write; default 30 s and 10 min */
     fb_on_full on_full;       /* beyond the hard limits: FB_DIRTY, or write keys through that have nothing pending */
+    unsigned dead_max;        /* dead letters of one flush, and of a minute; with more nothing is flushed. Default 100 */
 } fb_behind_options;
 
 /* Zero means the default. */

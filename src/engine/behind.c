@@ -118,6 +118,7 @@ static fb_status fit(fb_behind_options *o, fb_err *reterr) {
         *sizes[i].value = *sizes[i].value > 0 ? *sizes[i].value : sizes[i].dflt;
         *times[i].value = *times[i].value > 0 ? *times[i].value : times[i].dflt;
     }
+    o->dead_max = o->dead_max > 0 ? o->dead_max : FB_BEHIND_DEAD_MAX;
     if (o->soft_bytes > o->hard_bytes || o->soft_ms > o->hard_ms)
         return fb_fail(reterr, FB_CONFIG, "write-behind's soft limits must not be beyond its hard limits");
     return FB_OK;

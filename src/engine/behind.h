@@ -25,7 +25,7 @@ enum {
     FB_FLUSH_BATCH = 1000,           /* rows of a statement: the default */
     FB_BEHIND_ROWS_MAX = 10000,      /* of one transaction */
     FB_BEHIND_BYTES_MAX = 8 << 20,   /* of its changes */
-    FB_BEHIND_DEAD_MAX = 100,        /* dead letters in a minute; more, and something is wrong with the table */
+    FB_BEHIND_DEAD_MAX = 100,        /* dead letters in a minute: the default; more, and something is wrong with the table */
     FB_BEHIND_JOINED_MAX = 1000,     /* writers that share a record with the first of their key */
     FB_BEHIND_JOINED_BYTES = 64 << 10, /* of their values: a record that one alone could not make too large */
     FB_BEHIND_DELAY_MAX_MS = 1000,   /* an acknowledgement is held back so long at most, just below the hard limits */
@@ -86,6 +86,7 @@ struct fb_behind {
     struct fb_link delayed;          /* fb_behind_way.link, in the order of `due` */
     unsigned releasing;              /* those who are just letting some of them go */
     struct fb_link asks;             /* about dead letters */
+    unsigned nasks;
     uint64_t flushed_rows, flushed_writes, flushes, dead, retries;
     uint64_t joined;                 /* writes that shared another's record */
     /* Copies for those who only look, without the lock. */

@@ -166,6 +166,7 @@ void fb_behind_serve_asks(struct fb_behind *behind) {
     struct ask *ask = fb_member_of(fb_list_pop_front(&behind->asks), struct ask, link);
     fb_buf out = FB_BUF_INIT;
     fb_result result = {.kind = FB_KIND_HASH};
+    behind->nasks--;
     fb_lock_release(&behind->lock);
     result.status = serve(behind, ask, &out, &result.err);
     if (result.status < 0 && result.err.text[0] == '\0')
@@ -180,6 +181,7 @@ void fb_behind_refuse_asks(struct fb_behind *behind) {
     struct fb_link asks = FB_LIST_INIT(asks);
     fb_lock_acquire(&behind->lock);
     fb_list_append(&asks, &behind->asks);
+    behind->nasks = 0;
     fb_lock_release(&behind->lock);
     for (struct fb_link *l; (l = fb_list_pop_front(&asks)) != NULL;) {
         fb_result result = {.status = FB_CLOSED};
@@ -204,10 +206,17 @@ fb_status fb_dead(fb_cache *cache, const char *source, fb_dead_verb verb, uint64
     *ask = (struct ask){.verb = verb, .id = id, .limit = limit, .done = done, .user = user};
     fb_cache_op_begin(cache);
     fb_lock_acquire(&behind->lock);
-    fb_list_push_back(&behind->asks, &ask->link);
+    bool is_taken = behind->nasks < ASKS_MAX;
+    if (is_taken)
+        fb_list_push_back(&behind->asks, &ask->link);
+    behind->nasks += is_taken;
     fb_cond_broadcast(&behind->changed);
     fb_lock_release(&behind->lock);
-    return FB_PENDING;
+    if (is_taken)
+        return FB_PENDING;
+    fb_mem_free(ask);
+    fb_cache_op_end(cache);
+    return fb_fail(&ret_result->err, ret_result->status = FB_BUSY, "%d questions about dead letters wait already", ASKS_MAX);
 }
 
 /* ---- conflicts: what a journal still has of a partition that was another's meanwhile ---- */

@@ -90,7 +90,8 @@ static unsigned dead_allowed(struct fb_behind *behind, fb_instant now) {
         behind->minute = now;
         behind->minute_dead = 0;
     }
-    return behind->minute_dead < FB_BEHIND_DEAD_MAX ? FB_BEHIND_DEAD_MAX - behind->minute_dead : 0;
+    unsigned most = behind->options.dead_max;
+    return behind->minute_dead < most ? most - behind->minute_dead : 0;
 }
 
 static enum fb_flush_outcome send(struct fb_behind *behind, const struct fb_dirty_batch *batch, struct load *load,

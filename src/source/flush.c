@@ -418,7 +418,10 @@ static enum fb_flush_outcome attempt(struct run *r, bool is_careful) {
         return take_back(r, r->class);
     r->flush->ndead = r->nrefused;
     if (r->nrefused > r->flush->dead_max) {
-        (void)fb_fail(r->err, FB_CONFLICT, "%zu of %zu rows were refused", r->nrefused, r->flush->n);
+        char why[FB_ERR_TEXT_MAX];
+        fb_flush_message(r->places[r->refused[0]].item->error, why);
+        (void)fb_fail(r->err, FB_CONFLICT, "%zu of %zu rows were refused, more than flush_dead_max lets become letters; the "
+                      "first: %s", r->nrefused, r->flush->n, why);
         return take_back(r, FB_FLUSH_DATA);
     }
     return bury_refused(r) ? finish(r) : take_back(r, r->class);

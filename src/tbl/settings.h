@@ -117,6 +117,9 @@
     X(SERVER, flush_hard_age, DURATION, "10m", NULL, "100ms", "30d", behind.hard_ms, RESTART, NULL,                    \
       "age of the oldest pending write beyond which no more are taken",                                                \
       "So long the database may be away before writes are refused with DIRTY.")                                        \
+    X(SERVER, flush_dead_max, COUNT, "100", NULL, "1", "1000000", behind.dead_max, RESTART, NULL,                      \
+      "rows that a database may refuse in a minute before flushing stops",                                             \
+      "So many become dead letters. More, and the table is thought to be at fault: nothing is lost, and nothing flushed.") \
     X(SERVER, flush_on_full, CHOICE, "error", "error|write-through", NULL, NULL, behind.on_full, RESTART, NULL,        \
       "what becomes of write-behind beyond the hard limits",                                                           \
       "'error' answers DIRTY. 'write-through' writes a row to the database itself, unless an older write of it is "    \

@@ -205,6 +205,24 @@ def test_what_was_refused_is_not_shown_for_ever_below_later_writes(world, foreba
         wait_until(lambda: hash_of(wire, "t:3") == {"id": "3", "code": "3", "n": "5", "d": "7"}, "the default", 5)
 
 
+def test_many_refused_rows_stop_the_flush_until_somebody_accepts_them(shop):
+    """A whole table that refuses is thought to be at fault. The reason is told, and there is a way out."""
+    it = shop(interval="50ms")
+    it.database.run("CREATE UNIQUE INDEX ages ON users(age)")
+    with it.run() as wire:
+        replies = wire.pipeline([("HSET", f"user:{id}", "name", "x", "age", 40) for id in range(100, 250)])
+        assert not any(isinstance(reply, ReplyError) for reply in replies)
+        assert not isinstance(wire.ask("HSET", "user:3", "city", "Chur"), ReplyError)
+        wait_until(lambda: it.figures()["stopped"] == 1, "the flush is stopped", 20)
+        log = wait_until(lambda: "flush_dead_max" in it.server.log() and it.server.log(), "the log", 20)
+        assert "150 of 151 rows were refused" in log and "unique" in log.lower() or "duplicate" in log.lower(), log
+    it.crash()
+    it.config["server"]["flush_dead_max"] = 150
+    with it.run() as wire:
+        it.flushed()
+        assert len(wire.ask("FB.DEAD", "LIST", "COUNT", 1000)) == 150 and it.row(3)[2] == "Chur"
+
+
 @pytest.fixture
 def small_packets(make_database):
     """A MariaDB that takes no statement beyond a mebibyte."""
