@@ -231,14 +231,15 @@ void fb_load_here(struct fb_source *source, struct fb_link *flights, unsigned n)
 /* Is all of it pending? Then the database need not be asked, and might know less. */
 static bool is_answered_here(struct fb_source *source, struct fb_flight *flight, struct fb_effects *fx) {
     struct fb_engine_shard *shard = fb_cache_shard(source->cache, flight->hash);
+    fb_lock_acquire(&shard->lock); /* nobody joins between the two, who may have been acknowledged something newer */
     struct pending pending = pending_of(source, flight);
+    if (pending.shows != FB_MISS)
+        fb_shard_dispatched(shard->core, flight, fb_clock_now());
+    fb_lock_release(&shard->lock);
     if (pending.shows == FB_MISS) {
         fb_value_unref(pending.value);
         return false;
     }
-    fb_lock_acquire(&shard->lock);
-    fb_shard_dispatched(shard->core, flight, fb_clock_now());
-    fb_lock_release(&shard->lock);
     load_over(source->cache, flight, pending.shows, pending.value, fx);
     return true;
 }
