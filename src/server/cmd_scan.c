@@ -31,7 +31,7 @@ static bool is_wanted(const struct wanted *wanted, const fb_field *found) {
 /* ---- SCAN ------------------------------------------------------------------------------------------------------- */
 
 /* Redis reads a cursor as strtoul does; clients send back what they were given. */
-static bool read_cursor(fb_bytes text, uint64_t *ret_cursor) {
+bool fb_cursor_read(fb_bytes text, uint64_t *ret_cursor) {
     uint64_t n = 0;
     for (size_t i = 0; i < text.len; i++) {
         unsigned digit = (unsigned)(unsigned char)text.data[i] - '0';
@@ -76,7 +76,7 @@ void fb_cmd_scan(struct fb_call *call) {
     uint64_t cursor;
     int64_t count = SCAN_COUNT_DEFAULT;
     char text[24];
-    if (!read_cursor(call->argv[1], &cursor)) {
+    if (!fb_cursor_read(call->argv[1], &cursor)) {
         fb_call_error(call, CURSOR);
         return;
     }

@@ -37,6 +37,8 @@ size_t fb_command_number(const struct fb_command *command);
 /* "get", "config|get". */
 enum { FB_COMMAND_NAME_MAX = 64 };
 const char *fb_command_full_name(const struct fb_command *command, char out[FB_COMMAND_NAME_MAX]);
+/* SCAN's, as decimal digits; false: it is none. */
+bool fb_cursor_read(fb_bytes text, uint64_t *ret_cursor);
 bool fb_arity_fits(const struct fb_command *command, size_t argc);
 
 enum fb_dispatch { FB_DISPATCH_DONE, FB_DISPATCH_HOLD, FB_DISPATCH_STARVE, FB_DISPATCH_HANG_UP };

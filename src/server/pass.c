@@ -133,6 +133,7 @@ static enum fb_passage pass(struct fb_call *call) {
     }
     if (!is_wide && !fb_pass_node(call, &node))
         return FB_STOP;
+    fb_pass_scan_node(call, &node);
     struct fb_upstream *u = NULL;
     if (is_wide && (fb_upstreams_are_full(fb_call_loop(call)) || fb_call_is_starved(call))) {
         call->is_starved = true;
@@ -153,7 +154,7 @@ static enum fb_passage pass(struct fb_call *call) {
     if (is_wide)
         fb_pass_scatter(call, wait, call->argv, call->argc);
     else
-        ok = fb_upstream_ask(u, wait, call->argv, call->argc);
+        ok = fb_pass_scan_cursor(wait) && fb_upstream_ask(u, wait, wait->args != NULL ? wait->args : call->argv, call->argc);
     if (!ok)
         fb_pass_give_up(wait);
     return FB_STOP;

@@ -43,6 +43,9 @@ void fb_pass_give_up(struct fb_wait *wait);
 /* Does it list the store's keys? Then this finishes it: what coordinates shared rows is nobody's business. */
 bool fb_pass_is_listing(const struct fb_command *command);
 fb_call_finish fb_pass_finish_listing;
+/* SCAN of a Cluster: the node that its cursor is of, and the node's own cursor in its place (false: out of memory). */
+void fb_pass_scan_node(struct fb_call *call, unsigned *ret_node);
+bool fb_pass_scan_cursor(struct fb_wait *wait);
 /* It is on its way to the store: what FLUSHDB and FLUSHALL mean here has been done first. */
 void fb_pass_note_flush(const struct fb_call *call, const struct fb_command *command);
 

@@ -91,6 +91,12 @@ def test_keys_go_to_their_nodes(forebay, database, cluster):
         assert wire.ask("SUNION", "{t}a", "{t}b") == [] and wire.ask("LPUSH", "{t}l", "x") == 1
         assert wire.ask("BLPOP", "{t}l", "1") == [b"{t}l", b"x"]
         assert wire.ask("DBSIZE") == 300 and set(wire.ask("KEYS", "k1*")) == {n.encode() for n in names if n[1] == "1"} - {b"k1"}
+        cursor, seen, trips = "0", [], 0
+        while trips == 0 or cursor != b"0":
+            cursor, some = wire.ask("SCAN", cursor, "MATCH", "k*", "COUNT", "20")
+            seen, trips = seen + some, trips + 1
+        assert sorted(seen) == sorted(n.encode() for n in names[3:]) and trips > 12
+        assert wire.ask("SCAN", "x").text == "ERR invalid cursor"
         sha = wire.ask("SCRIPT", "LOAD", "return redis.call('get', KEYS[1])")
         assert [wire.ask("EVALSHA", sha, "1", name) for name in ("k10", "k11", "k12")] == [b"k10", b"k11", b"k12"]
         assert wire.ask("FLUSHALL") == "OK" and [three.ask(node, "DBSIZE") for node in three.primaries] == [0, 0, 0]
