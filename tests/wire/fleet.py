@@ -20,11 +20,12 @@ def figures(text):
 
 
 class Fleet:
-    """`count` Forebays with the same configuration, each on a port that it keeps."""
+    """`count` Forebays with the same configuration, each on a port that it keeps, and with a journal of its own."""
 
     def __init__(self, started, folder, make_database, schema, keyspaces, count=3, store=None, server=None, redis=None,
                  source=None, url=None):
         self.started, self.folder = started, folder
+        self.has_journals = any(more.get("write") == "write-behind" for more in keyspaces.values())
         self.database = make_database("postgresql").make(schema)
         self.redis, self.redis_flags, self.redis_port = None, list(redis or []), 0
         if url is None:
@@ -49,7 +50,10 @@ class Fleet:
         self.redis.kill()
 
     def start(self, index):
-        config = {**self.config, "server": {**self.config["server"], "listen": f"127.0.0.1:{self.ports[index]}"}}
+        own = {"listen": f"127.0.0.1:{self.ports[index]}"}
+        if self.has_journals:
+            own["journal_dir"] = os.path.join(self.folder, f"journal-{index}")
+        config = {**self.config, "server": {**self.config["server"], **own}}
         self.servers[index] = Forebay(self.started, config, self.folder)
         return self.servers[index]
 
