@@ -3,7 +3,7 @@
  * Under the marks of its keys nobody else changes their rows, so conditions, sums and counts can be answered from what the
  * rows show; what a write leaves is the row as it will show, and a change for the journal. Answers are those that a driver
  * would give (source/group.c), but for an HSET of a row that nobody has read: its fields count as not new, since asking for
- * the number would cost every such write a read. */
+ * the number would cost every such write a read, and refuse it while the database is away. */
 #ifndef FB_ENGINE_DECIDE_H
 #define FB_ENGINE_DECIDE_H
 

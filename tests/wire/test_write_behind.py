@@ -118,6 +118,25 @@ def test_conditions_are_decided_by_the_row(shop):
     assert it.database.one("SELECT title FROM posts WHERE id = 1") == "D"
 
 
+def test_hset_counts_new_fields_of_rows_that_are_known_and_asks_for_none(shop):
+    it = shop(interval=LATER)
+    with it.run() as wire:
+        def hset(key, *pairs):
+            before = it.server.source()["rows_wanted"]
+            reply = wire.ask("HSET", key, *pairs)
+            return reply, it.server.source()["rows_wanted"] - before
+        assert hset("user:3", "city", "Chur") == (0, 0)  # it is new, but nobody has read the row
+        assert wire.ask("HGETALL", "user:2")
+        assert wire.ask("HDEL", "user:2", "city") == 1
+        assert hset("user:2", "city", "Biel", "age", 41) == (1, 0)
+        assert wire.ask("HLEN", "user:99") == 0
+        assert hset("user:99", "name", "Zoe", "age", 1) == (2, 0)  # known to be absent
+        assert wire.pipeline([("MULTI",), ("HLEN", "user:1"), ("HDEL", "user:1", "city"), ("HSET", "user:1", "city", "Bern"),
+                              ("EXEC",)])[-1] == [4, 1, 1]
+    assert it.server.stop() == 0
+    assert it.row(3) == ("Cyn", 50, "Chur") and it.row(2) == ("Bob", 41, "Biel") and it.row(99) == ("Zoe", 1, None)
+
+
 def test_a_transaction_is_one_unit(shop):
     it = shop(interval=LATER)
     wire = it.run()
