@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "rows/change.h"
 
+enum { OWNER_MAX = 128 };
+
 static const char *const state_names[] = {
     [FB_BEHIND_CLOSED] = "closed", [FB_BEHIND_OWNER] = "owner", [FB_BEHIND_ELSEWHERE] = "elsewhere",
     [FB_BEHIND_FENCED] = "fenced", [FB_BEHIND_BROKEN] = "broken",
@@ -247,10 +249,12 @@ static fb_status open_journal(struct fb_behind *behind, fb_err *reterr) {
     return status == FB_OK ? FB_OK : fb_err_prefix(reterr, "the journal of source '%s': ", behind->source->name);
 }
 
+static void name_owner(char out[OWNER_MAX]) { (void)snprintf(out, OWNER_MAX, "pid %ld", (long)getpid()); }
+
 static enum fb_claim claim(struct fb_behind *behind, bool looks_first, fb_err *err) {
-    char owner[128];
+    char owner[OWNER_MAX];
     struct fb_partition ret = {0};
-    (void)snprintf(owner, sizeof owner, "pid %ld", (long)getpid());
+    name_owner(owner);
     struct fb_claimant claimant = {behind->source->name, owner, behind->address, behind->uuid, behind->put_seq, looks_first};
     enum fb_claim answer = behind->source->ops->flush->claim(behind->session, &claimant, &ret, err);
     fb_lock_acquire(&behind->lock);
@@ -298,8 +302,30 @@ static fb_status settle_past(struct fb_behind *behind, fb_err *err) {
     return status;
 }
 
+/* A partition that this process does not have, or has lost, can be its journal's only when another one runs with a copy of
+ * it; or when the answer to a claim of ours was lost. The watermark counts the records of one journal: with two of the same
+ * name, writes of one would pass for those of the other. */
+static fb_status check_copy(struct fb_behind *behind, fb_err *err) {
+    char owner[OWNER_MAX];
+    struct fb_partition row;
+    if (!behind->is_recovered)
+        return FB_OK;
+    fb_status status = behind->source->ops->flush->read(behind->session, behind->source->name, &row, err);
+    if (status != FB_OK)
+        return status == FB_NOTFOUND ? FB_OK : status;
+    name_owner(owner);
+    bool is_by_us = strcmp(row.owner, owner) == 0 && strcmp(row.addr, behind->address) == 0 &&
+                    row.applied_seq == behind->put_seq;
+    if (strcmp(row.journal, behind->uuid) != 0 || is_by_us)
+        return FB_OK;
+    return fb_fail(err, FB_NOTOWNER, "%s at %s writes to source '%s' with a copy of this journal; stop both, and start one "
+                   "without it", row.owner, row.addr, behind->source->name);
+}
+
 fb_status fb_behind_take(struct fb_behind *behind, fb_err *err) {
     fb_status status = behind->state == FB_BEHIND_FENCED ? settle_past(behind, err) : FB_OK;
+    if (status == FB_OK)
+        status = check_copy(behind, err);
     if (status != FB_OK)
         return status;
     enum fb_claim answer = claim(behind, /* looks_first */ true, err);

@@ -47,8 +47,10 @@ static fb_status refuse(const struct fb_behind *behind, fb_err *err) {
     if (behind->state == FB_BEHIND_ELSEWHERE)
         return fb_fail(err, FB_NOTOWNER, "partition '%s' is owned by %s; write there", behind->source->name,
                        behind->owner.addr[0] != '\0' ? behind->owner.addr : behind->owner.owner);
-    return fb_fail(err, behind->state == FB_BEHIND_FENCED ? FB_NOTOWNER : FB_DIRTY, "source '%s': %s",
-                   behind->source->name, refusals[behind->state]);
+    if (behind->state == FB_BEHIND_FENCED)
+        return fb_fail(err, FB_NOTOWNER, "source '%s': %s: %s", behind->source->name, refusals[FB_BEHIND_FENCED],
+                       behind->trouble.text);
+    return fb_fail(err, FB_DIRTY, "source '%s': %s", behind->source->name, refusals[behind->state]);
 }
 
 fb_status fb_behind_admit(struct fb_behind_way *way, void (*go)(struct fb_behind_way *way), fb_err *err) {

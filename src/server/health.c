@@ -15,7 +15,7 @@ struct health_source {
     unsigned keyspace;      /* one of it, to ask through */
     bool is_up, is_asking;
     bool was_up;            /* as the log has it; of the thread that ticks */
-    bool was_stopped, was_late, was_broken; /* the same, of write-behind */
+    bool was_stopped, was_late, was_broken, was_owner; /* the same, of write-behind */
     uint64_t dead;
     fb_instant known;       /* when the source was last heard of */
     uint64_t good;          /* round trips that came through, as counted then */
@@ -158,6 +158,11 @@ static void tick_behind(struct fb_server *server, struct health_source *s) {
         if (server->options.hooks.journal_failed != NULL)
             server->options.hooks.journal_failed(server->options.hooks.user);
     }
+    bool is_lost = strcmp(stats.state, "fenced") == 0 || strcmp(stats.state, "elsewhere") == 0;
+    if (is_lost && s->was_owner)
+        fb_server_log(server, FB_LOG_BEHIND_LOST, "another process has taken the source; see FB.DEAD LIST for what was pending",
+                      FB_LOG_FIELDS({"source", name}, {"error", stats.trouble.text}));
+    s->was_owner = strcmp(stats.state, "owner") == 0;
     if (stats.is_stopped && !s->was_stopped)
         fb_server_log(server, FB_LOG_BEHIND_STOPPED, "the database refuses what was written behind; everything is kept",
                       FB_LOG_FIELDS({"source", name}, {"error", stats.trouble.text}));

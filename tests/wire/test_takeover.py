@@ -4,6 +4,7 @@ comes back after all, its writes become dead letters and nothing newer is overwr
 
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -152,3 +153,33 @@ def test_an_owner_that_lost_the_source_says_so_and_shows_what_the_database_has(w
         wait_until(lambda: not isinstance(wire.ask("HSET", "t:1", "v", 4), ReplyError), "the first to own it again", 30)
     assert first.stop() == 0 and database.rows("SELECT v FROM t")[0]["v"] == 4
     assert len(database.rows("SELECT id FROM fb_dead")) == 1
+
+
+def test_two_with_copies_of_one_journal_do_not_write_in_turns(world, forebay, tmp_path):
+    """A machine that was cloned: the second one has the source, and the first one keeps off, or it would lose writes whose
+    numbers the other one has passed."""
+    database = world("CREATE TABLE t(id {int} PRIMARY KEY, v {int});")
+
+    def start(name):
+        return forebay({"server": {"journal_dir": os.path.join(str(tmp_path), name)},
+                        "sources": {"db": database.source()},
+                        "keyspaces": {"t:{id:int}": {"source": "db", "table": "t", "as": "hash",
+                                                     "write": "write-behind", "flush_interval": "60s"}}})
+    first = start("first")
+    with first.wire(timeout=20) as wire:
+        assert not isinstance(wire.ask("HSET", "t:1", "v", 1), ReplyError) and wire.ask("WAIT", 1, 20000) == 1
+        shutil.copytree(os.path.join(str(tmp_path), "first"), os.path.join(str(tmp_path), "second"))
+        second = start("second")
+        with second.wire(timeout=20) as other:
+            for value in range(2, 12):
+                assert not isinstance(other.ask("HSET", "t:1", "v", value), ReplyError)
+            assert other.ask("WAIT", 1, 20000) == 1
+            assert not isinstance(wire.ask("HSET", "t:2", "v", 1), ReplyError)  # it does not know yet
+            assert wire.ask("WAIT", 1, 3000) == 0
+            assert wire.ask("HSET", "t:2", "v", 2).word == "NOTOWNER"
+            wait_until(lambda: "copy of this journal" in wire.ask("HSET", "t:2", "v", 2).text, "the reason", 20)
+            wait_until(lambda: "behind.lost" in first.log(), "the log", 20)
+            assert not isinstance(other.ask("HSET", "t:1", "v", 12), ReplyError)
+    assert second.stop() == 0 and first.stop() == 0
+    assert [(row["id"], row["v"]) for row in database.rows("SELECT id, v FROM t")] == [(1, 12)]
+    assert [bytes(row["key_name"]) for row in database.rows("SELECT key_name FROM fb_dead")] == [b"t:2"]
