@@ -178,6 +178,7 @@ struct fb_wait {
     bool is_passed;                /* its reply comes from the store */
     size_t skips;                  /* replies from the store before its own, which nobody wants */
     bool is_too_long;              /* the reply; it becomes an error */
+    bool is_patient;               /* no silence of who is to answer is too long */
     fb_buf passed;                 /* the store's part of a reply that is split */
     struct fb_wait *parent;        /* of which it is a part, at one node of the store (pass_cluster.h); NULL: it is whole */
     struct fb_wait **children;     /* its own parts, which it frees */

@@ -1,10 +1,12 @@
 /* What clients ask of write-behind: whether their writes are safe (WAIT, WAITAOF), and what the database refused
  * (FB.DEAD). */
 #include "server/cmd_fb.h"
+#include "server/forward.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 enum { LETTERS_DEFAULT = 10, LETTERS_MAX = 1000, SOURCE_NAME_MAX = 256 };
@@ -44,6 +46,8 @@ static void wait_for(struct fb_call *call, fb_settled what, int64_t ms) {
 static void answer(struct fb_call *call, struct fb_part *parts, size_t n) {
     int64_t is_safe = parts[0].status == FB_OK;
     (void)n;
+    if (is_safe && fb_forward_settles(call))
+        return;
     if (call->number[0] == FB_SETTLED_JOURNAL)
         fb_resp_write_array(call->out, 2);
     fb_resp_write_integer(call->out, is_safe);
@@ -52,8 +56,12 @@ static void answer(struct fb_call *call, struct fb_part *parts, size_t n) {
 }
 
 static void begin_settling(struct fb_call *call, struct fb_part *parts, size_t n) {
+    fb_instant now = fb_clock_now();
     (void)parts, (void)n;
-    fb_call_await(call, settle, answer);
+    if (fb_buf_append(&call->notes, &now, sizeof now) != FB_OK)
+        fb_call_out_of_memory(call);
+    else
+        fb_call_await(call, settle, answer);
 }
 
 /* The database is what a write-behind still has to reach: the one replica there is. What is written through has reached

@@ -392,6 +392,8 @@ static bool is_behind(const struct fb_session *session, const struct fb_command 
 /* Must it wait for those before it (S2)? */
 static bool must_wait(struct fb_session *session, const struct fb_verb *verb, const fb_bytes *argv, size_t argc,
                       bool is_behind) {
+    if (session->is_peer && session->multi == NULL) /* of many clients, whose order the other Forebay keeps */
+        return false;
     if (session->nbehind > 0)
         return !is_behind;
     return fb_verb_is_alone(verb) && !fb_pass_may_overtake(session, verb, argv, argc);
@@ -446,7 +448,7 @@ static enum fb_dispatch run_queued(struct fb_session *session, struct fb_queued 
     call.is_inner = true;
     open_reply(&call, session->multi->is_silent || session->reply_mode != FB_REPLY_ON);
     unsigned up = session->gates | atomic_load_explicit(&session->loop->server->gates, memory_order_relaxed);
-    up &= is_planned ? FB_GATE_MONITOR : FB_GATE_MONITOR | FB_GATE_USER | FB_GATE_TRACKING;
+    up &= is_planned ? FB_GATE_MONITOR : FB_GATE_MONITOR | FB_GATE_USER | FB_GATE_TRACKING | FB_GATE_FORWARD;
     call.has_begun = up == 0 || fb_gates_pass(&call, up) == FB_PASS;
     fb_span share = {0};
     if (queued->is_theirs)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "server/forward.h"
 #include "server/gates.h"
 #include "server/multi.h"
 #include "server/pass.h"
@@ -316,14 +317,14 @@ static bool may_theirs(struct fb_session *session, struct fb_multi *multi) {
     return true;
 }
 
-static void submit_theirs(struct fb_call *call, struct fb_multi *multi) {
+static void submit_theirs(struct fb_call *call, struct fb_multi *multi, unsigned node) {
     struct fb_session *session = call->session;
     if (!may_theirs(session, multi)) {
         abort_planned(call, multi);
         return;
     }
     multi->state = FB_MULTI_SUBMITTED;
-    fb_pass_exec(call);
+    fb_pass_exec(call, node);
     if (!call->is_waiting && session->multi == multi) /* it could not be begun: an error, or nil */
         end_exec(session);
 }
@@ -358,11 +359,12 @@ void fb_cmd_exec(struct fb_call *call) {
     if (fb_call_is_starved(call)) /* as if it had not come yet */
         return;
     session->gates &= ~(unsigned)FB_GATE_QUEUE;
-    if (multi->side == FB_SIDE_THEIRS || multi->watches_theirs) {
-        submit_theirs(call, multi);
+    unsigned node = 0;
+    bool is_transaction = multi->nwatches > 0 || fb_multi_writes(session);
+    if (fb_forward_claims(call, is_transaction, &node) || multi->side == FB_SIDE_THEIRS || multi->watches_theirs) {
+        submit_theirs(call, multi, node);
         return;
     }
-    bool is_transaction = multi->nwatches > 0 || fb_multi_writes(session);
     if (is_transaction && !plan_all(session, multi)) {
         abort_planned(call, multi);
         return;

@@ -30,10 +30,19 @@ bool fb_forward_missed(struct fb_call *call, fb_bytes key);
 /* From the finish of a read: the store had nothing, and the owner is to be asked. True: it is. */
 bool fb_forward_unanswered(struct fb_call *call, const struct fb_part *part);
 
+/* Does WATCH concern rows of another Forebay, or has one been asked to watch already? */
+bool fb_forward_watches(struct fb_call *call, unsigned *ret_node);
+/* The same of EXEC: then everything with keys is the owner's (is_theirs), which judges it as a whole. */
+bool fb_forward_claims(struct fb_call *call, bool is_transaction, unsigned *ret_node);
+/* From the finish of WAIT and WAITAOF, when all is safe here: others have been asked for this connection's writes as well
+ * and answer instead, true. */
+bool fb_forward_settles(struct fb_call *call);
+
 /* ---- from pass.c --------------------------------------------------------------------------------------------------- */
 
-/* There will be no reply of a forwarded request. */
-void fb_forward_fail(struct fb_call *call, const char *reason, bool was_sent);
+/* Where a scattered part goes (pass_cluster.h). False: it is no other Forebay's, and *ret_node is the store's, or
+ * FB_NODE_NONE where it is nobody's any more. */
+bool fb_forward_node(const struct fb_wait *child, unsigned *ret_node);
 /* It has its reply, or none: forget what it may have changed. */
 void fb_forward_home(const struct fb_call *call);
 

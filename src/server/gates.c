@@ -16,8 +16,8 @@ static const struct { unsigned bit; gate *ask; } gates[] = {
     {FB_GATE_QUEUE, fb_gate_queue},
     {FB_GATE_MONITOR, fb_gate_monitor},
     {FB_GATE_TRACKING, fb_gate_tracking},
-    {FB_GATE_STORE, fb_gate_store},
     {FB_GATE_FORWARD, fb_gate_forward},
+    {FB_GATE_STORE, fb_gate_store},
 };
 
 enum fb_passage fb_gates_pass(struct fb_call *call, unsigned up) {

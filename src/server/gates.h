@@ -11,10 +11,9 @@
  *   MONITOR     somebody watches every request
  *   TRACKING    the keys a client reads are remembered, so that it can be told when they change; before the read, since
  *               a change between the two would go unnoticed
- *   STORE       there is a store, and the request may be its own (pass.h); for a command that asks the cache first this
- *               gate is as if it were not up, so that a hit does not know of it
- *   FORWARD     a partition of write-behind is another Forebay's, and the request may be its (forward.h); transparent in
- *               the same way
+ *   FORWARD     a partition of write-behind is another Forebay's, and the request may be its (forward.h)
+ *   STORE       there is a store, and the request may be its own (pass.h); for a command that asks the cache first these
+ *               two are as if they were not up, so that a hit does not know of them
  *
  * A request that found too many operations under way comes a second time; AGAIN says so to those gates that note it.
  *

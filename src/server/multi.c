@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "server/acl.h"
+#include "server/forward.h"
 #include "server/gates.h"
 #include "server/pass.h"
 
@@ -115,8 +116,8 @@ static bool do_sides_fit(struct fb_call *call, struct fb_multi *multi) {
     if (!is_well)
         return false;
     if (side != FB_SIDE_NONE && ((multi->side != FB_SIDE_NONE && multi->side != side) ||
-                                 (side == FB_SIDE_OURS && multi->watches_theirs) ||
-                                 (side == FB_SIDE_THEIRS && (multi->nwatches > 0 || multi->db != db)))) {
+                                 (side == FB_SIDE_OURS && multi->watches_theirs && !multi->is_peers) ||
+                                 (side == FB_SIDE_THEIRS && (multi->nwatches > 0 || multi->is_peers || multi->db != db)))) {
         fb_call_error(call, MIXED_MULTI, call->command->name);
         return false;
     }
@@ -259,17 +260,29 @@ void fb_cmd_watch(struct fb_call *call) {
     }
     enum fb_side side = FB_SIDE_OURS, other = FB_SIDE_NONE;
     struct fb_multi *multi = call->session->multi;
+    unsigned node = 0;
+    if (fb_forward_watches(call, &node)) {
+        if (multi != NULL && (multi->nwatches > 0 || (multi->watches_theirs && !multi->is_peers)))
+            fb_call_error(call, MIXED_OWNERS);
+        else if (multi_of(call) != NULL)
+            fb_pass_watch(call, node);
+        return;
+    }
     if (fb_pass_is_on(fb_call_server(call)) && !fb_pass_side(call, &side))
         return;
     if (multi != NULL && (multi->nwatches > 0 || multi->watches_theirs))
         other = multi->watches_theirs ? FB_SIDE_THEIRS : FB_SIDE_OURS;
+    if (multi != NULL && multi->watches_theirs && multi->is_peers) {
+        fb_call_error(call, MIXED_OWNERS);
+        return;
+    }
     if (other != FB_SIDE_NONE && side != other) {
         fb_call_error(call, MIXED_MULTI, call->command->name);
         return;
     }
     if (side == FB_SIDE_THEIRS) {
         if (multi_of(call) != NULL)
-            fb_pass_watch(call);
+            fb_pass_watch(call, 0);
         return;
     }
     for (size_t i = 1; i < call->argc; i++)

@@ -72,6 +72,7 @@ struct fb_multi {
     /* A transaction of the store's keys (pass.c). */
     enum fb_side side;        /* whose the keys of the requests are */
     bool watches_theirs;
+    bool is_peers;            /* not the store's, but of rows that another Forebay owns (forward.h) */
     unsigned epoch;           /* of the connection that watches */
     fb_buf theirs;            /* the store's answers */
     size_t theirs_at;         /* of the next */

@@ -25,7 +25,12 @@ static bool is_cluster(const struct fb_call *call) {
     return store_of(call) != NULL && store_of(call)->url.kind == FB_STORE_CLUSTER;
 }
 
-#define COUNT(call, name) fb_count(&fb_call_loop(call)->upstreams->counters.name, 1)
+/* The store's connections, or those to other Forebays. */
+static struct fb_upstreams *set_of(const struct fb_call *call) {
+    return call->is_forwarded ? fb_call_loop(call)->peers : fb_call_loop(call)->upstreams;
+}
+
+#define COUNT(call, name) fb_count(&set_of(call)->counters.name, 1)
 
 /* ---- whose ---------------------------------------------------------------------------------------------------------- */
 
@@ -63,7 +68,7 @@ bool fb_pass_may_overtake(struct fb_session *s, const struct fb_verb *verb, cons
 static struct fb_upstream *own_of(struct fb_call *call, unsigned node) {
     struct fb_session *s = call->session;
     unsigned version = atomic_load_explicit(&s->shown_version, memory_order_relaxed);
-    struct fb_upstreams *all = fb_call_loop(call)->upstreams;
+    struct fb_upstreams *all = set_of(call);
     if (s->own != NULL && !fb_upstream_is(s->own, all, version, s->db, node)) {
         fb_upstream_drop(s->own);
         s->own = NULL;
@@ -73,9 +78,19 @@ static struct fb_upstream *own_of(struct fb_call *call, unsigned node) {
     return s->own;
 }
 
-/* The connection for it, ready to be asked; NULL: the error has been written, or it is starved (which what has begun
- * cannot be). */
-static struct fb_upstream *upstream_for(struct fb_call *call, unsigned node, bool is_own, bool is_begun) {
+static void say_lost(struct fb_call *call, const char *reason, bool was_sent) {
+    bool is_unknown = was_sent && !(call->command->flags & FB_CMD_READ);
+    if (call->is_forwarded && is_unknown)
+        fb_call_error(call, PEER_UNKNOWN, reason);
+    else if (call->is_forwarded)
+        fb_call_error(call, PEER_DOWN, reason);
+    else if (is_unknown)
+        fb_call_error(call, STORE_UNKNOWN, store_of(call)->shown, reason);
+    else
+        fb_call_error(call, STORE_DOWN, store_of(call)->shown, reason);
+}
+
+struct fb_upstream *fb_pass_upstream(struct fb_call *call, unsigned node, bool is_own, bool is_begun) {
     char why[FB_UPSTREAM_REASON_MAX + 64];
     struct fb_loop *loop = fb_call_loop(call);
     if (!is_own && !is_begun && (fb_upstreams_are_full(loop) || fb_call_is_starved(call))) {
@@ -83,12 +98,12 @@ static struct fb_upstream *upstream_for(struct fb_call *call, unsigned node, boo
         return NULL;
     }
     struct fb_upstream *u = is_own ? own_of(call, node)
-                                   : fb_upstream_shared(loop->upstreams, call->out->version, call->session->db, node);
+                                   : fb_upstream_shared(set_of(call), call->out->version, call->session->db, node);
     if (u == NULL) {
         fb_call_out_of_memory(call);
     } else if (!fb_upstream_may_ask(u, why, sizeof why)) {
         COUNT(call, unanswered);
-        fb_call_error(call, STORE_DOWN, store_of(call)->shown, why);
+        say_lost(call, why, /* was_sent */ false);
         return NULL;
     }
     return u;
@@ -139,7 +154,7 @@ static enum fb_passage pass(struct fb_call *call) {
         call->is_starved = true;
         return FB_STOP;
     }
-    if (!is_wide && (u = upstream_for(call, node, is_own, /* is_begun */ false)) == NULL)
+    if (!is_wide && (u = fb_pass_upstream(call, node, is_own, /* is_begun */ false)) == NULL)
         return FB_STOP;
     call->has_begun = true;
     call->keeps_args = is_cluster(call); /* it may have to be asked again elsewhere */
@@ -271,7 +286,7 @@ static void finish_ours(struct fb_call *call, struct fb_part *parts, size_t n) {
         fb_pass_scatter(call, call->wait, rest, argc);
         return;
     }
-    struct fb_upstream *u = rest != NULL ? upstream_for(call, 0, /* is_own */ false, /* is_begun */ true) : NULL;
+    struct fb_upstream *u = rest != NULL ? fb_pass_upstream(call, 0, /* is_own */ false, /* is_begun */ true) : NULL;
     if (u != NULL && fb_upstream_ask(u, call->wait, rest, argc)) {
         take_back(call);
         begin_theirs(call);
@@ -308,7 +323,7 @@ static enum fb_passage split(struct fb_call *call, size_t n) {
     size_t theirs = 1;
     while (is_ours(call, theirs))
         theirs += (size_t)call->command->step;
-    if (upstream_for(call, fb_pass_node_of_key(fb_call_loop(call), call->argv[theirs]), /* is_own */ false,
+    if (fb_pass_upstream(call, fb_pass_node_of_key(fb_call_loop(call), call->argv[theirs]), /* is_own */ false,
                      /* is_begun */ false) == NULL) /* before anything has happened */
         return FB_STOP;
     call->has_begun = true;
@@ -399,23 +414,24 @@ static void finish_watch(struct fb_call *call, struct fb_part *parts, size_t n) 
     if (call->has_failed || s->multi == NULL || s->own == NULL)
         return;
     s->multi->watches_theirs = true;
+    s->multi->is_peers = call->is_forwarded;
     s->multi->epoch = fb_upstream_epoch(s->own);
 }
 
-void fb_pass_watch(struct fb_call *call) {
+void fb_pass_watch(struct fb_call *call, unsigned node) {
     struct fb_session *s = call->session;
     if (s->nwaits > 0) { /* what came before goes another way */
         call->is_delayed = true;
         return;
     }
-    unsigned node;
-    if (!fb_pass_node(call, &node))
+    if (!call->is_forwarded && !fb_pass_node(call, &node))
         return;
-    if (s->multi->watches_theirs && s->own != NULL && !fb_upstream_is(s->own, fb_call_loop(call)->upstreams, fb_upstream_version(s->own), s->db, node)) {
-        fb_call_error(call, CROSS_SLOT);
+    if (s->multi->watches_theirs && s->own != NULL &&
+        !fb_upstream_is(s->own, set_of(call), fb_upstream_version(s->own), s->db, node)) {
+        fb_call_refuse(call, call->is_forwarded ? FB_ERROR_MIXED_OWNERS : FB_ERROR_CROSS_SLOT);
         return;
     }
-    struct fb_upstream *u = upstream_for(call, node, /* is_own */ true, /* is_begun */ false);
+    struct fb_upstream *u = fb_pass_upstream(call, node, /* is_own */ true, /* is_begun */ false);
     if (u == NULL)
         return;
     call->is_alone = true;
@@ -464,7 +480,7 @@ static bool say_all(const struct fb_call *call, struct fb_upstream *u, const str
     return ok;
 }
 
-void fb_pass_exec(struct fb_call *call) {
+void fb_pass_exec(struct fb_call *call, unsigned node) {
     struct fb_session *s = call->session;
     struct fb_multi *multi = s->multi;
     fb_bytes word = FB_STR("EXEC");
@@ -473,14 +489,13 @@ void fb_pass_exec(struct fb_call *call) {
         fb_resp_write_null_array(call->out); /* nobody watched for a while: it may have changed */
         return;
     }
-    unsigned node;
-    if (!fb_pass_node_of_exec(call, &node))
+    if (!call->is_forwarded && !fb_pass_node_of_exec(call, &node))
         return;
-    if (multi->watches_theirs && !fb_upstream_is(s->own, fb_call_loop(call)->upstreams, fb_upstream_version(s->own), s->db, node)) {
-        fb_call_error(call, CROSS_SLOT);
+    if (multi->watches_theirs && !fb_upstream_is(s->own, set_of(call), fb_upstream_version(s->own), s->db, node)) {
+        fb_call_refuse(call, call->is_forwarded ? FB_ERROR_MIXED_OWNERS : FB_ERROR_CROSS_SLOT);
         return;
     }
-    struct fb_upstream *u = upstream_for(call, node, /* is_own */ true, /* is_begun */ true);
+    struct fb_upstream *u = fb_pass_upstream(call, node, /* is_own */ true, /* is_begun */ true);
     if (u == NULL)
         return;
     call->is_alone = true;
@@ -549,14 +564,11 @@ void fb_pass_fail(struct fb_loop *loop, struct fb_wait *wait, const char *reason
     struct fb_call *call = &wait->call;
     if (fb_loop_session(loop, wait->session) == NULL)
         return;
+    if (call->is_forwarded)
+        fb_forward_home(call);
     end_without(wait);
     wait->reply.buf.len = 0;
-    if (call->is_forwarded)
-        fb_forward_fail(call, reason, was_sent);
-    else if (was_sent && !(call->command->flags & FB_CMD_READ))
-        fb_call_error(call, STORE_UNKNOWN, store_of(call)->shown, reason);
-    else
-        fb_call_error(call, STORE_DOWN, store_of(call)->shown, reason);
+    say_lost(call, reason, was_sent);
 }
 
 void fb_pass_home(struct fb_loop *loop, struct fb_wait *wait) {
@@ -571,8 +583,8 @@ void fb_pass_home(struct fb_loop *loop, struct fb_wait *wait) {
     }
     if (wait->call.is_forwarded)
         fb_forward_home(&wait->call);
-    if (wait->finish != NULL)
-        (void)fb_wait_advance(wait);
+    if (wait->finish != NULL && !fb_wait_advance(wait))
+        return; /* there is more to ask */
     wait->is_over = true;
     fb_measure_done(&wait->call);
     fb_session_deliver(session, wait);

@@ -33,9 +33,13 @@ bool fb_pass_is_blocked(const struct fb_session *session);
 
 /* Whose are its keys? A script without keys is theirs. False: of both, and the error has been written. */
 bool fb_pass_side(struct fb_call *call, enum fb_side *ret_side);
-/* WATCH of their keys, and EXEC of what MULTI has kept for the store; on the session's own connection. */
-void fb_pass_watch(struct fb_call *call);
-void fb_pass_exec(struct fb_call *call);
+/* WATCH of their keys, and EXEC of what MULTI has kept for the store, or for another Forebay at that node (is_forwarded); on
+ * the session's own connection. */
+void fb_pass_watch(struct fb_call *call, unsigned node);
+void fb_pass_exec(struct fb_call *call, unsigned node);
+/* The connection for it, ready to be asked; NULL: the error has been written, or it is starved (which what has begun
+ * cannot be). */
+struct fb_upstream *fb_pass_upstream(struct fb_call *call, unsigned node, bool is_own, bool is_begun);
 void fb_pass_drop_own(struct fb_session *session);
 /* No memory for what was to be sent: the wait is over with that error. */
 void fb_pass_give_up(struct fb_wait *wait);

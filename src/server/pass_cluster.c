@@ -8,10 +8,13 @@
 #include "base/mem.h"
 #include "proto/slot.h"
 #include "server/acl.h"
+#include "server/forward.h"
 #include "server/pass.h"
 #include "server/upstream.h"
 
-static bool is_cluster(const struct fb_loop *loop) { return loop->server->store->url.kind == FB_STORE_CLUSTER; }
+static bool is_cluster(const struct fb_loop *loop) {
+    return loop->server->store != NULL && loop->server->store->url.kind == FB_STORE_CLUSTER;
+}
 
 /* ---- which node ------------------------------------------------------------------------------------------------------- */
 
@@ -166,8 +169,13 @@ static struct fb_wait *child_new(struct fb_wait *parent, const fb_bytes *argv, s
 
 /* At its node; what cannot be sent is over at once. */
 static void send_child(struct fb_loop *loop, struct fb_wait *child, unsigned node) {
-    char why[FB_UPSTREAM_REASON_MAX + 64] = "out of memory";
-    struct fb_upstream *u = fb_upstream_shared(loop->upstreams, child->reply.version, child->call.session->db, node);
+    char why[FB_UPSTREAM_REASON_MAX + 64];
+    struct fb_upstreams *all = child->call.is_forwarded ? loop->peers : loop->upstreams;
+    struct fb_upstream *u = node != FB_NODE_NONE
+                                ? fb_upstream_shared(all, child->reply.version, child->call.session->db, node) : NULL;
+    snprintf(why, sizeof why, node != FB_NODE_NONE ? "out of memory" : "the owner has just changed");
+    if (child->call.is_forwarded)
+        fb_count(&loop->peers->counters.passed, 1);
     if (u != NULL && fb_upstream_may_ask(u, why, sizeof why) && fb_upstream_ask(u, child, child->args, child->call.argc))
         return;
     fb_pass_fail(loop, child, why, /* was_sent */ false);
@@ -265,7 +273,9 @@ static bool make_children(struct fb_loop *loop, struct fb_wait *parent, const fb
         fb_bytes piece[] = {argv[0], argv[i], step > 1 ? argv[i + 1] : argv[i]};
         ok = add_child(parent, piece, 1 + step);
     }
-    for (unsigned node = fb_places_next(loop, 0); command->first == 0 && node != FB_NODE_NONE && ok;
+    if (command->first > 0)
+        return ok && parent->nchildren > 0;
+    for (unsigned node = fb_places_next(loop, 0); node != FB_NODE_NONE && ok;
          node = fb_places_next(loop, node + 1))
         ok = add_child(parent, argv, argc);
     return ok && parent->nchildren > 0;
@@ -276,17 +286,21 @@ void fb_pass_scatter(struct fb_call *call, struct fb_wait *wait, const fb_bytes 
     if (!make_children(loop, wait, argv, argc)) {
         fb_pass_fail(loop, wait, "out of memory", /* was_sent */ false);
         wait->nchildren = 0;
-        fb_upstreams_later(loop->upstreams, wait);
+        fb_upstreams_later(call->is_forwarded ? loop->peers : loop->upstreams, wait);
         return;
     }
     wait->left_children = wait->nchildren + 1; /* not over before all have been sent */
-    unsigned node = fb_places_next(loop, 0);
+    unsigned node = call->command->first == 0 ? fb_places_next(loop, 0) : FB_NODE_NONE;
     for (size_t i = 0; i < wait->nchildren; i++) {
         struct fb_wait *child = wait->children[i];
         bool has_key = child->call.command->first > 0;
-        send_child(loop, child, has_key ? fb_places_node(loop, fb_slot_of(child->args[1])) : node);
-        node = has_key ? node : fb_places_next(loop, node + 1);
+        if (has_key && call->is_forwarded)
+            child->call.is_forwarded = fb_forward_node(child, &node);
+        else if (has_key)
+            node = fb_pass_node_of_key(loop, child->args[1]);
+        send_child(loop, child, node);
+        node = has_key ? FB_NODE_NONE : fb_places_next(loop, node + 1);
     }
     if (--wait->left_children == 0) /* not here: who asked may be in the middle of something */
-        fb_upstreams_later(loop->upstreams, wait);
+        fb_upstreams_later(call->is_forwarded ? loop->peers : loop->upstreams, wait);
 }

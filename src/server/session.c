@@ -125,7 +125,7 @@ void fb_session_enqueue(struct fb_session *s, struct fb_wait *wait) {
     s->nwaits++;
     s->nbehind += wait->call.is_behind;
     note_waiting(s);
-    if (wait->call.is_behind)
+    if (wait->call.is_behind || (s->is_peer && s->multi == NULL))
         return;
     unsigned alone = wait->is_passed ? FB_CMD_BLOCKS : FB_CMD_WRITE | FB_CMD_ALONE;
     if ((wait->call.command->flags & alone) || wait->call.is_alone)

@@ -8,7 +8,8 @@
  *   S1 replies leave in the order of the requests
  *   S2 a request that writes (FB_CMD_WRITE, FB_CMD_ALONE) begins when the queue is empty, and nothing begins before it
  *      is over: a connection reads its own writes. But writes of rows that are written behind (FB_CMD_ROWS) may begin
- *      while nothing but such writes is in the queue
+ *      while nothing but such writes is in the queue. And what another Forebay forwards (is_peer) is of many clients,
+ *      whose order that one keeps: it begins at once
  *   S3 nothing that another thread holds points to a session; waits know it by number (struct fb_session_ref)
  *   S4 a session is freed only by the loop, after its handle has been closed; is_dead marks it before that */
 #ifndef FB_SERVER_SESSION_H
@@ -88,6 +89,7 @@ struct fb_session {
     struct fb_upstream *listener; /* the one on which it hears messages, or NULL (relay.h) */
     fb_buf pushes;              /* that wait for the end of EXEC's array; counted in waiting_bytes */
     enum fb_reply_mode reply_mode;
+    bool has_forwarded;         /* writes, to other Forebays */
     bool is_peer;               /* another Forebay's: what it asks is not passed on again */
     unsigned wrong_passwords;   /* since the last right one */
     unsigned db;

@@ -786,6 +786,7 @@ bool fb_upstream_say(struct fb_upstream *u, const fb_bytes *argv, size_t argc) {
 }
 
 const char *fb_upstream_host(const struct fb_upstream *u) { return u->at.host; }
+unsigned fb_upstream_node(const struct fb_upstream *u) { return u->node; }
 unsigned fb_upstream_version(const struct fb_upstream *u) { return u->version; }
 
 void fb_upstream_doubt(struct fb_upstream *u) {
@@ -874,8 +875,8 @@ bool fb_upstreams_are_full(const struct fb_loop *loop) {
 
 /* A request that blocks says itself how long. */
 static bool is_patient(const struct fb_upstream *u) {
-    return fb_list_is_empty(&u->asked) ||
-           (u->is_own && fb_member_of(u->asked.next, struct fb_wait, message.link)->call.command->flags & FB_CMD_BLOCKS);
+    const struct fb_wait *first = fb_list_is_empty(&u->asked) ? NULL : fb_member_of(u->asked.next, struct fb_wait, message.link);
+    return first == NULL || (u->is_own && ((first->call.command->flags & FB_CMD_BLOCKS) || first->is_patient));
 }
 
 static void look(struct fb_upstream *u) {

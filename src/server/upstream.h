@@ -113,6 +113,7 @@ bool fb_upstream_ask(struct fb_upstream *upstream, struct fb_wait *wait, const f
 bool fb_upstream_say(struct fb_upstream *upstream, const fb_bytes *argv, size_t argc);
 /* Where it is connected to, and how; by what was answered it may be no primary any more: another is made. */
 const char *fb_upstream_host(const struct fb_upstream *upstream);
+unsigned fb_upstream_node(const struct fb_upstream *upstream);
 unsigned fb_upstream_version(const struct fb_upstream *upstream);
 void fb_upstream_doubt(struct fb_upstream *upstream);
 /* Another number for every connection it has had. */

@@ -88,6 +88,12 @@
     X(PEER_UNKNOWN, "UNKNOWN", "the Forebay that owns these rows was lost before it answered: %s",                     \
       "a write was sent to the owner, and nobody knows whether it was carried out",                                    \
       "read before retrying")                                                                                          \
+    X(PEER_TWICE, "NOTOWNER", "another Forebay took this one for the owner of these rows, which is %s",                    \
+      "two Forebays take each other for the owner of a partition: for a second, when it has just changed",             \
+      "try again; if it stays, see whether two of them have the same server.journal_address")                          \
+    X(MIXED_OWNERS, "ERR", "this transaction names rows that different Forebays own",                                  \
+      "WATCH and EXEC of sources whose write-behind has different owners, or of one that changed hands meanwhile",      \
+      "use a transaction for each source")                                                                             \
     X(NO_LFU, "ERR",                                                                                                   \
       "An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "        \
       "between policies at runtime LRU and LFU data will take some time to adjust.",                                   \

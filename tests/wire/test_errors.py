@@ -170,6 +170,10 @@ LOCKED = {
 ELSEWHERE = {
     "NOTOWNER the Forebay that owns these rows cannot be asked: …":
         ("tests/wire/test_forward.py", "the Forebay that owns these rows cannot be asked"),
+    "NOTOWNER another Forebay took this one for the owner of these rows, which is …":
+        ("tests/wire/test_forward.py", "another Forebay took this one for the owner of these rows"),
+    "ERR this transaction names rows that different Forebays own":
+        ("tests/wire/test_forward.py", "this transaction names rows that different Forebays own"),
     "UNKNOWN the Forebay that owns these rows was lost before it answered: …":
         ("tests/wire/test_forward.py", "the Forebay that owns these rows was lost before it answered"),
     "ERR this server was started without a configuration that could be read again":

@@ -7,12 +7,11 @@ import contextlib
 import os
 import socket
 import threading
-import time
 
 import pytest
 
 from conftest import Forebay, free_port, wait_until
-from resp import ReplyError
+from resp import Closed, encode
 
 SCHEMA = """
 CREATE TABLE t(id {int} PRIMARY KEY, n {int}, name {text});
@@ -188,11 +187,13 @@ def test_nothing_goes_in_circles(lite):
     it.ports.append(port)
     it.servers.append(None)
     with it.start(1).wire(timeout=20) as wire:
-        assert wire.ask("HSET", "t:1", "n", 1).text.startswith("NOTOWNER partition 'db' is owned by 127.0.0.1:")
-        assert wire.ask("PING") == "PONG"
-        assert wire.ask("FB.PEER") == "OK"
-        assert wire.ask("HSET", "t:1", "n", 1).word == "NOTOWNER"
-    assert it.figure(1, "forwarded") == 1
+        said = f"NOTOWNER another Forebay took this one for the owner of these rows, which is 127.0.0.1:{port}"
+        commands = (("HSET", "t:1", "n", 1), ("HGET", "t:1", "n"), ("MGET", "d:1", "w:1"), ("DEL", "t:1"))
+        assert [wire.ask(*words).text for words in commands] == [said] * 4
+        assert it.figure(1, "forwarded") == 4
+        assert wire.pipeline([("MULTI",), ("HSET", "t:1", "n", 1), ("EXEC",)])[2].word == "EXECABORT"
+        assert wire.ask("FB.PEER") == "OK" and wire.ask("HGET", "t:1", "n").text == said
+        assert wire.ask("HGET", "w:1", "n") is None
 
 
 def secret(folder, text):
@@ -263,7 +264,6 @@ def test_what_may_have_happened_is_not_done_twice(lite, impostor):
         text = wire.ask("HINCRBY", "t:1", "n", 1).text
         assert text.startswith("UNKNOWN the Forebay that owns these rows was lost before it answered: "), text
         assert wire.ask("HGET", "t:1", "n").word == "NOTOWNER"
-        time.sleep(0.3)
         assert [words[0] for words in one.asked] == [b"HINCRBY", b"HGET"]
 
 
@@ -290,3 +290,171 @@ def test_it_can_be_switched_off(lite):
         assert wire.ask("HSET", "t:1", "n", 1).text.startswith("NOTOWNER partition 'db' is owned by 127.0.0.1:")
         assert wire.ask("HGET", "t:1", "n") is None
     assert it.figure(1, "forwarded") == 0
+
+
+def test_transactions(houses, redis_server):
+    it = houses()
+    owner, other = it.start(), it.start()
+    with owner.wire(timeout=20) as first, other.wire(timeout=20) as second:
+        def run(*commands):
+            assert second.ask("MULTI") == "OK"
+            assert [second.ask(*words) for words in commands] == ["QUEUED"] * len(commands)
+            return second.ask("EXEC")
+        assert run(("HSET", "t:1", "n", 1), ("PING",), ("HINCRBY", "t:1", "n", 1), ("HGET", "t:1", "n"))[1:] == ["PONG", 2, b"2"]
+        assert first.ask("HGET", "t:1", "n") == b"2"
+        assert run(("HGET", "t:1", "n"), ("EXISTS", "t:1"), ("HGET", "w:1", "n")) == [b"2", 1, None]  # nothing is written
+        assert second.ask("WATCH", "t:1") == "OK"
+        assert run(("HINCRBY", "t:1", "n", 1)) == [3]
+        assert second.ask("WATCH", "t:1") == "OK"
+        assert first.ask("HSET", "t:1", "n", 10) in FIELDS
+        assert run(("HINCRBY", "t:1", "n", 1)) is None
+        assert run(("HINCRBY", "t:1", "n", 1)) == [11]
+        assert second.ask("WATCH", "t:1") == "OK" and second.ask("UNWATCH") == "OK"
+        assert first.ask("HSET", "t:1", "n", 20) in FIELDS
+        assert run(("HINCRBY", "t:1", "n", 1)) == [21]
+        assert run(("HSET", "t:1", "n", "no number"), ("HSET", "t:1", "n", 5)).word == "EXECABORT"
+        assert "written behind" in run(("HSET", "t:1", "n", 1), ("HSET", "w:1", "n", 1)).text
+        assert second.ask("MSET", "d:1", '{"title":"a"}', "d:2", '{"title":"b"}') == "OK"
+        assert first.ask("MGET", "d:1", "d:2") == second.ask("MGET", "d:1", "d:2")
+        assert second.ask("WATCH", "t:1") == "OK"
+        assert owner.stop() == 0
+        wait_until(lambda: it.is_owner(1), "the second to take over", 20)
+        assert run(("HINCRBY", "t:1", "n", 1)) is None  # nobody watched meanwhile
+        assert run(("HINCRBY", "t:1", "n", 1)) == [22]
+
+
+def test_transactions_with_a_shared_store(lite, redis_server):
+    it = lite(store=redis_server())
+    owner, other = it.start(), it.start()
+    with owner.wire(timeout=20) as first, other.wire(timeout=20) as second:
+        for n in range(20):
+            assert second.ask("WATCH", "t:1") == "OK"
+            assert second.pipeline([("MULTI",), ("HSET", "t:1", "n", n), ("EXEC",), ("HGET", "t:1", "n")])[3] == b"%d" % n
+        assert second.ask("WATCH", "t:1") == "OK" and first.ask("HSET", "t:1", "n", 5) in FIELDS
+        assert second.pipeline([("MULTI",), ("HSET", "t:1", "n", 1), ("EXEC",)])[2] is None
+        assert second.pipeline([("MULTI",), ("SET", "x", 1), ("GET", "x"), ("EXEC",)])[3] == ["OK", b"1"]  # the store's
+        assert second.ask("WATCH", "x") == "OK"
+        assert second.ask("WATCH", "t:1").word == "ERR"
+        second.ask("UNWATCH")
+        assert second.ask("WATCH", "w:1") == "OK"
+        assert second.ask("WATCH", "t:1").text == "ERR this transaction names rows that different Forebays own"
+        second.ask("UNWATCH")
+        second.ask("WATCH", "t:1")
+        second.ask("MULTI")
+        assert second.ask("SET", "x", 1).word == "ERR" and second.ask("EXEC").word == "EXECABORT"
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_keys_of_several_owners(lite, redis_server, make_database, is_shared):
+    it = lite(store=redis_server() if is_shared else None, interval=LATER)
+    others = make_database("sqlite").make(SCHEMA)
+    it.config["sources"]["two"] = others.source()
+    behind = {"source": "two", "write": "write-behind", "flush_interval": LATER, "on_del": "delete-row"}
+    it.config["keyspaces"]["e:{id:int}"] = {**behind, "table": "docs"}
+    of_two = {name: value for name, value in it.config["keyspaces"].items() if value["source"] == "two"}
+    everything, it.config["keyspaces"] = it.config["keyspaces"], of_two
+    it.start()  # owns 'two' alone, knows nothing else
+    it.config["keyspaces"] = everything
+    it.start()  # owns 'db', and not 'two'
+    it.start()  # owns nothing
+    for index in (1, 2):
+        with it.servers[index].wire(timeout=20) as wire:
+            assert wire.ask("SET", "e:1", '{"title":"e"}') == "OK" and wire.ask("SET", "d:1", '{"title":"d"}') == "OK"
+            e, d = b'{"id":1,"title":"e"}', b'{"id":1,"title":"d"}'
+            assert wire.ask("MGET", "e:1", "d:1", "d:9", "e:1", "e:9", "d:1") == [e, d, None, e, None, d]
+            assert wire.ask("EXISTS", "e:1", "d:1", "d:9", "e:9") == 2
+            if is_shared:
+                assert wire.ask("SET", "x", 1) == "OK"
+                assert wire.ask("MGET", "e:1", "x", "d:1") == [e, b"1", d] and wire.ask("EXISTS", "x", "e:1", "d:1") == 3
+            else:
+                assert wire.ask("MGET", "e:1", "x", "d:1").word == "NOMAP"
+            assert wire.ask("DEL", "e:1", "d:1", "d:9") == 2 and wire.ask("EXISTS", "e:1", "d:1") == 0
+            assert wire.ask("SET", "d:2", '{"title":"d"}') == "OK" and wire.ask("SET", "e:2", '{"title":"e"}') == "OK"
+            assert wire.ask("WAITAOF", 1, 0, 5000) == [1, 0]
+            assert wire.ask("WAIT", 1, 10000) == 1
+            assert wire.ask("MGET", "e:2", "d:2") == [e.replace(b"1", b"2", 1), d.replace(b"1", b"2", 1)]
+            assert others.one("SELECT title FROM docs WHERE id = 2") == "e"
+            assert it.database.one("SELECT title FROM docs WHERE id = 2") == "d"
+            assert wire.ask("DEL", "e:2", "d:2") == 2 and wire.ask("WAIT", 1, 10000) == 1
+    it.servers[0].kill()
+    with it.servers[1].wire(timeout=20) as wire:
+        assert wire.ask("MGET", "e:1", "d:1").word == "NOTOWNER"
+
+
+def test_waiting_covers_what_was_forwarded(houses):
+    it = houses(interval=LATER)
+    it.start()
+    with it.start().wire(timeout=30) as wire:
+        assert wire.ask("WAIT", 1, 0) == 1 and it.figure(1, "forwarded") == 0  # it has written nothing there
+        for n in range(3):
+            assert wire.ask("HSET", "t:1", "n", n) in FIELDS
+            assert wire.ask("WAITAOF", 1, 0, 0) == [1, 0]
+            assert wire.ask("WAIT", 1, 0) == 1 and it.n(1) == n
+        it.servers[0].kill()
+        assert wait_until(lambda: wire.ask("WAIT", 1, 500), "an answer").word in ("NOTOWNER", "UNKNOWN")
+
+
+def test_many_clients_share_syncs(lite):
+    """What many clients of another Forebay write is under way together at the owner."""
+    it = lite(interval=LATER)
+    owner, other = it.start(), it.start(threads=1)
+
+    def syncs():
+        line = owner.info("forebay_write_behind")["forebay_write_behind"]["behind_db"]
+        return int(dict(part.split("=", 1) for part in line.split(","))["syncs"])
+    wires = [other.wire(timeout=30) for _ in range(40)]
+    before = syncs()
+    for round in range(20):
+        for id, wire in enumerate(wires):
+            wire.send(encode("HSET", f"t:{id}", "n", round) + encode("HGET", f"t:{id}", "n"))
+        for wire in wires:
+            assert wire.read() in FIELDS and wire.read() == b"%d" % round
+    assert syncs() - before < 400, "of 800 writes"
+    for wire in wires:
+        wire.close()
+
+
+def test_tracking_clients_keep_nothing_of_another(lite):
+    it = lite()
+    owner, other = it.start(), it.start()
+    with owner.wire(timeout=20) as first, other.wire(timeout=20) as wire:
+        first.ask("HSET", "t:1", "n", 1)
+        wire.ask("HELLO", 3)
+        assert wire.ask("CLIENT", "TRACKING", "ON") == "OK"
+        assert wire.ask("HGET", "t:1", "n") == b"1"
+        assert wire.read() == [b"invalidate", [b"t:1"]]
+
+
+def test_an_owner_killed_again_and_again_loses_nothing(houses):
+    it = houses(interval="20ms")
+    it.start(), it.start(), it.start()
+    sure, unsure, is_over = [0] * 3, [0] * 3, threading.Event()
+
+    def write(index):
+        while not is_over.is_set():
+            with contextlib.suppress(OSError, Closed), it.servers[index].wire(timeout=20) as wire:
+                while not is_over.is_set():
+                    unsure[index] += 1
+                    answer = wire.ask("HINCRBY", "t:1", "n", 1)
+                    if isinstance(answer, int):
+                        sure[index] += 1
+                    if isinstance(answer, int) or answer.word != "UNKNOWN":
+                        unsure[index] -= 1
+    threads = [threading.Thread(target=write, args=(index,)) for index in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(5):
+        reached = sum(sure) + 50
+        wait_until(lambda reached=reached: sum(sure) > reached, "some writes", 30)
+        it.servers[0].kill()
+        it.start(0)
+    reached = sum(sure) + 50
+    wait_until(lambda: sum(sure) > reached, "some writes", 30)
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    for index in range(3):
+        with it.servers[index].wire(timeout=20) as wire:
+            n = int(wire.ask("HGET", "t:1", "n"))
+            assert sum(sure) <= n <= sum(sure) + sum(unsure), (sure, unsure, n)
+    assert it.servers[0].stop() == 0 and it.n(1) == n
