@@ -108,8 +108,6 @@ void fb_behind_close(struct fb_behind *behind);
 void fb_behind_tick(struct fb_behind *behind, fb_instant now);
 /* With the lock held, after the map has changed. */
 void fb_behind_changed(struct fb_behind *behind);
-/* A change that waits for its flush is wanted sooner. */
-void fb_behind_wake(struct fb_behind *behind);
 
 /* ---- readers ---- */
 

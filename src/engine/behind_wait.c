@@ -28,13 +28,6 @@ void fb_behind_tell(struct fb_behind *behind, struct fb_link *over) {
     }
 }
 
-void fb_behind_wake(struct fb_behind *behind) {
-    fb_lock_acquire(&behind->lock);
-    behind->asked_seq = behind->put_seq;
-    fb_cond_broadcast(&behind->changed);
-    fb_lock_release(&behind->lock);
-}
-
 /* ---- WAIT and WAITAOF ---- */
 
 /* One question of all partitions: the last that answers ends it. */

@@ -330,7 +330,8 @@ def test_a_million_pending_writes_are_recovered_in_seconds(start):
     took = time.monotonic() - began
     with it.server.wire(timeout=60) as wire:
         assert wire.ask("HGET", f"t:{(count - 1) % rows}", "n") == b"%d" % (count - 1)
-    assert pending(it.server) == count
+    seen = figures(it.server)  # what was recovered is due at once, and on its way to the database
+    assert seen["pending_writes"] + seen["flushed_writes"] == count
     print(f"{count:,} pending writes: ready {took:.2f} s after the start")
     assert took < RECOVER_S
     it.kill()
@@ -342,6 +343,7 @@ def breaks(tmp_path, monkeypatch):
     program, name = str(tmp_path / "failing_sync.so"), tmp_path / "the disk is broken"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", program, os.path.join(TOP, "tests", "wire", "failing_sync.c")], check=True)
     monkeypatch.setenv("LD_PRELOAD", program)
+    monkeypatch.setenv("ASAN_OPTIONS", "verify_asan_link_order=0")  # it would have to be the first library
     monkeypatch.setenv("FAILING_SYNC", str(name))
     return lambda is_broken=True: name.touch() if is_broken else name.unlink()
 
