@@ -439,7 +439,7 @@ static void take_settled(struct fb_call *call, struct fb_part *parts, size_t n) 
 
 bool fb_forward_settles(struct fb_call *call) {
     call->flags = 0;
-    return call->session->has_forwarded && is_up(call) && ask_next(call);
+    return is_up(call) && !call->session->is_peer && ask_next(call);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------------------- */
@@ -452,7 +452,6 @@ static void forget_keys(struct fb_session *s, const struct fb_command *command, 
 void fb_forward_home(const struct fb_call *call) {
     struct fb_session *s = call->session;
     const struct fb_multi *multi = s->multi;
-    s->has_forwarded |= writes(call);
     if (!fb_call_server(call)->is_shared || !writes(call))
         return;
     if (call->command->handler != fb_cmd_exec)

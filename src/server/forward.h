@@ -34,8 +34,8 @@ bool fb_forward_unanswered(struct fb_call *call, const struct fb_part *part);
 bool fb_forward_watches(struct fb_call *call, unsigned *ret_node);
 /* The same of EXEC: then everything with keys is the owner's (is_theirs), which judges it as a whole. */
 bool fb_forward_claims(struct fb_call *call, bool is_transaction, unsigned *ret_node);
-/* From the finish of WAIT and WAITAOF, when all is safe here: others have been asked for this connection's writes as well
- * and answer instead, true. */
+/* From the finish of WAIT and WAITAOF, when all is safe here: the owners of what is not ours are asked as well and answer
+ * instead, true. */
 bool fb_forward_settles(struct fb_call *call);
 
 /* ---- from pass.c --------------------------------------------------------------------------------------------------- */

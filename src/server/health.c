@@ -60,9 +60,11 @@ fb_status fb_health_init(struct fb_server *server) {
         const fb_keyspace_options *keyspace = fb_keyspace_at(server->cache, i);
         struct health_source *s = keyspace->source != NULL ? source_named(health, keyspace->source) : NULL;
         if (s == NULL && keyspace->source != NULL && health->n < FB_SOURCES_MAX) {
+            fb_behind_stats behind;
+            bool is_owner = fb_behind_stats_get(keyspace->source, &behind) == FB_OK && strcmp(behind.state, "owner") == 0;
             s = &health->sources[health->n++];
             *s = (struct health_source){.health = health, .source = keyspace->source, .keyspace = i, .is_up = true,
-                                        .was_up = true};
+                                        .was_up = true, .was_owner = is_owner};
         } else if (s != NULL && keyspace->table != NULL && fb_keyspace_at(server->cache, s->keyspace)->table == NULL) {
             s->keyspace = i; /* one that can be asked */
         }

@@ -89,7 +89,6 @@ struct fb_session {
     struct fb_upstream *listener; /* the one on which it hears messages, or NULL (relay.h) */
     fb_buf pushes;              /* that wait for the end of EXEC's array; counted in waiting_bytes */
     enum fb_reply_mode reply_mode;
-    bool has_forwarded;         /* writes, to other Forebays */
     bool is_peer;               /* another Forebay's: what it asks is not passed on again */
     unsigned wrong_passwords;   /* since the last right one */
     unsigned db;
