@@ -13,6 +13,8 @@ CREATE TABLE t(id {int} PRIMARY KEY, n {int}, name {text});
 CREATE TABLE through(id {int} PRIMARY KEY, n {int});
 """
 
+pytestmark = pytest.mark.short
+
 
 @pytest.fixture
 def server(make_database, forebay, tmp_path):  # in this order: the database outlives who drains into it

@@ -22,6 +22,8 @@ CREATE TABLE posts(id {int} PRIMARY KEY, title {text}, price {numeric});
 """
 LATER = "1h"
 
+pytestmark = pytest.mark.short  # threads of the journal, the flusher and the loops meet here
+
 
 class Shop:
     def __init__(self, forebay, database, folder, interval="50ms", **server):
