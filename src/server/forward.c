@@ -391,7 +391,7 @@ bool fb_forward_claims(struct fb_call *call, bool is_transaction, unsigned *ret_
     return true;
 }
 
-/* ---- WAIT and WAITAOF: call->flags is the keyspace whose owner has been asked last, and 1; the notes say since when ------ */
+/* ---- WAIT and WAITAOF: call->flags is the keyspace that was looked at last, and 1; the notes say since when ---------------- */
 
 /* The next owner; FB_NODE_NONE: all have been asked. */
 static unsigned next_owner(struct fb_call *call) {

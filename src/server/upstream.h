@@ -1,4 +1,5 @@
-/* Connections of one loop to the store, or to other Forebays (forward.h): requests out, replies home to the waits that asked, in their order.
+/* Connections of one loop to the store, or to other Forebays (forward.h): requests out, replies home to the waits that
+ * asked, in their order.
  *
  * A loop shares one connection per protocol version and database (in a Cluster, node) among its sessions, opened when the
  * first request needs it; requests of all sessions of one turn of the loop leave in one write. A request that may block has a connection of
