@@ -16,6 +16,15 @@ USERS = """CREATE TABLE IF NOT EXISTS users(id INTEGER PRIMARY KEY, name TEXT);
            INSERT OR IGNORE INTO users VALUES (1, 'ann');"""
 
 
+@pytest.fixture(autouse=True)
+def program(monkeypatch, tmp_path_factory):
+    """Debian's redis-tools hold the server's program under another name; it goes by how it is called."""
+    if shutil.which("redis-server") is None and shutil.which("redis-check-rdb") is not None:
+        folder = tmp_path_factory.mktemp("bin")
+        os.symlink(shutil.which("redis-check-rdb"), folder / "redis-server")
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
 @pytest.fixture
 def auto(forebay, database, tmp_path):
     """auto(**store): a Forebay with a private store; its data is in `state`."""
