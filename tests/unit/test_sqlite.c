@@ -1,9 +1,7 @@
 /* Shows what loading from and storing to real SQLite files does: every row becomes exactly the value its types ask for;
  * every kind of write does what Redis commands want, gives the row as it is after triggers, and leaves nothing behind
- * when it is refused; groups are all or none and never fail each other; hostile keys and values are data. */
+ * when it is refused. */
 #include "sqlite_world.h"
-
-#include "base/rng.h"
 
 /* ---- loading ------------------------------------------------------------------------------------------------------
  */
@@ -400,94 +398,6 @@ static void a_write_whose_row_cannot_be_shown_is_kept(void **state) {
     world_close(&w);
 }
 
-/* ---- groups -------------------------------------------------------------------------------------------------------
- */
-
-static fb_op set_op(const char *key, const char *value, unsigned flags) {
-    return (fb_op){.kind = FB_OP_SET, .flags = flags, .key = FB_STR(key), .value = FB_STR(value)};
-}
-
-static void a_group_is_all_or_none(void **state) {
-    (void)state;
-    struct world w;
-    world_open(&w);
-    struct fb_binding *t = world_bind_table(&w, "t:{k}", "texts", "column:v");
-    struct fb_binding *u = world_bind_table(&w, "user:{id}", "users", NULL);
-    const struct fb_binding *b[] = {t, u, t};
-    struct answer a[3];
-    const fb_op conflict[] = {set_op("t:a", "1", 0), set_op("user:2", "{\"email\":\"ann@x\"}", 0),
-                              set_op("t:b", "1", 0)};
-    world_store_groups(&w, b, conflict, (size_t[]){3, 0}, a);
-    for (int i = 0; i < 3; i++)
-        expect_answer(&a[i], FB_CONFLICT, "UNIQUE constraint failed: users.email");
-    assert_string_equal(world_ask(&w, "SELECT count(*) FROM texts"), "0");
-    const fb_op unmet[] = {set_op("t:a", "1", 0), set_op("user:2", "{\"age\":1}", FB_COND_ABSENT),
-                           set_op("t:b", "1", 0)};
-    world_store_groups(&w, b, unmet, (size_t[]){3, 0}, a);
-    for (int i = 0; i < 3; i++)
-        expect_answer(&a[i], FB_UNMET, "none");
-    assert_string_equal(world_ask(&w, "SELECT count(*) FROM texts"), "0");
-    const fb_op good[] = {set_op("t:a", "1", 0), set_op("user:2", "{\"age\":1}", 0), set_op("t:a", "2", 0)};
-    world_store_groups(&w, b, good, (size_t[]){3, 0}, a);
-    expect_answer(&a[2], FB_OK, "2");
-    assert_string_equal(world_ask(&w, "SELECT v FROM texts"), "2");
-    world_close(&w);
-}
-
-static void groups_in_one_call_never_fail_each_other(void **state) {
-    (void)state;
-    struct world w;
-    world_open(&w);
-    world_sql(
-        &w,
-        "CREATE TABLE pets (id INTEGER PRIMARY KEY, later INTEGER REFERENCES users(id) DEFERRABLE INITIALLY DEFERRED);"
-        "CREATE TRIGGER drastic BEFORE INSERT ON texts WHEN new.k = 'drastic' BEGIN"
-        "  SELECT RAISE(ROLLBACK, 'all is lost'); END");
-    struct fb_binding *t = world_bind_table(&w, "t:{k}", "texts", "column:v");
-    struct fb_binding *p = world_bind_table(&w, "pet:{id}", "pets", NULL);
-    struct fb_binding *v = world_bind_table(&w, "hits:{path:rest}", "views", "column:hits");
-    const struct fb_binding *b[] = {t, p, t, t, t, v, t};
-    const fb_op all[] = {
-        set_op("t:a", "1", 0),
-        set_op("pet:1", "{\"later\":99}", 0),                 /* fails the joint COMMIT: a deferred constraint */
-        set_op("t:b", "1", 0), set_op("t:c", "1", 0),         /* one group of two */
-        set_op("t:drastic", "1", 0),                          /* takes the joint transaction with it */
-        {.kind = FB_OP_ADD, .key = FB_STR("hits:/a"), .value = FB_STR("1")},
-        set_op("t:a", "2", FB_COND_ABSENT),
-    };
-    struct answer a[COUNT(all)];
-    world_store_groups(&w, b, all, (size_t[]){1, 1, 2, 1, 1, 1, 0}, a);
-    expect_answer(&a[0], FB_OK, "1");
-    expect_answer(&a[1], FB_CONFLICT, "FOREIGN KEY constraint failed");
-    expect_answer(&a[2], FB_OK, "1");
-    expect_answer(&a[3], FB_OK, "1");
-    expect_answer(&a[4], FB_CONFLICT, "all is lost");
-    expect_answer(&a[5], FB_OK, "6"); /* once, although it was tried twice */
-    expect_answer(&a[6], FB_UNMET, NULL);
-    assert_string_equal(world_ask(&w, "SELECT group_concat(k || v) FROM texts"), "a1,b1,c1");
-    assert_string_equal(world_ask(&w, "SELECT hits FROM views WHERE path = '/a'"), "6");
-    world_close(&w);
-}
-
-static void a_refused_group_leaves_nothing_in_the_joint_transaction(void **state) {
-    (void)state;
-    struct world w;
-    world_open(&w);
-    struct fb_binding *t = world_bind_table(&w, "t:{k}", "texts", "column:v");
-    struct fb_binding *u = world_bind_table(&w, "user:{id}", "users", NULL);
-    const struct fb_binding *b[] = {t, t, u, t, t};
-    const fb_op all[] = {set_op("t:a", "1", 0), set_op("t:b", "1", 0), set_op("user:2", "{\"email\":\"ann@x\"}", 0),
-                         set_op("t:c", "1", 0), set_op("t:d", "1", 0)};
-    struct answer a[COUNT(all)];
-    world_store_groups(&w, b, all, (size_t[]){1, 3, 1, 0}, a);
-    expect_answer(&a[0], FB_OK, "1");
-    for (int i = 1; i < 4; i++)
-        expect_answer(&a[i], FB_CONFLICT, "UNIQUE constraint failed: users.email");
-    expect_answer(&a[4], FB_OK, "1");
-    assert_string_equal(world_ask(&w, "SELECT group_concat(k) FROM texts"), "a,d");
-    world_close(&w);
-}
-
 /* ---- statements of the configuration's own ------------------------------------------------------------------------
  */
 
@@ -559,130 +469,6 @@ static void a_store_of_ones_own_keeps_what_is_not_named(void **state) {
     world_close(&w);
 }
 
-/* ---- hostile keys and values --------------------------------------------------------------------------------------
- */
-
-static size_t hostile(struct fb_rng *rng, char *out) {
-    static const char *const pieces[] = {
-        "'",
-        "\"",
-        ";",
-        "--",
-        "/*",
-        "*/",
-        "DROP TABLE texts",
-        "OR 1=1",
-        ")",
-        "(",
-        "?",
-        "?1",
-        ":k",
-        "@x",
-        "$1",
-        "\\",
-        "%",
-        "_",
-        "%s%n",
-        "\n",
-        "\r\n",
-        "\t",
-        "NULL",
-        "x'00'",
-        "\xc3\xa9",
-        "\xe2\x80\xae",
-        "\xf0\x9f\x98\x80",
-        "' UNION SELECT secret FROM users --",
-        "]",
-        "[",
-        "`",
-        "{",
-        "}",
-        "\x01",
-        "\x7f",
-        "+",
-        "||",
-        "randomblob(1000000000)",
-        "a",
-        "0",
-        ",",
-    };
-    size_t n = 0;
-    for (unsigned k = 1 + (unsigned)fb_rng_below(rng, 8); k > 0; k--) {
-        const char *piece = pieces[fb_rng_below(rng, COUNT(pieces))];
-        memcpy(out + n, piece, strlen(piece));
-        n += strlen(piece);
-    }
-    return n;
-}
-
-static void hostile_keys_and_values_are_data(void **state) {
-    (void)state;
-    struct fb_rng rng = {666};
-    struct world w;
-    world_open(&w);
-    struct fb_binding *column = world_bind_table(&w, "c:{k:rest}", "texts", "column:v");
-    struct fb_binding *hash = world_bind_table(&w, "h:{k:rest}", "texts", "hash");
-    char before[400], key[512] = "c:", value[512];
-    snprintf(before, sizeof before, "%s", world_ask(&w, "SELECT sum(length(sql)) || count(*) FROM sqlite_schema"));
-    for (int i = 0; i < 1000; i++) {
-        size_t klen = 2 + hostile(&rng, key + 2), vlen = hostile(&rng, value);
-        bool as_hash = i % 2;
-        key[0] = as_hash ? 'h' : 'c';
-        fb_field field = {FB_STR("v"), fb_bytes_of(value, vlen)};
-        fb_op op = {.kind = as_hash ? FB_OP_HSET : FB_OP_SET,
-                    .key = fb_bytes_of(key, klen),
-                    .value = fb_bytes_of(value, vlen),
-                    .fields = &field,
-                    .nfields = as_hash};
-        struct answer a = world_store(&w, as_hash ? hash : column, op);
-        expect_answer(&a, FB_OK, NULL);
-        key[0] = 'c';
-        struct fb_load_item item = {.binding = column, .key = fb_bytes_of(key, klen)};
-        ops->load(w.reader, &item, 1);
-        assert_int_equal(item.status, FB_OK);
-        assert_int_equal(item.value->len, vlen);
-        assert_memory_equal(item.value->data, value, vlen);
-        fb_value_unref(item.value);
-        /* The same bytes as a column's name, as JSON and as a number are refused or nothing. */
-        fb_field odd = {fb_bytes_of(value, vlen), FB_STR("x")};
-        a = world_store(&w, hash, (fb_op){.kind = FB_OP_HSET, .key = FB_STR("h:x"), .fields = &odd, .nfields = 1});
-        assert_int_equal(a.status, FB_BADVALUE);
-    }
-    assert_string_equal(world_ask(&w, "SELECT sum(length(sql)) || count(*) FROM sqlite_schema"), before);
-    assert_string_equal(world_ask(&w, "SELECT count(*) FROM users"), "2");
-    /* NUL and broken UTF-8 stop before SQL. */
-    fb_op op = {.kind = FB_OP_SET, .key = fb_bytes_of("c:a\0b", 5), .value = FB_STR("x")};
-    struct answer a = world_store(&w, column, op);
-    assert_int_equal(a.status, FB_NOMAP);
-    op.key = FB_STR("c:a\xff");
-    a = world_store(&w, column, op);
-    assert_int_equal(a.status, FB_NOMAP);
-    op = (fb_op){.kind = FB_OP_SET, .key = FB_STR("c:a"), .value = fb_bytes_of("x\0y", 3)};
-    a = world_store(&w, column, op);
-    assert_int_equal(a.status, FB_BADVALUE);
-    world_close(&w);
-}
-
-static void names_of_the_catalogue_are_quoted(void **state) {
-    (void)state;
-    struct world w;
-    world_open(&w);
-    world_sql(&w,
-              "CREATE TABLE \"select\" (\"order\" INTEGER PRIMARY KEY, \"a\"\"b; DROP TABLE users--\" TEXT DEFAULT 'd',"
-              " \"group\" TEXT)");
-    fb_keyspace_options o = FB_KEYSPACE_OPTIONS_INIT;
-    o.pattern = "s:{id}";
-    o.table = "select";
-    struct fb_binding *b = world_bind(&w, &o);
-    struct answer a = world_set(&w, b, "s:1", "{\"a\\\"b; DROP TABLE users--\":\"x\",\"group\":\"g\"}", 0);
-    expect_answer(&a, FB_OK, "{\"order\":1,\"a\\\"b; DROP TABLE users--\":\"x\",\"group\":\"g\"}");
-    a = world_set(&w, b, "s:1", "{\"group\":\"h\"}", 0);
-    expect_answer(&a, FB_OK, "{\"order\":1,\"a\\\"b; DROP TABLE users--\":\"x\",\"group\":\"h\"}");
-    a = world_delete(&w, b, "s:1");
-    expect_answer(&a, FB_OK, "none");
-    world_close(&w);
-}
-
 /* More shapes of statements than a session keeps: each still does what it says. */
 static void statements_come_and_go(void **state) {
     (void)state;
@@ -728,13 +514,8 @@ int main(void) {
         cmocka_unit_test(a_constraint_is_a_conflict_in_the_databases_words),
         cmocka_unit_test(the_answer_is_the_row_after_triggers),
         cmocka_unit_test(a_write_whose_row_cannot_be_shown_is_kept),
-        cmocka_unit_test(a_group_is_all_or_none),
-        cmocka_unit_test(groups_in_one_call_never_fail_each_other),
-        cmocka_unit_test(a_refused_group_leaves_nothing_in_the_joint_transaction),
         cmocka_unit_test(statements_of_ones_own_store_and_delete),
         cmocka_unit_test(a_store_of_ones_own_keeps_what_is_not_named),
-        cmocka_unit_test(hostile_keys_and_values_are_data),
-        cmocka_unit_test(names_of_the_catalogue_are_quoted),
         cmocka_unit_test(statements_come_and_go),
     };
     return cmocka_run_group_tests_name("sqlite", tests, NULL, NULL);
