@@ -283,23 +283,51 @@ static fb_status recover(struct fb_behind *behind, uint64_t applied_seq, fb_err 
     return status;
 }
 
+static void note_put(struct fb_behind *behind, uint64_t seq) {
+    fb_lock_acquire(&behind->lock);
+    behind->put_seq = seq > behind->put_seq ? seq : behind->put_seq;
+    fb_lock_release(&behind->lock);
+}
+
+/* How far the database had this journal when the partition was taken from it; 0: it never was. */
+static fb_status ask_past(struct fb_behind *behind, uint64_t *ret_seq, fb_err *err) {
+    char name[FB_FLUSH_PART_MAX + 1];
+    struct fb_partition row;
+    if (!fb_partition_past(behind->source->name, behind->uuid, name))
+        return FB_OK;
+    fb_status status = behind->source->ops->flush->read(behind->session, name, &row, err);
+    *ret_seq = status == FB_OK ? row.applied_seq : 0;
+    return status == FB_NOTFOUND ? FB_OK : status;
+}
+
 /* The partition is not this journal's, or not any more: what the journal still has of earlier times is in the database or
  * a conflict. Either way it must never be written again, also after a crash: so the journal says that it is over before
  * the partition is ours, from the end of the journal on. */
 static fb_status settle_past(struct fb_behind *behind, fb_err *err) {
     struct fb_journal_stats stats;
-    behind->is_new = true;
+    uint64_t known_seq = 0;
     fb_journal_stats(behind->journal, &stats);
-    fb_status status = recover(behind, stats.first_seq > 0 ? stats.first_seq - 1 : 0, err);
+    fb_status status = behind->is_recovered ? FB_OK : ask_past(behind, &known_seq, err);
+    if (status != FB_OK)
+        return status;
+    known_seq = stats.first_seq > known_seq ? stats.first_seq - 1 : known_seq;
+    behind->is_new = true;
+    status = recover(behind, known_seq, err);
     behind->is_new = false;
     if (status != FB_OK)
         return status;
+    fb_journal_stats(behind->journal, &stats);
+    note_put(behind, stats.written_seq);
     behind->owes_end |= fb_dirty_figures(behind->dirty).writes > 0;
     status = fb_behind_bury(behind, err);
-    if (status == FB_OK && behind->owes_end)
-        status = fb_behind_note_end(behind, &behind->put_seq, err);
-    behind->owes_end &= status != FB_OK;
-    return status;
+    if (status != FB_OK || !behind->owes_end)
+        return status;
+    status = fb_behind_note_end(behind, &known_seq, err);
+    if (status != FB_OK)
+        return status;
+    note_put(behind, known_seq);
+    behind->owes_end = false;
+    return FB_OK;
 }
 
 /* A partition that this process does not have, or has lost, can be its journal's only when another one runs with a copy of

@@ -81,6 +81,10 @@ struct fb_partition {
     char owner[128], addr[128], journal[48];
 };
 
+/* The name under which `read` still finds what a partition taken from this journal was. False: too long for one. (A source's
+ * name has no '/'.) */
+bool fb_partition_past(const char *part, const char *journal, char ret_name[FB_FLUSH_PART_MAX + 1]);
+
 enum fb_claim {
     FB_CLAIM_MINE,  /* ours with a new epoch, and it was this journal's before: apply what is beyond ret->applied_seq */
     FB_CLAIM_NEW,   /* ours with a new epoch; it was nobody's or another journal's, so what ours still has of earlier
@@ -122,7 +126,7 @@ struct fb_flush_ops {
      * another's, or the watermark stands elsewhere. */
     fb_status (*clean)(struct fb_session *session, const char *part, uint64_t epoch, uint64_t applied_seq, fb_err *err);
     /* Take the partition from its owner, who may have pending writes: whoever claims it next gets it as NEW, the old
-     * owner too, whose flushes are FENCED. *ret: as it was. FB_NOTFOUND. */
+     * owner too, whose flushes are FENCED. *ret: as it was; it stays so under fb_partition_past's name. FB_NOTFOUND. */
     fb_status (*take_over)(struct fb_session *session, const char *part, struct fb_partition *ret, fb_err *err);
 
     /* Letters with an id beyond `after`, in their order, at most `limit`; part NULL: of all. */

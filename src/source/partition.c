@@ -3,6 +3,7 @@
  * Nothing here knows the time. Who has the row's epoch owns the partition; to change hands it must be clean, or claimed
  * by the same journal, or have been taken over by a person's order. Every change compares the epoch it has read, so of
  * two who claim at once one has to look again. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -58,6 +59,11 @@ fb_status fb_partition_find(const struct fb_flush_db *db, struct fb_session *ses
     memset(ret, 0, sizeof *ret);
     fb_status status = db->run(session, &sql, params, 1, take_row, &found, &changed, err);
     return status != FB_OK ? status : found.exists ? FB_OK : FB_NOTFOUND;
+}
+
+bool fb_partition_past(const char *part, const char *journal, char ret_name[FB_FLUSH_PART_MAX + 1]) {
+    int n = snprintf(ret_name, FB_FLUSH_PART_MAX + 1, "%s/%s", part, journal);
+    return n > 0 && n <= FB_FLUSH_PART_MAX;
 }
 
 /* ---- a transaction around a statement or two ---- */
@@ -228,6 +234,23 @@ fb_status fb_partition_clean(const struct fb_flush_db *db, struct fb_session *se
     return fb_flush_end(db, session, status, err);
 }
 
+/* The watermark goes with the row; who comes back with that journal still wants to know what of it is in the database. */
+static fb_status note_past(const struct fb_flush_db *db, struct fb_session *session, const char *part,
+                           const struct fb_partition *was, fb_err *err) {
+    char name[FB_FLUSH_PART_MAX + 1];
+    if (was->journal[0] == '\0' || !fb_partition_past(part, was->journal, name))
+        return FB_OK;
+    const struct fb_datum again[] = {number(was->epoch), number(was->applied_seq), text(name)};
+    const struct fb_datum params[] = {text(name), number(was->epoch), text(was->owner), text(was->addr),
+                                      text(was->journal), number(was->applied_seq)};
+    fb_status status =
+        write_one(db, session, "UPDATE fb_partition SET epoch = ?, applied_seq = ? WHERE part = ?", again, 3, err);
+    return status != FB_UNMET ? status
+                              : write_one(db, session,
+                                          "INSERT INTO fb_partition (part, epoch, owner, addr, journal, applied_seq, "
+                                          "state) VALUES (?, ?, ?, ?, ?, ?, 'past')", params, 6, err);
+}
+
 fb_status fb_partition_take_over(const struct fb_flush_db *db, struct fb_session *session, const char *part,
                                  struct fb_partition *ret, fb_err *err) {
     fb_status status = FB_UNMET;
@@ -241,6 +264,8 @@ fb_status fb_partition_take_over(const struct fb_flush_db *db, struct fb_session
                                "UPDATE fb_partition SET epoch = ?, owner = '', addr = '', journal = '', "
                                "state = 'clean' WHERE part = ? AND epoch = ?", params, 3, err);
         }
+        if (status == FB_OK)
+            status = note_past(db, session, part, ret, err);
         status = fb_flush_end(db, session, status, err);
     }
     return status;

@@ -37,6 +37,7 @@ def test_a_source_is_taken_from_an_owner_that_does_not_come_back(world, forebay,
 
     first = start("first")
     with first.wire() as wire:
+        assert not isinstance(wire.ask("HSET", "t:5", "v", "5"), ReplyError) and wire.ask("WAIT", 1, 20000) == 1
         assert not isinstance(wire.ask("HSET", "t:1", "v", "1"), ReplyError)
     first.kill()
     second = start("second")
