@@ -61,25 +61,36 @@ void fb_forward_look(struct fb_server *server) {
 
 /* ---- whose ------------------------------------------------------------------------------------------------------------ */
 
-/* HOST:PORT, [IPV6]:PORT, unix:/PATH; with TLS rediss://HOST:PORT. The node of it, or FB_NODE_NONE. */
-static unsigned node_at(struct fb_upstreams *peers, const char *address) {
+bool fb_peer_address(const char *address, struct fb_store_address *ret_at, bool *ret_is_tls) {
     static const char tls[] = "rediss://", plain[] = "redis://", local[] = "unix:";
     struct fb_store_address at = {.port = 0};
-    bool is_tls = strncmp(address, tls, sizeof tls - 1) == 0;
+    bool is_tls = *ret_is_tls = strncmp(address, tls, sizeof tls - 1) == 0;
     if (is_tls || strncmp(address, plain, sizeof plain - 1) == 0)
         address += is_tls ? sizeof tls - 1 : sizeof plain - 1;
     if (strncmp(address, local, sizeof local - 1) == 0) {
         snprintf(at.host, sizeof at.host, "%s", address + sizeof local - 1);
     } else {
         const char *colon = strrchr(address, ':');
-        bool is_bracketed = address[0] == '[' && colon != NULL && colon > address + 2 && colon[-1] == ']';
+        bool is_bracketed = address[0] == '[' && colon != NULL && colon >= address + 2 && colon[-1] == ']';
         if (colon == NULL || colon == address)
-            return FB_NODE_NONE;
+            return false;
         snprintf(at.host, sizeof at.host, "%.*s", (int)(colon - address) - 2 * is_bracketed, address + is_bracketed);
-        at.port = (unsigned)strtoul(colon + 1, NULL, 10);
-        if (at.port == 0 || at.port > UINT16_MAX)
-            return FB_NODE_NONE;
+        char *end;
+        unsigned long port = strtoul(colon + 1, &end, 10);
+        if (port == 0 || port > UINT16_MAX || *end != '\0' || at.host[0] == '\0')
+            return false;
+        at.port = (unsigned)port;
     }
+    *ret_at = at;
+    return at.host[0] != '\0' && (at.port != 0 || at.host[0] == '/');
+}
+
+/* FB_NODE_NONE: nobody can be reached so. */
+static unsigned node_at(struct fb_upstreams *peers, const char *address) {
+    struct fb_store_address at;
+    bool is_tls;
+    if (!fb_peer_address(address, &at, &is_tls))
+        return FB_NODE_NONE;
     unsigned node = fb_topology_node(peers->places.map, at.host, at.port);
     if (node != FB_NODE_NONE)
         peers->places.states[node].is_tls = is_tls;

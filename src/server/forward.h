@@ -15,6 +15,7 @@
 #ifndef FB_SERVER_FORWARD_H
 #define FB_SERVER_FORWARD_H
 
+#include "base/store_url.h"
 #include "server/gates.h"
 
 struct fb_server_forward;
@@ -37,6 +38,10 @@ bool fb_forward_claims(struct fb_call *call, bool is_transaction, unsigned *ret_
 /* From the finish of WAIT and WAITAOF, when all is safe here: the owners of what is not ours are asked as well and answer
  * instead, true. */
 bool fb_forward_settles(struct fb_call *call);
+
+/* What a partition's row says of its owner: HOST:PORT, [IPV6]:PORT, unix:/PATH, with TLS rediss://HOST:PORT. The host of a
+ * socket is its path. False: it is none of these. */
+bool fb_peer_address(const char *address, struct fb_store_address *ret_at, bool *ret_is_tls);
 
 /* ---- from pass.c --------------------------------------------------------------------------------------------------- */
 

@@ -22,6 +22,7 @@
 #include "double_engine.h"
 #include "proto/resp.h"
 #include "served.h"
+#include "server/forward.h"
 
 #define NAMED "*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$7\r\nforebay\r\n"
 #define GET_A "*2\r\n$3\r\nGET\r\n$1\r\na\r\n"
@@ -368,9 +369,33 @@ static void a_client_that_goes_leaves_its_replies_to_nobody(void **state) {
     close_store(&s);
 }
 
+static void an_owner_is_where_its_row_says(void **state) {
+    static const struct { const char *text, *host; unsigned port; bool is_tls; } rows[] = {
+        {"127.0.0.1:6380", "127.0.0.1", 6380, false},    {"db-1.example:1", "db-1.example", 1, false},
+        {"[::1]:65535", "::1", 65535, false},            {"redis://h:5", "h", 5, false},
+        {"rediss://h:5", "h", 5, true},                  {"rediss://[fe80::1]:5", "fe80::1", 5, true},
+        {"unix:/run/forebay.sock", "/run/forebay.sock", 0, false},
+        {"", NULL, 0, false}, {":", NULL, 0, false},     {":6380", NULL, 0, false}, {"h", NULL, 0, false},
+        {"h:", NULL, 0, false}, {"h:0", NULL, 0, false}, {"h:65536", NULL, 0, false}, {"h:1x", NULL, 0, false},
+        {"unix:", NULL, 0, false}, {"unix:x", NULL, 0, false}, {"[]:1", NULL, 0, false}, {"rediss://", NULL, 0, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fb_store_address at = {.port = 7};
+        bool is_tls = false, is_good = fb_peer_address(rows[i].text, &at, &is_tls);
+        assert_int_equal(is_good, rows[i].host != NULL);
+        if (!is_good)
+            continue;
+        assert_string_equal(at.host, rows[i].host);
+        assert_int_equal(at.port, rows[i].port);
+        assert_int_equal(is_tls, rows[i].is_tls);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_of_all_leave_in_order_and_replies_find_their_askers),
+        cmocka_unit_test(an_owner_is_where_its_row_says),
         cmocka_unit_test(nothing_is_sent_before_the_login_is_answered),
         cmocka_unit_test(replies_in_pieces_of_every_length_are_whole),
         cmocka_unit_test(what_is_lost_in_the_middle_is_one_error),

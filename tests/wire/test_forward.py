@@ -4,6 +4,7 @@ owner that dies costs nothing that was acknowledged, and what turns around when 
 that it is safe: nothing goes in circles, a wrong password is told, and what may have happened is not done twice."""
 
 import contextlib
+import hashlib
 import os
 import socket
 import threading
@@ -12,6 +13,7 @@ import pytest
 
 from conftest import Forebay, free_port, wait_until
 from resp import Closed, encode
+from test_tls import Certificates
 
 SCHEMA = """
 CREATE TABLE t(id {int} PRIMARY KEY, n {int}, name {text});
@@ -281,6 +283,43 @@ def test_errors_are_the_owners(lite, impostor):
     with it.start().wire(timeout=20) as wire:
         assert wire.ask("HSET", "t:1", "n", 1).text == "DIRTY source 'db' is full"
         assert [reply.word for reply in wire.pipeline([("HSET", f"t:{id}", "n", 1) for id in range(50)])] == ["DIRTY"] * 50
+
+
+def test_users_of_both_are_looked_at(lite, tmp_path):
+    users = os.path.join(str(tmp_path), "users.acl")
+    with open(os.open(users, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+        file.write("user default on nopass ~* &* +@all\n"
+                   f"user reader on #{hashlib.sha256(b'r').hexdigest()} ~* +@read\n"
+                   f"user peer on #{hashlib.sha256(b'peer').hexdigest()} ~t:* +@all\n")
+    it = lite(server={"users_file": users})
+    it.start()
+    more = {"forward_user": "peer", "forward_password": secret(tmp_path, "peer")}
+    with it.start(**more).wire(timeout=20) as wire:
+        assert wire.ask("HSET", "t:1", "n", 1) in FIELDS
+        assert wire.ask("SET", "d:1", "{}").word == "NOPERM"  # says the owner, of the user as whom it is asked
+        assert wire.ask("AUTH", "reader", "r") == "OK" and wire.ask("HGET", "t:1", "n") == b"1"
+        assert wire.ask("HSET", "t:1", "n", 2).word == "NOPERM"  # says this one
+        assert it.figure(1, "forwarded") == 3
+
+
+def test_an_owner_on_a_socket(lite, tmp_path):
+    it = lite()
+    path = os.path.join(str(tmp_path), "owner.sock")
+    port = free_port()
+    it.start(listen=[f"127.0.0.1:{port}", f"unix:{path}"], journal_address=f"unix:{path}")
+    with it.start().wire(timeout=20) as wire:
+        assert wire.ask("HSET", "t:1", "n", 1) in FIELDS and wire.ask("HGET", "t:1", "n") == b"1"
+
+
+def test_an_owner_with_tls(lite, tmp_path):
+    it, certificates, port = lite(), Certificates(str(tmp_path)), free_port()
+    it.start(**certificates.settings(tls_listen=f"127.0.0.1:{port}"), journal_address=f"rediss://127.0.0.1:{port}")
+    with it.start(forward_tls_ca=certificates.path("ca.crt")).wire(timeout=20) as wire:
+        long = "x" * 1_000_000
+        assert wire.ask("HSET", "t:1", "n", 1, "name", long) in FIELDS and wire.ask("HGET", "t:1", "name") == long.encode()
+    with it.start().wire(timeout=20) as wire:
+        text = wire.ask("HSET", "t:1", "n", 2).text
+        assert text.startswith("NOTOWNER the Forebay that owns") and "certificate" in text, text
 
 
 def test_it_can_be_switched_off(lite):
