@@ -19,7 +19,7 @@ struct example {
     int failed;
 };
 
-static inline void example_give_up(const char *what, const char *why) {
+_Noreturn static inline void example_give_up(const char *what, const char *why) {
     fprintf(stderr, "%s: %s\n", what, why);
     exit(1);
 }
