@@ -3,6 +3,7 @@
  * A transaction is carried out at one moment, on the database's own thread: the process that sent it may be dead by then. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -235,7 +236,35 @@ static fb_status clean(struct fb_session *session, const char *part, uint64_t ep
     return FB_OK;
 }
 
+static fb_status read_row(struct fb_session *session, const char *part, struct fb_partition *ret, fb_err *err) {
+    const char *past = strchr(part, '/');
+    (void)session;
+    thread_rest(delay());
+    if (is_down(err))
+        return FB_DOWN;
+    *ret = (struct fb_partition){.epoch = w.db.epoch, .applied_seq = w.db.applied_seq, .is_clean = w.db.is_clean};
+    (void)snprintf(ret->owner, sizeof ret->owner, "pid %ld", (long)getpid());
+    (void)snprintf(ret->addr, sizeof ret->addr, "%s", w.db.addr);
+    (void)snprintf(ret->journal, sizeof ret->journal, "%s", w.db.journal);
+    if (past == NULL)
+        return w.db.has_partition ? FB_OK : FB_NOTFOUND;
+    for (unsigned i = 0; i < w.db.ntaken; i++)
+        if (strcmp(w.db.taken[i].journal, past + 1) == 0) {
+            ret->applied_seq = w.db.taken[i].applied_seq;
+            return FB_OK;
+        }
+    return FB_NOTFOUND;
+}
+
 void db_take_over(void) {
+    unsigned i = 0;
+    while (i < w.db.ntaken && strcmp(w.db.taken[i].journal, w.db.journal) != 0)
+        i++;
+    if (i == JOURNALS)
+        abort();
+    w.db.ntaken = i == w.db.ntaken ? i + 1 : w.db.ntaken;
+    memcpy(w.db.taken[i].journal, w.db.journal, sizeof w.db.journal);
+    w.db.taken[i].applied_seq = w.db.applied_seq;
     w.db.is_clean = true;
     w.db.journal[0] = '\0';
     w.db.epoch++;
@@ -262,7 +291,7 @@ static fb_status dead_add(struct fb_session *session, const char *part, const st
     return FB_OK;
 }
 
-static const struct fb_flush_ops flush_ops = {.flush = flush, .claim = claim, .clean = clean, .dead_add = dead_add};
+static const struct fb_flush_ops flush_ops = {.flush = flush, .claim = claim, .read = read_row, .clean = clean, .dead_add = dead_add};
 
 /* ---- bindings and loads ---- */
 

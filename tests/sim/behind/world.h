@@ -140,11 +140,15 @@ struct op {
 
 struct letter { unsigned row; uint64_t seq; };
 
+enum { JOURNALS = 8 };
+
 struct database {
     struct row rows[ROWS];
     bool has_partition, is_clean;
     uint64_t epoch, applied_seq;
     char journal[48], addr[16];
+    struct { char journal[48]; uint64_t applied_seq; } taken[JOURNALS]; /* how far it had a journal when it was taken over */
+    unsigned ntaken;
 };
 
 struct machine {
