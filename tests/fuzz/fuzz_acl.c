@@ -1,7 +1,7 @@
 /* Fuzzing rules of users: no crash, and no contradiction.
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu17 -D_GNU_SOURCE -Iinclude -Isrc -Itests/unit \
- *         tests/fuzz/fuzz_acl.c tests/unit/double_engine.c src/server/?*.c src/proto/?*.c src/base/?*.c \
+ *         tests/fuzz/fuzz_acl.c tests/unit/double_engine*.c src/server/?*.c src/proto/?*.c src/base/?*.c \
  *         -lpthread -lm -luv -lssl -lcrypto -lcmocka -o fuzz_acl
  *     ./fuzz_acl -max_total_time=60 -max_len=2048
  *
