@@ -736,6 +736,7 @@ typedef struct fb_source_stats {
     X(flushes, "transactions of flushes")                                                                             \
     X(retries, "flushes that were tried again")                                                                       \
     X(dead, "writes that the database refused: dead letters since the start")                                         \
+    X(went_back, "times that the database was found in an older state; what it had lost was flushed again")           \
     X(last_seq, "number of the newest write")                                                                         \
     X(applied_seq, "number up to which the database has them")                                                        \
     X(journal_bytes, "files of the journal")                                                                          \

@@ -63,8 +63,16 @@ fb_status fb_behind_before(struct fb_behind *behind, uint64_t hash, fb_bytes key
     *ret_value = NULL;
     fb_lock_acquire(&behind->lock);
     *ret_seq = behind->put_seq;
-    const struct fb_dirty_entry *entry = fb_dirty_find(behind->dirty, hash, key);
-    if (entry != NULL && fb_behind_may_keep(behind)) { /* else it is about to become a letter */
+    const struct fb_dirty_entry *entry = fb_dirty_find(behind->dirty, hash, key), *past = NULL;
+    if (behind->past != NULL)
+        past = fb_dirty_find(behind->past, hash, key);
+    if (!fb_behind_may_keep(behind))
+        entry = past = NULL; /* it is about to become a letter */
+    if (entry != NULL && entry->shows == FB_MISS && past != NULL) {
+        *ret_value = merge(past->change, entry->change);
+        status = *ret_value != NULL ? FB_MISS : FB_NOMEM;
+    } else if (entry != NULL || past != NULL) {
+        entry = entry != NULL ? entry : past;
         status = entry->shows;
         *ret_value = fb_value_ref(status == FB_MISS ? entry->change : entry->full);
     }
@@ -98,9 +106,21 @@ bool fb_behind_has_flushed(struct fb_behind *behind, uint64_t seq) {
 
 bool fb_behind_has(struct fb_behind *behind, uint64_t hash, fb_bytes key) {
     fb_lock_acquire(&behind->lock);
-    bool has = fb_dirty_find(behind->dirty, hash, key) != NULL;
+    bool has = fb_dirty_find(behind->dirty, hash, key) != NULL ||
+               (behind->past != NULL && fb_dirty_find(behind->past, hash, key) != NULL);
     fb_lock_release(&behind->lock);
     return has;
+}
+
+struct fb_dirty *fb_behind_first(const struct fb_behind *behind) {
+    return behind->past != NULL ? behind->past : behind->dirty;
+}
+
+struct fb_dirty_batch *fb_behind_commit(struct fb_behind *behind) {
+    struct fb_dirty_batch *batch = fb_dirty_commit(fb_behind_first(behind));
+    if (behind->past != NULL && fb_dirty_figures(behind->past).writes == 0)
+        behind->past = fb_dirty_destroy(behind->past);
+    return batch;
 }
 
 void fb_behind_changed(struct fb_behind *behind) {
@@ -126,8 +146,9 @@ static fb_status fit(fb_behind_options *o, fb_err *reterr) {
     return FB_OK;
 }
 
+static const struct fb_dirty_options map = {FB_BEHIND_ROWS_MAX, FB_BEHIND_BYTES_MAX, merge};
+
 fb_status fb_behind_open(struct fb_source *source, fb_err *reterr) {
-    static const struct fb_dirty_options map = {FB_BEHIND_ROWS_MAX, FB_BEHIND_BYTES_MAX, merge};
     const fb_behind_options *options = source->cache->behind;
     if (source->behind != NULL)
         return FB_OK;
@@ -168,16 +189,18 @@ fb_status fb_behind_open(struct fb_source *source, fb_err *reterr) {
 /* The partition was another's after this: what came before is in the database. */
 static void forget_all(struct fb_behind *behind) {
     fb_lock_acquire(&behind->lock);
-    while (fb_dirty_next(behind->dirty, FB_NEVER, true) != NULL)
-        fb_dirty_batch_free(fb_dirty_commit(behind->dirty));
+    while (fb_dirty_next(fb_behind_first(behind), FB_NEVER, true) != NULL)
+        fb_dirty_batch_free(fb_behind_commit(behind));
     fb_lock_release(&behind->lock);
 }
 
 /* What was one unit stays together: in one batch. */
 struct recovering {
     struct fb_behind *behind;
+    struct fb_dirty *dirty;
     struct fb_link unit;
     uint64_t first_seq; /* of the unit */
+    bool is_past;       /* it was ours before: nothing new comes of it */
 };
 
 static fb_status recover_one(void *user, const struct fb_journal_entry *entry, fb_err *reterr) {
@@ -187,6 +210,8 @@ static fb_status recover_one(void *user, const struct fb_journal_entry *entry, f
     struct fb_change change;
     if (fb_list_is_empty(&recovering->unit))
         recovering->first_seq = entry->seq;
+    if (entry->type == FB_BEHIND_CLEAN && recovering->is_past)
+        return FB_OK;
     if (entry->type == FB_BEHIND_CLEAN) {
         if (behind->is_new)
             forget_all(behind);
@@ -219,10 +244,11 @@ static fb_status recover_one(void *user, const struct fb_journal_entry *entry, f
         .shows = row.shows, .full = row.value};
     fb_lock_acquire(&behind->lock);
     if (status == FB_OK)
-        status = fb_dirty_prepare(behind->dirty, &write, &recovering->unit);
+        status = fb_dirty_prepare(recovering->dirty, &write, &recovering->unit);
     if (status == FB_OK && !entry->more)
-        fb_dirty_put(behind->dirty, &recovering->unit, recovering->first_seq, fb_clock_now());
-    behind->put_seq = entry->seq;
+        fb_dirty_put(recovering->dirty, &recovering->unit, recovering->first_seq, fb_clock_now());
+    if (!recovering->is_past)
+        behind->put_seq = entry->seq;
     fb_lock_release(&behind->lock);
     fb_buf_free(&out);
     fb_value_unref(row.value);
@@ -273,7 +299,7 @@ static enum fb_claim claim(struct fb_behind *behind, bool looks_first, fb_err *e
 static fb_status recover(struct fb_behind *behind, uint64_t applied_seq, fb_err *err) {
     if (behind->is_recovered)
         return FB_OK;
-    struct recovering recovering = {.behind = behind};
+    struct recovering recovering = {.behind = behind, .dirty = behind->dirty};
     fb_list_init(&recovering.unit);
     fb_status status = fb_journal_recover(behind->journal, applied_seq, recover_one, &recovering, err);
     fb_dirty_give_up(&recovering.unit);
@@ -298,6 +324,29 @@ static fb_status ask_past(struct fb_behind *behind, uint64_t *ret_seq, fb_err *e
     fb_status status = behind->source->ops->flush->read(behind->session, name, &row, err);
     *ret_seq = status == FB_OK ? row.applied_seq : 0;
     return status == FB_NOTFOUND ? FB_OK : status;
+}
+
+fb_status fb_behind_go_back(struct fb_behind *behind, uint64_t applied_seq, fb_err *err) {
+    uint64_t last_seq = behind->past != NULL ? behind->past_seq : behind->applied_seq;
+    struct recovering again = {.behind = behind, .dirty = fb_dirty_create(&map), .is_past = true};
+    if (again.dirty == NULL)
+        return fb_fail(err, FB_NOMEM, "out of memory");
+    fb_list_init(&again.unit);
+    fb_status status = fb_journal_again(behind->journal, applied_seq, last_seq, recover_one, &again, err);
+    fb_dirty_give_up(&again.unit);
+    if (status != FB_OK) {
+        fb_dirty_destroy(again.dirty);
+        return status;
+    }
+    fb_lock_acquire(&behind->lock);
+    struct fb_dirty *old = behind->past;
+    behind->past = again.dirty;
+    behind->past_seq = last_seq;
+    behind->applied_seq = applied_seq;
+    behind->went_back++;
+    fb_lock_release(&behind->lock);
+    fb_dirty_destroy(old);
+    return FB_OK;
 }
 
 /* The partition is not this journal's, or not any more: what the journal still has of earlier times is in the database or
@@ -348,6 +397,24 @@ static fb_status check_copy(struct fb_behind *behind, fb_err *err) {
         return FB_OK;
     return fb_fail(err, FB_NOTOWNER, "%s at %s writes to source '%s' with a copy of this journal; stop both, and start one "
                    "without it", row.owner, row.addr, behind->source->name);
+}
+
+bool fb_behind_is_from_before(struct fb_behind *behind, fb_err *err) {
+    struct fb_partition row;
+    fb_status status = behind->source->ops->flush->read(behind->session, behind->source->name, &row, err);
+    return status == FB_OK && strcmp(row.journal, behind->uuid) == 0 && row.epoch < behind->epoch;
+}
+
+fb_status fb_behind_claim_back(struct fb_behind *behind, fb_err *err) {
+    uint64_t applied_seq = behind->applied_seq; /* changed by this thread alone */
+    enum fb_claim answer = claim(behind, /* looks_first */ true, err);
+    if (answer != FB_CLAIM_MINE)
+        return answer == FB_CLAIM_ERROR && err->status != FB_OK ? err->status : FB_CONFLICT;
+    fb_lock_acquire(&behind->lock);
+    uint64_t found_seq = behind->applied_seq;
+    behind->applied_seq = applied_seq;
+    fb_lock_release(&behind->lock);
+    return fb_behind_go_back(behind, found_seq, err);
 }
 
 fb_status fb_behind_take(struct fb_behind *behind, fb_err *err) {
@@ -468,6 +535,7 @@ void fb_behind_close(struct fb_behind *behind) {
         return;
     if (behind->session != NULL)
         behind->source->ops->session_close(behind->session);
+    fb_dirty_destroy(behind->past);
     fb_dirty_destroy(behind->dirty);
     fb_cond_finish(&behind->changed);
     fb_lock_finish(&behind->lock);
@@ -525,7 +593,7 @@ fb_status fb_behind_stats_get(const fb_source *source, fb_behind_stats *ret) {
         .oldest_ms = figures.writes > 0 ? (uint64_t)fb_span_ms(fb_since(now, figures.since)) + 1 : 0,
         .acknowledged = journal.records + behind->joined, .joined = behind->joined, .flushed_writes = behind->flushed_writes,
         .flushed_rows = behind->flushed_rows, .flushes = behind->flushes, .retries = behind->retries,
-        .dead = behind->dead, .last_seq = behind->put_seq, .applied_seq = behind->applied_seq,
+        .dead = behind->dead, .went_back = behind->went_back, .last_seq = behind->put_seq, .applied_seq = behind->applied_seq,
         .journal_bytes = journal.segments_bytes, .syncs = journal.syncs, .sync_max_us = (uint64_t)journal.sync_max_us,
         .state = state_names[is_broken ? FB_BEHIND_BROKEN : behind->state], .is_stopped = behind->is_stopped,
         .every_second = behind->options.every_second, .trouble = is_broken ? journal.failure : behind->trouble};

@@ -63,6 +63,8 @@ struct fb_behind {
     struct fb_lock lock;             /* covers the rest */
     struct fb_cond changed;
     struct fb_dirty *dirty;
+    struct fb_dirty *past;           /* what the database had, and has lost: comes before `dirty`; NULL: nothing */
+    uint64_t past_seq;               /* its last record */
     _Atomic(enum fb_behind_state) state; /* changed under the lock */
     bool is_draining, is_ending, is_ours; /* ours: claimed, its row says dirty */
     bool is_over;                    /* the partition is being let go: nothing more may enter the journal */
@@ -87,6 +89,7 @@ struct fb_behind {
     unsigned releasing;              /* those who are just letting some of them go */
     struct fb_link asks;             /* about dead letters */
     unsigned nasks;
+    uint64_t went_back;              /* how often the database did */
     uint64_t flushed_rows, flushed_writes, flushes, dead, retries;
     uint64_t joined;                 /* writes that shared another's record */
     /* Copies for those who only look, without the lock. */
@@ -106,6 +109,16 @@ void fb_behind_withdraw(struct fb_behind *behind);
 void fb_behind_stop(struct fb_behind *behind);
 void fb_behind_close(struct fb_behind *behind);
 void fb_behind_tick(struct fb_behind *behind, fb_instant now);
+/* On the flusher, without the lock: the database has gone back to applied_seq. What it lost is read from the journal again
+ * and flushed before anything else. FB_CONFLICT: the journal does not have it any more. */
+fb_status fb_behind_go_back(struct fb_behind *behind, uint64_t applied_seq, fb_err *err);
+/* On the flusher, without the lock, after a flush was fenced: is the partition's row of a time before it was claimed? Then
+ * nobody has taken it; the database has gone back further than that. And: claim it again, and go back. */
+bool fb_behind_is_from_before(struct fb_behind *behind, fb_err *err);
+fb_status fb_behind_claim_back(struct fb_behind *behind, fb_err *err);
+/* With the lock held: what is flushed first; and the end of its oldest batch, as fb_dirty_commit. */
+struct fb_dirty *fb_behind_first(const struct fb_behind *behind);
+struct fb_dirty_batch *fb_behind_commit(struct fb_behind *behind);
 /* With the lock held, after the map has changed. */
 void fb_behind_changed(struct fb_behind *behind);
 

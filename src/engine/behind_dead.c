@@ -223,7 +223,7 @@ fb_status fb_dead(fb_cache *cache, const char *source, fb_dead_verb verb, uint64
 
 static struct fb_dirty_batch *next_batch(struct fb_behind *behind) {
     fb_lock_acquire(&behind->lock);
-    struct fb_dirty_batch *batch = fb_dirty_next(behind->dirty, FB_NEVER, true);
+    struct fb_dirty_batch *batch = fb_dirty_next(fb_behind_first(behind), FB_NEVER, true);
     fb_lock_release(&behind->lock);
     return batch;
 }

@@ -178,7 +178,7 @@ static void clean_up(struct fb_behind *behind, const struct fb_dirty_batch *batc
 /* With the lock held, which is let go meanwhile. */
 static void applied(struct fb_behind *behind, struct load *load, bool is_known) {
     struct fb_link over = FB_LIST_INIT(over);
-    struct fb_dirty_batch *batch = fb_dirty_commit(behind->dirty);
+    struct fb_dirty_batch *batch = fb_behind_commit(behind);
     doubt(behind, batch, load, is_known);
     behind->applied_seq = batch->last_seq;
     behind->flushed_rows += batch->nrows;
@@ -222,7 +222,7 @@ static void failed(struct fb_behind *behind, enum fb_flush_outcome outcome, cons
     case FB_FLUSH_SCHEMA:
     case FB_FLUSH_PERMISSION:
     case FB_FLUSH_DATA:
-    case FB_FLUSH_ASTRAY: /* the next start applies again what the database has lost */
+    case FB_FLUSH_ASTRAY:
         behind->is_stopped = true;
         break;
     default:
@@ -261,21 +261,44 @@ static void fenced(struct fb_behind *behind) {
     fb_lock_acquire(&behind->lock);
 }
 
+/* Without the lock: the watermark is not where we left it. Where it is behind that, the database has lost commits: they are
+ * made again. */
+static bool goes_back(struct fb_behind *behind, const struct fb_flush *flush, bool is_fenced, fb_err *err) {
+    *err = (fb_err){0};
+    if (!is_fenced && flush->applied_seq >= flush->prev_seq) {
+        (void)fb_fail(err, FB_CONFLICT, "the watermark of partition '%s' is %llu, and should be %llu: somebody else has moved it",
+                      flush->part, (unsigned long long)flush->applied_seq, (unsigned long long)flush->prev_seq);
+        return false;
+    }
+    fb_status status = is_fenced ? fb_behind_claim_back(behind, err) : fb_behind_go_back(behind, flush->applied_seq, err);
+    if (status != FB_OK) {
+        (void)fb_err_prefix(err, "the database has gone back to an older state, and cannot be brought forward again (docs/journal.md): ");
+        return false;
+    }
+    forget_own(behind); /* what was loaded since may be older than what was acknowledged */
+    return true;
+}
+
 /* With the lock held, which is let go meanwhile. */
 static void flush_one(struct fb_behind *behind, const struct fb_dirty_batch *batch, fb_instant *retry_at, struct fb_rng *rng) {
     struct load load;
     fb_err err = {0};
+    bool is_fenced = false;
     behind->sent_seq = batch->last_seq;
     fb_lock_release(&behind->lock);
     enum fb_flush_outcome outcome = send(behind, batch, &load, &err);
     if (outcome != FB_FLUSH_APPLIED && outcome != FB_FLUSH_ALREADY) /* what a person puts right, a new connection sees */
         disconnect(behind);
+    fb_err why = {0};
+    if (outcome == FB_FLUSH_FENCED && connect(behind, &why) && fb_behind_is_from_before(behind, &why))
+        outcome = FB_FLUSH_ASTRAY, is_fenced = true;
+    bool is_again = outcome == FB_FLUSH_ASTRAY && goes_back(behind, &load.flush, is_fenced, &err);
     fb_lock_acquire(&behind->lock);
     if (load.items != NULL && err.status == FB_TIMEOUT)
         behind->rows_most = load.flush.rows_per_statement;
     if (outcome == FB_FLUSH_APPLIED || outcome == FB_FLUSH_ALREADY) {
         applied(behind, &load, outcome == FB_FLUSH_APPLIED);
-    } else {
+    } else if (!is_again) {
         failed(behind, outcome, &err);
         if (outcome == FB_FLUSH_FENCED)
             fenced(behind);
@@ -340,7 +363,7 @@ void *fb_behind_flusher(void *arg) {
         }
         struct fb_dirty_batch *batch = NULL;
         if (behind->state == FB_BEHIND_OWNER || behind->state == FB_BEHIND_BROKEN)
-            batch = fb_dirty_next(behind->dirty, now, is_asked(behind));
+            batch = fb_dirty_next(fb_behind_first(behind), now, behind->past != NULL || is_asked(behind));
         if (batch != NULL)
             flush_one(behind, batch, &retry_at, &rng);
         else if (behind->is_draining && behind->is_ours && behind->state == FB_BEHIND_OWNER && behind->writing == 0)

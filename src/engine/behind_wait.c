@@ -181,7 +181,7 @@ void fb_behind_let_go(struct fb_behind *behind) {
 /* Who cannot let go, because its journal has failed, has brought to the database what it could. */
 static bool is_drained(struct fb_behind *behind) {
     if (behind->state == FB_BEHIND_BROKEN)
-        return fb_dirty_figures(behind->dirty).writes == 0;
+        return behind->past == NULL && fb_dirty_figures(behind->dirty).writes == 0;
     return behind->state != FB_BEHIND_OWNER || !behind->is_ours;
 }
 

@@ -516,6 +516,11 @@ fb_status fb_journal_recover(struct fb_journal *j, uint64_t applied_seq, fb_jour
     return FB_OK;
 }
 
+fb_status fb_journal_again(struct fb_journal *j, uint64_t after_seq, uint64_t last_seq, fb_journal_each *each, void *user,
+                           fb_err *reterr) {
+    return fb_wal_again(j->files, after_seq, last_seq, each, user, reterr);
+}
+
 void fb_journal_release(struct fb_journal *j, uint64_t applied_seq) {
     fb_lock_acquire(&j->lock);
     if (applied_seq > j->stats.applied_seq)

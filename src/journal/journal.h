@@ -90,6 +90,12 @@ typedef fb_status fb_journal_each(void *user, const struct fb_journal_entry *ent
 fb_status fb_journal_recover(struct fb_journal *journal, uint64_t applied_seq, fb_journal_each *each, void *user,
                              fb_err *reterr);
 
+/* Records that were safe before, once more: those from after_seq + 1 to last_seq, in order; for when the database has lost
+ * what it had of them. Appends may go on meanwhile. FB_CONFLICT: some are not kept any more, or damaged. An error of `each`
+ * is returned. */
+fb_status fb_journal_again(struct fb_journal *journal, uint64_t after_seq, uint64_t last_seq, fb_journal_each *each,
+                           void *user, fb_err *reterr);
+
 /* What became of a unit; on the journal's thread, in order of the numbers, exactly once for each append that was
  * accepted. It must not block. It may append.
  *   FB_OK        safe as the durability says; its records have the numbers first_seq … last_seq

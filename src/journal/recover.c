@@ -179,6 +179,59 @@ static fb_status read_segment(struct recovery *rec, size_t i, fb_err *reterr) {
     return status;
 }
 
+/* ---- again ------------------------------------------------------------------------------------------------------- */
+
+struct stretch {
+    fb_journal_each *each;
+    void *user;
+    uint64_t after_seq, last_seq;
+};
+
+static fb_status pass_on(void *user, const struct fb_journal_entry *entry, fb_err *reterr) {
+    const struct stretch *stretch = user;
+    bool is_wanted = entry->seq > stretch->after_seq && entry->seq <= stretch->last_seq;
+    return is_wanted ? stretch->each(stretch->user, entry, reterr) : FB_OK;
+}
+
+/* *seq: the last one before it that is known; then, the last one in it. */
+static fb_status read_again(struct fb_files *files, uint64_t first_seq, struct stretch *stretch, uint64_t *seq,
+                            fb_err *reterr) {
+    struct recovery rec = {.each = pass_on, .user = stretch};
+    struct fb_reader reader;
+    char name[FB_SEGMENT_NAME];
+    fb_segment_name(first_seq, name);
+    enum fb_read read = fb_reader_open(&reader, files, name);
+    fb_status status = read == FB_READ_END ? FB_OK : verdict(&reader, read, name, reterr);
+    if (status == FB_OK && reader.head.follows > *seq)
+        status = fb_fail(reterr, FB_CONFLICT, "the database has the records up to %" PRIu64 ", the journal begins with %" PRIu64
+                         ": those in between are in neither", *seq, reader.head.follows + 1);
+    while (status == FB_OK && reader.next_seq <= stretch->last_seq &&
+           ((read = fb_reader_next(&reader)) == FB_READ_GROUP || read == FB_READ_MARK)) {
+        if (read == FB_READ_GROUP)
+            status = hand_over(&rec, &reader, reterr);
+        *seq = reader.next_seq - 1;
+    }
+    if (status == FB_OK && (read == FB_READ_DAMAGED || read == FB_READ_FAILED))
+        status = verdict(&reader, read, name, reterr);
+    fb_reader_close(&reader);
+    return status;
+}
+
+fb_status fb_wal_again(struct fb_files *files, uint64_t after_seq, uint64_t last_seq, fb_journal_each *each, void *user,
+                       fb_err *reterr) {
+    struct stretch stretch = {each, user, after_seq, last_seq};
+    struct fb_listing list;
+    uint64_t seq = after_seq;
+    fb_status status = fb_list_segments(files, &list, reterr);
+    for (size_t i = 0; i < list.n && status == FB_OK && seq < last_seq; i++)
+        if (i + 1 == list.n || list.seqs[i + 1] > after_seq + 1)
+            status = read_again(files, list.seqs[i], &stretch, &seq, reterr);
+    fb_mem_free(list.seqs);
+    if (status == FB_OK && seq < last_seq)
+        status = fb_fail(reterr, FB_CONFLICT, "the journal ends with record %" PRIu64 " and not with %" PRIu64, seq, last_seq);
+    return status;
+}
+
 /* Everything is read: make it safe, and begin the segment that will be written. */
 static fb_status settle(struct recovery *rec, fb_err *reterr) {
     struct fb_wal *wal = rec->wal;

@@ -43,6 +43,9 @@ struct fb_wal {
 /* Take the lock, find the segments, check their heads, clear away what was being prepared. */
 fb_status fb_wal_open(struct fb_wal *wal, struct fb_files *files, uint64_t segment_bytes, uint64_t epoch,
                       fb_err *reterr);
+/* fb_journal_again. Knows no log. */
+fb_status fb_wal_again(struct fb_files *files, uint64_t after_seq, uint64_t last_seq, fb_journal_each *each, void *user,
+                       fb_err *reterr);
 /* fb_journal_recover. */
 fb_status fb_wal_recover(struct fb_wal *wal, uint64_t applied_seq, bool accepts_gap, fb_journal_each *each, void *user,
                          fb_err *reterr);

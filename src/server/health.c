@@ -16,7 +16,7 @@ struct health_source {
     bool is_up, is_asking;
     bool was_up;            /* as the log has it; of the thread that ticks */
     bool was_stopped, was_late, was_broken, was_owner; /* the same, of write-behind */
-    uint64_t dead;
+    uint64_t dead, went_back;
     fb_instant known;       /* when the source was last heard of */
     uint64_t good;          /* round trips that came through, as counted then */
     fb_instant failed;      /* the last failure then known */
@@ -174,6 +174,9 @@ static void tick_behind(struct fb_server *server, struct health_source *s) {
     if ((s->was_stopped || s->was_late) && !stats.is_stopped && !stats.is_late)
         fb_server_log(server, FB_LOG_BEHIND_BACK, "what was written behind reaches the database again",
                       FB_LOG_FIELDS({"source", name}));
+    if (stats.went_back > s->went_back)
+        fb_server_log(server, FB_LOG_BEHIND_AGAIN, "the database has lost commits; what it had is flushed again from the journal",
+                      FB_LOG_FIELDS({"source", name}));
     if (stats.dead > s->dead)
         fb_server_log(server, FB_LOG_BEHIND_DEAD, "the database refused acknowledged writes; see FB.DEAD LIST",
                       FB_LOG_FIELDS({"source", name}, {"letters", letters}));
@@ -181,6 +184,7 @@ static void tick_behind(struct fb_server *server, struct health_source *s) {
     s->was_stopped = stats.is_stopped;
     s->was_late = stats.is_late;
     s->dead = stats.dead;
+    s->went_back = stats.went_back;
 }
 
 void fb_health_tick(struct fb_server *server) {

@@ -50,6 +50,8 @@
       "a journal could not be written or synced; nothing is written to it any more (server.on_fsync_error)")           \
     X(BEHIND_LOST, "behind.lost", ERROR, EVERY, "source error",                                                        \
       "another process has taken a source from this one; what was pending becomes dead letters (code FENCED)")         \
+    X(BEHIND_AGAIN, "behind.again", WARNING, LIMITED, "source",                                                        \
+      "the database has gone back to an older state (a failover, a backup): what it had lost is flushed again")        \
     X(BEHIND_STOPPED, "behind.stopped", ERROR, LIMITED, "source error",                                                \
       "the database refuses write-behind's batches as such (a table, column or right is missing); everything is kept") \
     X(BEHIND_BACK, "behind.back", NOTICE, LIMITED, "source", "write-behind flushes again")                             \

@@ -373,6 +373,8 @@
       COUNTER, "", "writes brought to the database")                                                                   \
     X(FOREBAY_WRITE_BEHIND, "flushed_rows", COUNT, b->stats.flushed_rows, "forebay_behind_flushed_rows_total", COUNTER,\
       "", "rows written for them")                                                                                     \
+    X(FOREBAY_WRITE_BEHIND, "went_back", COUNT, b->stats.went_back, "forebay_behind_went_back_total", COUNTER, "",       \
+      "times that the database was found in an older state; what it had lost was flushed again")                       \
     X(FOREBAY_WRITE_BEHIND, "flushes", COUNT, b->stats.flushes, "forebay_behind_flushes_total", COUNTER, "",           \
       "transactions of flushes")                                                                                       \
     X(FOREBAY_WRITE_BEHIND, "retries", COUNT, b->stats.retries, "forebay_behind_retries_total", COUNTER, "",           \

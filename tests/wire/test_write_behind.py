@@ -289,6 +289,31 @@ def test_a_missing_column_stops_the_flush_and_loses_nothing(shop):
     assert [it.row(id)[1] for id in (1, 2, 3)] == [61, 62, 63] and it.figures()["stopped"] == 0
 
 
+@pytest.mark.parametrize("is_before_the_claim", [False, True])
+def test_a_database_that_goes_back_is_brought_forward_again(shop, is_before_the_claim):
+    """A failover to a replica that was behind, or a backup: with the rows, the watermark is an older one."""
+    it = shop(interval=LATER)
+    with it.run() as wire:
+        assert wire.ask("HSET", "user:1", "age", 31) == 0 and wire.ask("INCR", "hits:a") == 1 and wire.ask("WAIT", 1, 20000) == 1
+        partition = it.database.rows("SELECT epoch, applied_seq FROM fb_partition")[0]
+        assert wire.ask("HSET", "user:1", "age", 32, "city", "Chur") == 0 and wire.ask("INCR", "hits:a") == 2
+        assert wire.ask("DEL", "user:2") == 1 and wire.ask("WAIT", 1, 20000) == 1
+        assert it.row(1) == ("Ann", 32, "Chur") and it.row(2) is None
+        wire.ask("HSET", "user:1", "name", "Anna")  # waits
+        it.database.run("UPDATE users SET age = 31, city = 'Bern' WHERE id = 1")
+        it.database.run("INSERT INTO users VALUES (2, 'Bob', 40, 'Basel')")
+        it.database.run("UPDATE hits SET n = 1")
+        it.database.run(f"UPDATE fb_partition SET applied_seq = {partition['applied_seq']}, "
+                        f"epoch = {partition['epoch'] - is_before_the_claim}")
+        assert wire.ask("WAIT", 1, 20000) == 1
+        assert it.row(1) == ("Anna", 32, "Chur") and it.row(2) is None
+        assert it.database.rows("SELECT n FROM hits")[0]["n"] == 2
+        assert wire.ask("HMGET", "user:1", "name", "age") == [b"Anna", b"32"] and wire.ask("EXISTS", "user:2") == 0
+        assert wire.ask("INCR", "hits:a") == 3 and it.figures()["went_back"] == 1
+        wait_until(lambda: "behind.again" in it.server.log(), "the log to say so", 20)
+    assert it.server.stop() == 0 and it.database.rows("SELECT n FROM hits")[0]["n"] == 3
+
+
 def test_limits_are_told(shop):
     it = shop(interval=LATER, flush_soft_age="100ms", flush_hard_age="400ms")
     wire = it.run()

@@ -3,7 +3,6 @@
  * A transaction is carried out at one moment, on the database's own thread: the process that sent it may be dead by then. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -46,7 +45,7 @@ struct change {
 
 struct request {
     bool is_done;
-    unsigned process;
+    unsigned process, db_life;
     uint64_t epoch, prev_seq, next_seq, applied_seq;
     unsigned dead_max, nrefused;
     struct change changes[ROWS];
@@ -144,7 +143,10 @@ static void *backend(void *arg) {
     struct request *r = arg;
     unsigned life = w.machines[r->process - 1].life;
     thread_rest(delay());
-    carry_out(r);
+    if (r->db_life == w.db_life)
+        carry_out(r);
+    else
+        r->outcome = FB_FLUSH_UNKNOWN; /* it was another's connection */
     w.seen[BS_LATE_COMMITS] += r->outcome == FB_FLUSH_APPLIED && life != w.machines[r->process - 1].life;
     r->is_done = true;
     return NULL;
@@ -168,7 +170,7 @@ static enum fb_flush_outcome flush(struct fb_session *session, struct fb_flush *
     struct request *r = &requests[next_request++ % REQUESTS_MAX];
     if (is_down(err))
         return FB_FLUSH_TRANSIENT;
-    *r = (struct request){.process = session->driver->process, .epoch = f->epoch, .prev_seq = f->prev_seq,
+    *r = (struct request){.process = session->driver->process, .db_life = w.db_life, .epoch = f->epoch, .prev_seq = f->prev_seq,
                           .next_seq = f->next_seq, .dead_max = f->dead_max, .n = f->n};
     if (f->n > ROWS) {
         world_fail("a batch has a row twice");
@@ -198,27 +200,54 @@ static enum fb_flush_outcome flush(struct fb_session *session, struct fb_flush *
 
 /* ---- the partition ---- */
 
+static struct fb_partition partition(void) {
+    struct fb_partition row = {.epoch = w.db.epoch, .applied_seq = w.db.applied_seq, .is_clean = w.db.is_clean};
+    (void)snprintf(row.owner, sizeof row.owner, "%s", w.db.owner);
+    (void)snprintf(row.addr, sizeof row.addr, "%s", w.db.addr);
+    (void)snprintf(row.journal, sizeof row.journal, "%s", w.db.journal);
+    return row;
+}
+
+static fb_status read_partition(struct fb_session *session, const char *part, struct fb_partition *ret, fb_err *err) {
+    (void)session;
+    thread_rest(delay());
+    if (is_down(err))
+        return FB_DOWN;
+    *ret = partition();
+    if (strchr(part, '/') != NULL) {
+        unsigned i = 0;
+        while (i < w.ntaken && strcmp(w.taken[i].name, part) != 0)
+            i++;
+        ret->applied_seq = i < w.ntaken ? w.taken[i].applied_seq : 0;
+        return i < w.ntaken ? FB_OK : FB_NOTFOUND;
+    }
+    return w.db.has_partition ? FB_OK : FB_NOTFOUND;
+}
+
 static enum fb_claim claim(struct fb_session *session, const struct fb_claimant *c, struct fb_partition *ret, fb_err *err) {
     (void)session;
     thread_rest(delay());
     if (is_down(err))
         return FB_CLAIM_ERROR;
     bool is_ours = w.db.has_partition && strcmp(w.db.journal, c->journal) == 0;
-    *ret = (struct fb_partition){.epoch = w.db.epoch, .applied_seq = w.db.applied_seq};
-    (void)snprintf(ret->addr, sizeof ret->addr, "%s", w.db.addr);
+    *ret = partition();
     if (w.db.has_partition && !is_ours && !w.db.is_clean && !world_lacks(PART_DIRTY_CLAIM))
         return FB_CLAIM_HELD;
     if (!is_ours && c->looks_first)
         return FB_CLAIM_FREE;
     w.seen[BS_HANDOVERS] += w.db.has_partition && !is_ours;
     w.db.has_partition = true;
-    w.db.is_clean = false;
     w.db.applied_seq = is_ours ? w.db.applied_seq : c->start_seq;
+    if (is_ours)
+        remember();
+    else
+        w.npast = 0;
     w.db.epoch++;
-    w.npast = 0;
+    w.db.is_clean = false;
     (void)snprintf(w.db.journal, sizeof w.db.journal, "%s", c->journal);
     (void)snprintf(w.db.addr, sizeof w.db.addr, "%s", c->addr);
-    *ret = (struct fb_partition){.epoch = w.db.epoch, .applied_seq = w.db.applied_seq};
+    (void)snprintf(w.db.owner, sizeof w.db.owner, "%s", c->owner);
+    *ret = partition();
     thread_rest(delay());
     return is_ours ? FB_CLAIM_MINE : FB_CLAIM_NEW;
 }
@@ -236,35 +265,15 @@ static fb_status clean(struct fb_session *session, const char *part, uint64_t ep
     return FB_OK;
 }
 
-static fb_status read_row(struct fb_session *session, const char *part, struct fb_partition *ret, fb_err *err) {
-    const char *past = strchr(part, '/');
-    (void)session;
-    thread_rest(delay());
-    if (is_down(err))
-        return FB_DOWN;
-    *ret = (struct fb_partition){.epoch = w.db.epoch, .applied_seq = w.db.applied_seq, .is_clean = w.db.is_clean};
-    (void)snprintf(ret->owner, sizeof ret->owner, "pid %ld", (long)getpid());
-    (void)snprintf(ret->addr, sizeof ret->addr, "%s", w.db.addr);
-    (void)snprintf(ret->journal, sizeof ret->journal, "%s", w.db.journal);
-    if (past == NULL)
-        return w.db.has_partition ? FB_OK : FB_NOTFOUND;
-    for (unsigned i = 0; i < w.db.ntaken; i++)
-        if (strcmp(w.db.taken[i].journal, past + 1) == 0) {
-            ret->applied_seq = w.db.taken[i].applied_seq;
-            return FB_OK;
-        }
-    return FB_NOTFOUND;
-}
-
 void db_take_over(void) {
+    struct taken taken = {.applied_seq = w.db.applied_seq};
     unsigned i = 0;
-    while (i < w.db.ntaken && strcmp(w.db.taken[i].journal, w.db.journal) != 0)
-        i++;
-    if (i == JOURNALS)
-        abort();
-    w.db.ntaken = i == w.db.ntaken ? i + 1 : w.db.ntaken;
-    memcpy(w.db.taken[i].journal, w.db.journal, sizeof w.db.journal);
-    w.db.taken[i].applied_seq = w.db.applied_seq;
+    if (fb_partition_past("shop", w.db.journal, taken.name)) {
+        while (i < w.ntaken && strcmp(w.taken[i].name, taken.name) != 0)
+            i++;
+        if (i < TAKEN_MAX)
+            w.taken[i] = taken, w.ntaken += i == w.ntaken;
+    }
     w.db.is_clean = true;
     w.db.journal[0] = '\0';
     w.db.epoch++;
@@ -273,9 +282,11 @@ void db_take_over(void) {
 
 void db_goes_back(void) {
     unsigned to = (unsigned)fb_rng_below(&world_rng, w.npast);
-    uint64_t epoch = w.db.epoch;
+    w.seen[BS_BACK]++;
+    w.seen[BS_BACK_FAR] += w.past[to].epoch < w.db.epoch;
     w.db = w.past[to];
-    w.db.epoch = epoch;
+    w.db.is_clean = false; /* else the next who comes has it, and what came later is a conflict */
+    w.db_life++;
     w.npast = to;
 }
 
@@ -291,7 +302,7 @@ static fb_status dead_add(struct fb_session *session, const char *part, const st
     return FB_OK;
 }
 
-static const struct fb_flush_ops flush_ops = {.flush = flush, .claim = claim, .read = read_row, .clean = clean, .dead_add = dead_add};
+static const struct fb_flush_ops flush_ops = {.flush = flush, .claim = claim, .read = read_partition, .clean = clean, .dead_add = dead_add};
 
 /* ---- bindings and loads ---- */
 

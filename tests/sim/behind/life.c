@@ -180,11 +180,13 @@ static void submit(struct machine *m, struct op *op) {
     struct words words;
     fb_op ops[STEPS_MAX];
     bool is_read = true;
+    while (w.is_paused && !op->is_nudge)
+        thread_rest(fb_ms(5).ns);
+    op->is_begun = true;
+    w.under_way++;
     for (unsigned i = 0; i < op->nsteps; i++)
         is_read &= op->steps[i].kind == STEP_READ;
     op->is_judged = !is_read || owns(m);
-    if (m->is_over)
-        return;
     if (op->is_judged)
         check_asked(op);
     tell(op, "begins:");
@@ -204,6 +206,8 @@ static void submit(struct machine *m, struct op *op) {
             all_done(op, &outcome);
     }
     thread_await(&op->is_done);
+    op->is_over = true;
+    w.under_way--;
 }
 
 /* ---- clients ---- */
@@ -288,9 +292,52 @@ static struct op *new_op(struct machine *m) {
     return op;
 }
 
+/* A write that needs to know no row. */
+static void nudge(struct machine *m) {
+    struct op *op = new_op(m);
+    if (op == NULL)
+        return;
+    op->is_nudge = true;
+    op->nsteps = w.options.pair ? PAIR : 1;
+    for (unsigned i = 0; i < op->nsteps; i++)
+        op->steps[i] = (struct step){.kind = STEP_HSET, .row = i, .a = op->number};
+    submit(m, op);
+}
+
+/* The database goes back while a Forebay runs. What is read meanwhile is what it has, so nobody reads; the next flush finds
+ * out, and makes good what was lost. */
+static void go_back_alive(struct machine *m) {
+    uint64_t before = w.db.applied_seq;
+    int64_t due = world_now_ms() + REST_LIMIT_MS;
+    if (w.is_paused)
+        return;
+    w.is_paused = true;
+    w.paused_by = m->index;
+    while (w.under_way > 0)
+        thread_rest(fb_ms(2).ns);
+    if (w.npast == 0 || !owns(m) || w.is_calm) {
+        w.is_paused = false;
+        return;
+    }
+    before = w.db.applied_seq;
+    db_goes_back();
+    w.seen[BS_BACK_ALIVE]++;
+    world_say("%u: the database goes back from %llu to %llu", m->index, (unsigned long long)before,
+              (unsigned long long)w.db.applied_seq);
+    while (w.db.applied_seq <= before && owns(m)) {
+        nudge(m);
+        thread_rest(fb_ms(50).ns);
+        if (world_now_ms() > due)
+            world_fail("what the database has lost does not come back: W5");
+    }
+    w.is_paused = false;
+}
+
 static void *client(void *arg) {
     struct machine *m = arg;
     for (unsigned i = 0; i < w.options.ops; i++) {
+        if (world_happens(w.options.back) && w.npast > 0 && owns(m))
+            go_back_alive(m);
         struct op *op = new_op(m);
         if (op == NULL)
             break;
@@ -431,6 +478,12 @@ static void stop(struct machine *m, bool cuts_power) {
     struct disk *after = cuts_power ? disk_crash(m->disk, bits, n, keep) : disk_reopen(m->disk);
     disk_free(m->disk);
     m->disk = after;
+    for (unsigned i = 0; i < w.nops; i++)
+        if (w.ops[i].machine == m->index && w.ops[i].is_begun && !w.ops[i].is_over) {
+            w.ops[i].is_over = true;
+            w.under_way--;
+        }
+    w.is_paused &= w.paused_by != m->index;
     m->cache = NULL;
     m->clients = 0;
     m->is_up = m->is_starting = m->is_over = false;
@@ -460,7 +513,6 @@ static void harm(struct machine *m, unsigned others) {
         w.seen[BS_FAILED_CALLS]++;
     } else if (!m->is_starting && others == 0 && w.npast > 0 && world_happens(o->back)) {
         db_goes_back();
-        w.seen[BS_BACK]++;
         world_say("the database goes back to %llu", (unsigned long long)w.db.applied_seq);
     } else if (!m->is_starting && o->machines > 1 && w.db.has_partition && !w.db.is_clean && m->life > 0 &&
                world_happens(o->takeover)) {
@@ -541,8 +593,9 @@ void world_live(const struct options *options, uint64_t seed) {
     memset(w.seen, 0, sizeof w.seen);
     w.options = *options;
     w.seed = seed;
-    w.npast = w.nops = 0;
-    w.is_calm = false;
+    w.npast = w.nops = w.ntaken = 0;
+    w.is_calm = w.is_paused = false;
+    w.under_way = 0;
     w.db_down_until = w.schema_until = 0;
     w.violation[0] = '\0';
     threads_init(seed, options->switches);

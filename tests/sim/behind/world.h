@@ -13,7 +13,7 @@
  *   W4  What the database refuses is a letter, nothing else is, and readers then see what the database has.
  *   W5  Every operation is answered, everything comes to rest, nothing is kept in memory after the end.
  *
- * Said away: keys of a poisoned row (W4 instead); what a partition that was taken over by force had not flushed; with
+ * Said away: a database that goes back to where the partition was free; keys of a poisoned row (W4 instead); what a partition that was taken over by force had not flushed; with
  * `everysec`, a power cut. */
 #ifndef TESTS_SIM_BEHIND_WORLD_H
 #define TESTS_SIM_BEHIND_WORLD_H
@@ -32,7 +32,7 @@ enum {
     POISONED = 3,                /* the row that gets values which the database refuses */
     POISON = 1000000,            /* values from here on */
     STEPS_MAX = 3, OPS_MAX = 2000, CLIENTS_MAX = 6, MACHINES = 2,
-    SLOTS = 16, CONFIGS_MAX = 3000, REQUESTS_MAX = 64, LETTERS_MAX = 64, PAST_MAX = 6,
+    SLOTS = 16, CONFIGS_MAX = 3000, REQUESTS_MAX = 64, LETTERS_MAX = 64, TAKEN_MAX = 8, PAST_MAX = 6,
 };
 
 /* A row, in the database and in the heads of the checks: columns n (a number), a and b (texts; 0: NULL). */
@@ -95,6 +95,8 @@ enum behind_part {
     X(TAKEOVERS, "by force")                                                                                           \
     X(FENCED, "flushes fenced")                                                                                        \
     X(BACK, "older databases")                                                                                         \
+    X(BACK_ALIVE, "of these, below a running process")                                                                 \
+    X(BACK_FAR, "of these, from before the partition was claimed")                                                     \
     X(DRAINS, "drains")
 
 enum behind_seen {
@@ -135,20 +137,17 @@ struct op {
     struct step steps[STEPS_MAX];
     struct answer answers[STEPS_MAX];
     fb_status status;
-    bool is_done, is_judged;
+    bool is_nudge, is_begun, is_done, is_over, is_judged; /* done: answered; over: its client knows */
 };
 
+struct taken { char name[FB_FLUSH_PART_MAX + 1]; uint64_t applied_seq; };
 struct letter { unsigned row; uint64_t seq; };
-
-enum { JOURNALS = 8 };
 
 struct database {
     struct row rows[ROWS];
     bool has_partition, is_clean;
     uint64_t epoch, applied_seq;
-    char journal[48], addr[16];
-    struct { char journal[48]; uint64_t applied_seq; } taken[JOURNALS]; /* how far it had a journal when it was taken over */
-    unsigned ntaken;
+    char journal[48], owner[48], addr[16];
 };
 
 struct machine {
@@ -166,13 +165,18 @@ struct world {
     struct options options;
     uint64_t seed;
     struct database db, past[PAST_MAX];
-    unsigned npast;
+    unsigned npast, db_life;
+    struct taken taken[TAKEN_MAX];
+    unsigned ntaken;
     int64_t db_down_until, schema_until;
     struct letter letters[LETTERS_MAX];
     unsigned nletters;
     struct machine machines[MACHINES];
     struct op ops[OPS_MAX];
     unsigned nops;
+    bool is_paused;          /* clients wait for one of this machine's */
+    unsigned paused_by;
+    unsigned under_way;      /* operations */
     bool is_calm;            /* nothing goes wrong any more */
     uint64_t seen[BS_COUNT];
     char violation[256];
