@@ -160,7 +160,9 @@ static fb_status check_behind(struct fb_keyspace *keyspace, fb_err *reterr) {
     if (o->write != FB_WRITE_BEHIND)
         return FB_OK;
     fb_status status = fb_behind_open(keyspace->source, reterr);
-    const struct fb_mapping *m = status == FB_OK ? keyspace->source->ops->mapping(keyspace->binding) : NULL;
+    struct fb_mapping *m = status == FB_OK ? keyspace->source->ops->mapping(keyspace->binding) : NULL;
+    if (m != NULL)
+        m->is_changed |= o->table == NULL; /* its own statements do as they like */
     for (size_t i = 0; status == FB_OK && o->adds != NULL && o->adds[i] != NULL; i++) {
         int column = fb_mapping_column(m, o->adds[i]);
         if (column < 0)

@@ -42,7 +42,7 @@ static bool is_certain(const struct fb_column *column, const struct fb_datum *va
     case FB_CLASS_BOOLEAN:
     case FB_CLASS_TEXT:
     case FB_CLASS_BINARY:
-        return true;
+        return !column->is_rewritten;
     default:
         return value != NULL && value->kind == FB_DATUM_NULL;
     }
@@ -51,6 +51,8 @@ static bool is_certain(const struct fb_column *column, const struct fb_datum *va
 bool fb_change_is_certain(const struct fb_mapping *m, const struct fb_change *change, bool exists) {
     struct fb_change_column space;
     bool resets = change->kind != FB_CHANGE_MERGE || !exists;
+    if (m->is_changed)
+        return false;
     if (change->kind == FB_CHANGE_DELETE)
         return true;
     for (unsigned i = 0; i < m->ncolumns; i++) {

@@ -36,6 +36,7 @@ struct fb_column {
     bool has_default;
     bool is_readonly;  /* generated, or not written by the keyspace's own SQL */
     bool is_hidden;    /* never shown, never written: for clients it does not exist */
+    bool is_rewritten; /* a text is shown otherwise than it was given (an address, an enumeration, a padded text) */
     int param;         /* the parameter of the pattern that holds it, or −1 */
 };
 
@@ -110,6 +111,8 @@ struct fb_mapping {
     unsigned ndependents;
     bool reals_only;        /* exact decimals are kept as doubles here (SQLite): what does not fit one is refused */
     bool has_nan;           /* numbers and reals may be NaN here (PostgreSQL) */
+    bool is_changed;        /* by triggers, rules or statements: what a write leaves only the database can say. Known of
+                               keyspaces that are written behind */
 };
 
 /* Frees what is inside; accepts a zeroed mapping. */

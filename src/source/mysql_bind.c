@@ -68,6 +68,7 @@ static fb_status add_column(struct fb_mysql_bind *bind, const MYSQL_FIELD *field
     m->columns[i] = (struct fb_column){.name = fb_mem_strdup(field->name), .name_len = name.len, .is_nullable = true,
                                        .param = -1};
     m->columns[i].class = fb_mysql_class(field, &bind->b->types[i]);
+    m->columns[i].is_rewritten = field->type == MYSQL_TYPE_STRING; /* CHAR, ENUM, SET */
     m->ncolumns++;
     return m->columns[i].name != NULL ? FB_OK : fb_mysql_no_memory(bind);
 }

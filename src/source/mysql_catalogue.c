@@ -421,6 +421,20 @@ static fb_status order_list(struct fb_mysql_bind *bind) {
     return status;
 }
 
+static fb_status take_trigger(struct fb_mysql_bind *bind, const fb_bytes *row, void *user) {
+    (void)row;
+    (void)user;
+    bind->m->is_changed = true;
+    return FB_OK;
+}
+
+/* Does anything else change the rows that are written? (Who may not see triggers is told of none.) */
+static fb_status find_triggers(struct fb_mysql_bind *bind) {
+    const char *const values[] = {bind->table.schema, bind->table.name};
+    return fb_mysql_ask(bind, "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = ? AND "
+                              "EVENT_OBJECT_TABLE = ?", 2, values, 1, take_trigger, NULL);
+}
+
 fb_status fb_mysql_bind_table(struct fb_mysql_bind *bind) {
     const fb_keyspace_options *o = bind->options;
     if (o->load != NULL || o->store != NULL || o->del != NULL)
@@ -428,6 +442,8 @@ fb_status fb_mysql_bind_table(struct fb_mysql_bind *bind) {
     fb_status status = find_own_table(bind);
     if (status == FB_OK)
         status = read_columns(bind);
+    if (status == FB_OK && o->write == FB_WRITE_BEHIND)
+        status = find_triggers(bind);
     if (status == FB_OK)
         status = fb_mysql_go_on(bind, find_key_columns(bind));
     if (status == FB_OK)

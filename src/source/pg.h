@@ -154,6 +154,8 @@ bool fb_pg_is_lost(const struct fb_session *session);
 enum fb_class fb_pg_class(Oid type, char category, enum fb_pg_form *ret_form, bool *ret_composed);
 /* May a column of this type hold (part of) a key? *ret_param is the type of the pattern's parameter that it demands. */
 bool fb_pg_is_key_type(Oid type, enum fb_param_type *ret_param);
+/* Is a text of this type shown otherwise than it was given? */
+bool fb_pg_is_rewritten(Oid type);
 /* One value of a column in this form; decoded bytes go to session->decoded, which has room. False: not in this form. */
 bool fb_pg_decode(struct fb_session *session, enum fb_pg_form form, fb_bytes text, struct fb_datum *ret_datum);
 /* One row of a result. Borrows from the result and the session; FB_NOMEM, FB_SOURCE. */

@@ -66,6 +66,7 @@ fb_status fb_pg_add_column(struct fb_pg_bind *bind, const char *name, const char
     m->columns[i] = (struct fb_column){.name = fb_mem_strdup(name), .name_len = strlen(name), .is_nullable = true,
                                        .param = -1};
     m->columns[i].class = fb_pg_class(type, category, &b->forms[i], &b->is_composed[i]);
+    m->columns[i].is_rewritten = m->columns[i].class == FB_CLASS_TEXT && fb_pg_is_rewritten(type);
     b->quoted[i] = fb_mem_strdup(quoted);
     b->types[i] = fb_mem_strdup(type_name);
     m->ncolumns++;
@@ -185,6 +186,21 @@ static fb_status read_columns(struct fb_pg_bind *bind) {
     }
     PQclear(result);
     return status;
+}
+
+/* Does anything else change the rows that are written? */
+static fb_status find_triggers(struct fb_pg_bind *bind) {
+    const char *const values[] = {bind->table_oid};
+    PGresult *result;
+    fb_status status = fb_pg_ask(bind,
+                                 "SELECT 1 FROM pg_trigger WHERE tgrelid = $1::oid AND NOT tgisinternal UNION ALL "
+                                 "SELECT 1 FROM pg_rewrite WHERE ev_class = $1::oid",
+                                 1, values, &result);
+    if (status != FB_OK)
+        return status;
+    bind->m->is_changed = PQntuples(result) > 0;
+    PQclear(result);
+    return FB_OK;
 }
 
 /* ---- the key ---- */
@@ -388,6 +404,8 @@ fb_status fb_pg_bind_table(struct fb_pg_bind *bind) {
     fb_status status = find_table(bind);
     if (status == FB_OK)
         status = read_columns(bind);
+    if (status == FB_OK && o->write == FB_WRITE_BEHIND)
+        status = find_triggers(bind);
     if (status == FB_OK)
         status = find_key_columns(bind);
     if (status == FB_OK)

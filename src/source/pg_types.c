@@ -53,6 +53,8 @@ enum fb_class fb_pg_class(Oid type, char category, enum fb_pg_form *ret_form, bo
     return FB_CLASS_TEXT;
 }
 
+bool fb_pg_is_rewritten(Oid type) { return type != OID_TEXT && type != OID_VARCHAR; }
+
 bool fb_pg_is_key_type(Oid type, enum fb_param_type *ret_param) {
     static const struct { Oid oid; enum fb_param_type param; } keys[] = {
         {OID_INT8, FB_PARAM_INT},  {OID_INT4, FB_PARAM_INT},     {OID_INT2, FB_PARAM_INT}, {OID_UUID, FB_PARAM_UUID},

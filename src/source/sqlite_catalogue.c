@@ -322,6 +322,19 @@ static fb_status order_list(struct fb_sqlite_bind *bind, const char *table) {
     return rc == SQLITE_DONE ? FB_OK : fb_sqlite_db_error(bind);
 }
 
+/* Does anything else change the rows that are written? */
+static fb_status find_triggers(struct fb_sqlite_bind *bind, const char *table) {
+    sqlite3_stmt *stmt;
+    if (sqlite3_prepare_v2(bind->driver->catalogue, "SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND "
+                           "tbl_name = ?1 COLLATE NOCASE", -1, &stmt, NULL) != SQLITE_OK)
+        return fb_sqlite_db_error(bind);
+    sqlite3_bind_text(stmt, 1, table, -1, SQLITE_STATIC);
+    int rc = sqlite3_step(stmt);
+    bind->m->is_changed = rc == SQLITE_ROW;
+    sqlite3_finalize(stmt);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? FB_OK : fb_sqlite_db_error(bind);
+}
+
 fb_status fb_sqlite_bind_table(struct fb_sqlite_bind *bind) {
     const fb_keyspace_options *o = bind->options;
     char *table = NULL;
@@ -330,6 +343,8 @@ fb_status fb_sqlite_bind_table(struct fb_sqlite_bind *bind) {
     fb_status status = fb_sqlite_find_table(bind, /* what = */ "", o->table, &table);
     if (status == FB_OK)
         status = read_columns(bind, table);
+    if (status == FB_OK && o->write == FB_WRITE_BEHIND)
+        status = find_triggers(bind, table);
     if (status == FB_OK)
         status = fb_sqlite_go_on(bind, find_key_columns(bind, table));
     bool has_key = bind->nfaults == 0;

@@ -244,6 +244,34 @@ def test_many_refused_rows_stop_the_flush_until_somebody_accepts_them(shop):
         assert len(wire.ask("FB.DEAD", "LIST", "COUNT", 1000)) == 150 and it.row(3)[2] == "Chur"
 
 
+UPPER = {
+    "postgresql": "CREATE FUNCTION up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.v = upper(NEW.v); RETURN NEW; END $$;"
+                  "CREATE TRIGGER up BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION up();",
+    "mariadb": "CREATE TRIGGER up BEFORE UPDATE ON t FOR EACH ROW SET NEW.v = upper(NEW.v);",
+    "sqlite": "CREATE TRIGGER up AFTER UPDATE ON t WHEN NEW.v <> upper(NEW.v) BEGIN "
+              "UPDATE t SET v = upper(v) WHERE id = NEW.id; END;"}
+KINDS = {"postgresql": ("uuid", "0A0B0C0D-0000-4000-8000-00000000ABCD", b"0a0b0c0d-0000-4000-8000-00000000abcd"),
+         "mariadb": ("ENUM('Ann', 'Bob')", "ann", b"Ann"), "sqlite": ("TEXT", "ann", b"ann")}
+
+
+def test_what_the_database_makes_of_a_write_is_shown_when_it_is_there(world, forebay, tmp_path):
+    """Triggers change what was written, and some types show it in another form."""
+    form, given, shown = KINDS[world.kind]
+    database = world("CREATE TABLE t(id {int} PRIMARY KEY, v {text}); CREATE TABLE u(id {int} PRIMARY KEY, v " + form + ");"
+                     "INSERT INTO t VALUES (1, 'A'); INSERT INTO u VALUES (1, NULL);")
+    database.run(UPPER[world.kind])
+    space = {"source": "db", "as": "hash", "write": "write-behind", "flush_interval": LATER}
+    server = forebay({"server": {"journal_dir": os.path.join(str(tmp_path), "journal")}, "sources": {"db": database.source()},
+                      "keyspaces": {"t:{id:int}": {**space, "table": "t"}, "u:{id:int}": {**space, "table": "u"}}})
+    with server.wire(timeout=20) as wire:
+        assert wire.ask("HGET", "t:1", "v") == b"A" and wire.ask("HGET", "u:1", "v") is None
+        assert not isinstance(wire.ask("HSET", "t:1", "v", "abc"), ReplyError)
+        assert not isinstance(wire.ask("HSET", "u:1", "v", given), ReplyError)
+        assert wire.ask("HGET", "t:1", "v") == b"abc" and wire.ask("WAIT", 1, 20000) == 1
+        wait_until(lambda: wire.ask("HGET", "t:1", "v") == b"ABC", "what the trigger made", 5)
+        wait_until(lambda: wire.ask("HGET", "u:1", "v") == shown, "the form of its type", 5)
+
+
 @pytest.fixture
 def small_packets(make_database):
     """A MariaDB that takes no statement beyond a mebibyte."""
