@@ -1,4 +1,5 @@
-/* The journal's threads: one writes what waits, group by group; one keeps the next segment ready and deletes old ones.
+/* The journal's threads: one writes what waits, group by group; one keeps the next segment ready, deletes old ones, and does
+ * the syncs of EVERYSEC, for which nobody waits: a disk can take its time for what was written in a second.
  *
  * The log belongs to the writer alone once it is recovered; what others may see of it (stats, failure) is copied
  * under the lock after each group. A batch in the queue becomes one group. */
@@ -56,6 +57,9 @@ struct fb_journal {
     bool wants_spare;
     int spare;                        /* −1: none */
     fb_instant spare_retry_at;
+    bool is_syncing, has_synced;      /* the keeper has the next; has said what became of it */
+    int sync_handle, sync_result;
+    uint64_t sync_at, sync_seq;       /* how far the segment was written then */
     uint64_t doomed[DOOMED_MAX];
     size_t doomed_n;
     pthread_t writer, keeper;
@@ -215,21 +219,54 @@ static void publish(struct fb_journal *j) {
     j->stats.failure = wal->failure;
 }
 
-static fb_status sync_log(struct fb_journal *j) {
-    if (j->wal.synced == j->wal.at)
-        return j->wal.failure.status == FB_OK ? FB_OK : FB_UNKNOWN;
-    fb_instant began = fb_clock_now();
-    fb_status status = fb_wal_sync(&j->wal);
-    j->synced_at = fb_clock_now();
-    int64_t us = fb_span_us(fb_since(j->synced_at, began));
-    fb_lock_acquire(&j->lock);
+/* Under the lock. */
+static void count_sync(struct fb_journal *j, fb_span took) {
+    int64_t us = fb_span_us(took);
     j->stats.syncs++;
     j->stats.sync_last_us = us;
     j->stats.sync_sum_us += us;
     if (us > j->stats.sync_max_us)
         j->stats.sync_max_us = us;
+}
+
+/* What became of the keeper's sync. Before any other of the same file it is waited for: an error is reported once, to one of
+ * them. */
+static void take_sync(struct fb_journal *j, bool waits) {
+    fb_lock_acquire(&j->lock);
+    while (waits && j->is_syncing)
+        fb_cond_wait(&j->kept, &j->lock);
+    bool has_synced = j->has_synced;
+    j->has_synced = false;
+    fb_lock_release(&j->lock);
+    if (has_synced)
+        fb_wal_synced(&j->wal, j->sync_at, j->sync_seq, j->sync_result);
+}
+
+static fb_status sync_log(struct fb_journal *j) {
+    take_sync(j, /* waits = */ true);
+    if (j->wal.synced == j->wal.at)
+        return j->wal.failure.status == FB_OK ? FB_OK : FB_UNKNOWN;
+    fb_instant began = fb_clock_now();
+    fb_status status = fb_wal_sync(&j->wal);
+    j->synced_at = fb_clock_now();
+    fb_lock_acquire(&j->lock);
+    count_sync(j, fb_since(j->synced_at, began));
     fb_lock_release(&j->lock);
     return status;
+}
+
+/* For EVERYSEC: the keeper syncs what is written, and more may be written meanwhile. */
+static void have_synced(struct fb_journal *j, fb_instant now) {
+    fb_lock_acquire(&j->lock);
+    if (!j->is_syncing) {
+        j->is_syncing = true;
+        j->sync_handle = j->wal.handle;
+        j->sync_at = j->wal.at;
+        j->sync_seq = j->wal.next_seq - 1;
+        j->synced_at = now;
+        fb_cond_signal(&j->keep);
+    }
+    fb_lock_release(&j->lock);
 }
 
 /* A prepared file, waiting for the keeper to have one; −1: there is none to be had. */
@@ -252,6 +289,7 @@ static fb_status make_room(struct fb_journal *j) {
     int spare = take_spare(j);
     if (spare < 0)
         return FB_BUSY;
+    take_sync(j, /* waits = */ true);
     fb_status status = fb_wal_roll(&j->wal, spare, &err);
     if (status == FB_OK || status == FB_UNKNOWN)
         return status;
@@ -330,21 +368,28 @@ static void recycle(struct fb_journal *j, struct batch *batch) {
 static fb_instant tend(struct fb_journal *j, uint64_t applied_seq) {
     struct fb_wal *wal = &j->wal;
     fb_instant now = fb_clock_now(), due = FB_NEVER;
-    if (wal->failure.status != FB_OK)
+    take_sync(j, /* waits = */ false);
+    if (wal->failure.status != FB_OK) {
+        fb_lock_acquire(&j->lock);
+        publish(j);
+        fb_lock_release(&j->lock);
         return due;
+    }
     if (wal->synced != wal->at) {
         due = fb_after(j->synced_at, fb_ms(FB_JOURNAL_EVERYSEC_MS));
         if (fb_reached(now, due)) {
-            (void)sync_log(j);
-            due = FB_NEVER;
+            have_synced(j, now);
+            due = fb_after(now, fb_ms(FB_JOURNAL_EVERYSEC_MS));
         }
     }
     if (!wal->ends_with_mark) {
         fb_instant mark = fb_after(j->written_at, fb_ms(FB_JOURNAL_MARK_MS));
-        if (fb_reached(now, mark))
+        if (fb_reached(now, mark)) {
+            take_sync(j, /* waits = */ true);
             (void)fb_wal_mark(wal);
-        else if (fb_before(mark, due))
+        } else if (fb_before(mark, due)) {
             due = mark;
+        }
     }
     uint64_t seq;
     fb_lock_acquire(&j->lock);
@@ -364,7 +409,7 @@ static void *write_on(void *arg) {
     fb_instant due = FB_NEVER;
     fb_lock_acquire(&j->lock);
     for (;;) {
-        while (fb_list_is_empty(&j->queue) && !j->is_closing && !fb_reached(fb_clock_now(), due))
+        while (fb_list_is_empty(&j->queue) && !j->is_closing && !j->has_synced && !fb_reached(fb_clock_now(), due))
             fb_cond_wait_until(&j->work, &j->lock, due);
         struct fb_link *link = fb_list_pop_front(&j->queue);
         if (link == NULL && j->is_closing)
@@ -380,6 +425,7 @@ static void *write_on(void *arg) {
             recycle(j, fb_member_of(link, struct batch, link));
     }
     fb_lock_release(&j->lock);
+    take_sync(j, /* waits = */ true);
     (void)fb_wal_mark(&j->wal);
     fb_lock_acquire(&j->lock);
     publish(j);
@@ -406,6 +452,21 @@ static void prepare_spare(struct fb_journal *j) {
     fb_cond_signal(&j->kept);
 }
 
+static void sync_written(struct fb_journal *j) {
+    int handle = j->sync_handle;
+    fb_lock_release(&j->lock);
+    fb_instant began = fb_clock_now();
+    int result = j->files->ops->sync(j->files, handle);
+    fb_span took = fb_since(fb_clock_now(), began);
+    fb_lock_acquire(&j->lock);
+    count_sync(j, took);
+    j->sync_result = result;
+    j->is_syncing = false;
+    j->has_synced = true;
+    fb_cond_signal(&j->kept);
+    fb_cond_signal(&j->work);
+}
+
 static void remove_doomed(struct fb_journal *j) {
     uint64_t seq = j->doomed[0];
     memmove(j->doomed, j->doomed + 1, --j->doomed_n * sizeof *j->doomed);
@@ -418,7 +479,9 @@ static void *keep_on(void *arg) {
     struct fb_journal *j = arg;
     fb_lock_acquire(&j->lock);
     for (;;) {
-        if (j->wants_spare)
+        if (j->is_syncing)
+            sync_written(j);
+        else if (j->wants_spare)
             prepare_spare(j);
         else if (j->doomed_n > 0)
             remove_doomed(j);

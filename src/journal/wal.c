@@ -72,6 +72,15 @@ fb_status fb_wal_sync(struct fb_wal *wal) {
     return FB_OK;
 }
 
+void fb_wal_synced(struct fb_wal *wal, uint64_t at, uint64_t seq, int result) {
+    if (result < 0) {
+        (void)give_up(wal, "syncing", result);
+    } else if (at > wal->synced) {
+        wal->synced = at;
+        wal->synced_seq = seq;
+    }
+}
+
 fb_status fb_wal_mark(struct fb_wal *wal) {
     if (wal->ends_with_mark)
         return wal->failure.status == FB_OK ? FB_OK : FB_UNKNOWN;

@@ -60,6 +60,8 @@ bool fb_wal_fits(const struct fb_wal *wal, uint64_t length);
 fb_status fb_wal_write(struct fb_wal *wal, fb_buf *group, uint32_t count);
 /* FB_UNKNOWN: failed; for good. */
 fb_status fb_wal_sync(struct fb_wal *wal);
+/* Somebody else has synced the segment in use, up to `at` and record `seq` at least, and got this result. */
+void fb_wal_synced(struct fb_wal *wal, uint64_t at, uint64_t seq, int result);
 /* Sync what there is, then write and sync a mark, if the last group is none. */
 fb_status fb_wal_mark(struct fb_wal *wal);
 
