@@ -104,7 +104,7 @@
       "A PEM file; without it, the authorities that this system trusts.")                                              \
     X(SERVER, forward_timeout, DURATION, "5s", NULL, "100ms", "1h", forward.timeout_ms, RESTART, NULL,                 \
       "how long an owner may be silent while it owes an answer",                                                       \
-      "Then its connection is closed and what waits for it is answered NOTOWNER or UNKNOWN.")                          \
+      "Then its connection is closed and what waits for it is answered NOTOWNER or UNKNOWN. Looked at once a second.")                          \
     X(SERVER, flush_soft_bytes, SIZE, "256mb", NULL, "64kb", "1tb", behind.soft_bytes, RESTART, NULL,                  \
       "pending writes beyond which acknowledgements are held back",                                                    \
       "The nearer flush_hard_bytes, the longer, at most a second.")                                                    \

@@ -92,6 +92,7 @@ def test_clients_of_any_are_served(houses):
     assert it.figure(1, "forwarded") >= 9 and it.figure(0, "forwarded") == 0 and it.figure(1, "forward_errors") == 0
 
 
+@pytest.mark.short
 def test_a_pipeline_keeps_its_order(lite):
     it = lite(interval=LATER)
     it.start()
@@ -165,6 +166,7 @@ class Held:
             sink.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.short
 def test_own_writes_are_read_through_a_shared_store(lite, redis_server):
     """Also while the news of the change is still on its way."""
     it = lite(store=redis_server(), interval=LATER)
@@ -223,6 +225,7 @@ def test_when_another_takes_over_the_forwarding_turns_around(houses):
     assert it.figure(0, "forwarded") == 2
 
 
+@pytest.mark.short
 def test_nothing_goes_in_circles(lite):
     it = lite()
     port = free_port()
@@ -403,6 +406,7 @@ def test_transactions(houses, redis_server):
         assert run(("HINCRBY", "t:1", "n", 1)) == [22]
 
 
+@pytest.mark.short
 def test_transactions_with_a_shared_store(lite, redis_server):
     it = lite(store=redis_server())
     owner, other = it.start(), it.start()
