@@ -158,7 +158,7 @@ static fb_op word(const struct step *s, unsigned i, struct words *t) {
         op.value = FB_STR("1");
     } else if (s->kind == STEP_SET) {
         int n = s->a > 0 && s->b > 0 ? snprintf(t->value[i], sizeof t->value[i], "{\"a\":\"%u\",\"b\":\"%u\"}", s->a, s->b)
-                                     : snprintf(t->value[i], sizeof t->value[i], "{\"%s\":\"%s\"}", s->a > 0 ? "a" : "b", t->a[i]);
+                                     : snprintf(t->value[i], sizeof t->value[i], "{\"%s\":\"%u\"}", s->a > 0 ? "a" : "b", s->a + s->b);
         op.value = fb_bytes_of(t->value[i], (size_t)n);
     }
     return op;

@@ -151,6 +151,16 @@ bool __wrap_fb_decide_needs(const struct fb_store_group *group, struct fb_known 
     return !world_lacks(PART_NO_ROW) && __real_fb_decide_needs(group, of, row);
 }
 
+void __real_fb_decide(struct fb_store_group *group, struct fb_known *const *of);
+void __wrap_fb_decide(struct fb_store_group *group, struct fb_known *const *of);
+void __wrap_fb_decide(struct fb_store_group *group, struct fb_known *const *of) {
+    if (world_lacks(PART_JOINED_FORGET) && of[0]->change != NULL) {
+        fb_value_unref(of[0]->change);
+        of[0]->change = NULL;
+    }
+    __real_fb_decide(group, of);
+}
+
 struct fb_dirty *__real_fb_dirty_create(const struct fb_dirty_options *options);
 struct fb_dirty *__wrap_fb_dirty_create(const struct fb_dirty_options *options);
 struct fb_dirty *__wrap_fb_dirty_create(const struct fb_dirty_options *options) {

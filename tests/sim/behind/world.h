@@ -55,6 +55,7 @@ struct row {
     X(NO_RECOVERY, "what the journal holds is not read")                                                               \
     X(RECOVERS_ALL, "recovery brings what the database has")                                                           \
     X(OVERTAKEN, "a change is shown on top of a row with later ones")                                                  \
+    X(JOINED_FORGET, "who shares a record does not write down those before")                                           \
     X(UNITS_PART, "a unit is several batches")                                                                         \
     X(UNITS_COME_APART, "a unit is several batches after a start")                                                                         \
     X(NO_CHECK, "the database compares neither epoch nor watermark")                                                   \
