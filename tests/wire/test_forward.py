@@ -313,6 +313,18 @@ def test_what_may_have_happened_is_not_done_twice(lite, impostor):
         assert [words[0] for words in one.asked] == [b"HINCRBY", b"HGET"]
 
 
+def test_a_transaction_that_is_lost(lite, impostor):
+    it, one = lite(), impostor()
+    it.start(journal_address=one.address)
+    with it.start().wire(timeout=20) as wire:
+        for _ in range(3):
+            got = wire.pipeline([("MULTI",), ("HSET", "t:1", "n", 1), ("PING",), ("EXEC",), ("PING",)])
+            assert got[:3] == ["OK", "QUEUED", "QUEUED"] and got[3].word == "UNKNOWN" and got[4] == "PONG", got
+        assert wire.ask("WATCH", "t:1").word == "UNKNOWN"
+        assert wire.pipeline([("MULTI",), ("PING",), ("EXEC",)])[2] == ["PONG"]
+        assert wire.ask("WAIT", 1, 100).word == "UNKNOWN"
+
+
 def test_an_owner_that_is_silent(lite, impostor):
     it, one = lite(), impostor(b"")
     it.start(journal_address=one.address)
