@@ -157,7 +157,7 @@ fb_status fb_behind_open(struct fb_source *source, fb_err *reterr) {
     if (options == NULL || options->journal_dir == NULL)
         return fb_fail(reterr, FB_CONFIG, "write: write-behind needs a directory for the journal (server.journal_dir, or "
                        "server.state_dir)");
-    if (strlen(source->name) > FB_FLUSH_PART_MAX || strchr(source->name, '/') != NULL)
+    if (strlen(source->name) > FB_FLUSH_PART_MAX || strchr(source->name, '/') != NULL || source->name[0] == '.')
         return fb_fail(reterr, FB_CONFIG, "source '%s': this name cannot be a partition's", source->name);
     fb_behind_options fitting = *options;
     fb_status status = fit(&fitting, reterr);

@@ -4,7 +4,8 @@
  * be taken again by a write of the same flush; tables by their first appearance in the journal, which is how parents
  * come before children, and the other way round for deletes; within a table by columns and key.
  *
- * When the database refuses a row, the transaction is taken back and done again carefully: parts under savepoints,
+ * When the database refuses a row, the transaction is taken back and done again carefully: the whole with its tables in
+ * other orders (children that were deleted before their parents, and made again), then parts under savepoints,
  * halved in journal order until what is refused stands alone. At the end those get more chances, as a row may have
  * waited for a later one (values of a unique column that move, a parent whose newest change is younger than its
  * child). What is refused then is a dead letter, and the rest is committed with it. */
@@ -18,6 +19,8 @@
 #include "base/utf8.h"
 #include "source/flush_db.h"
 #include "source/wanted.h"
+
+enum { REMOVES_TURNED = 1, WRITES_TURNED = 2, ORDERS = 4 }; /* … these */
 
 enum {
     TRIES_MAX = 4,           /* quick, carefully, and once with statements prepared anew */
@@ -39,6 +42,7 @@ struct run {
     struct fb_flush *flush;
     struct place *places;               /* in journal order */
     struct place *sorted;               /* of the part being written */
+    unsigned order;                     /* of tables in it: bits of … */
     const struct fb_flush_item **batch; /* of one statement */
     size_t *refused, nrefused;          /* places */
     char (*codes)[FB_FLUSH_CODE_MAX];   /* of the refused, in their order */
@@ -219,12 +223,18 @@ static bool is_removed(const struct run *r, const struct place *place) {
     return plan->op == FB_OP_DELETE || (plan->recreates && r->db->is_table(place->item->binding));
 }
 
+static void take_place(struct run *r, size_t n, size_t place, bool is_turned) {
+    r->sorted[n] = r->places[place];
+    if (is_turned)
+        r->sorted[n].rank = SIZE_MAX - r->sorted[n].rank;
+}
+
 /* Everything of places[first … end). */
 static bool apply(struct run *r, size_t first, size_t end) {
     size_t n = 0;
     for (size_t i = first; i < end; i++)
         if (is_removed(r, &r->places[i]))
-            r->sorted[n++] = r->places[i];
+            take_place(r, n++, i, (r->order & REMOVES_TURNED) != 0);
     if (n > 1)
         qsort(r->sorted, n, sizeof *r->sorted, by_table_last_first);
     if (!write_sorted(r, n, /* removes */ true))
@@ -232,7 +242,7 @@ static bool apply(struct run *r, size_t first, size_t end) {
     n = 0;
     for (size_t i = first; i < end; i++)
         if (r->places[i].item->plan->op != FB_OP_DELETE)
-            r->sorted[n++] = r->places[i];
+            take_place(r, n++, i, (r->order & WRITES_TURNED) != 0);
     if (n > 1)
         qsort(r->sorted, n, sizeof *r->sorted, by_table_and_shape);
     return write_sorted(r, n, /* removes */ false);
@@ -266,6 +276,29 @@ static void refuse(struct run *r, size_t place) {
     r->refused[r->nrefused++] = place;
 }
 
+static bool has_tables(const struct run *r) {
+    size_t i = 0;
+    while (i < r->flush->n && r->places[i].rank == r->places[0].rank)
+        i++;
+    return i < r->flush->n;
+}
+
+/* All of it again with the tables in other orders: where children were deleted and made again before their parents, the
+ * first order is wrong, and row by row none is right. *ret_done: it is written. False: the whole has failed. */
+static bool try_orders(struct run *r, bool *ret_done) {
+    *ret_done = false;
+    for (unsigned order = 1; order < ORDERS && !*ret_done && has_tables(r); order++) {
+        r->order = order;
+        bool is_begun = command(r, "SAVEPOINT fb");
+        *ret_done = is_begun && apply(r, 0, r->flush->n) && settle(r);
+        r->order = 0;
+        if (!is_begun || (!*ret_done && (r->class != FB_FLUSH_DATA || !command(r, "ROLLBACK TO SAVEPOINT fb"))) ||
+            !command(r, "RELEASE SAVEPOINT fb"))
+            return false;
+    }
+    return true;
+}
+
 /* places[first … end) under a savepoint; what the database refuses of them is noted. False: the whole has failed. */
 static bool try_part(struct run *r, size_t first, size_t end) {
     if (!command(r, "SAVEPOINT fb"))
@@ -290,8 +323,8 @@ static bool try_part(struct run *r, size_t first, size_t end) {
 }
 
 static bool apply_carefully(struct run *r) {
-    bool helps = true;
-    if (!try_part(r, 0, r->flush->n))
+    bool helps = true, is_done;
+    if (!try_orders(r, &is_done) || (!is_done && !try_part(r, 0, r->flush->n)))
         return false;
     for (unsigned round = 0; round < MEND_ROUNDS_MAX && helps && r->nrefused > 0; round++) {
         size_t n = r->nrefused;

@@ -272,6 +272,25 @@ def test_what_the_database_makes_of_a_write_is_shown_when_it_is_there(world, for
         wait_until(lambda: wire.ask("HGET", "u:1", "v") == shown, "the form of its type", 5)
 
 
+def test_parents_and_children_that_are_made_again_arrive(world, forebay, tmp_path):
+    """Within one flush, in an order that the database has taken from anybody who wrote it through."""
+    database = world("CREATE TABLE a(id {int} PRIMARY KEY, n {int});"
+                     "CREATE TABLE b(id {int} PRIMARY KEY, a_id {int} REFERENCES a(id));")
+    space = {"source": "db", "as": "hash", "write": "write-behind", "flush_interval": LATER, "on_del": "delete-row"}
+    server = forebay({"server": {"journal_dir": os.path.join(str(tmp_path), "journal")}, "sources": {"db": database.source()},
+                      "keyspaces": {"a:{id:int}": {**space, "table": "a"}, "b:{id:int}": {**space, "table": "b"}}})
+    steps = [
+        [("HSET", f"a:{i}", "n", i) for i in range(300)] + [("HSET", f"b:{i}", "a_id", i) for i in range(300)],
+        [("DEL", f"b:{i}") for i in range(100)] + [("DEL", f"a:{i}") for i in range(100)] +
+        [("HSET", f"a:{i}", "n", 7) for i in range(50)] + [("HSET", f"b:{i}", "a_id", i) for i in range(50)],
+        [("HSET", f"b:{i}", "a_id", 100) for i in range(200, 250)] + [("DEL", f"a:{i}") for i in range(200, 250)]]
+    with server.wire(timeout=60) as wire:
+        for step in steps:
+            assert not any(isinstance(reply, ReplyError) for reply in wire.pipeline(step))
+            assert wire.ask("WAIT", 1, 20000) == 1 and wire.ask("FB.DEAD", "LIST") == []
+    assert (database.one("SELECT count(*) FROM a"), database.one("SELECT count(*) FROM b")) == (200, 250)
+
+
 @pytest.fixture
 def small_packets(make_database):
     """A MariaDB that takes no statement beyond a mebibyte."""
