@@ -399,10 +399,11 @@ static fb_status check_copy(struct fb_behind *behind, fb_err *err) {
                    "without it", row.owner, row.addr, behind->source->name);
 }
 
-bool fb_behind_is_from_before(struct fb_behind *behind, fb_err *err) {
-    struct fb_partition row;
+fb_status fb_behind_look_before(struct fb_behind *behind, bool *ret_is_from_before, fb_err *err) {
+    struct fb_partition row = {.epoch = UINT64_MAX};
     fb_status status = behind->source->ops->flush->read(behind->session, behind->source->name, &row, err);
-    return status == FB_OK && strcmp(row.journal, behind->uuid) == 0 && row.epoch < behind->epoch;
+    *ret_is_from_before = status == FB_OK && strcmp(row.journal, behind->uuid) == 0 && row.epoch < behind->epoch;
+    return status == FB_NOTFOUND ? FB_OK : status;
 }
 
 fb_status fb_behind_claim_back(struct fb_behind *behind, fb_err *err) {

@@ -114,7 +114,7 @@ void fb_behind_tick(struct fb_behind *behind, fb_instant now);
 fb_status fb_behind_go_back(struct fb_behind *behind, uint64_t applied_seq, fb_err *err);
 /* On the flusher, without the lock, after a flush was fenced: is the partition's row of a time before it was claimed? Then
  * nobody has taken it; the database has gone back further than that. And: claim it again, and go back. */
-bool fb_behind_is_from_before(struct fb_behind *behind, fb_err *err);
+fb_status fb_behind_look_before(struct fb_behind *behind, bool *ret_is_from_before, fb_err *err);
 fb_status fb_behind_claim_back(struct fb_behind *behind, fb_err *err);
 /* With the lock held: what is flushed first; and the end of its oldest batch, as fb_dirty_commit. */
 struct fb_dirty *fb_behind_first(const struct fb_behind *behind);

@@ -290,8 +290,12 @@ static void flush_one(struct fb_behind *behind, const struct fb_dirty_batch *bat
     if (outcome != FB_FLUSH_APPLIED && outcome != FB_FLUSH_ALREADY) /* what a person puts right, a new connection sees */
         disconnect(behind);
     fb_err why = {0};
-    if (outcome == FB_FLUSH_FENCED && connect(behind, &why) && fb_behind_is_from_before(behind, &why))
-        outcome = FB_FLUSH_ASTRAY, is_fenced = true;
+    if (outcome == FB_FLUSH_FENCED && (!connect(behind, &why) || fb_behind_look_before(behind, &is_fenced, &why) != FB_OK)) {
+        outcome = FB_FLUSH_TRANSIENT; /* whose it is now cannot be said: it is found fenced again */
+        err = why;
+    } else if (is_fenced) {
+        outcome = FB_FLUSH_ASTRAY;
+    }
     bool is_again = outcome == FB_FLUSH_ASTRAY && goes_back(behind, &load.flush, is_fenced, &err);
     fb_lock_acquire(&behind->lock);
     if (load.items != NULL && err.status == FB_TIMEOUT)
