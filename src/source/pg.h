@@ -81,6 +81,7 @@ struct fb_session {
     struct fb_lock lock;     /* covers what another thread may touch: */
     PGcancel *canceller;
     bool is_cancelled;       /* since the last call began */
+    bool may_be_struck;      /* a cancellation was sent, and is on its way yet */
     fb_instant deadline;     /* of the call under way */
     int64_t timeout_ms;
     struct fb_pg_cached cached[FB_PG_STATEMENTS_MAX];
@@ -131,6 +132,9 @@ struct fb_pg_sent {
 };
 
 void fb_pg_cancel(struct fb_session *session);
+/* PQcancel, but for a second at most. LEFT: it goes on, may strike at any time, and *canceller is no longer the caller's. */
+enum fb_pg_cancelled { FB_PG_STRUCK, FB_PG_MISSED, FB_PG_LEFT };
+enum fb_pg_cancelled fb_pg_strike(PGcancel **canceller);
 
 /* Queue a statement (prepared when it is new to this connection); NULL: no parameters. False: out of memory or no
  * connection. */

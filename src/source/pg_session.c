@@ -34,8 +34,7 @@ static bool wait_for(PGconn *db, bool writes, fb_instant deadline) {
 /* ---- connecting ---- */
 
 /* Unless the URL says otherwise, as what stands behind goes before: writes must reach a server that takes them, every
- * connection names itself, and what the network has swallowed is given up (libpq's own waits, as PQcancel's, have no
- * other end). And whatever it says: names and texts are UTF-8 here. */
+ * connection names itself, and what the network has swallowed is given up (libpq's own waits have no other end). And whatever it says: names and texts are UTF-8 here. */
 static PGconn *start_connecting(const struct fb_driver *driver) {
     char patience[24];
     snprintf(patience, sizeof patience, "%lld", (long long)fb_span_ms(driver->read_timeout));
@@ -79,11 +78,22 @@ static void set_canceller(struct fb_session *session, PGcancel *canceller) {
 }
 
 void fb_pg_cancel(struct fb_session *session) {
-    char text[256]; /* of an error nobody can do anything about: the deadline of the call still holds */
     fb_lock_acquire(&session->lock);
-    if (session->canceller != NULL && PQcancel(session->canceller, text, sizeof text))
-        session->is_cancelled = true;
+    PGcancel *canceller = session->canceller;
+    session->canceller = NULL;
     fb_lock_release(&session->lock);
+    if (canceller == NULL)
+        return;
+    enum fb_pg_cancelled how = fb_pg_strike(&canceller);
+    fb_lock_acquire(&session->lock);
+    session->is_cancelled |= how == FB_PG_STRUCK;
+    session->may_be_struck |= how == FB_PG_LEFT;
+    if (session->canceller == NULL) {
+        session->canceller = canceller;
+        canceller = NULL;
+    }
+    fb_lock_release(&session->lock);
+    PQfreeCancel(canceller);
 }
 
 /* The server has sent the signal before it answered the request, and ignores a signal between two statements; through a
@@ -91,9 +101,13 @@ void fb_pg_cancel(struct fb_session *session) {
 static void settle(struct fb_session *session) {
     fb_err err;
     fb_lock_acquire(&session->lock);
-    bool is_cancelled = session->is_cancelled;
-    session->is_cancelled = false;
+    bool is_cancelled = session->is_cancelled, may_be_struck = session->may_be_struck;
+    session->is_cancelled = session->may_be_struck = false;
     fb_lock_release(&session->lock);
+    if (may_be_struck) { /* nobody knows when: not this connection's next statement */
+        fb_pg_hang_up(session);
+        return;
+    }
     if (!is_cancelled || fb_pg_is_lost(session))
         return;
     if (fb_pg_sync(session))

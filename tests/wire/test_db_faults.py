@@ -217,6 +217,22 @@ def test_read_of_a_frozen_server_takes_one_timeout_and_not_a_second(shop):
             shop.server.thaw()
 
 
+def test_giving_up_on_a_frozen_server_has_an_end(shop):
+    """Whoever asks it to give a query up would wait for its answer as well, and no worker would be left."""
+    source = shop.database.source(read_timeout="100ms", pool=1)
+    hasty = shop.forebay_of({"sources": {"s": source}, "keyspaces": {"t:{id}": {"source": "s", "table": "t"}}})
+    with hasty.wire(timeout=30) as wire:
+        assert b"row 1" in wire.ask("GET", "t:1")
+        shop.server.freeze()
+        try:
+            assert failed(wire.ask("GET", "t:2"), {"SRCTIMEOUT"})
+            wait_until(lambda: hasty.source("s")["under_way"] == 0, "the worker to come home", 6.0)
+            wait_until(lambda: failed(wire.ask("GET", "t:3"), {"SRCDOWN"}), "the breaker to open", 20.0)
+        finally:
+            shop.server.thaw()
+        wait_until(lambda: not isinstance(wire.ask("GET", "t:2"), ReplyError), "the server to be asked again", 20.0)
+
+
 def test_options_of_the_url_go_before_ours(shop):
     if shop.database.kind != "postgresql":
         pytest.skip("the driver of MariaDB sets nothing that a URL could set")
