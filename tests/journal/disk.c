@@ -159,6 +159,12 @@ static ssize_t do_read(struct disk *disk, int handle, void *out, size_t len, uin
     return (ssize_t)n;
 }
 
+/* Half of it, or what is there of whole sectors. */
+static size_t half(const struct disk *disk, size_t len, uint64_t offset) {
+    uint64_t end = (offset + len / 2) / DISK_SECTOR * DISK_SECTOR;
+    return !disk->halves_at_sectors ? len / 2 : end > offset ? (size_t)(end - offset) : len;
+}
+
 static ssize_t do_write(struct disk *disk, int handle, const void *data, size_t len, uint64_t offset) {
     if (disk->handles[handle] == DISK_INODES + 1)
         return (ssize_t)len; /* of the lock nobody asks what is in it */
@@ -167,7 +173,7 @@ static ssize_t do_write(struct disk *disk, int handle, const void *data, size_t 
         return r;
     struct disk_inode *inode = inode_of(disk, handle);
     if (r > 0 && len > 1)
-        len /= 2;
+        len = half(disk, len, offset);
     grow(inode, offset + len);
     memcpy(inode->now + offset, data, len);
     if (offset + len > inode->size)

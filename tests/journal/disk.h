@@ -70,6 +70,7 @@ struct disk {
     int64_t fail_call;
     int fail_errno;
     bool is_short, writes_anyway;
+    bool halves_at_sectors; /* as file systems do: half a write, and a kill before the rest, leaves whole sectors (J4) */
     bool has_failed;
     enum disk_call failed_in;
 };

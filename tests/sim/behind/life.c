@@ -602,6 +602,7 @@ void world_live(const struct options *options, uint64_t seed) {
     check_init();
     for (unsigned i = 0; i < options->machines; i++) {
         w.machines[i].disk = disk_new();
+        w.machines[i].disk->halves_at_sectors = true;
         w.machines[i].index = i;
     }
     unsigned steps = 0;
