@@ -506,6 +506,14 @@ static void tend(fb_instant end) {
     fb_store_close(w.store);
 }
 
+/* Nodes may send to each other for seconds what has just moved (MOVED), until they agree on whose it is. */
+static void ask(struct fb_store *store, enum fb_store_move move, struct fb_store_call *call) {
+    fb_instant deadline = store_world_soon();
+    do
+        fb_store_many(store, move, call, 1, deadline);
+    while (call->outcome == FB_STORE_REFUSED && store_world_is_before(deadline));
+}
+
 /* What the store still has, by its own moves; UINT32_MAX: it does not answer. */
 static unsigned stale_by_moves(void) {
     struct fb_store *store;
@@ -518,12 +526,12 @@ static unsigned stale_by_moves(void) {
         char name[32], text[32];
         struct fb_store_call call = {.kind = FB_KIND_STRING, .key = key_name(name, key), .value = &value};
         value.len = 0;
-        fb_store_many(store, FB_STORE_GET, &call, 1, store_world_soon());
+        ask(store, FB_STORE_GET, &call);
         (void)snprintf(text, sizeof text, "%.*s", (int)value.len, value.data != NULL ? value.data : "");
         stale += call.answer == FB_STORE_HIT && strtoull(text, NULL, 10) != rows[key].version;
         bool is_silent = call.outcome != FB_STORE_DONE;
         call.token = fb_store_token(store);
-        fb_store_many(store, FB_STORE_MISS, &call, 1, store_world_soon());
+        ask(store, FB_STORE_MISS, &call);
         stale += call.answer == FB_STORE_NEG && !is_absent(rows[key].version);
         if (is_silent || call.outcome != FB_STORE_DONE) {
             printf("# at rest: %s\n", call.why);

@@ -22,7 +22,7 @@ async function nodeRedis() {
 }
 
 async function ioredis() {
-  const subscriber = new library(port), publisher = new library(port);
+  const subscriber = new library(port, '127.0.0.1'), publisher = new library(port, '127.0.0.1');
   const got = [];
   const done = new Promise((resolve) => {
     const note = (channel, message) => { got.push([channel, message]); if (got.length === 3) resolve(); };
