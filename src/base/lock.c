@@ -17,7 +17,12 @@ static void note_free(const struct fb_lock *lock) { (void)lock; }
 #endif
 
 void fb_lock_init(struct fb_lock *lock, enum fb_lock_rank rank) {
-    pthread_mutex_init(&lock->mutex, NULL);
+    /* Held for a few microseconds at most: worth a look or two before sleep and wake-up, which cost more. */
+    pthread_mutexattr_t attr;
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(&lock->mutex, &attr);
+    pthread_mutexattr_destroy(&attr);
     lock->rank = rank;
 }
 
