@@ -1,6 +1,9 @@
 /* A cache over rows behind gates. */
 #include "engine_world.h"
 
+#include "base/clock.h"
+#include "engine/engine.h"
+
 /* ---- a database of the test's own ---- */
 
 static int number_of(fb_bytes key) {
@@ -92,6 +95,8 @@ static fb_source *open_over_rows(struct world *w, fb_keyspace_options ks, fb_sou
     fb_err err;
     fb_source *source;
     fb_callbacks callbacks = {load, store_row, del, w};
+    if (so.read_timeout_ms == 0)
+        so.read_timeout_ms = PATIENCE_MS;
     fb_options options = {.memory_max = 4 << 20, .seed = 1, .store = store};
     if (fb_open(&options, ret_cache, &err) != FB_OK)
         fail_msg("%s", err.text);
@@ -150,6 +155,15 @@ void expect_row(struct world *w, const char *key, const char *value) {
         assert_memory_equal(buf.data, value, buf.len);
     }
     fb_buf_free(&buf);
+}
+
+int64_t now_ms(void) { return fb_clock_now().ns / FB_NS_PER_MS; }
+
+void keep_open(struct world *w) {
+    fb_lock_acquire(&w->source->health_lock);
+    w->source->breaker.until = FB_NEVER;
+    atomic_store(&w->source->shut_until, FB_NEVER.ns);
+    fb_lock_release(&w->source->health_lock);
 }
 
 /* ---- a caller on a thread of its own ---- */

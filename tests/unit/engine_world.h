@@ -19,7 +19,11 @@
 
 #include <forebay/forebay.h>
 
-enum { ROWS = 64, THREADS = 40 };
+enum {
+    ROWS = 64,
+    THREADS = 40,
+    PATIENCE_MS = 60000, /* of a load, unless a test says otherwise: what stands at a gate may stand there long */
+};
 
 struct world {
     pthread_mutex_t mutex;
@@ -47,6 +51,9 @@ void hold_stores(struct world *w, bool held);
 void wait_for(struct world *w, const int *counter, int at_least);
 void set_row(struct world *w, int n, const char *text);
 fb_keyspace_stats figures(struct world *w);
+int64_t now_ms(void);
+/* The source's breaker, which is open, lets nobody ask any more: its pause would be over on a slow machine. */
+void keep_open(struct world *w);
 /* What fb_get answers; NULL: absent. */
 void expect_row(struct world *w, const char *key, const char *value);
 

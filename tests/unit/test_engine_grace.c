@@ -3,7 +3,7 @@
 #include "engine/engine.h"
 #include "engine_world.h"
 
-enum { FAILURES = 5, TICKS_MS = 300, STALE_KINDS = 1u << FB_EVENT_STALE };
+enum { FAILURES = 5, TICKS_MS = 300 };
 
 /* Values live for a millisecond, and stand in for an hour. */
 static fb_keyspace_options short_lived(void) {
@@ -57,7 +57,7 @@ static void submit(struct world *w, struct completion *c, fb_op op) {
 }
 
 static void count_events(void *user, const fb_event *event) {
-    assert_int_equal(event->kind, FB_EVENT_STALE);
+    (void)event;
     atomic_fetch_add((_Atomic int *)user, 1);
 }
 
@@ -68,14 +68,16 @@ static void an_expired_value_stands_in_for_an_error_and_its_load_is_put_off(void
     struct world w;
     _Atomic int events = 0;
     open_world(&w, short_lived(), (fb_source_options){0});
-    fb_watch(w.cache, STALE_KINDS, count_events, &events);
+    fb_watch(w.cache, 1u << FB_EVENT_STALE, count_events, &events);
     expect_row(&w, "k:7", "seven");
     let_expire(&w, "k:7");
     fail_loads(&w, FB_SOURCE);
+    int64_t from = now_ms();
     expect_row(&w, "k:7", "seven");
     int loads = w.loads;
     expect_row(&w, "k:7", "seven");
-    assert_int_equal(w.loads, loads); /* not asked for again at once */
+    if (now_ms() - from < FB_STALE_RETRY_MS / 2) /* the least that it is put off for */
+        assert_int_equal(w.loads, loads);        /* not asked for again at once */
     assert_int_equal(figures(&w).stale_served, 2);
     assert_int_equal(atomic_load(&events), 2);
     fb_watch(w.cache, 0, NULL, NULL);
@@ -115,9 +117,11 @@ static void who_has_lost_patience_gets_the_expired_value_and_the_load_goes_on(vo
     (void)state;
     struct world w;
     struct completion c;
+    _Atomic int kept = 0;
     open_world(&w, short_lived(), (fb_source_options){.soft_timeout_ms = 1});
     expect_row(&w, "k:7", "seven");
     let_expire(&w, "k:7");
+    fb_watch(w.cache, 1u << FB_EVENT_LOADED, count_events, &kept);
     set_row(&w, 7, "newer");
     hold_loads(&w, true);
     submit(&w, &c, (fb_op){.kind = FB_OP_READ, .key = FB_STR("k:7")});
@@ -125,11 +129,13 @@ static void who_has_lost_patience_gets_the_expired_value_and_the_load_goes_on(vo
     assert_int_equal(c.status, FB_OK);
     assert_string_equal(c.value, "seven");
     hold_loads(&w, false);
-    while (health(&w).read_trips < 2 || fb_cached(w.cache, FB_STR("k:7")) == FB_OK)
+    while (atomic_load(&kept) == 0) /* the trip is counted before what it brought is kept */
         sched_yield();
+    let_expire(&w, "k:7");
     fail_loads(&w, FB_SOURCE);
     expect_row(&w, "k:7", "newer"); /* it was kept, and is expired in its turn */
     assert_int_equal(w.loads, 3);
+    fb_watch(w.cache, 0, NULL, NULL);
     close_world(&w);
 }
 
@@ -163,14 +169,13 @@ static void enough_failures_open_the_breaker_and_nobody_asks(void **state) {
     fb_err err = {0};
     open_world(&w, writing(), (fb_source_options){.breaker_window_ms = 60000});
     open_breaker(&w);
+    keep_open(&w);
     int loads = w.loads;
     uint64_t stopped = health(&w).stopped;
-    fb_status status = get(&w, "k:2", &err);
-    if (w.loads == loads) { /* its first pause may be over on a slow machine */
-        assert_int_equal(status, FB_DOWN);
-        assert_non_null(strstr(err.text, "source 'world' is unreachable: no such luck (retry in 0."));
-        assert_int_equal(health(&w).stopped, stopped + 1);
-    }
+    assert_int_equal(get(&w, "k:2", &err), FB_DOWN);
+    assert_non_null(strstr(err.text, "source 'world' is unreachable: no such luck (retry in "));
+    assert_int_equal(w.loads, loads);
+    assert_int_equal(health(&w).stopped, stopped + 1);
     assert_int_equal(health(&w).opens, 1);
     close_world(&w);
 }
@@ -185,14 +190,6 @@ static void a_statement_that_is_refused_opens_nothing(void **state) {
         assert_int_equal(get(&w, "k:1", &err), FB_SOURCE);
     assert_int_equal(health(&w).breaker, 0);
     close_world(&w);
-}
-
-/* Held open by hand, lest the pause be over on a slow machine. */
-static void keep_open(struct world *w) {
-    fb_lock_acquire(&w->source->health_lock);
-    w->source->breaker.until = FB_NEVER;
-    atomic_store(&w->source->shut_until, FB_NEVER.ns);
-    fb_lock_release(&w->source->health_lock);
 }
 
 static void while_it_is_open_writes_fail_before_they_hide_anything(void **state) {
