@@ -34,7 +34,7 @@ STOP_S = 30.0
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "short: also run in short form on the sanitizer builds")
-    config.addinivalue_line("markers", "patient: the source's timeout for writes is long")
+    config.addinivalue_line("markers", "hasty: the source's timeouts are short")
 
 
 @pytest.hookimpl(hookwrapper=True)

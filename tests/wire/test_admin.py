@@ -66,7 +66,7 @@ def test_readiness_follows_the_source_and_liveness_does_not(forebay, database):
         got = fetch(server, "/readyz")
         return got[0] == status and got
 
-    assert fetch(server, "/readyz")[0] == 200
+    wait_until(lambda: look(200), "readiness")
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     _, _, body = wait_until(lambda: look(503), "readiness to go")
@@ -83,8 +83,10 @@ def test_readiness_follows_the_source_and_liveness_does_not(forebay, database):
 
 
 def test_a_stopping_server_is_not_ready_and_alive(forebay, database):
-    server = forebay({**shop(database(SHOP)), "sources": {"shop": {"url": f"sqlite:{database(SHOP, 'b.db')}",
-                                                                   "added_latency": "2s", "read_timeout": "10s"}}})
+    path = database(SHOP)
+    server = forebay({**shop(path), "sources": {"shop": {"url": f"sqlite:{path}", "read_timeout": "60s"}}})
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
     with server.wire() as wire:
         wire.send(b"GET user:1\r\n")
         wait_until(lambda: server.info("clients")["clients"]["blocked_clients"] == "1", "the load to begin")
@@ -93,6 +95,8 @@ def test_a_stopping_server_is_not_ready_and_alive(forebay, database):
         assert body.startswith("[-]server failed: stopping\n")
         assert fetch(server, "/livez")[0] == 200
         assert fetch(server, "/metrics")[0] == 200
+        holder.execute("ROLLBACK")
+        holder.close()
         assert b"Ada" in wire.read()
     assert server.process.wait(timeout=30) == 0
 

@@ -201,9 +201,9 @@ def manager(request, tmp_path, monkeypatch):
     name = str(tmp_path / "notify") if request.param == "path" else f"@forebay-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(name.replace("@", "\0"))
-        listener.setblocking(False)
         monkeypatch.setenv("NOTIFY_SOCKET", name)
-        monkeypatch.setenv("WATCHDOG_USEC", "100000")
+        monkeypatch.setenv("WATCHDOG_USEC", "1000000")  # few enough for the queue that the kernel keeps for us (10)
+        listener.setblocking(False)
         seen = []
 
         def messages():

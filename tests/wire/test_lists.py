@@ -197,7 +197,7 @@ def far(request, forebay, make_database):
     """The same shop behind a proxy that can lose what it is told."""
     database = make_database(request.param).make(SHOP)
     proxy = proxies.Proxy(database.kind, database.server.port)
-    server = forebay({"sources": {"shop": database.source(proxy.port, read_timeout="400ms", write_timeout="800ms")},
+    server = forebay({"sources": {"shop": database.source(proxy.port, read_timeout="20s", write_timeout="4900ms")},
                       "keyspaces": LISTS})
     server.database, server.proxy = database, proxy
     yield server

@@ -1,6 +1,7 @@
-"""Shows that with refresh_ahead no client of a hot key waits after the first load, though its value ends every two seconds
+"""Shows that with refresh_ahead no client of a hot key waits after the first load, though its value ends every few seconds
 and its query takes 100 ms; and that without it they do, so that the measurement can tell. What the machine's other work makes
-somebody wait says nothing: who waited for a query is a miss."""
+somebody wait says nothing: who waited for a query is a miss. And whoever finds a refresh due has seconds for it, so that a
+busy machine does not let a value end."""
 
 import sqlite3
 import threading
@@ -60,12 +61,12 @@ def figures(server):
 
 @pytest.mark.short
 def test_nobody_waits_for_a_hot_key_after_its_first_load(shop):
-    server = shop(refresh_ahead="80%")
+    server = shop(refresh_ahead="15%", ttl="10s")
     _, seen = slowest(server, 5)
     count = figures(server)
     assert list(seen) == [b"tea"] and seen[b"tea"] > 100
     assert count["misses"] == 1
-    assert 2 <= count["refreshes"] <= 4  # every 1.3 to 1.8 s
+    assert 1 <= count["refreshes"] <= 4  # every 1.3 to 1.5 s, and the query; later where the machine is busy
     assert server.source()["rows_wanted"] == count["refreshes"] + 1  # one query for each, whoever found it due
 
 
@@ -78,7 +79,7 @@ def test_without_it_somebody_waits_at_every_end(shop):
 
 def test_with_xfetch_nobody_waits_either(shop):
     """Of thousands of draws a second, some come early enough for a load of 100 ms."""
-    server = shop(early_refresh="1")
+    server = shop(early_refresh="10", ttl="10s")
     slowest(server, 5)
     count = figures(server)
     assert count["early_refreshes"] >= 2
@@ -86,15 +87,13 @@ def test_with_xfetch_nobody_waits_either(shop):
 
 
 def test_a_refresh_shows_what_has_changed_and_does_not_outlast_a_write(shop):
-    server = shop(refresh_ahead="50%", write="write-through")
+    server = shop(refresh_ahead="2%", ttl="60s", write="write-through")
     with server.wire() as wire:
         assert wire.ask("GET", "product:1") == b"tea"
         with sqlite3.connect(shop.path) as db:
             db.execute("UPDATE product SET name = 'green tea' WHERE id = 1")
         db.close()
-        began = time.monotonic()
-        wait_until(lambda: wire.ask("GET", "product:1") == b"green tea", "the refresh")
-        assert time.monotonic() - began < 1.5  # before the end of its life
+        wait_until(lambda: wire.ask("GET", "product:1") == b"green tea", "the refresh, long before the end of its life", 30)
         begun = figures(server)["refreshes"]
         wait_until(lambda: wire.ask("GET", "product:1") and figures(server)["refreshes"] > begun, "the next refresh")
         assert wire.ask("SET", "product:1", "black tea") == "OK"  # while its query is under way, which takes 100 ms

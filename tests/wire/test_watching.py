@@ -13,6 +13,7 @@ from resp import ReplyError, encode
 SHOP = """CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT);
           INSERT INTO users VALUES (1, 'Ada'), (2, 'Grace');"""
 LATENCY_MS = 30
+SLOW_MS = 500  # so long no busy machine holds up what waits for nothing
 
 
 def shop(database, name="shop.db", **source):
@@ -58,19 +59,20 @@ def test_a_request_that_waits_is_measured_until_its_reply(forebay, database):
             wire.ask("GET", "user:1")
         warm = costs(server)["get"]
         assert cold["calls"] == 1 and cold["usec"] >= LATENCY_MS * 1000
-        assert warm["calls"] == 101 and warm["usec"] < 2 * cold["usec"]
+        assert warm["calls"] == 101
 
         name, spread = wire.ask("LATENCY", "HISTOGRAM", "get")
         assert name == b"get" and spread[0::2] == [b"calls", b"histogram_usec"] and spread[1] == 101
         steps = dict(zip(spread[3][0::2], spread[3][1::2]))
         assert max(steps) >= LATENCY_MS * 1000 and max(steps.values()) == 101
+        assert max(calls for us, calls in steps.items() if us < LATENCY_MS * 1000) > 50  # a hit does not wait
         assert wire.ask("CONFIG", "RESETSTAT") == "OK"
         assert wire.ask("LATENCY", "HISTOGRAM", "get") == []
         assert "get" not in costs(server)
 
 
 def test_commands_of_a_transaction_have_their_share_of_its_time(forebay, database):
-    server = forebay(shop(database, added_latency=f"{LATENCY_MS}ms"))
+    server = forebay(shop(database, added_latency="1s", read_timeout="60s", write_timeout="4900ms"))
     with server.wire() as wire:
         for words in (["MULTI"], ["GET", "user:1"], ["SET", "user:1", '{"name": "x"}'], ["SET", "user:2", '{"name": "y"}'],
                       ["PING"], ["EXEC"]):
@@ -85,8 +87,9 @@ def test_commands_of_a_transaction_have_their_share_of_its_time(forebay, databas
 
 
 def test_slow_log_tells_where_the_time_went(forebay, database):
-    server = forebay(shop(database, added_latency=f"{LATENCY_MS}ms"))
+    server = forebay(shop(database, added_latency=f"{SLOW_MS}ms", read_timeout="60s"))
     with server.wire() as wire:
+        assert wire.ask("CONFIG", "SET", "slowlog-log-slower-than", SLOW_MS * 1000) == "OK"
         wire.ask("CLIENT", "SETNAME", "till")
         wire.ask("GET", "user:1")
         wire.ask("GET", "user:1")
@@ -95,7 +98,7 @@ def test_slow_log_tells_where_the_time_went(forebay, database):
         assert wire.ask("SLOWLOG", "LEN") == 3  # the second GET was a hit
         many, write, read = wire.ask("SLOWLOG", "GET")
         assert [entry[0] for entry in (many, write, read)] == [2, 1, 0]
-        assert read[2] >= LATENCY_MS * 1000
+        assert read[2] >= SLOW_MS * 1000
         assert read[3][:2] == [b"GET", b"user:1"]
         assert re.fullmatch(rb"/\* cache=.*\*/", read[3][2]), read[3][2]
         assert read[4].startswith(b"127.0.0.1:") and read[5] == b"till"
@@ -112,6 +115,8 @@ def test_errors_of_slowlog_and_latency_are_those_of_redis(forebay, redis_server,
                 ["LATENCY", "LATEST"], ["LATENCY", "RESET"], ["LATENCY", "RESET", "x"],
                 ["LATENCY", "HISTOGRAM", "nosuch"]]
     with forebay(shop(database)).wire() as ours, redis_server().wire() as theirs:
+        for wire in (ours, theirs):  # a busy machine is slow at times
+            assert wire.ask("CONFIG", "SET", "slowlog-log-slower-than", "-1") == "OK"
         for words in requests:
             assert ours.ask(*words) == theirs.ask(*words), words
         ours.ask("HELLO", "3"), theirs.ask("HELLO", "3")
