@@ -708,7 +708,7 @@ def test_what_one_may_not_write_stops(world, flusher, stranger):
 def test_a_locked_row_is_waited_for_and_then_tried_again(world, flusher):
     database = world(SCHEMA)
     database.run("INSERT INTO items(id, n) VALUES (1, 0), (2, 0)")
-    owner = flusher(database, *TABLES, write_ms=400)
+    owner = flusher(database, *TABLES, write_ms=2000)
     owner.claim()
     owner.item("items", 1, "merge", "n+=1")
     owner.item("items", 2, "merge", "n+=1")
@@ -723,9 +723,9 @@ def test_a_locked_row_is_waited_for_and_then_tried_again(world, flusher):
 
 
 SLOW = {
-    "postgresql": "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.01); "
+    "postgresql": "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); "
                   "RETURN NEW; END $$; CREATE TRIGGER slow BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION slow();",
-    "mariadb": "CREATE TRIGGER slow BEFORE INSERT ON items FOR EACH ROW DO SLEEP(0.01);",
+    "mariadb": "CREATE TRIGGER slow BEFORE INSERT ON items FOR EACH ROW DO SLEEP(0.05);",
 }
 
 
@@ -735,12 +735,12 @@ def test_statements_that_take_too_long_become_smaller(world, flusher):
     database = world(SCHEMA)
     with database.connect() as connection:
         connection.script(SLOW[world.kind])
-    owner = flusher(database, "items", write_ms=400)
+    owner = flusher(database, "items", write_ms=2000)
     owner.claim()
     for i in range(100):
         owner.item("items", i, "merge", f"n={i}")
     outcomes = [owner.flush(1, 0, rows=1000).outcome]
-    while outcomes[-1] == "transient" and len(outcomes) < 5:
+    while outcomes[-1] == "transient" and len(outcomes) < 8:  # a hundredth is enough for any machine
         outcomes.append(owner.flush(1, 0, rows="same").outcome)
     assert outcomes[0] == "transient" and outcomes[-1] == "applied", outcomes
     assert database.one("SELECT count(*) AS n FROM items") == 100
@@ -755,7 +755,7 @@ def behind_proxy(world, flusher):
         pytest.skip("SQLite has no connections")
     database = world(SCHEMA)
     proxy = proxies.Proxy(database.kind, database.server.port)
-    owner = flusher(database, *TABLES, port=proxy.port, write_ms=2000)
+    owner = flusher(database, *TABLES, port=proxy.port, write_ms=8000)
     assert owner.claim()[0] == "new"
     owner.proxy = proxy
     yield owner
