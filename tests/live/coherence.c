@@ -506,12 +506,13 @@ static void tend(fb_instant end) {
     fb_store_close(w.store);
 }
 
-/* Nodes may send to each other for seconds what has just moved (MOVED), until they agree on whose it is. */
+/* A store that has just been moved may need a moment: its nodes agree, its map is looked for, a connection is made anew. */
 static void ask(struct fb_store *store, enum fb_store_move move, struct fb_store_call *call) {
     fb_instant deadline = store_world_soon();
-    do
-        fb_store_many(store, move, call, 1, deadline);
-    while (call->outcome == FB_STORE_REFUSED && store_world_is_before(deadline));
+    do {
+        call->token = fb_store_token(store); /* R1 */
+        fb_store_many(store, move, call, 1, fb_after(fb_clock_now(), fb_ms(PATIENCE_MOVED_MS)));
+    } while (call->outcome != FB_STORE_DONE && store_world_is_before(deadline));
 }
 
 /* What the store still has, by its own moves; UINT32_MAX: it does not answer. */
@@ -530,7 +531,6 @@ static unsigned stale_by_moves(void) {
         (void)snprintf(text, sizeof text, "%.*s", (int)value.len, value.data != NULL ? value.data : "");
         stale += call.answer == FB_STORE_HIT && strtoull(text, NULL, 10) != rows[key].version;
         bool is_silent = call.outcome != FB_STORE_DONE;
-        call.token = fb_store_token(store);
         ask(store, FB_STORE_MISS, &call);
         stale += call.answer == FB_STORE_NEG && !is_absent(rows[key].version);
         if (is_silent || call.outcome != FB_STORE_DONE) {

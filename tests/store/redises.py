@@ -308,6 +308,7 @@ class Cluster(Group):
                    CLUSTER_S)
         wait_until(lambda: all("master_link_status:up" in n.ask("INFO", "replication") for n in self.nodes[3:]),
                    "the replicas", CLUSTER_S)
+        wait_until(self._agree, "the primaries to agree", CLUSTER_S)
 
     def owner(self, slot):
         """The node that says of itself that it serves a slot: what others say of it may be from before a moment ago. Where
@@ -323,25 +324,33 @@ class Cluster(Group):
                     named = next(n for n in self.nodes if n.port == port)
         return named
 
+    def _primaries(self):
+        return [node for node in self.nodes
+                if node.process.poll() is None and "role:master" in node.ask("INFO", "replication")]
+
+    def _agree(self):
+        """Do all primaries say the same of each primary: its configuration's epoch, and its slots?"""
+        maps = set()
+        for node in self._primaries():
+            lines = [line.split() for line in node.ask("CLUSTER", "NODES").splitlines()]
+            maps.add(frozenset((words[0], words[6], *(word for word in words[8:] if word[0] != "["))
+                               for words in lines if "master" in words[2]))
+        return len(maps) == 1
+
     def move(self, slot, source, target):
-        """As redis-cli moves it. False: the nodes have not agreed yet on the move before this one."""
-        try:
-            target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
-            source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
-        except RuntimeError as error:
-            if "the owner of hash slot" not in str(error):
-                raise
-            target.ask("CLUSTER", "SETSLOT", slot, "STABLE")
-            return False
+        """As redis-cli moves it; one move at a time, all primaries must have heard of the one before. Else the target may
+        take an epoch that is below the source's, whose claim from before then counts: each names the other as the owner,
+        neither does itself, and nothing in Redis mends that."""
+        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
+        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
         while True:
             keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, 10)
             if not keys:
                 break
             source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-        for node in (target, source, *self.nodes):
-            if node.process.poll() is None and "role:master" in node.ask("INFO", "replication"):
-                node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
-        return True
+        for node in (target, source, *self._primaries()):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+        wait_until(self._agree, "the primaries to agree on a move", CLUSTER_S)
 
 
 class Guarded(Sentinels):
