@@ -35,7 +35,7 @@ static double seconds(void) {
 
 /* As example_open, over the Redis. */
 static fb_cache *open_shared(struct example *e, const struct private_redis *redis, fb_source **ret_source) {
-    fb_store_options store = {.url = redis->url};
+    fb_store_options store = {.url = redis->url, .timeout_ms = 700}; /* what comes later is loaded without asking it */
     fb_source_options slow = {.added_latency_ms = 50};
     fb_keyspace_options ks = FB_KEYSPACE_OPTIONS_INIT;
     fb_cache *cache;

@@ -15,7 +15,7 @@
 
 #include "example.h"
 
-enum { PAGES = 20, TOLD_BEFORE_THE_KILL = 300 };
+enum { PAGES = 5, TOLD_BEFORE_THE_KILL = 300 };
 
 static fb_cache *open_cache(struct example *e, const char *journal_dir, fb_source **ret_shop) {
     fb_cache *cache;

@@ -37,14 +37,24 @@ static fb_status load(void *user, fb_bytes key, fb_buf *ret_value, fb_err *reter
     return fb_buf_append(ret_value, text, strlen(text));
 }
 
+enum { EARLY_MS = 20 };
+
 struct reading {
     double worst; /* of one read, in ms */
-    int replaced; /* values that were replaced while they were good */
-    double left;  /* of their lives, on average */
+    int waited;   /* reads that found nothing and waited for a load, after the first */
+    int replaced; /* values that were replaced while they were good, with more than EARLY_MS of their lives left */
+    double left;  /* of these, on average */
 };
 
+static int misses(fb_cache *cache) {
+    fb_keyspace_stats stats = {0};
+    (void)fb_keyspace_stats_get(cache, 0, &stats);
+    return (int)stats.misses;
+}
+
 static struct reading read_on(fb_cache *cache, const char *key) {
-    struct reading r = {0, 0, 0};
+    struct reading r = {0, 0, 0, 0};
+    int before = misses(cache);
     char last[32] = "", value[32];
     fb_buf row = FB_BUF_INIT;
     fb_err err;
@@ -57,8 +67,9 @@ static struct reading read_on(fb_cache *cache, const char *key) {
         double took = now_ms() - begun;
         snprintf(value, sizeof value, "%.*s", (int)row.len, row.data);
         if (strcmp(value, last) != 0) {
-            r.replaced += last[0] != '\0' && begun < ends;
-            r.left += last[0] != '\0' && begun < ends ? ends - begun : 0;
+            int is_early = last[0] != '\0' && begun < ends - EARLY_MS;
+            r.replaced += is_early;
+            r.left += is_early ? ends - begun : 0;
             ends = begun + TTL_MS;
         }
         if (last[0] != '\0' && took > r.worst)
@@ -68,6 +79,7 @@ static struct reading read_on(fb_cache *cache, const char *key) {
     } while (now_ms() < end);
     fb_buf_free(&row);
     r.left /= r.replaced > 0 ? r.replaced : 1;
+    r.waited = misses(cache) - before - 1;
     return r;
 }
 
@@ -90,16 +102,19 @@ int main(void) {
     if (fb_keyspace_add(cache, &ks, &err) != FB_OK)
         example_give_up(ks.pattern, err.text);
 
+    /* Nobody waits, but for a machine that is busy otherwise and keeps the reader from drawing or the load from its end:
+     * what is claimed leaves room for that, and what was measured is shown. */
     struct reading slow = read_on(cache, "r:slow");
-    claim(&e, slow.worst < SLOW_MS * 0.8, "a load of %d ms, a life of %d ms: the slowest read in %d s took %.1f ms", SLOW_MS,
-          TTL_MS, SECONDS, slow.worst);
-    claim(&e, slow_loads >= SECONDS && slow_loads <= SECONDS * 3, "it was loaded %d times in %d lives: early, not all the time",
-          slow_loads, SECONDS);
+    claim(&e, slow.waited <= SECONDS / 2, "a load of %d ms, a life of %d ms: %d reads in %d s waited for it, the slowest took %.1f ms",
+          SLOW_MS, TTL_MS, slow.waited, SECONDS, slow.worst);
+    claim(&e, slow_loads >= SECONDS / 2 && slow_loads <= SECONDS * 3,
+          "it was loaded %d times in %d lives: early, not all the time", slow_loads, SECONDS);
     /* Some 250 draws in each 50 ms: the first comes at about 50 ms · ln 250 before the end. */
-    claim(&e, slow.left > SLOW_MS && slow.left < SLOW_MS * 12, "on average with %.0f ms of its life left", slow.left);
+    claim(&e, slow.replaced >= SECONDS / 2 && slow.left > SLOW_MS && slow.left < SLOW_MS * 15,
+          "on average with %.0f ms of its life left", slow.left);
 
     struct reading quick = read_on(cache, "r:quick");
-    claim(&e, quick_loads <= SECONDS + 2 && quick.left < 20,
+    claim(&e, quick_loads <= SECONDS * 2 && quick.replaced <= SECONDS / 2,
           "what is quick to load is loaded at its end: %d times in %d lives", quick_loads, SECONDS);
 
     fb_close(cache);

@@ -28,7 +28,9 @@ static void hello(struct fake_redis *f, char out[REPLY_MAX]) {
 static void info(struct fake_redis *f, bool is_server, char out[REPLY_MAX]) {
     static const char id[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     char text[512];
-    int n = is_server ? snprintf(text, sizeof text, "run_id:%s\r\n", f->run_id != NULL ? f->run_id : id)
+    const char *run = f->next_run_id != NULL && f->roles_asked >= f->next_run_at ? f->next_run_id
+                      : f->run_id != NULL ? f->run_id : id;
+    int n = is_server ? snprintf(text, sizeof text, "run_id:%s\r\n", run)
                       : snprintf(text, sizeof text, "role:master\r\nmaster_replid:%s\r\nmaster_replid2:%s\r\n"
                                  "master_repl_offset:5\r\nsecond_repl_offset:-1\r\n", id, id);
     (void)snprintf(out, REPLY_MAX, "$%d\r\n%s\r\n", n, text);

@@ -13,6 +13,8 @@ struct fake_redis {
     /* Set by the test before it starts, or while nobody asks. */
     const char *role, *mode;      /* NULL: "master", "standalone" */
     const char *run_id;           /* 40 hex digits; NULL: as many 'a' */
+    const char *next_run_id;      /* from the next_run_at-th ROLE on it is another run; NULL: none */
+    unsigned next_run_at;
     const char *slots;            /* the reply to CLUSTER SLOTS; "%u" three times at most: ports */
     unsigned slots_ports[3];
     const char *sentinel;         /* the reply to SENTINEL …; "%u": the next of sentinel_ports, the last again */

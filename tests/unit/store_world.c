@@ -89,7 +89,8 @@ bool store_world_start(struct store_world *w, const char *const *extra) {
     (void)snprintf(url, sizeof url, "unix://%s", w->path);
     fb_connection_init(&w->raw, 0);
     if (launch(w, extra)) {
-        if (fb_place_open(&(struct fb_place_options){.url = url}, &w->place, &err) != FB_OK)
+        struct fb_place_options options = {.url = url, .connect_timeout = fb_ms(SOON_MS)};
+        if (fb_place_open(&options, &w->place, &err) != FB_OK)
             abort();
         return true;
     }
@@ -134,7 +135,7 @@ struct fb_store *store_world_open(const struct store_world *w) {
 
 struct fb_store *store_world_open_at(const char *url, const char *user, const char *password,
                                      struct fb_place **ret_place) {
-    struct fb_place_options options = {.url = url, .user = user, .password = password};
+    struct fb_place_options options = {.url = url, .user = user, .password = password, .connect_timeout = fb_ms(SOON_MS)};
     struct fb_store *store = NULL;
     fb_err err;
     if (fb_place_open(&options, ret_place, &err) != FB_OK || fb_store_open(*ret_place, &store, &err) != FB_OK)

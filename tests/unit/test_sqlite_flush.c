@@ -6,7 +6,11 @@
 #include "base/mem.h"
 #include "source/flush.h"
 
-enum { ROWS = 12, TAKEN = 7 }; /* a row that the database refuses */
+enum {
+    ROWS = 12,
+    TAKEN = 7,        /* a row that the database refuses */
+    LOCKED_MS = 1000, /* how long a lock is waited for; all else takes a small part of it */
+};
 
 struct shop {
     struct world w;
@@ -29,7 +33,7 @@ static struct fb_plan *plan_of(struct shop *s, const char *key, const char *name
 }
 
 static void open_shop(struct shop *s) {
-    const fb_source_options options = {.write_timeout_ms = 50};
+    const fb_source_options options = {.write_timeout_ms = LOCKED_MS};
     const struct fb_claimant me = {.part = "p", .owner = "me", .addr = "here", .journal = "j"};
     char email[24];
     memset(s, 0, sizeof *s);

