@@ -4,6 +4,11 @@
 #include "base/clock.h"
 #include "base/err.h"
 
+/* One that joined: its place in way.joined. */
+static struct fb_txn *txn_of(const struct fb_link *l) {
+    return fb_member_of(fb_member_of(l, struct fb_behind_way, link), struct fb_txn, way);
+}
+
 /* ---- what there is now ---- */
 
 struct key_end {
@@ -105,7 +110,7 @@ static struct told sum_up(const struct fb_txn *txn, const struct fb_txn_key *key
         return told;
     add_up(txn, key, &told);
     for (const struct fb_link *l = txn->way.joined.next; l != &txn->way.joined; l = l->next) {
-        const struct fb_txn *joined = fb_member_of(fb_member_of(l, struct fb_behind_way, link), struct fb_txn, way);
+        const struct fb_txn *joined = txn_of(l);
         add_up(joined, &joined->keys[0], &told);
     }
     return told;
@@ -127,7 +132,7 @@ static void tell_writes(const struct fb_txn *txn, const struct fb_txn_key *key, 
 static void tell_all(const struct fb_txn *txn, const struct fb_txn_key *key, struct fb_engine_shard *shard) {
     tell_writes(txn, key, shard);
     for (const struct fb_link *l = txn->way.joined.next; l != &txn->way.joined; l = l->next) {
-        const struct fb_txn *joined = fb_member_of(fb_member_of(l, struct fb_behind_way, link), struct fb_txn, way);
+        const struct fb_txn *joined = txn_of(l);
         tell_writes(joined, &joined->keys[0], shard);
     }
 }
@@ -238,7 +243,7 @@ static void finish_txn(struct fb_txn *txn) {
     fb_list_append(&joined, &txn->way.joined);
     answer(txn, &fx);
     for (struct fb_link *l; (l = fb_list_pop_front(&joined)) != NULL;) {
-        struct fb_txn *next = fb_member_of(fb_member_of(l, struct fb_behind_way, link), struct fb_txn, way);
+        struct fb_txn *next = txn_of(l);
         next->sent = txn->sent;
         next->answered = txn->answered;
         answer(next, &fx);

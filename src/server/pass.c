@@ -218,14 +218,13 @@ static void write_value(struct fb_call *call, const struct fb_part *part) {
         fb_resp_write_null(call->out);
 }
 
-/* The store's elements in their places between ours. */
-static void merge_values(struct fb_call *call, const struct fb_part *parts, fb_bytes theirs) {
+void fb_pass_merge(struct fb_call *call, const struct fb_part *parts, fb_bytes theirs, fb_pass_is_here *is_here) {
     struct fb_resp_follow follow = FB_RESP_FOLLOW_INIT;
     enum fb_resp_verdict verdict;
     size_t pos = (size_t)((const char *)memchr(theirs.data, '\n', theirs.len) - theirs.data) + 1;
     fb_resp_write_array(call->out, call->argc - 1);
     for (size_t i = 1; i < call->argc; i++) {
-        if (is_ours(call, i)) {
+        if (is_here(call, i)) {
             write_value(call, parts++);
             continue;
         }
@@ -240,7 +239,7 @@ static void finish_split(struct fb_call *call, struct fb_part *parts, size_t n) 
     int64_t number = 0;
     (void)n;
     if (theirs.data[0] == '*' && call->command->handler == fb_cmd_mget) {
-        merge_values(call, parts, theirs);
+        fb_pass_merge(call, parts, theirs, is_ours);
     } else if (theirs.data[0] == ':' &&
                fb_parse_integer(fb_bytes_of(theirs.data + 1, theirs.len - 3), &number)) {
         fb_resp_write_integer(call->out, number + call->number[0]);

@@ -44,6 +44,9 @@ void fb_pass_drop_own(struct fb_session *session);
 /* No memory for what was to be sent: the wait is over with that error. */
 void fb_pass_give_up(struct fb_wait *wait);
 
+/* The values of ours where is_here says so of an argument, and the elements of their array in the places between. */
+typedef bool fb_pass_is_here(const struct fb_call *call, size_t i);
+void fb_pass_merge(struct fb_call *call, const struct fb_part *parts, fb_bytes theirs, fb_pass_is_here *is_here);
 /* Does it list the store's keys? Then this finishes it: what coordinates shared rows is nobody's business. */
 bool fb_pass_is_listing(const struct fb_command *command);
 fb_call_finish fb_pass_finish_listing;
