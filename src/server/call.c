@@ -134,8 +134,10 @@ static void submit_part(struct fb_wait *wait, const struct fb_call *call, size_t
     fb_result result;
     fb_op op = {.kind = FB_OP_READ, .origin = call->session->id};
     wait->prepare(call, i, &op);
-    if (op.kind == FB_OP_READ)
-        fb_notify_miss(fb_call_server(call), op.key); /* the cache has been asked already */
+    bool is_read = op.kind == FB_OP_READ;
+    if (is_read && (fb_call_may_peek(call) || fb_cached(fb_call_cache(call), op.key) == FB_MISS))
+        fb_notify_miss(fb_call_server(call), op.key); /* who may peek has asked the cache already */
+    part->watch = is_read ? fb_multi_watch_of(call->session, op.key) : 0;
     part->wait = wait;
     part->wants_old = (op.flags & FB_WANT_OLD) != 0;
     if (fb_submit(fb_call_cache(call), &op, on_done, part, &result) == FB_PENDING)
@@ -197,6 +199,8 @@ bool fb_wait_advance(struct fb_wait *wait) {
         fb_call_finish *finish = wait->finish;
         wait->finish = NULL;
         add_split(wait);
+        for (size_t i = 0; wait->call.session->multi != NULL && i < wait->nparts; i++)
+            fb_multi_saw(wait->call.session, &wait->parts[i]);
         finish(&wait->call, wait->parts, wait->nparts);
         if (wait->is_away) {
             wait->is_away = false;
@@ -337,6 +341,7 @@ void fb_call_await(struct fb_call *call, fb_call_begin *begin, fb_call_finish *f
     wait->nparts = wait->next = 1;
     part->wait = wait;
     part->wants_old = false;
+    part->watch = 0;
     begin_batch(wait, 1);
     wait->is_away = true;
     if (begin(call, on_done, part, &result) != FB_PENDING) {

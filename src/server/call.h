@@ -42,6 +42,7 @@ struct fb_split { int64_t lane_us, source_us; unsigned shared; bool is_stale; };
 struct fb_part {
     struct fb_wait *wait;
     bool wants_old;    /* bytes is the value from before, kind NONE if there was none */
+    unsigned watch;    /* it reads a key that its session watches: fb_multi_watch_of */
     fb_status status;
     fb_kind kind;
     fb_buf bytes;      /* the value, the value from before, or the text of the error */
@@ -115,10 +116,10 @@ struct fb_wait *fb_call_away(struct fb_call *call);
  * says which operation decided), behind it one part per operation. */
 void fb_call_run_all(struct fb_call *call, const fb_op *ops, size_t n, fb_call_finish *finish);
 
-/* May what is cached be the answer? Not in another database, and not while EXEC plans: the transaction will see rows
- * that the cache does not have yet. */
+/* May what is cached be the answer? Not in another database; not while EXEC plans: the transaction will see rows that the
+ * cache does not have yet; and not for who watches, whose reads are compared with what was watched. */
 static inline bool fb_call_may_peek(const struct fb_call *call) {
-    return ((uintptr_t)call->plan | call->session->db) == 0;
+    return ((uintptr_t)call->plan | (uintptr_t)call->session->multi | call->session->db) == 0;
 }
 /* Read argv[1], from the cache at once or else from the source, then render. */
 void fb_call_read(struct fb_call *call, fb_call_render *render);

@@ -13,7 +13,6 @@
 #include "server/multi.h"
 #include "server/pass.h"
 #include "server/pass_cluster.h"
-#include "proto/follow.h"
 #include "server/tracking.h"
 #include "server/upstream.h"
 
@@ -155,6 +154,13 @@ static void take_back(struct fb_call *call) {
 
 static void count(const struct fb_call *call) { fb_count(&fb_call_loop(call)->peers->counters.passed, 1); }
 
+/* Who watches rows of this owner reads them there as well, on the connection that watches: a copy from here may be older
+ * than what is watched. */
+static bool watches_at(const struct fb_session *s, unsigned node) {
+    return s->multi != NULL && s->multi->watches_theirs && s->multi->is_peers && s->own != NULL &&
+           fb_upstream_node(s->own) == node;
+}
+
 static enum fb_passage forward(struct fb_call *call, unsigned node) {
     if (call->session->is_peer) {
         refuse_twice(call);
@@ -163,7 +169,8 @@ static enum fb_passage forward(struct fb_call *call, unsigned node) {
     if (!call->is_inner && fb_session_is_slow(call->session))
         return FB_DELAY;
     call->is_forwarded = true;
-    struct fb_upstream *u = fb_pass_upstream(call, node, /* is_own */ false, /* is_begun */ false);
+    bool is_own = watches_at(call->session, node);
+    struct fb_upstream *u = fb_pass_upstream(call, node, is_own, /* is_begun */ false);
     if (u == NULL)
         return FB_STOP;
     call->has_begun = true;
@@ -214,18 +221,9 @@ static void prepare_here(const struct fb_call *call, size_t i, fb_op *op) {
         op->kind = FB_OP_DROP;
 }
 
-static void write_value(struct fb_call *call, const struct fb_part *part) {
-    if (part->status == FB_OK && part->kind == FB_KIND_STRING)
-        fb_resp_write_bulk(call->out, fb_bytes_of(part->bytes.data, part->bytes.len));
-    else
-        fb_resp_write_null(call->out);
-}
-
 /* Ours, and those of the others in their places. */
 static void finish_mixed(struct fb_call *call, struct fb_part *parts, size_t n) {
     fb_bytes theirs = fb_bytes_of(call->wait->passed.data, call->wait->passed.len);
-    struct fb_resp_follow follow = FB_RESP_FOLLOW_INIT;
-    enum fb_resp_verdict verdict;
     int64_t number = 0;
     if (theirs.data[0] == ':' && fb_parse_integer(fb_bytes_of(theirs.data + 1, theirs.len - 3), &number)) {
         for (size_t i = 0; i < n; i++)
@@ -238,17 +236,7 @@ static void finish_mixed(struct fb_call *call, struct fb_part *parts, size_t n) 
         call->out->failed |= fb_buf_append(&call->out->buf, theirs.data, theirs.len) != FB_OK;
         return;
     }
-    size_t pos = (size_t)((const char *)memchr(theirs.data, '\n', theirs.len) - theirs.data) + 1;
-    fb_resp_write_array(call->out, call->argc - 1);
-    for (size_t i = 1; i < call->argc; i++) {
-        if (is_here(call, i)) {
-            write_value(call, parts++);
-            continue;
-        }
-        size_t len = fb_resp_follow(&follow, theirs.data + pos, theirs.len - pos, &verdict);
-        call->out->failed |= fb_buf_append(&call->out->buf, theirs.data + pos, len) != FB_OK;
-        pos += len;
-    }
+    fb_pass_merge(call, parts, theirs, is_here);
 }
 
 static void send_others(struct fb_call *call, struct fb_part *parts, size_t n) {
@@ -336,10 +324,10 @@ enum fb_passage fb_gate_forward(struct fb_call *call) {
 }
 
 bool fb_forward_missed(struct fb_call *call, fb_bytes key) {
-    if (!is_up(call) || fb_call_server(call)->is_shared || call->plan != NULL)
+    if (!is_up(call) || call->plan != NULL)
         return false;
     unsigned node = node_of(call->session, key);
-    if (node == FB_NODE_NONE)
+    if (node == FB_NODE_NONE || (fb_call_server(call)->is_shared && !watches_at(call->session, node)))
         return false;
     fb_call_rewind(call);
     call->is_delayed = forward(call, node) == FB_DELAY;

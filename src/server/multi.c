@@ -205,18 +205,34 @@ void fb_cmd_discard(struct fb_call *call) {
     fb_resp_write_simple(call->out, "OK");
 }
 
-static bool is_watched(const struct fb_multi *multi, fb_bytes key) {
-    for (size_t i = 0; i < multi->nwatches; i++) {
+unsigned fb_multi_watch_of(const struct fb_session *session, fb_bytes key) {
+    const struct fb_multi *multi = session->multi;
+    for (size_t i = 0; multi != NULL && i < multi->nwatches; i++) {
         fb_bytes watched = fb_watch_at(multi, i)->key;
         if (watched.len == key.len && memcmp(watched.data, key.data, key.len) == 0)
-            return true;
+            return (unsigned)i + 1;
     }
-    return false;
+    return 0;
+}
+
+static uint64_t fingerprint_of(const struct fb_session *session, const struct fb_part *part) {
+    bool is_there = part->status == FB_OK;
+    return fb_fingerprint(session->loop->server->cache, is_there ? part->kind : FB_KIND_NONE,
+                          is_there ? fb_bytes_of(part->bytes.data, part->bytes.len) : fb_bytes_of(NULL, 0));
+}
+
+void fb_multi_saw(struct fb_session *session, const struct fb_part *part) {
+    struct fb_multi *multi = session->multi;
+    if (part->watch == 0 || part->watch > multi->nwatches || part->status < 0)
+        return;
+    struct fb_watch *watch = fb_watch_at(multi, part->watch - 1);
+    if (fingerprint_of(session, part) != watch->fingerprint) /* from now on that of nothing: an absence has no bytes */
+        watch->fingerprint = fb_fingerprint(session->loop->server->cache, FB_KIND_NONE, FB_STR("not the same"));
 }
 
 /* What the row was when it was first watched counts. */
 static bool watch(struct fb_call *call, struct fb_multi *multi, fb_bytes key, const struct fb_part *part) {
-    if (is_watched(multi, key))
+    if (fb_multi_watch_of(call->session, key) != 0)
         return true;
     char *copy = fb_mem_alloc(key.len + 1);
     if (copy == NULL || fb_buf_reserve(&multi->watches, sizeof(struct fb_watch)) != FB_OK) {
@@ -225,10 +241,8 @@ static bool watch(struct fb_call *call, struct fb_multi *multi, fb_bytes key, co
         return false;
     }
     memcpy(copy, key.data, key.len);
-    fb_bytes value = part->status == FB_OK ? fb_bytes_of(part->bytes.data, part->bytes.len) : fb_bytes_of(NULL, 0);
     *fb_watch_at(multi, multi->nwatches++) = (struct fb_watch){
-        .key = fb_bytes_of(copy, key.len),
-        .fingerprint = fb_fingerprint(fb_call_cache(call), part->status == FB_OK ? part->kind : FB_KIND_NONE, value)};
+        .key = fb_bytes_of(copy, key.len), .fingerprint = fingerprint_of(call->session, part)};
     multi->watches.len += sizeof(struct fb_watch);
     return true;
 }

@@ -6,7 +6,8 @@
  *            (fb_call_run and its relatives record it). A writing command that fails here fails the whole before
  *            anything has happened.
  *   submit   What concerns rows is one transaction of their source (fb_submit_all), with a CHECK in front for each
- *            watched key: the row must still be what WATCH saw, in the database and not only in the cache.
+ *            watched key: the row must still be what WATCH saw, in the database and not only in the cache. What this
+ *            connection has read of it since must have been the same (fb_multi_saw).
  *   answer   Request by request, in order: what was planned finishes with its own results; what concerns copies (EXPIRE,
  *            TTL, DEL that forgets) happens now; everything else goes through its handler as if it came now, and may
  *            wait as usual. Until all are answered no later request of the connection begins.
@@ -100,6 +101,12 @@ enum fb_passage fb_gate_queue(struct fb_call *call);
 void fb_multi_flaw(struct fb_session *session);
 /* Forget requests and watches (DISCARD, RESET, the end of EXEC and of the connection). */
 void fb_multi_reset(struct fb_session *session);
+
+/* A read of a key that the session watches: its place among the watches, from 1; 0: it does not. When it has ended, and
+ * has read something else than what was watched (a copy may be older as well: somebody writes past Forebay), the watch
+ * will not be met, whatever the row is at EXEC: what the client computes from what it has read must not be written. */
+unsigned fb_multi_watch_of(const struct fb_session *session, fb_bytes key);
+void fb_multi_saw(struct fb_session *session, const struct fb_part *part);
 
 /* Is one of the requests kept so far a write (of a row or of a copy)? */
 bool fb_multi_writes(const struct fb_session *session);

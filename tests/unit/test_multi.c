@@ -130,6 +130,28 @@ static void a_watched_row_that_changed_gives_null(void **state) {
     exchange(fd, "WATCH nowhere:1\r\n", "-NOMAP ");
 }
 
+/* Somebody writes past Forebay, and a copy that comes later than the one that was watched is older. */
+static void what_was_read_otherwise_than_watched_gives_null(void **state) {
+    (void)state;
+    static const struct { const char *request, *reply; } reads[] = {
+        {"GET s:2\r\n", "$1\r\n5\r\n"},   {"MGET s:1 s:2\r\n", "*2\r\n$-1\r\n$1\r\n5\r\n"},
+        {"STRLEN s:2\r\n", ":1\r\n"},       {"GETRANGE s:2 0 0\r\n", "$1\r\n5\r\n"},
+        {"EXISTS s:2\r\n", ":1\r\n"},       {"WATCH s:2\r\n", "+OK\r\n"},
+    };
+    for (size_t i = 0; i < sizeof reads / sizeof reads[0]; i++)
+        for (int is_cached = 0; is_cached < 2; is_cached++) {
+            double_put(w.cache, "s:2", FB_KIND_STRING, FB_STR("6"));
+            exchange(fd, "WATCH s:1 s:2\r\nGET s:2\r\n", "+OK\r\n$1\r\n6\r\n");
+            double_put(w.cache, "s:2", FB_KIND_STRING, FB_STR("5"));
+            for (int n = 0; n <= is_cached; n++)
+                exchange(fd, reads[i].request, reads[i].reply);
+            double_put(w.cache, "s:2", FB_KIND_STRING, FB_STR("6"));
+            exchange(fd, "MULTI\r\nSET s:2 6\r\nEXEC\r\n", "+OK\r\n+QUEUED\r\n*-1\r\n");
+            exchange(fd, "WATCH s:2\r\nGET s:2\r\nGET s:2\r\nMULTI\r\nSET s:2 7\r\nEXEC\r\n",
+                     "+OK\r\n$1\r\n6\r\n$1\r\n6\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+        }
+}
+
 /* ---- order ------------------------------------------------------------------------------------------------------ */
 
 /* Whatever ends first: reads that wait, writes among what is not planned, and requests behind EXEC. */
@@ -334,6 +356,7 @@ int main(void) {
         CLAIM(a_failure_names_its_command_and_breaks_no_line),
         CLAIM(errors_are_counted_once),
         CLAIM(a_watched_row_that_changed_gives_null),
+        CLAIM(what_was_read_otherwise_than_watched_gives_null),
         CLAIM(replies_keep_their_order),
         CLAIM(what_follows_exec_waits_for_it),
         CLAIM(two_connections_do_not_mix),

@@ -440,6 +440,27 @@ def test_transactions_with_a_shared_store(lite, redis_server):
         assert second.ask("SET", "x", 1).word == "ERR" and second.ask("EXEC").word == "EXECABORT"
 
 
+@pytest.mark.short
+def test_who_watches_reads_at_the_owner(lite, redis_server):
+    """A copy of the other's may be older than what the owner has watched."""
+    it = lite(store=redis_server())
+    owner, other = it.start(), it.start()
+    with owner.wire(timeout=20) as first, other.wire(timeout=20) as second:
+        assert first.ask("HSET", "t:1", "n", 5) in FIELDS
+        reads = [("HGET", "t:1", "n"), ("HGETALL", "t:1"), ("HMGET", "t:1", "n"), ("EXISTS", "t:1")]
+        answers = [second.ask(*read) for read in reads]
+        forwarded = it.figure(1, "forwarded")
+        assert [second.ask(*read) for read in reads[:3]] == answers[:3]
+        assert it.figure(1, "forwarded") == forwarded, "these were not cached"
+        assert second.ask("WATCH", "t:1") == "OK"
+        assert [second.ask(*read) for read in reads] == answers
+        assert it.figure(1, "forwarded") == forwarded + len(reads)
+        assert second.pipeline([("MULTI",), ("HSET", "t:1", "n", 6), ("EXEC",)])[2] == [0]
+        assert second.ask("HGET", "t:1", "n") == b"6"
+        assert second.pipeline([("WATCH", "t:1"), ("HGET", "t:1", "n"), ("MULTI",), ("HINCRBY", "t:1", "n", 1), ("EXEC",),
+                                ("HGET", "t:1", "n")]) == ["OK", b"6", "OK", "QUEUED", [7], b"7"]
+
+
 @pytest.mark.parametrize("is_shared", [False, True])
 def test_keys_of_several_owners(lite, redis_server, make_database, is_shared):
     it = lite(store=redis_server() if is_shared else None, interval=LATER)
