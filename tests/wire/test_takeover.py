@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_a_journal_that_was_away_writes_nothing_again(world, forebay, tmp_path):
         back = start("first")
         with back.wire() as wire:
             assert wire.ask("HMGET", "t:1", "v", "n") == [b"2", b"2"]
-            assert wire.ask("WAIT", 1, 5000) == 1
+            assert wire.ask("WAIT", 1, 20000) == 1
         back.kill()
     assert start("first").stop() == 0
     assert [(row["v"], row["n"]) for row in database.rows("SELECT v, n FROM t")] == [(2, 2)]
@@ -141,12 +142,13 @@ def test_an_owner_that_lost_the_source_says_so_and_shows_what_the_database_has(w
         assert takeover(second, "--accept-loss", "db")[0] == 0
         wait_until(lambda: not isinstance(other.ask("HSET", "t:1", "v", 2), ReplyError), "the second to own it", 30)
         assert other.ask("WAIT", 1, 20000) == 1
-        assert wire.ask("WAIT", 1, 2000) == 0  # its flush finds out
+        assert wire.ask("WAIT", 1, 2000) == 0  # its flush finds out, if not by then
+        wait_until(lambda: "behind.lost" in first.log(), "the first to find out", 30)
         refused = wire.ask("HSET", "t:1", "v", 3)
         assert refused.word == "NOTOWNER", refused
-        before = cpu_s(first)
+        before, began = cpu_s(first), time.monotonic()
         wait_until(lambda: wire.ask("HGET", "t:1", "v") == b"2", "the first to show what the database has", 20)
-        assert cpu_s(first) - before < 1
+        assert cpu_s(first) - before < max(1, (time.monotonic() - began) / 4)
         letters = wait_until(lambda: database.rows("SELECT key_name, code FROM fb_dead"), "the letter", 20)
         assert [(bytes(row["key_name"]), row["code"]) for row in letters] == [(b"t:1", "FENCED")]
     assert second.stop() == 0
@@ -177,9 +179,9 @@ def test_two_with_copies_of_one_journal_do_not_write_in_turns(world, forebay, tm
             assert other.ask("WAIT", 1, 20000) == 1
             assert not isinstance(wire.ask("HSET", "t:2", "v", 1), ReplyError)  # it does not know yet
             assert wire.ask("WAIT", 1, 3000) == 0
+            wait_until(lambda: "behind.lost" in first.log(), "the log", 30)
             assert wire.ask("HSET", "t:2", "v", 2).word == "NOTOWNER"
             wait_until(lambda: "copy of this journal" in wire.ask("HSET", "t:2", "v", 2).text, "the reason", 20)
-            wait_until(lambda: "behind.lost" in first.log(), "the log", 20)
             assert not isinstance(other.ask("HSET", "t:1", "v", 12), ReplyError)
     assert second.stop() == 0 and first.stop() == 0
     assert [(row["id"], row["v"]) for row in database.rows("SELECT id, v FROM t")] == [(1, 12)]
