@@ -142,6 +142,9 @@ static void on_remark(void *user, int is_error, const char *code, const char *te
     r->nfaults += is_error != 0;
 }
 
+/* Not there, or slow today: no fault of the file. */
+static bool is_away(fb_status status) { return status == FB_DOWN || status == FB_TIMEOUT; }
+
 static fb_status open_sources(struct fb_conf *conf, fb_cache *cache, fb_source **sources) {
     struct fb_conf_details *d = conf->details;
     fb_status worst = FB_OK;
@@ -155,7 +158,7 @@ static fb_status open_sources(struct fb_conf *conf, fb_cache *cache, fb_source *
         if (status == FB_OK)
             continue;
         sources[i] = NULL;
-        bool is_down = status == FB_DOWN;
+        bool is_down = is_away(status);
         bool is_file = strncmp(s->url, "sqlite:", strlen("sqlite:")) == 0;
         fault_of(d, object, is_down ? "source-down" : "source", &err,
                  is_file   ? "the file must exist; a relative path begins where forebay is started"
@@ -188,7 +191,7 @@ static fb_status add_keyspaces(struct fb_conf *conf, fb_cache *cache, fb_source 
             k->bound_pattern = fb_arena_copy(&d->arena, bound, strlen(bound));
             continue;
         }
-        bool is_down = status == FB_DOWN;
+        bool is_down = is_away(status);
         struct review review = {d, object, false, 0};
         fb_err nothing = {0};
         worst = is_down && worst != FB_CONFIG ? FB_DOWN : FB_CONFIG;

@@ -26,7 +26,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 TOOLS = os.path.join(TOP, "build", "tools")
 
 USER, PASSWORD = "forebay", "s3cret/%&'"  # of the user that tests connect as; awkward on purpose
-START_S, STOP_S, POLL_S = 30.0, 15.0, 0.01
+START_S, STOP_S, POLL_S = 60.0, 60.0, 0.01
 PR_SET_PDEATHSIG = 1
 MEMORY, MEMORY_MIN = "/dev/shm", 2 << 30  # bytes that must be free there
 
@@ -42,7 +42,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_until(condition, what, seconds=10.0):
+def wait_until(condition, what, seconds=30.0):
     """The first true value of condition(); the one loop of the tests that polls. What it waits for is told when that
     was in vain, as text or by a function that looks what there is instead."""
     deadline = time.monotonic() + seconds

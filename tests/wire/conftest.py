@@ -28,8 +28,8 @@ DATA = os.environ.get("FOREBAY_TEST_DATA", os.path.join(os.path.dirname(TOP), "s
 NODE_MODULES = os.path.join(TOP, "build", "npm", "node_modules")
 IS_FULL = os.environ.get("FOREBAY_TEST_FULL") == "1"
 
-START_S = 30.0  # a sanitizer build on a busy machine needs some
-STOP_S = 30.0
+START_S = 60.0  # a sanitizer build on a busy machine needs some
+STOP_S = 60.0
 
 
 def pytest_configure(config):

@@ -118,7 +118,8 @@ def mutate(draw, sessions):
 
 # ---- ways of sending
 
-STREAM_S = 30.0        # in which a stream that was sent must have been answered and ended
+STREAM_S = 60.0        # in which something must come of a stream: an answer, or its end
+ENDLESS_S = 600.0      # in which it must have ended; hundreds of its writes wait for a commit each, beside fifteen others
 NEVER_READS_S = 0.05   # for which one that does not read waits for its bytes to be taken
 SLOW_BYTES = 20000     # of which a slow reader takes its time
 
@@ -142,12 +143,12 @@ def reset(end):
 
 def to_the_end(end, at_a_time=1 << 20, pause=0.0):
     """Everything the server says until it ends the connection."""
-    total, deadline = 0, time.monotonic() + STREAM_S
+    total, deadline = 0, time.monotonic() + ENDLESS_S
     try:
         while got := end.recv(at_a_time):
             total += len(got)
             if time.monotonic() > deadline:
-                raise Stuck(f"not at its end after {STREAM_S} s and {total} bytes")
+                raise Stuck(f"not at its end after {ENDLESS_S} s and {total} bytes")
             if pause and total < SLOW_BYTES:
                 time.sleep(pause)
     except socket.timeout:
@@ -170,10 +171,10 @@ def drain_while_sending(end, data):
     """Sends all and reads meanwhile, as a client with a pipeline does."""
     end.setblocking(False)
     view = memoryview(data)
-    deadline = time.monotonic() + STREAM_S
+    deadline = time.monotonic() + ENDLESS_S
     while view:
         if time.monotonic() > deadline:
-            raise Stuck(f"{len(view)} bytes were not taken for {STREAM_S} s")
+            raise Stuck(f"{len(view)} bytes were not taken for {ENDLESS_S} s")
         readable, writable, _ = select.select([end], [end], [], 1.0)
         try:
             if readable and not end.recv(1 << 20):

@@ -60,7 +60,7 @@ def test_readiness_follows_the_source_and_liveness_does_not(forebay, database):
     """A database that somebody keeps locked answers nobody."""
     path = database(SHOP)
     config = shop(path)
-    config["sources"]["shop"]["read_timeout"] = "200ms"
+    config["sources"]["shop"]["read_timeout"] = "1s"
     server = forebay(config)
     def look(status):
         got = fetch(server, "/readyz")
@@ -69,7 +69,7 @@ def test_readiness_follows_the_source_and_liveness_does_not(forebay, database):
     wait_until(lambda: look(200), "readiness")
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    _, _, body = wait_until(lambda: look(503), "readiness to go")
+    _, _, body = wait_until(lambda: look(503), "readiness to go", 30)
     assert re.search(r"(?m)^\[-\]source/shop failed: .", body), body
     assert fetch(server, "/livez")[0] == 200
     assert server.source()["up"] == 0
@@ -77,7 +77,7 @@ def test_readiness_follows_the_source_and_liveness_does_not(forebay, database):
     assert 'forebay_source_up{source="shop"} 0' in fetch(server, "/metrics")[2]
     holder.execute("ROLLBACK")
     holder.close()
-    wait_until(lambda: look(200), "readiness to come back")
+    wait_until(lambda: look(200), "readiness to come back", 30)
     assert server.source()["up"] == 1
     wait_until(lambda: "event=source.up" in server.log(), "another one")
 

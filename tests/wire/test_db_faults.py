@@ -7,6 +7,7 @@ timeout is what is shown ("hasty"), it is short, and what it is shown of is brou
 
 import contextlib
 import random
+import subprocess
 import threading
 import time
 
@@ -14,13 +15,13 @@ import pytest
 
 import databases
 import proxy as proxies
-from conftest import IS_FULL, wait_until
+from conftest import FOREBAY, IS_FULL, clean_environment, to_yaml, wait_until
 from databases import as_hash
 from resp import ReplyError
 
 BACK_S = 30.0  # the breaker looks again every second or so
 READ_MS, WRITE_MS = 10000, 4900  # the latter is the longest there is
-HASTY_READ_MS, HASTY_WRITE_MS = 400, 800
+HASTY_READ_MS, HASTY_WRITE_MS = 3000, 3000  # enough for a busy machine to start a server with
 SLACK_S = 10.0  # of those who wait for a timeout; without one they would for ever
 ROWS = 20
 WRITERS = 2  # connections that write at once
@@ -233,18 +234,35 @@ def test_read_of_a_frozen_server_takes_one_timeout_and_not_a_second(shop):
 
 def test_giving_up_on_a_frozen_server_has_an_end(shop):
     """Whoever asks it to give a query up would wait for its answer as well, and no worker would be left."""
-    source = shop.database.source(read_timeout="200ms", pool=1)
+    source = shop.database.source(read_timeout="3s", pool=1, breaker_failures=2)
     hasty = shop.forebay_of({"sources": {"s": source}, "keyspaces": {"t:{id}": {"source": "s", "table": "t"}}})
     with hasty.wire(timeout=30) as wire:
         wait_until(lambda: not isinstance(wire.ask("GET", "t:1"), ReplyError), "a connection", BACK_S)
         shop.server.freeze()
         try:
             assert failed(wire.ask("GET", "t:2"), {"SRCTIMEOUT"})
-            wait_until(lambda: hasty.source("s")["under_way"] == 0, "the worker to come home", 20.0)
-            wait_until(lambda: failed(wire.ask("GET", "t:3"), {"SRCDOWN"}), "the breaker to open", 20.0)
+            wait_until(lambda: hasty.source("s")["under_way"] == 0, "the worker to come home", BACK_S)
+            wait_until(lambda: failed(wire.ask("GET", "t:3"), {"SRCDOWN"}), "the breaker to open", BACK_S)
         finally:
             shop.server.thaw()
-        wait_until(lambda: not isinstance(wire.ask("GET", "t:2"), ReplyError), "the server to be asked again", 20.0)
+        wait_until(lambda: not isinstance(wire.ask("GET", "t:2"), ReplyError), "the server to be asked again", BACK_S)
+
+
+@pytest.mark.parametrize("kind", ["mariadb"])
+def test_a_database_that_is_slow_at_the_start_is_no_fault_of_the_file(make_database, kind, tmp_path):
+    """Whoever starts Forebay tries again; a faulty file would end that."""
+    database = make_database(kind).make(SCHEMA)
+    proxy, path = proxies.Proxy(kind, database.server.port), tmp_path / "slow.yaml"
+    path.write_text(to_yaml({"sources": {"s": database.source(proxy.port, read_timeout="1s")},
+                             "keyspaces": {"t:{id}": {"source": "s", "table": "t"}}}) + "\n")
+    proxy.when("answered", ("SELECT", "SET", "SHOW"), "hold before")
+    try:
+        run = subprocess.run([FOREBAY, "check", "-c", str(path)], capture_output=True, text=True, timeout=60,
+                             env=clean_environment())
+    finally:
+        proxy.close()
+    assert proxy.fired.is_set()
+    assert run.returncode == 69 and "error[source-down]" in run.stderr, run
 
 
 def test_options_of_the_url_go_before_ours(shop):

@@ -36,7 +36,7 @@ GROWTH_MAX_KIB = (128 if SANITIZER is None else 1024) * 1024
 # catalogue's), the log's index, and the file once for each FB.CONFIG CHECK that is answered at a time (by 4 threads of
 # libuv): a process that closes any descriptor of a file loses its locks there, so SQLite keeps it for the next to open.
 DATABASE_DESCRIPTORS_MAX = 7 * 2 + 1 + 4
-LATENCY_MAX_S = 30.0  # of a command of the bystander, who shares two cores with this test and whatever else they do
+LATENCY_MAX_S = 45.0  # of a command of the bystander, who shares two cores with this test and whatever else they do
 
 SCHEMA = """
 CREATE TABLE kv(k TEXT PRIMARY KEY, v);

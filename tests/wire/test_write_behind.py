@@ -203,7 +203,7 @@ def test_what_was_refused_is_not_shown_for_ever_below_later_writes(world, foreba
                      "INSERT INTO t(id, code) VALUES (1, 1), (2, 2);")
     space = {"source": "db", "table": "t", "as": "hash", "write": "write-behind", "flush_interval": LATER}
     server = forebay({"server": {"journal_dir": os.path.join(str(tmp_path), "journal")},
-                      "sources": {"db": database.source(write_timeout="300ms")}, "keyspaces": {"t:{id:int}": space}})
+                      "sources": {"db": database.source(write_timeout="2s")}, "keyspaces": {"t:{id:int}": space}})
 
     def retries():
         line = server.info("forebay_write_behind")["forebay_write_behind"]["behind_db"]
