@@ -38,7 +38,7 @@ class Wire:
     """One connection. Simple strings come back as str, bulk strings as bytes, nil as None, errors as ReplyError
     (returned, not raised, so that a test can compare them)."""
 
-    def __init__(self, host, port, timeout=10.0):
+    def __init__(self, host, port, timeout=60.0):
         self.socket = socket.create_connection((host, port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""

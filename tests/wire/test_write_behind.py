@@ -30,7 +30,7 @@ class Shop:
         behind = {"source": "shop", "write": "write-behind", "flush_interval": interval}
         self.database, self.start = database, forebay
         self.config = {
-            "server": {"journal_dir": os.path.join(folder, "journal"), "drain_timeout": "5s", **server},
+            "server": {"journal_dir": os.path.join(folder, "journal"), "drain_timeout": "20s", **server},
             "sources": {"shop": database.source()},
             "keyspaces": {
                 "user:{id:int}": {**behind, "table": "users", "as": "hash", "on_del": "delete-row"},
@@ -222,8 +222,8 @@ def test_what_was_refused_is_not_shown_for_ever_below_later_writes(world, foreba
         assert waiter.read() == 1  # the later writes still wait, and are read
         assert hash_of(wire, "t:1")["n"] == hash_of(wire, "t:3")["n"] == "5"
         assert wire.ask("WAIT", 1, 20000) == 1
-        wait_until(lambda: hash_of(wire, "t:1") == {"id": "1", "code": "1", "n": "5", "d": "7"}, "the row as it is", 5)
-        wait_until(lambda: hash_of(wire, "t:3") == {"id": "3", "code": "3", "n": "5", "d": "7"}, "the default", 5)
+        wait_until(lambda: hash_of(wire, "t:1") == {"id": "1", "code": "1", "n": "5", "d": "7"}, "the row as it is", 30)
+        wait_until(lambda: hash_of(wire, "t:3") == {"id": "3", "code": "3", "n": "5", "d": "7"}, "the default", 30)
 
 
 def test_many_refused_rows_stop_the_flush_until_somebody_accepts_them(shop):
@@ -268,8 +268,8 @@ def test_what_the_database_makes_of_a_write_is_shown_when_it_is_there(world, for
         assert not isinstance(wire.ask("HSET", "t:1", "v", "abc"), ReplyError)
         assert not isinstance(wire.ask("HSET", "u:1", "v", given), ReplyError)
         assert wire.ask("HGET", "t:1", "v") == b"abc" and wire.ask("WAIT", 1, 20000) == 1
-        wait_until(lambda: wire.ask("HGET", "t:1", "v") == b"ABC", "what the trigger made", 5)
-        wait_until(lambda: wire.ask("HGET", "u:1", "v") == shown, "the form of its type", 5)
+        wait_until(lambda: wire.ask("HGET", "t:1", "v") == b"ABC", "what the trigger made", 30)
+        wait_until(lambda: wire.ask("HGET", "u:1", "v") == shown, "the form of its type", 30)
 
 
 def test_parents_and_children_that_are_made_again_arrive(world, forebay, tmp_path):
