@@ -43,7 +43,7 @@ int fb_config_args_take(struct fb_config_args *config, const struct fb_cli_args 
         if (config->has_listen)
             return fb_cli_usage(args->command, "%s", twice);
         config->has_port = true;
-        snprintf(config->port_address, sizeof config->port_address, "127.0.0.1:%lld", port);
+        snprintf(config->port_address, sizeof config->port_address, "localhost:%lld", port);
         return take_flag(config, "server.listen", config->port_address);
     case FB_CLI_SETTING:
         if (strcmp(args->setting, "server.listen") == 0) {

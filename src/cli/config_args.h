@@ -10,7 +10,7 @@ enum { FB_OPT_CONFIG, FB_OPT_PORT, FB_OPT_SOURCE, FB_OPT_MAP, FB_OPT_OWN };
 
 #define FB_CONFIG_OPTIONS                                                                                              \
     {"config", 'c', "FILE", "the configuration (else $FOREBAY_CONFIG, ./forebay.yaml, /etc/forebay/)", FB_OPT_CONFIG}, \
-        {"port", 'p', "N", "listen on this port of 127.0.0.1; 0: any free one", FB_OPT_PORT},                          \
+        {"port", 'p', "N", "listen on this port of localhost; 0: any free one", FB_OPT_PORT},                          \
         {"source", 's', "[NAME=]URL", "a source, as sqlite:shop.db", FB_OPT_SOURCE},                                   \
         {"map", 'm', "PATTERN=TABLE", "a keyspace, as 'user:{id:int}=users'", FB_OPT_MAP}
 

@@ -163,7 +163,7 @@ static fb_status serving_begin(const struct demo *d, int64_t added_ms, unsigned 
         .listen = listen, .is_protected = true,
     };
     snprintf(url, sizeof url, "sqlite:%s", d->database);
-    snprintf(address, sizeof address, "127.0.0.1:%u", port);
+    snprintf(address, sizeof address, "localhost:%u", port);
     fb_status status = fb_open(/* options */ NULL, &s.cache, err);
     if (status == FB_OK)
         status = fb_source_open(s.cache, "shop", url, &source, &s.shop, err);
@@ -395,7 +395,7 @@ static void first_order_line(const struct demo *d, char *out, size_t size) {
 static void print_invitation(const struct demo *d, unsigned port) {
     char line[64];
     first_order_line(d, line, sizeof line);
-    printf("\nServing on 127.0.0.1:%u until Ctrl-C. Try it:\n"
+    printf("\nServing on localhost:%u until Ctrl-C. Try it:\n"
            "  redis-cli -p %u GET product:17                  # a row, as JSON\n"
            "  redis-cli -p %u HGETALL user:42                 # a row, as a hash\n"
            "  redis-cli -p %u HINCRBY user:42 login_count 1   # one column of it\n"

@@ -226,7 +226,7 @@ static void print_head(FILE *out, const char *name, const char *url, const char 
           "# `forebay serve -c FILE`, and see every setting with `forebay reference settings`.\n"
           "\n"
           "server:\n"
-          "  listen: 127.0.0.1:6380\n"
+          "  listen: localhost:6380\n"
           "  # memory_max: 256mb\n"
           "  # password: env:FOREBAY_PASSWORD\n"
           "\n"

@@ -1,6 +1,6 @@
 /* The log of the server process: one line per event on stderr.
  *
- *     fb_log(FB_LOG_SERVE_READY, "ready on 127.0.0.1:6380", FB_LOG_FIELDS({"listen", "127.0.0.1:6380"}));
+ *     fb_log(FB_LOG_SERVE_READY, "ready on localhost:6380", FB_LOG_FIELDS({"listen", "localhost:6380"}));
  *
  * Three forms: text (time and message, for people), logfmt and JSON with everything (ts, level, event, msg and the
  * fields), the latter with systemd's <priority> in front when the journal reads it. */

@@ -1,4 +1,4 @@
-/* Addresses to listen on: "host:port", "[v6]:port", "unix:/path". */
+/* Addresses to listen on: "host:port", "[v6]:port", "localhost:port" (both families), "unix:/path". */
 #include "server/state.h"
 
 #include <arpa/inet.h>
@@ -7,15 +7,17 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/err.h"
 #include "server/users.h"
 
-enum { BACKLOG = 511, HOST_MAX = 256, UNIX_MODE = 0700 };
+enum { BACKLOG = 511, UNIX_MODE = 0700 };
 
 static struct fb_listener *add(struct fb_server *server, int fd) {
     struct fb_listener *listener = &server->listeners[server->nlisteners++];
@@ -84,30 +86,16 @@ static fb_status listen_unix(struct fb_server *server, const char *text, fb_err 
 
 /* ---- TCP -------------------------------------------------------------------------------------------------------- */
 
-static bool is_loopback(const struct sockaddr *address) {
-    if (address->sa_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24 == 127;
-    return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
-}
-
-static unsigned port_of(int fd) {
-    struct sockaddr_storage address = {0};
-    socklen_t len = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
-        return 0;
-    return ntohs(address.ss_family == AF_INET ? ((struct sockaddr_in *)&address)->sin_port
-                                              : ((struct sockaddr_in6 *)&address)->sin6_port);
-}
-
 /* Would a stranger be let in? TLS alone keeps nobody out; certificates of clients do. */
 static bool lets_strangers_in(const struct fb_server *server, const struct sockaddr *address, bool is_tls) {
     const struct fb_server_options *options = &server->options;
-    return options->is_protected && !is_loopback(address) && !fb_users_ask(server->users) &&
+    return options->is_protected && !fb_address_is_loopback(address) && !fb_users_ask(server->users) &&
            !(is_tls && options->tls.clients == FB_TLS_CLIENTS_REQUIRED);
 }
 
+/* `may_lack`: where this machine has no such address nothing is listened to, and that is well. */
 static fb_status listen_address(struct fb_server *server, const char *text, const struct addrinfo *info, bool is_tls,
-                                fb_err *reterr) {
+                                bool may_lack, fb_err *reterr) {
     if (lets_strangers_in(server, info->ai_addr, is_tls))
         return fb_fail(reterr, FB_CONFIG, "%s can be reached from other machines and no password is set: set "
                        "server.password%s, listen on 127.0.0.1, or switch server.protected off", text,
@@ -116,64 +104,61 @@ static fb_status listen_address(struct fb_server *server, const char *text, cons
         return fb_fail(reterr, FB_INVALID, "more than %d addresses to listen on", FB_LISTENERS_MAX);
     int on = 1, number, fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return fail_listen(reterr, text, errno);
+        return may_lack && errno == EAFNOSUPPORT ? FB_OK : fail_listen(reterr, text, errno);
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (info->ai_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
         number = errno;
         close(fd);
-        return fail_listen(reterr, text, number);
+        return may_lack && number == EADDRNOTAVAIL ? FB_OK : fail_listen(reterr, text, number);
     }
     struct fb_listener *listener = add(server, fd);
-    listener->port = port_of(fd);
+    listener->port = fb_address_port(fd);
     listener->is_tls = is_tls;
     return FB_OK;
 }
 
-/* "host:port" with the brackets of IPv6 taken off; false when it is not of that form. */
-static bool split(const char *text, char host[HOST_MAX], const char **ret_port) {
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || colon[1] == '\0')
-        return false;
-    size_t len = (size_t)(colon - text);
-    if (text[0] == '[' && len >= 2 && text[len - 1] == ']') {
-        text++;
-        len -= 2;
-    } else if (memchr(text, ':', len) != NULL) {
-        return false; /* IPv6 without brackets: which colon would be the last? */
-    }
-    if (len == 0 || len >= HOST_MAX)
-        return false;
-    memcpy(host, text, len);
-    host[len] = '\0';
-    *ret_port = colon + 1;
-    return true;
-}
-
-static fb_status listen_tcp(struct fb_server *server, const char *text, bool is_tls, fb_err *reterr) {
-    char host[HOST_MAX];
-    const char *port;
-    unsigned number = 0;
-    if (!split(text, host, &port))
-        return fb_fail(reterr, FB_INVALID, "'%s' is no address: write 127.0.0.1:6380, [::1]:6380 or unix:/path", text);
-    for (const char *p = port; *p != '\0'; p++)
-        if (*p < '0' || *p > '9' || (number = number * 10 + (unsigned)(*p - '0')) > 65535)
-            return fb_fail(reterr, FB_INVALID, "'%s': the port is a number up to 65535", text);
+static fb_status listen_host(struct fb_server *server, const char *text, const char *host, unsigned port, bool is_tls,
+                             bool may_lack, fb_err *reterr) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *list;
-    int rc = getaddrinfo(host, port, &hints, &list);
+    char digits[8];
+    snprintf(digits, sizeof digits, "%u", port);
+    int rc = getaddrinfo(host, digits, &hints, &list);
     if (rc != 0)
         return fb_fail(reterr, FB_INVALID, "'%s': %s", text, gai_strerror(rc));
-    /* A name may stand for several addresses (localhost: 127.0.0.1 and ::1). With port 0 they would get different
-     * ports, so then the first is enough. */
+    /* A name may stand for several addresses. With port 0 they would get different ports, so then the first is enough. */
     fb_status status = FB_OK;
     for (const struct addrinfo *info = list; info != NULL && status == FB_OK; info = info->ai_next) {
-        status = listen_address(server, text, info, is_tls, reterr);
-        if (number == 0)
+        status = listen_address(server, text, info, is_tls, may_lack, reterr);
+        if (port == 0)
             break;
     }
     freeaddrinfo(list);
     return status;
+}
+
+/* This machine, in both families, so that a client finds it whichever it tries first; no resolver is asked (RFC 6761). With
+ * port 0 the second gets what the first got, unless somebody else has that. */
+static fb_status listen_localhost(struct fb_server *server, const char *text, unsigned port, bool is_tls, fb_err *reterr) {
+    fb_err own;
+    fb_status status = listen_host(server, text, "127.0.0.1", port, is_tls, /* may_lack */ false, reterr);
+    if (status != FB_OK)
+        return status;
+    unsigned got = server->listeners[server->nlisteners - 1].port;
+    status = listen_host(server, text, "::1", got, is_tls, /* may_lack */ true, port == 0 ? &own : reterr);
+    return port == 0 ? FB_OK : status;
+}
+
+static fb_status listen_tcp(struct fb_server *server, const char *text, bool is_tls, fb_err *reterr) {
+    char host[FB_HOST_MAX];
+    unsigned port;
+    if (!fb_address_split(text, host, &port))
+        return fb_fail(reterr, FB_INVALID, "'%s' is no address: write 127.0.0.1:6380, [::1]:6380 or unix:/path; the port "
+                       "is a number up to 65535", text);
+    if (strcasecmp(host, "localhost") == 0)
+        return listen_localhost(server, text, port, is_tls, reterr);
+    return listen_host(server, text, host, port, is_tls, /* may_lack */ false, reterr);
 }
 
 static fb_status open_all(struct fb_server *server, const char *const *list, bool is_tls, fb_err *reterr) {

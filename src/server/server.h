@@ -82,7 +82,7 @@ struct fb_server_forward {
 };
 
 struct fb_server_options {
-    const char *const *listen;   /* "127.0.0.1:6380", "[::1]:6380", "unix:/path"; NULL ends. Port 0: any free one */
+    const char *const *listen;   /* "localhost:6380", "[::1]:6380", "unix:/path"; NULL ends. Port 0: any free one */
     unsigned threads;            /* event loops; 0 = number of cores */
     const char *password;        /* NULL: none asked */
     struct fb_server_live live;  /* as it is at the start */

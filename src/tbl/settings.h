@@ -43,10 +43,11 @@
     X(REFERENCE, "the name of a section of this configuration")
 
 #define FB_SETTINGS(X)                                                                                                 \
-    X(SERVER, listen, ADDRESSES, "127.0.0.1:6380", NULL, NULL, NULL, listen, RESTART, NULL,                            \
+    X(SERVER, listen, ADDRESSES, "localhost:6380", NULL, NULL, NULL, listen, RESTART, NULL,                            \
       "where clients connect",                                                                                         \
-      "One address or a list. Port 0 takes any free port and says which at the start. A host that is not of this "     \
-      "machine's loopback needs a password, unless server.protected is false.")                                        \
+      "One address or a list. 'localhost' is 127.0.0.1 and, where the machine has it, ::1. Port 0 takes any free "     \
+      "port and says which at the start. A host that is not of this machine's loopback needs a password, unless "      \
+      "server.protected is false.")                                        \
     X(SERVER, admin, ADDRESS, "127.0.0.1:9380", "off", NULL, NULL, admin, RESTART, NULL,                               \
       "where metrics and health are served over HTTP",                                                                 \
       "/metrics, /livez and /readyz; nothing can be changed there. A host that is not of this machine's loopback "     \

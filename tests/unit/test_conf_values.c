@@ -55,7 +55,7 @@ static void defaults_are_those_of_the_public_api(void **state) {
     const fb_keyspace_options expected = FB_KEYSPACE_OPTIONS_INIT, *k = &conf->keyspaces[0].options;
     const fb_source_options *s = &conf->sources[0].options;
     assert_int_equal(conf->memory_max, 256 << 20);
-    assert_string_equal(conf->listen[0], "127.0.0.1:6380");
+    assert_string_equal(conf->listen[0], "localhost:6380");
     assert_null(conf->listen[1]);
     assert_null(conf->password);
     assert_int_equal(conf->threads, 0);

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -485,6 +486,31 @@ static void server_that_cannot_listen_says_what_to_do(void **state) {
     stop(&w);
 }
 
+/* Node 18 asks ::1 first when it is told localhost, and nothing else. */
+static void localhost_is_there_in_both_families(void **state) {
+    (void)state;
+    struct world w;
+    struct fb_server_options options = defaults();
+    const char *listen[] = {"localhost:0", NULL};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    bool has_six = fd >= 0 && bind(fd, (const struct sockaddr *)&six, sizeof six) == 0;
+    close(fd);
+    options.listen = listen;
+    start(&w, &options);
+    fd = dial(&w);
+    exchange(fd, "PING\r\n", "+PONG\r\n");
+    close(fd);
+    if (has_six) {
+        six.sin6_port = htons((uint16_t)fb_server_port(w.server));
+        fd = socket(AF_INET6, SOCK_STREAM, 0);
+        assert_int_equal(connect(fd, (const struct sockaddr *)&six, sizeof six), 0);
+        exchange(fd, "PING\r\n", "+PONG\r\n");
+        close(fd);
+    }
+    stop(&w);
+}
+
 static void unix_socket_is_for_its_owner_and_goes_away(void **state) {
     (void)state;
     struct world w;
@@ -598,6 +624,7 @@ int main(void) {
         cmocka_unit_test(killed_client_is_closed_whichever_loop_has_it),
         cmocka_unit_test(value_of_any_size_comes_back_whole),
         cmocka_unit_test(server_that_cannot_listen_says_what_to_do),
+        cmocka_unit_test(localhost_is_there_in_both_families),
         cmocka_unit_test(unix_socket_is_for_its_owner_and_goes_away),
         cmocka_unit_test(stopping_answers_what_is_under_way),
         cmocka_unit_test(stopping_at_once_leaves_nothing_behind),

@@ -69,7 +69,7 @@ def test_demo_does_what_it_invites_to_try(demo):
         taken.listen()
         port = taken.getsockname()[1]
         run = demo("--port", str(port))
-        ready = run.wait_for(lambda: re.search(r"Serving on 127.0.0.1:(\d+)", run.log()), "its invitation")
+        ready = run.wait_for(lambda: re.search(r"Serving on localhost:(\d+)", run.log()), "its invitation")
         run.wait_for(lambda: "WHERE product_id" in run.log(), "the end of its invitation")
     assert int(ready.group(1)) != port
     assert f"Port {port} is taken" in run.log()
