@@ -2,8 +2,9 @@
  *
  *     coherence [SECONDS]      of each of the four lives (5); prints TAP
  *     coherence SECONDS URL [CA]
- *                              one life at a store that somebody else starts, moves and breaks meanwhile
- *                              (tests/store/disturbed.py): with copies in the process; prints name=number
+ *                              one life, of SECONDS or until SIGTERM, at a store that somebody else starts, moves and
+ *                              breaks meanwhile (tests/wire/test_store_moves.py): with copies in the process; prints
+ *                              name=number
  *
  * Each of 16 workers is a client of its own: it reads and writes a few hot keys, pauses at any point, dies in the
  * middle of what it does, and loses answers. Somebody evicts copies, and in one life coordination keys too. Rows have
@@ -14,6 +15,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +32,6 @@ enum {
     TTL_MOVED_MS = 120000,   /* what a failover brought back must not be gone before it is looked for */
     WRITES_PERCENT = 15, REFRESH_PERCENT = 5, DIES_PERMILLE = 10, LOSES_PERMILLE = 5,
     ABSENT_EVERY = 5,        /* every fifth version of a row is its absence */
-    SETTLES_MS = 300,        /* reads under way when all is invalidated are over by then */
     EVICTS_PERMILLE = 20,    /* of turns, where the store is moved */
     TRIES = 3,
     PATIENCE_MS = 5000,      /* for one answer; at a store that is being moved: as the engine's */
@@ -82,6 +83,7 @@ struct worker {
     struct fb_store *store;
     struct fb_connection plain;
     unsigned key;               /* it is busy with */
+    _Atomic uint64_t turns;     /* reads and writes it is through with */
 };
 
 static bool is_absent(uint64_t version) { return version % ABSENT_EVERY == 0; }
@@ -363,6 +365,7 @@ static void *work(void *arg) {
             protocol_write(w, key);
         else
             protocol_read(w, key, happens(w, REFRESH_PERCENT * 10));
+        w->turns++;
     }
     return NULL;
 }
@@ -477,27 +480,48 @@ static bool live(unsigned number, int64_t seconds) {
 /* Wrong answers up to the moment when all that a history asked for had been invalidated. */
 static uint64_t forgiven_reads, forgiven_copies;
 
+static volatile sig_atomic_t is_enough;
+
+static void take_signal(int number) {
+    (void)number;
+    is_enough = 1;
+}
+
+/* Is everybody through with what was under way then? */
+static bool have_turned(const uint64_t then[WORKERS]) {
+    for (unsigned i = 0; i < WORKERS; i++)
+        if (workers[i].turns == then[i])
+            return false;
+    return true;
+}
+
+static bool goes_on(fb_instant end) { return is_enough == 0 && fb_before(fb_clock_now(), end); }
+
 /* Evicts, and invalidates what histories ask for. */
 static void tend(fb_instant end) {
     struct worker w = {.rng = {generation}};
-    fb_instant settled = {INT64_MIN};
+    uint64_t turns[WORKERS] = {0}; /* when the last invalidation was through */
+    bool is_settled = true;
     fb_err err;
     if (fb_store_open(place, &w.store, &err) != FB_OK)
         abort();
-    while (fb_before(fb_clock_now(), end)) {
+    while (goes_on(end)) {
         char name[32];
         struct fb_store_call evict = {.max_ms = 1}, again = {.span_ms = 0};
         w.key = (unsigned)fb_rng_below(&w.rng, KEYS);
         evict.key = key_name(name, w.key);
         if (happens(&w, EVICTS_PERMILLE))
             (void)run(&w, &evict, FB_STORE_LIFE);
-        while (copies_owe(copies, &w.key) && fb_before(fb_clock_now(), end)) {
+        while (copies_owe(copies, &w.key) && goes_on(end)) {
             again.key = key_name(name, w.key);
             if (run(&w, &again, FB_STORE_INVAL))
                 copies_paid(copies, w.key);
-            settled = fb_after(fb_clock_now(), fb_ms(SETTLES_MS));
+            for (unsigned i = 0; i < WORKERS; i++)
+                turns[i] = workers[i].turns;
+            is_settled = false;
         }
-        if (fb_before(fb_clock_now(), settled)) { /* until then a failover may show */
+        if (!is_settled) { /* a failover may show */
+            is_settled = have_turned(turns);
             forgiven_reads = not_regular;
             forgiven_copies = too_old;
         }
@@ -552,6 +576,7 @@ static int live_elsewhere(int64_t seconds, const char *url, const char *ca) {
         printf("%s\n", err.text);
         return 1;
     }
+    (void)signal(SIGTERM, take_signal);
     life = &moved;
     begin_life(1);
     (void)snprintf(prefix, sizeof prefix, "row:%u", generation);

@@ -58,6 +58,7 @@ static void history(void *user, enum fb_failover what, fb_instant since) {
     for (unsigned i = 0; i < c->n; i++)
         c->items[i].is_owed = true;
     pthread_mutex_unlock(&c->mutex);
+    printf("# the history is judged\n");
 }
 
 static void state(void *user, bool is_up, const char *text) {

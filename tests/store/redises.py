@@ -23,6 +23,7 @@ from servers import wait_until  # noqa: E402
 
 PR_SET_PDEATHSIG = 1
 START_S, CLUSTER_S = 30.0, 60.0
+PATIENT_MS = 10000  # without a sign of life: a busy machine is none that has died; who wants a failover says when
 SLOTS = 16384
 # Debian's redis-tools holds the server's program under another name; it goes by how it is called.
 PROGRAM = next((name for name in ("redis-server", "valkey-server", "redis-check-rdb") if shutil.which(name)), None)
@@ -224,7 +225,7 @@ sentinel failover-timeout shop 3000
 sentinel parallel-syncs shop 1
 """
 
-    def __init__(self, down_ms=500, words=(), is_guarded=False):
+    def __init__(self, down_ms=PATIENT_MS, words=(), is_guarded=False):
         super().__init__()
         self.is_guarded, password = is_guarded, self.PASSWORD if is_guarded else None
         try:
@@ -275,7 +276,7 @@ sentinel parallel-syncs shop 1
 class Cluster(Group):
     """Three primaries with a replica each."""
 
-    def __init__(self, timeout_ms=1000, words=()):
+    def __init__(self, timeout_ms=PATIENT_MS, words=()):
         super().__init__()
         try:
             ports = free_ports(12)
@@ -354,8 +355,8 @@ class Cluster(Group):
 
 
 class Guarded(Sentinels):
-    def __init__(self):
-        super().__init__(is_guarded=True)
+    def __init__(self, **more):
+        super().__init__(is_guarded=True, **more)
 
 
 KINDS = {"single": Single, "tls": Tls, "sentinel": Sentinels, "guarded": Guarded, "cluster": Cluster}

@@ -11,6 +11,7 @@ import servers
 from conftest import BUILD, Forebay, Redis, free_port
 
 LIVE = os.path.join(BUILD, "tests", "live")
+PATIENT = "700ms"  # store.share_timeout where a store that is only slow would be taken for one that is away
 
 
 def figures(text):

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from conftest import wait_until
-from fleet import fleet  # noqa: F401
+from fleet import PATIENT, fleet  # noqa: F401
 
 SECONDS = int(os.environ.get("FOREBAY_FLEET_SECONDS", "60")) // 3
 SCHEMA = """
@@ -126,7 +126,8 @@ def stale_at_rest(three):
 @pytest.mark.parametrize("life", LIVES)
 def test_no_read_is_older_than_what_was_acknowledged(fleet, life):  # noqa: F811
     has_l1, kinds = LIVES[life]
-    three = fleet(SCHEMA, KEYSPACES, store={"copies": str(has_l1).lower()}, redis=REDIS)
+    store = {"copies": str(has_l1).lower(), **({} if "kill_redis" in kinds else {"share_timeout": PATIENT})}
+    three = fleet(SCHEMA, KEYSPACES, store=store, redis=REDIS)
     checker = three.checker(SECONDS)
     try:
         disturber = Disturber(three, checker, 1, kinds)

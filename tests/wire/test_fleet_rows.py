@@ -6,7 +6,7 @@ import json
 import pytest
 
 from conftest import wait_until
-from fleet import fleet  # noqa: F401
+from fleet import PATIENT, fleet  # noqa: F401
 from resp import ReplyError
 
 SCHEMA = """
@@ -24,7 +24,7 @@ KEYSPACES = {
 
 @pytest.fixture(name="two")
 def fixture_two(fleet):  # noqa: F811
-    two = fleet(SCHEMA, KEYSPACES, count=2, store={"copies": "false"})
+    two = fleet(SCHEMA, KEYSPACES, count=2, store={"copies": "false", "share_timeout": PATIENT})
     a, b = (server.wire(timeout=30) for server in two.servers)
     two.a, two.b = a, b
     yield two

@@ -8,7 +8,7 @@ import pytest
 
 import servers
 from conftest import IS_FULL
-from fleet import fleet  # noqa: F401
+from fleet import PATIENT, fleet  # noqa: F401
 
 SECONDS = 30 if IS_FULL else 6
 CLIENTS = 300
@@ -39,7 +39,7 @@ def test_an_expiry_costs_the_fleet_one_query(fleet, l1):  # noqa: F811
     """How slow a machine may be: every tenth client asks PING, which waits for nobody. What the longest of these took is
     what others were late by as well, for no reason of Forebay's; an answer comes by way of two more processes, which may be
     late too. That much is allowed on top of two queries."""
-    three = fleet(SCHEMA, keyspaces(), store={"copies": str(l1).lower()})
+    three = fleet(SCHEMA, keyspaces(), store={"copies": str(l1).lower(), "share_timeout": PATIENT})
     count_from_here(three.database)
     began = time.monotonic()
     seen = three.herd(SECONDS, CLIENTS, "hot:1")
@@ -56,7 +56,7 @@ def test_with_refresh_ahead_nobody_waits(fleet, l1):  # noqa: F811
     """After the first load; "nobody waits" is: no longer than PING, and never as long as half a query. A refresh has a head
     start of a fifth of a second, half of which is the query. Where the machine itself was late by the other half, what it
     was to replace may have ended before it: then as above."""
-    three = fleet(SCHEMA, keyspaces(refresh_ahead="80%"), store={"copies": str(l1).lower()})
+    three = fleet(SCHEMA, keyspaces(refresh_ahead="80%"), store={"copies": str(l1).lower(), "share_timeout": PATIENT})
     count_from_here(three.database)
     with three.servers[0].wire() as wire:
         assert wire.ask("GET", "hot:1") == b'{"id":1,"name":"tea"}'

@@ -16,7 +16,8 @@ from test_fleet_live import KEYSPACES, SCHEMA, show_figures, stale_at_rest
 
 SECONDS = 20 if IS_FULL else 8
 PROOF_S = 1.0
-BACK_US = 5_000_000
+BACK_S = 5.0
+BACK_US = BACK_S * 1e6
 ROW = "CREATE TABLE t(id {int} PRIMARY KEY, n {int}); INSERT INTO t VALUES (1, 0), (2, 0);"
 # What a retry mends, sooner or later: the store is away, or it is not known whether a write arrived.
 MENDED = {f"{what}.{word}" for what in ("read", "write", "del") for word in ("STOREDOWN", "UNKNOWN", "SRCTIMEOUT", "SRCBUSY")}
@@ -73,8 +74,9 @@ def test_copies_are_served_for_a_second_and_reads_go_on(fleet, how):  # noqa: F8
             three.kill_redis()
         gone = time.monotonic()
         three.database.run("UPDATE t SET n = 1 WHERE id = 1")  # nobody is told of it
+        changed = time.monotonic()  # until then the database has the old value as well
         for reader in readers:
-            wait_until(lambda reader=reader: b"1" in reader.last, "a read of the database", 5)
+            wait_until(lambda reader=reader: b"1" in reader.last, "a read of the database", BACK_S)
         with three.servers[0].wire(timeout=30) as wire:
             reply = wire.ask("SET", "t:2", "7")
             assert reply.word == "STOREDOWN", reply
@@ -83,8 +85,8 @@ def test_copies_are_served_for_a_second_and_reads_go_on(fleet, how):  # noqa: F8
             late = reader.last[b"0"] - gone
             print(f"{reader.server.name}: the last old copy after {late * 1000:.0f} ms, the longest wait "
                   f"{reader.longest * 1000:.0f} ms")
-            assert late <= PROOF_S, late
-            assert reader.errors == [] and reader.longest < 2.0, (reader.errors[:3], reader.longest)
+            assert late <= max(PROOF_S, changed - gone), late
+            assert reader.errors == [] and reader.longest < BACK_S, (reader.errors[:3], reader.longest)
         if how == "paused":
             os.kill(three.redis.pid, signal.SIGCONT)
         else:
@@ -124,20 +126,21 @@ def run_moved(fleet, group, disturb, seconds=SECONDS):  # noqa: F811
 def fixture_group(request):
     if redises.PROGRAM is None:
         pytest.skip("no redis-server here")
-    with redises.KINDS[request.param]() as group:
+    kind, more = request.param
+    with redises.KINDS[kind](**more) as group:
         yield group
 
 
-@pytest.mark.parametrize("group", ["sentinel"], indirect=True)
+@pytest.mark.parametrize("group", [("sentinel", {"down_ms": 1000})], indirect=True, ids=["sentinel"])
 def test_sentinels_replace_a_primary_under_load(fleet, group):  # noqa: F811
     def disturb(_):
         dead = group.primary()
         dead.kill()
-        redises.wait_until(lambda: group.primary() is not dead, "the failover")
+        redises.wait_until(lambda: group.primary() is not dead, "the failover", redises.CLUSTER_S)
     run_moved(fleet, group, disturb)
 
 
-@pytest.mark.parametrize("group", ["cluster"], indirect=True)
+@pytest.mark.parametrize("group", [("cluster", {})], indirect=True, ids=["cluster"])
 def test_slots_of_a_cluster_move_under_load(fleet, group):  # noqa: F811
     from test_store_moves import crc16
     slots = sorted({crc16(b"%c:%d" % (b"sh"[i % 2], i)) % redises.SLOTS for i in range(24)})

@@ -26,7 +26,8 @@ class Cluster:
             home = os.path.join(folder, f"node-{i}")
             os.makedirs(home)
             self.buses.append(free_port())
-            self.nodes.append(Redis(processes, home, ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000",
+            timeout_ms = 1000 if replicas else 10000  # without replicas nobody is to die
+            self.nodes.append(Redis(processes, home, ["--cluster-enabled", "yes", "--cluster-node-timeout", str(timeout_ms),
                                                       "--cluster-port", str(self.buses[-1]),
                                                       "--cluster-config-file", "nodes.conf", "--dir", home,
                                                       "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0",
@@ -157,7 +158,7 @@ def test_slots_wander_under_load(forebay, database, cluster):
         thread.start()
     for name in [name for name in names if slots[name] < 16384 // 3][:10]:
         three.move(slots[name], three.nodes[0], three.nodes[1])
-    wait_until(lambda: min(counts.values()) > 20, "all go on")
+    wait_until(lambda: min(counts.values()) > 20, "all go on", 60)
     stop.set()
     for thread in threads:
         thread.join()
