@@ -20,14 +20,14 @@ static fb_status identify(struct fb_driver *driver, fb_err *err) {
         "current_database()",
     };
     for (size_t i = 0; i < sizeof questions / sizeof questions[0]; i++) {
-        PGresult *result = PQexec(driver->catalogue, questions[i]);
+        PGresult *result = fb_pg_catalogue_exec(driver, questions[i]);
         bool is_known = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
         driver->identity = is_known ? fb_mem_strdup(PQgetvalue(result, 0, 0)) : NULL;
         PQclear(result);
         if (is_known)
             return driver->identity != NULL ? FB_OK : fb_fail(err, FB_NOMEM, "out of memory");
     }
-    return fb_fail(err, FB_DOWN, "%s", PQerrorMessage(driver->catalogue));
+    return fb_fail(err, FB_DOWN, "%s", fb_pg_catalogue_message(driver));
 }
 
 fb_status fb_pg_catalogue(struct fb_driver *driver, fb_err *err) {
@@ -36,16 +36,17 @@ fb_status fb_pg_catalogue(struct fb_driver *driver, fb_err *err) {
         return FB_OK;
     PQfinish(driver->catalogue);
     driver->catalogue = NULL;
+    driver->is_silent = false;
     fb_instant deadline = fb_after(fb_clock_now(), driver->read_timeout);
     fb_status status = fb_pg_connect(driver, deadline, &driver->catalogue, err);
     if (status != FB_OK)
         return status;
     long long ms = fb_span_ms(driver->read_timeout);
     snprintf(text, sizeof text, "SET statement_timeout = %lld; SET lock_timeout = %lld", ms, ms);
-    PGresult *result = PQsetnonblocking(driver->catalogue, 0) == 0 ? PQexec(driver->catalogue, text) : NULL;
+    PGresult *result = PQsetnonblocking(driver->catalogue, 0) == 0 ? fb_pg_catalogue_exec(driver, text) : NULL;
     bool is_ready = PQresultStatus(result) == PGRES_COMMAND_OK;
     PQclear(result);
-    return is_ready ? FB_OK : fb_fail(err, FB_DOWN, "%s", PQerrorMessage(driver->catalogue));
+    return is_ready ? FB_OK : fb_fail(err, FB_DOWN, "%s", fb_pg_catalogue_message(driver));
 }
 
 static void close_driver(struct fb_driver *driver) {
@@ -109,6 +110,26 @@ static const struct { const char *prefix; fb_status status; } states[] = {
     {"57P", FB_DOWN},       /* shutting down, starting up, dropped */
 };
 
+static fb_status status_of(const char *state) {
+    fb_status status = FB_SOURCE;
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
+        if (strncmp(state, states[i].prefix, strlen(states[i].prefix)) == 0)
+            status = states[i].status;
+    return status;
+}
+
+fb_status fb_pg_catalogue_status(const struct fb_driver *driver, const PGresult *result) {
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    if (PQstatus(driver->catalogue) != CONNECTION_OK)
+        return FB_DOWN;
+    fb_status status = state != NULL ? status_of(state) : FB_CONFIG;
+    return status == FB_DOWN || status == FB_TIMEOUT ? status : FB_CONFIG;
+}
+
+const char *fb_pg_catalogue_message(const struct fb_driver *driver) {
+    return driver->is_silent ? "no answer within the time allowed" : PQerrorMessage(driver->catalogue);
+}
+
 fb_status fb_pg_fail(const struct fb_session *session, const PGresult *result, fb_err *err) {
     const char *state = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     const char *message = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
@@ -116,12 +137,8 @@ fb_status fb_pg_fail(const struct fb_session *session, const PGresult *result, f
         const char *text = session->db != NULL ? PQerrorMessage(session->db) : "";
         return fb_fail(err, FB_DOWN, "%s", text[0] != '\0' ? text : "the connection was lost");
     }
-    fb_status status = FB_SOURCE;
-    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
-        if (strncmp(state, states[i].prefix, strlen(states[i].prefix)) == 0)
-            status = states[i].status;
     /* Not the detail: it may show whole rows, with columns that are hidden. */
-    return fb_fail(err, status, "%s %s", state, message != NULL ? message : "");
+    return fb_fail(err, status_of(state), "%s %s", state, message != NULL ? message : "");
 }
 
 /* ---- plans ---- */

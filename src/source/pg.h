@@ -40,6 +40,7 @@ struct fb_driver {
     char *identity;      /* of the database, whatever names lead to it */
     fb_span read_timeout, write_timeout, added_latency;
     PGconn *catalogue;   /* for bind alone, which is never called from two threads */
+    bool is_silent;      /* it was given up, since no answer came */
 };
 
 /* How the text of a column becomes a datum. */
@@ -110,12 +111,20 @@ fb_status fb_pg_fail(const struct fb_session *session, const PGresult *result, f
 /* A connection for the catalogue again, if the last one was lost. FB_OK or FB_DOWN. */
 fb_status fb_pg_catalogue(struct fb_driver *driver, fb_err *err);
 
+/* What a failure of the catalogue's is: FB_DOWN or FB_TIMEOUT where the server is away, slow or locked, else FB_CONFIG. */
+fb_status fb_pg_catalogue_status(const struct fb_driver *driver, const PGresult *result);
+const char *fb_pg_catalogue_message(const struct fb_driver *driver);
+
 /* ---- pg_session.c ---- */
 
 fb_status fb_pg_session_open(struct fb_driver *driver, bool is_writer, struct fb_session **ret_session, fb_err *reterr);
 void fb_pg_session_close(struct fb_session *session);
 /* Connect with a deadline; the connection is in pipeline mode afterwards if asked. */
 fb_status fb_pg_connect(const struct fb_driver *driver, fb_instant deadline, PGconn **ret_db, fb_err *err);
+/* The last answer to what was sent to the catalogue's connection (a PQsend… says whether it was); and, of a text without
+ * parameters, all of that. NULL or a failure when it does not come in time: the connection is lost then. */
+PGresult *fb_pg_catalogue_answer(struct fb_driver *driver, int is_sent);
+PGresult *fb_pg_catalogue_exec(struct fb_driver *driver, const char *text);
 /* Begin a call: its deadline, and a connection. FB_OK or FB_DOWN. */
 fb_status fb_pg_begin_call(struct fb_session *session, fb_err *err);
 /* The time of the call anew, for one more round trip. */

@@ -20,13 +20,14 @@ fb_status fb_pg_no_memory(struct fb_pg_bind *bind) { return fb_fail(bind->err, F
 
 fb_status fb_pg_ask(struct fb_pg_bind *bind, const char *text, int n, const char *const *values, PGresult **ret) {
     PGconn *db = bind->driver->catalogue;
-    PGresult *result = PQexecParams(db, text, n, NULL, values, NULL, NULL, /* text */ 0);
+    int is_sent = PQsendQueryParams(db, text, n, NULL, values, NULL, NULL, /* text */ 0);
+    PGresult *result = fb_pg_catalogue_answer(bind->driver, is_sent);
     if (PQresultStatus(result) == PGRES_TUPLES_OK) {
         *ret = result;
         return FB_OK;
     }
-    fb_status status = PQstatus(db) == CONNECTION_OK ? FB_CONFIG : FB_DOWN;
-    fb_mapping_fail(bind->m, bind->err, status, "%s", PQerrorMessage(db));
+    fb_status status = fb_pg_catalogue_status(bind->driver, result);
+    fb_mapping_fail(bind->m, bind->err, status, "%s", fb_pg_catalogue_message(bind->driver));
     PQclear(result);
     return status;
 }

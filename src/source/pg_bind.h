@@ -24,7 +24,8 @@ fb_status fb_pg_bind_all(struct fb_pg_bind *bind);
 
 #define fb_pg_refuse(bind, ...) fb_mapping_fail((bind)->m, (bind)->err, FB_CONFIG, __VA_ARGS__)
 fb_status fb_pg_no_memory(struct fb_pg_bind *bind);
-/* A question to the catalogue; *ret is the caller's to clear. FB_CONFIG or FB_DOWN with the server's message. */
+/* A question to the catalogue; *ret is the caller's to clear. Or a fb_pg_catalogue_status with the server's
+ * message. */
 fb_status fb_pg_ask(struct fb_pg_bind *bind, const char *text, int n, const char *const *values, PGresult **ret);
 struct fb_pattern_part *fb_pg_param_part(struct fb_mapping *m, unsigned param);
 /* Make room for n columns, then add each. `quoted` and `type_name` are NULL for explicit SQL. */

@@ -31,20 +31,20 @@ static void warn(const struct review *r, const char *code, const char *format, .
 /* What the planner would do for one key. It scans small tables because they are small: only what it would do if it could
  * help it counts. */
 static void review_plan(struct review *r, const char *what, const struct fb_named_sql *sql) {
-    PGconn *db = r->bind->driver->catalogue;
+    struct fb_driver *driver = r->bind->driver;
     fb_buf text = FB_BUF_INIT;
     if (sql->text == NULL)
         return;
-    PQclear(PQexec(db, "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan"));
+    PQclear(fb_pg_catalogue_exec(driver, "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan"));
     bool ok = fb_buf_append(&text, "PREPARE fb_look AS ", strlen("PREPARE fb_look AS ")) == FB_OK &&
               fb_buf_append(&text, sql->text, strlen(sql->text) + 1) == FB_OK;
-    PQclear(ok ? PQexec(db, text.data) : NULL);
+    PQclear(ok ? fb_pg_catalogue_exec(driver, text.data) : NULL);
     text.len = 0;
     ok = ok && fb_buf_append(&text, "EXPLAIN EXECUTE fb_look", strlen("EXPLAIN EXECUTE fb_look")) == FB_OK;
     for (unsigned i = 0; i < sql->nargs && ok; i++)
         ok = fb_buf_append(&text, i == 0 ? "(NULL" : ", NULL", strlen(i == 0 ? "(NULL" : ", NULL")) == FB_OK;
     ok = ok && fb_buf_append(&text, sql->nargs > 0 ? ")" : "", sql->nargs > 0 ? 2 : 1) == FB_OK;
-    PGresult *result = ok ? PQexec(db, text.data) : NULL;
+    PGresult *result = ok ? fb_pg_catalogue_exec(driver, text.data) : NULL;
     for (int i = 0; i < PQntuples(result); i++) {
         static const char scan[] = "Seq Scan on ";
         const char *line = PQgetvalue(result, i, 0), *at = strstr(line, scan);
@@ -53,8 +53,8 @@ static void review_plan(struct review *r, const char *what, const struct fb_name
                  (int)strcspn(at + sizeof scan - 1, " "), at + sizeof scan - 1);
     }
     PQclear(result);
-    PQclear(PQexec(db, "DEALLOCATE fb_look"));
-    PQclear(PQexec(db, "RESET enable_seqscan; RESET plan_cache_mode"));
+    PQclear(fb_pg_catalogue_exec(driver, "DEALLOCATE fb_look"));
+    PQclear(fb_pg_catalogue_exec(driver, "RESET enable_seqscan; RESET plan_cache_mode"));
     fb_buf_free(&text);
 }
 
@@ -108,7 +108,9 @@ static void review_depends(const struct review *r) {
 
 static PGresult *ask_of_table(const struct review *r, const char *text) {
     const char *const values[] = {r->bind->b->tables[0]};
-    return PQexecParams(r->bind->driver->catalogue, text, 1, NULL, values, NULL, NULL, /* text */ 0);
+    struct fb_driver *driver = r->bind->driver;
+    int is_sent = PQsendQueryParams(driver->catalogue, text, 1, NULL, values, NULL, NULL, /* text */ 0);
+    return fb_pg_catalogue_answer(driver, is_sent);
 }
 
 static void review_cascades(struct review *r) {
@@ -214,9 +216,9 @@ static void visit_table(const PGresult *result, int first, int end, fb_source_vi
 fb_status fb_pg_tables(struct fb_driver *driver, fb_source_visit visit, void *user, fb_err *reterr) {
     if (fb_pg_catalogue(driver, reterr) != FB_OK)
         return FB_DOWN;
-    PGresult *result = PQexec(driver->catalogue, tables_text);
+    PGresult *result = fb_pg_catalogue_exec(driver, tables_text);
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-        fb_status status = fb_fail(reterr, FB_DOWN, "%s", PQerrorMessage(driver->catalogue));
+        fb_status status = fb_fail(reterr, FB_DOWN, "%s", fb_pg_catalogue_message(driver));
         PQclear(result);
         return status;
     }

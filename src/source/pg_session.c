@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -65,6 +66,35 @@ fb_status fb_pg_connect(const struct fb_driver *driver, fb_instant deadline, PGc
     fb_fail(err, FB_DOWN, "%s", PQerrorMessage(db));
     PQfinish(db);
     return FB_DOWN;
+}
+
+/* ---- the catalogue's connection ---- */
+
+/* The server ends a statement by itself. One that is silent beyond that is hung up on, which ends libpq's own waits. */
+PGresult *fb_pg_catalogue_answer(struct fb_driver *driver, int is_sent) {
+    PGconn *db = driver->catalogue;
+    fb_instant deadline = fb_after(fb_after(fb_clock_now(), driver->read_timeout), fb_ms(FB_PG_GRACE_MS));
+    PGresult *last = NULL, *next = NULL;
+    do {
+        while (is_sent && PQisBusy(db)) {
+            if (!wait_for(db, /* writes */ false, deadline)) {
+                driver->is_silent = true;
+                shutdown(PQsocket(db), SHUT_RDWR);
+            }
+            if (!PQconsumeInput(db))
+                break;
+        }
+        next = is_sent ? PQgetResult(db) : NULL;
+        if (next != NULL) {
+            PQclear(last);
+            last = next;
+        }
+    } while (next != NULL);
+    return last;
+}
+
+PGresult *fb_pg_catalogue_exec(struct fb_driver *driver, const char *text) {
+    return fb_pg_catalogue_answer(driver, PQsendQuery(driver->catalogue, text));
 }
 
 /* ---- giving up, on another thread ---- */

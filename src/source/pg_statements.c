@@ -26,31 +26,38 @@ static fb_status put(struct fb_pg_bind *bind, fb_buf *out, const char *data, siz
 /* What the server says of a statement: its columns. The caller clears it. */
 static fb_status describe(struct fb_pg_bind *bind, const char *what, const char *text, PGresult **ret_result) {
     PGconn *db = bind->driver->catalogue;
-    PGresult *result = PQprepare(db, "", text, 0, NULL);
+    PGresult *result = fb_pg_catalogue_answer(bind->driver, PQsendPrepare(db, "", text, 0, NULL));
     if (PQresultStatus(result) == PGRES_COMMAND_OK) {
         PQclear(result);
-        result = PQdescribePrepared(db, "");
+        result = fb_pg_catalogue_answer(bind->driver, PQsendDescribePrepared(db, ""));
         if (PQresultStatus(result) == PGRES_COMMAND_OK) {
             *ret_result = result;
             return FB_OK;
         }
     }
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    fb_status status = fb_pg_refuse(bind, "%s: %s", what, message != NULL ? message : PQerrorMessage(db));
+    fb_status status = fb_mapping_fail(bind->m, bind->err, fb_pg_catalogue_status(bind->driver, result), "%s: %s", what,
+                                       message != NULL ? message : fb_pg_catalogue_message(bind->driver));
     PQclear(result);
     return status;
 }
 
+static fb_status fail(struct fb_pg_bind *bind, const PGresult *result) {
+    return fb_mapping_fail(bind->m, bind->err, fb_pg_catalogue_status(bind->driver, result), "%s",
+                           fb_pg_catalogue_message(bind->driver));
+}
+
 static fb_status run_quietly(struct fb_pg_bind *bind, const char *text) {
-    PGresult *result = PQexec(bind->driver->catalogue, text);
-    bool is_done = PQresultStatus(result) == PGRES_COMMAND_OK;
+    PGresult *result = fb_pg_catalogue_exec(bind->driver, text);
+    fb_status status = FB_OK;
+    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        status = fail(bind, result);
     PQclear(result);
-    return is_done ? FB_OK : fb_pg_refuse(bind, "%s", PQerrorMessage(bind->driver->catalogue));
+    return status;
 }
 
 /* The tables of a statement, from its generic plan. Tables that only triggers or functions touch are not in it. */
 static fb_status note_tables(struct fb_pg_bind *bind, const struct fb_named_sql *sql) {
-    PGconn *db = bind->driver->catalogue;
     fb_buf text = FB_BUF_INIT;
     PGresult *result;
     fb_status status = put(bind, &text, "PREPARE fb_look AS ", strlen("PREPARE fb_look AS "));
@@ -69,9 +76,9 @@ static fb_status note_tables(struct fb_pg_bind *bind, const struct fb_named_sql 
     if (status == FB_OK)
         status = put(bind, &text, sql->nargs > 0 ? ")" : "", sql->nargs > 0 ? 2 : 1);
     if (status == FB_OK) {
-        result = PQexec(db, text.data);
+        result = fb_pg_catalogue_exec(bind->driver, text.data);
         if (PQresultStatus(result) != PGRES_TUPLES_OK)
-            status = fb_pg_refuse(bind, "%s", PQerrorMessage(db));
+            status = fail(bind, result);
         /* <Relation-Name>users</Relation-Name> <Schema>public</Schema> */
         const char *xml = status == FB_OK ? PQgetvalue(result, 0, 0) : "";
         for (const char *p = xml; status == FB_OK; p++) {
@@ -91,7 +98,7 @@ static fb_status note_tables(struct fb_pg_bind *bind, const struct fb_named_sql 
         }
         PQclear(result);
     }
-    PQclear(PQexec(db, "DEALLOCATE fb_look"));
+    PQclear(fb_pg_catalogue_exec(bind->driver, "DEALLOCATE fb_look"));
     fb_buf_free(&text);
     return status;
 }

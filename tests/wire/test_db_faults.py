@@ -248,21 +248,35 @@ def test_giving_up_on_a_frozen_server_has_an_end(shop):
         wait_until(lambda: not isinstance(wire.ask("GET", "t:2"), ReplyError), "the server to be asked again", BACK_S)
 
 
-@pytest.mark.parametrize("kind", ["mariadb"])
-def test_a_database_that_is_slow_at_the_start_is_no_fault_of_the_file(make_database, kind, tmp_path):
+def check(tmp_path, source, **keyspace):
+    path = tmp_path / "check.yaml"
+    path.write_text(to_yaml({"sources": {"s": source}, "keyspaces": {"t:{id}": {"source": "s", **keyspace}}}) + "\n")
+    return subprocess.run([FOREBAY, "check", "-c", str(path)], capture_output=True, text=True, timeout=60,
+                          env=clean_environment())
+
+
+@pytest.mark.parametrize("words", ["SET", "SELECT"])
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_database_that_is_silent_at_the_start_is_no_fault_of_the_file(make_database, kind, words, tmp_path):
     """Whoever starts Forebay tries again; a faulty file would end that."""
     database = make_database(kind).make(SCHEMA)
-    proxy, path = proxies.Proxy(kind, database.server.port), tmp_path / "slow.yaml"
-    path.write_text(to_yaml({"sources": {"s": database.source(proxy.port, read_timeout="1s")},
-                             "keyspaces": {"t:{id}": {"source": "s", "table": "t"}}}) + "\n")
-    proxy.when("answered", ("SELECT", "SET", "SHOW"), "hold before")
+    proxy = proxies.Proxy(kind, database.server.port)
+    proxy.when("answered", words, "hold before")
     try:
-        run = subprocess.run([FOREBAY, "check", "-c", str(path)], capture_output=True, text=True, timeout=60,
-                             env=clean_environment())
+        run = check(tmp_path, database.source(proxy.port, read_timeout="1s"), table="t")
     finally:
         proxy.close()
     assert proxy.fired.is_set()
-    assert run.returncode == 69 and "error[source-down]" in run.stderr, run
+    assert run.returncode == 69 and "error[source-down]" in run.stderr and "no answer within" in run.stderr, run
+
+
+@pytest.mark.hasty
+@pytest.mark.parametrize("keyspace", [{"table": "t"}, {"load": "'SELECT n FROM t WHERE id = :id'"}], ids=["table", "load"])
+def test_a_table_that_is_locked_at_the_start_is_no_fault_of_the_file(shop, keyspace, tmp_path):
+    with shop.locked_table():
+        run = check(tmp_path, shop.database.source(read_timeout="3s"), **keyspace)
+    assert run.returncode == 0 or run.returncode == 69 and "error[source-down]" in run.stderr, run
+    assert check(tmp_path, shop.database.source(), **keyspace).returncode == 0
 
 
 def test_options_of_the_url_go_before_ours(shop):
