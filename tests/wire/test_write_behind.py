@@ -228,12 +228,13 @@ def test_what_was_refused_is_not_shown_for_ever_below_later_writes(world, foreba
 
 def test_many_refused_rows_stop_the_flush_until_somebody_accepts_them(shop):
     """A whole table that refuses is thought to be at fault. The reason is told, and there is a way out."""
-    it = shop(interval="50ms")
+    it = shop(interval=LATER)
     it.database.run("CREATE UNIQUE INDEX ages ON users(age)")
     with it.run() as wire:
         replies = wire.pipeline([("HSET", f"user:{id}", "name", "x", "age", 40) for id in range(100, 250)])
         assert not any(isinstance(reply, ReplyError) for reply in replies)
         assert not isinstance(wire.ask("HSET", "user:3", "city", "Chur"), ReplyError)
+        assert wire.ask("WAIT", 1, 100) == 0  # all of them go at once
         wait_until(lambda: it.figures()["stopped"] == 1, "the flush is stopped", 20)
         log = wait_until(lambda: "flush_dead_max" in it.server.log() and it.server.log(), "the log", 20)
         assert "150 of 151 rows were refused" in log and "unique" in log.lower() or "duplicate" in log.lower(), log
