@@ -4,6 +4,7 @@ that ask them (tests/live/herd.c, tests/live/fleet.c)."""
 import contextlib
 import os
 import subprocess
+import tempfile
 
 import pytest
 
@@ -84,10 +85,11 @@ class Checker:
         database = fleet.database
         where = (f"host={database.server.folder} port={database.server.port} dbname={database.name} user={servers.USER} "
                  f"password={_quoted(servers.PASSWORD)}")
-        self.early = ""
+        self.errors = tempfile.TemporaryFile("w+", encoding="utf-8")
         self.process = subprocess.Popen(
             [os.path.join(LIVE, "fleet"), str(seconds), str(fleet.redis_port), where, *map(str, fleet.ports)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, bufsize=1)
+        self.early = ""
 
     def say_down(self, index):
         """Before a Forebay is killed."""
@@ -111,7 +113,12 @@ class Checker:
         self.process.wait()
 
     def figures(self):
-        out, err = self.process.communicate(timeout=120)
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait(120)
+        out = self.process.stdout.read()  # and not communicate(), which leaves out what readline() has read too far
+        self.errors.seek(0)
+        err = self.errors.read()
         print(err, end="")
         assert self.process.returncode == 0, err
         return figures(self.early + out)

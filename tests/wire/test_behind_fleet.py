@@ -60,4 +60,4 @@ def test_no_read_of_what_is_written_behind_is_older_than_what_was_acknowledged(f
     wait_until(lambda: settle(two), "the owner to flush", 30)
     most = seen["writes"] + seen["write_errors"] + seen["abandoned"] + seen["killed"]
     assert seen["writes"] <= counted(two.database) <= most
-    wait_until(lambda: stale_at_rest(two) == [], "the last copies to end", TTL_S + 5)
+    wait_until(lambda: stale_at_rest(two) == [], lambda: f"the last copies to end: {stale_at_rest(two)[:3]}", 3 * TTL_S)

@@ -14,6 +14,7 @@ import pytest
 
 from conftest import wait_until
 from fleet import PATIENT, fleet  # noqa: F401
+from resp import ReplyError
 
 SECONDS = int(os.environ.get("FOREBAY_FLEET_SECONDS", "60")) // 3
 SCHEMA = """
@@ -111,14 +112,15 @@ LIVES = {
 
 
 def stale_at_rest(three):
-    """Copies in Redis that are not what the database has, once everybody has gone home: keys, and what they hold."""
+    """Copies in Redis that are not what the database has, once everybody has gone home: keys, and what they hold, or why
+    nobody says."""
     truth = {f"{table}:{row['id']}": row["n"] for table in "sh" for row in three.database.rows(f"SELECT id, n FROM {table}")}
     found = []
     for asked in [*([three.redis] if three.redis else []), *three.servers]:
         with asked.wire() as wire:
             for key, n in truth.items():
                 copy = wire.ask("GET", key) if key[0] == "s" else wire.ask("HGET", key, "n")
-                if copy is not None and int(copy) != n:
+                if isinstance(copy, ReplyError) or copy is not None and int(copy) != n:
                     found.append((asked.name, key, copy, n))
     return found
 
