@@ -247,7 +247,8 @@ static void take_error(struct redis *r, struct batch *b, size_t i) {
         break;
     case MOVED:
     case ASK: follow_redirect(r, b, i, text, remedy); break;
-    case LATER:
+    case LATER: /* when time is up a write may well be tried once more: the slot is on its way */
+        b->calls[i].outcome = FB_STORE_UNSENT;
         item->fate = AGAIN;
         b->wants_pause = true;
         break;

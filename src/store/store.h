@@ -46,7 +46,7 @@ enum fb_store_move {
 
 enum fb_store_outcome {
     FB_STORE_DONE,    /* carried out and answered */
-    FB_STORE_UNSENT,  /* certainly not carried out: it never left, or not whole */
+    FB_STORE_UNSENT,  /* certainly not carried out: it never left, or not whole, or its slot is being moved (TRYAGAIN) */
     FB_STORE_REFUSED, /* the server answered with an error: nothing was put or marked; `why` is its text */
     FB_STORE_UNKNOWN, /* it left, no answer came: carried out, or not, or yet to be */
 };

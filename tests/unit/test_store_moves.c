@@ -185,8 +185,9 @@ static void a_slot_under_way_is_waited_for_and_not_without_end(void **state) {
     one.says_count = 1;
     fb_instant start = fb_clock_now();
     struct fb_store_call call = ask(A, SHORT_MS);
-    assert_int_not_equal(call.outcome, FB_STORE_DONE); /* on a busy machine the last answer, or all, may be too late */
-    if (call.outcome == FB_STORE_REFUSED)
+    /* Certainly not carried out: a write is begun once more. On a busy machine the last answer, or all, may be too late. */
+    assert_true(call.outcome == FB_STORE_UNSENT || call.outcome == FB_STORE_UNKNOWN);
+    if (call.outcome == FB_STORE_UNSENT && one.scripts > 5)
         assert_non_null(strstr(call.why, "TRYAGAIN"));
     assert_in_range(fb_span_ms(fb_since(fb_clock_now(), start)), 0, PATIENT_MS / 2);
 }
