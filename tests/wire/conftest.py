@@ -89,7 +89,7 @@ class Process:
     def is_running(self):
         return self.process.poll() is None
 
-    def wait_for(self, condition, what):
+    def wait_for(self, condition, what, seconds=START_S):
         """condition() while the program lives."""
         def holds():
             value = condition()
@@ -97,7 +97,7 @@ class Process:
                 raise AssertionError(f"{self.name} ended with status {self.process.returncode} before {what}:\n"
                                      + self.log())
             return value
-        return wait_until(holds, f"{self.name}: {what}", START_S)
+        return wait_until(holds, f"{self.name}: {what}", seconds)
 
     def kill(self):
         """At once, as a crash would."""

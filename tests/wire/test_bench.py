@@ -12,7 +12,7 @@ from conftest import BUILD, FOREBAY, TOP
 
 def bench(port, *flags, status=0):
     done = subprocess.run([FOREBAY, "bench", "--port", str(port), "--warm-up", "0", "--json", *flags],
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=180)
     assert done.returncode == status, done.stdout + done.stderr
     return json.loads(done.stdout) if done.stdout else done.stderr
 
