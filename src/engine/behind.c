@@ -281,7 +281,10 @@ static enum fb_claim claim(struct fb_behind *behind, bool looks_first, fb_err *e
     char owner[OWNER_MAX];
     struct fb_partition ret = {0};
     name_owner(owner);
-    struct fb_claimant claimant = {behind->source->name, owner, behind->address, behind->uuid, behind->put_seq, looks_first};
+    uint64_t random;
+    fb_rng_system(&random, sizeof random);
+    struct fb_claimant claimant = {behind->source->name, owner, behind->address, behind->uuid, behind->put_seq, looks_first,
+                                   1 + random % FB_LEAP_MAX};
     enum fb_claim answer = behind->source->ops->flush->claim(behind->session, &claimant, &ret, err);
     fb_lock_acquire(&behind->lock);
     if (answer == FB_CLAIM_HELD) {

@@ -94,12 +94,17 @@ enum fb_claim {
     FB_CLAIM_ERROR,
 };
 
+enum { FB_LEAP_MAX = 1 << 20 }; /* 2^43 claims until BIGINT is full */
+
 /* One who wants a partition. */
 struct fb_claimant {
     const char *part, *owner, *addr, *journal;
     uint64_t start_seq; /* the last sequence number that the journal is done with: where the watermark of a partition
                            begins that comes from another journal or is new */
     bool looks_first;   /* what is not its own yet is not claimed: FREE, so that it can prepare for having it */
+    uint64_t leap;      /* by how much the epoch grows, 1 .. FB_LEAP_MAX, drawn at random: a database that went back (to a
+                           backup, to a late replica) does not give an epoch twice, so what a dead process has sent
+                           under the first stays fenced */
 };
 
 struct fb_dead_letter {

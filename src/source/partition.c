@@ -143,7 +143,7 @@ static fb_status make_tables(const struct fb_flush_db *db, struct fb_session *se
 /* The claim for a row as it is now; FB_UNMET when it has changed meanwhile. */
 static fb_status claim_row(const struct fb_flush_db *db, struct fb_session *session, const struct fb_claimant *c,
                            const struct fb_partition *now, uint64_t applied_seq, fb_err *err) {
-    const struct fb_datum params[] = {number(now->epoch + 1), text(c->owner), text(c->addr), text(c->journal),
+    const struct fb_datum params[] = {number(now->epoch + c->leap), text(c->owner), text(c->addr), text(c->journal),
                                       number(applied_seq), text(c->part), number(now->epoch)};
     return write_one(db, session,
                      "UPDATE fb_partition SET epoch = ?, owner = ?, addr = ?, journal = ?, state = 'dirty', "
@@ -152,11 +152,11 @@ static fb_status claim_row(const struct fb_flush_db *db, struct fb_session *sess
 
 static fb_status insert_row(const struct fb_flush_db *db, struct fb_session *session, const struct fb_claimant *c,
                             fb_err *err) {
-    const struct fb_datum params[] = {text(c->part), text(c->owner), text(c->addr), text(c->journal),
+    const struct fb_datum params[] = {text(c->part), number(c->leap), text(c->owner), text(c->addr), text(c->journal),
                                       number(c->start_seq)};
     return write_one(db, session,
                      "INSERT INTO fb_partition (part, epoch, owner, addr, journal, applied_seq, state) "
-                     "VALUES (?, 1, ?, ?, ?, ?, 'dirty')", params, 5, err);
+                     "VALUES (?, ?, ?, ?, ?, ?, 'dirty')", params, 6, err);
 }
 
 /* FB_OK: *ret_claim says how; *ret is the row as it is now. */
@@ -183,7 +183,7 @@ static fb_status try_claim(const struct fb_flush_db *db, struct fb_session *sess
     status = fb_flush_end(db, session, status, err);
     if (status != FB_OK)
         return status;
-    *ret = (struct fb_partition){.epoch = ret->epoch + 1, .applied_seq = applied_seq};
+    *ret = (struct fb_partition){.epoch = ret->epoch + c->leap, .applied_seq = applied_seq};
     copy(ret->owner, sizeof ret->owner, FB_STR(c->owner));
     copy(ret->addr, sizeof ret->addr, FB_STR(c->addr));
     copy(ret->journal, sizeof ret->journal, FB_STR(c->journal));

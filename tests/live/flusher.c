@@ -233,7 +233,7 @@ static void claim(char **words) {
     static const char *const names[] = {[FB_CLAIM_MINE] = "mine", [FB_CLAIM_NEW] = "new", [FB_CLAIM_HELD] = "held",
                                         [FB_CLAIM_ERROR] = "error", [FB_CLAIM_FREE] = "free"};
     const struct fb_claimant c = {.part = words[0], .owner = words[1], .addr = words[2], .journal = words[3],
-                                  .start_seq = number(words[4])};
+                                  .start_seq = number(words[4]), .leap = 1};
     struct fb_partition row = {.epoch = 0};
     err.text[0] = '\0';
     enum fb_claim answer = ops->flush->claim(session, &c, &row, &err);

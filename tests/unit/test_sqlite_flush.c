@@ -34,7 +34,7 @@ static struct fb_plan *plan_of(struct shop *s, const char *key, const char *name
 
 static void open_shop(struct shop *s) {
     const fb_source_options options = {.write_timeout_ms = LOCKED_MS};
-    const struct fb_claimant me = {.part = "p", .owner = "me", .addr = "here", .journal = "j"};
+    const struct fb_claimant me = {.part = "p", .owner = "me", .addr = "here", .journal = "j", .leap = 1};
     char email[24];
     memset(s, 0, sizeof *s);
     world_open_with(&s->w, &options);

@@ -242,7 +242,7 @@ static enum fb_claim claim(struct fb_session *session, const struct fb_claimant 
         remember();
     else
         w.npast = 0;
-    w.db.epoch++;
+    w.db.epoch += c->leap;
     w.db.is_clean = false;
     (void)snprintf(w.db.journal, sizeof w.db.journal, "%s", c->journal);
     (void)snprintf(w.db.addr, sizeof w.db.addr, "%s", c->addr);
