@@ -19,7 +19,7 @@ void start(struct world *w, const struct fb_server_options *options);
 void stop(struct world *w);
 
 /* A new connection. Reading from it gives up after READ_TIMEOUT_S. */
-enum { READ_TIMEOUT_S = 30 };
+enum { READ_TIMEOUT_S = 120 };
 int dial(const struct world *w);
 /* One that takes as little as the kernel allows. */
 int dial_narrow(const struct world *w);
