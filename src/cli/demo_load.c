@@ -19,8 +19,8 @@
 #include "proto/resp.h"
 
 enum {
-    DATABASE_BUSY_MS = 5000,  /* how long a straight writer waits for SQLite's one write lock */
-    REPLY_WAIT_S = 10,
+    DATABASE_BUSY_MS = 60000, /* a straight writer waits for SQLite's one write lock, which is not fair: some wait long */
+    REPLY_WAIT_S = 60,
     REPLY_MAX = 4096,
 };
 
