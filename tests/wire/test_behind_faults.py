@@ -106,12 +106,12 @@ def test_one_poisoned_row_among_ten_thousand(kind, start):
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_dropped_column_stops_the_partition_and_alarms(kind, start):
     it = start(kind, "20ms", server={"admin": "127.0.0.1:0"})
-    with it.server.wire(timeout=60) as wire:
+    with it.server.wire(timeout=90) as wire:
         write_rows(wire, range(10), lambda id: id)
-        assert wire.ask("WAIT", 1, 20000) == 1 and ready(it.server)[0] == 200
+        assert wire.ask("WAIT", 1, 60000) == 1 and ready(it.server)[0] == 200
         it.database.run("ALTER TABLE t DROP COLUMN name")
         write_rows(wire, range(2000), lambda id: id + 1000)
-        wait_until(lambda: figures(it.server)["stopped"] == 1, "the partition is stopped", 20)
+        wait_until(lambda: figures(it.server)["stopped"] == 1, "the partition is stopped", 60)
         status, body = ready(it.server)
         assert status == 503 and "stopped" in body and "name" in body, body
         wait_until(lambda: "behind.stopped" in it.server.log() or "refuses what was written" in it.server.log(), "the log")
@@ -119,9 +119,9 @@ def test_a_dropped_column_stops_the_partition_and_alarms(kind, start):
         it.kill()
     it.database.run("ALTER TABLE t ADD COLUMN name TEXT")
     it.start()
-    with it.server.wire(timeout=60) as wire:
+    with it.server.wire(timeout=90) as wire:
         assert wire.ask("HMGET", "t:1999", "n", "name") == [b"2999", b"row 1999"]
-        assert wire.ask("WAIT", 1, 30000) == 1 and letters(wire) == []
+        assert wire.ask("WAIT", 1, 60000) == 1 and letters(wire) == []
     assert it.database.one("SELECT count(*) FROM t WHERE n = id + 1000 AND name IS NOT NULL") == 2000
     assert it.stop() == 0
 
@@ -138,7 +138,7 @@ class Hammer(threading.Thread):
     def run(self):
         n = 0
         try:
-            with self.server.wire(timeout=60) as wire:
+            with self.server.wire(timeout=90) as wire:
                 while not self.is_over.is_set():
                     n += 1
                     began = time.monotonic()
@@ -178,9 +178,9 @@ def test_the_database_away_under_load(start):
     try:
         with it.server.wire() as wire:
             write_rows(wire, range(8), lambda id: 0)
-            assert wire.ask("WAIT", 1, 10000) == 1
+            assert wire.ask("WAIT", 1, 60000) == 1
         hammers = [Hammer(it.server, id) for id in range(8)]
-        wait_until(lambda: all(h.writes > 20 for h in hammers), "the load to begin", 20)
+        wait_until(lambda: all(h.writes > 20 for h in hammers), "the load to begin", 60)
         proxy.refuse()
         gone = time.monotonic()
         wait_until(lambda: figures(it.server)["oldest_ms"] > soft * 500, "half of the soft limit", AWAY_S)
@@ -201,8 +201,8 @@ def test_the_database_away_under_load(start):
     finally:
         for h in hammers:
             h.stop()
-    with it.server.wire(timeout=30) as wire:
-        assert wire.ask("WAIT", 1, 30000) == 1 and letters(wire) == []
+    with it.server.wire(timeout=90) as wire:
+        assert wire.ask("WAIT", 1, 60000) == 1 and letters(wire) == []
     assert it.stop() == 0
     proxy.close()
     found = {row["id"]: row["n"] for row in it.database.rows("SELECT id, n FROM t")}
@@ -219,7 +219,7 @@ def test_a_full_disk_of_the_journal(start, tmp_path):
     try:
         it = start("sqlite", "1h", journal=str(mount / "journal"))
         value, said, last = "x" * 200000, None, {}
-        with it.server.wire(timeout=60) as wire:
+        with it.server.wire(timeout=90) as wire:
             for n in range(2000):
                 reply = wire.ask("HSET", f"t:{n % 50}", "n", n, "name", value)
                 if isinstance(reply, ReplyError):
@@ -249,7 +249,7 @@ def test_pending_rows_are_never_dropped_for_want_of_memory(start):
         for id in range(10000, 14000):
             db.run("INSERT INTO t(id, n, name) VALUES (%s, 1, %s)", id, "y" * 500)
         db.run("COMMIT")
-    with it.server.wire(timeout=60) as wire:
+    with it.server.wire(timeout=90) as wire:
         replies = wire.pipeline([("HSET", f"t:{id}", "n", id + 1000, "name", "x" * 500) for id in range(5000)])
         assert not [r for r in replies if isinstance(r, ReplyError)]
         wire.pipeline([("HGET", key, "n") for key in others])
@@ -259,7 +259,7 @@ def test_pending_rows_are_never_dropped_for_want_of_memory(start):
         assert pending(it.server) == 5000 and it.database.one("SELECT count(*) FROM t") == 4000
     it.kill()
     it.start()
-    with it.server.wire(timeout=60) as wire:
+    with it.server.wire(timeout=90) as wire:
         check_all(wire)
     assert it.stop() == 0 and it.database.one("SELECT count(*) FROM t WHERE n = id + 1000") == 5000
 
@@ -278,7 +278,7 @@ def test_waiting_says_how_safe(start):
         return made[0].port
     it = start("postgresql", "1h", port=proxied)
     [proxy] = made
-    with it.server.wire(timeout=30) as wire:
+    with it.server.wire(timeout=90) as wire:
         assert wire.ask("HSET", "t:1", "n", 1) in (0, 1)
         assert wire.ask("WAITAOF", 1, 0, 1000) == [1, 0]
         assert it.database.one("SELECT count(*) FROM t") == 0
@@ -287,7 +287,7 @@ def test_waiting_says_how_safe(start):
         assert wire.ask("WAITAOF", 1, 0, 1000) == [1, 0]
         assert wire.ask("WAIT", 1, 300) == 0, "it is not in the database"
         proxy.heal()
-        assert wire.ask("WAIT", 1, 20000) == 1
+        assert wire.ask("WAIT", 1, 60000) == 1
         assert it.database.one("SELECT n FROM t WHERE id = 1") == 2
     assert it.stop() == 0
     proxy.close()
@@ -295,13 +295,13 @@ def test_waiting_says_how_safe(start):
 
 def test_a_second_signal_stops_at_once_and_the_next_start_finishes(start):
     it = start("postgresql", "1h", server={"drain_timeout": "60s"})
-    with it.server.wire(timeout=30) as wire:
+    with it.server.wire(timeout=90) as wire:
         write_rows(wire, range(100), lambda id: id + 1)
     with it.database.connect() as lock:
         lock.run("BEGIN")
         lock.run("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
         it.server.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: it.database.busy(), "the flush to wait for the lock", 20)
+        wait_until(lambda: it.database.busy(), "the flush to wait for the lock", 60)
         it.server.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
         it.server.process.wait(30)
@@ -309,7 +309,7 @@ def test_a_second_signal_stops_at_once_and_the_next_start_finishes(start):
         lock.run("ROLLBACK")
     it.started.remove(it.server)
     it.start()
-    with it.server.wire(timeout=30) as wire:
+    with it.server.wire(timeout=90) as wire:
         assert wire.ask("HGET", "t:99", "n") == b"100"
     assert it.stop() == 0 and it.database.one("SELECT count(*) FROM t WHERE n = id + 1") == 100
 
@@ -328,7 +328,7 @@ def test_a_million_pending_writes_are_recovered_in_seconds(start):
     began = time.monotonic()
     it.start()
     took = time.monotonic() - began
-    with it.server.wire(timeout=60) as wire:
+    with it.server.wire(timeout=90) as wire:
         assert wire.ask("HGET", f"t:{(count - 1) % rows}", "n") == b"%d" % (count - 1)
     seen = figures(it.server)  # what was recovered is due at once, and on its way to the database
     assert seen["pending_writes"] + seen["flushed_writes"] == count
@@ -353,8 +353,8 @@ def test_a_journal_that_cannot_be_synced_is_not_overtaken(kind, start, breaks):
     """What was answered UNKNOWN may be written by the next start; nothing newer of its key may have been answered."""
     it = start(kind, "1h", server={"flush_on_full": "write-through", "drain_timeout": "10s"})
     acknowledged = {1, 2}
-    with it.server.wire(timeout=20) as wire:
-        assert isinstance(wire.ask("HSET", "t:1", "n", 1), int) and wire.ask("WAIT", 1, 20000) == 1
+    with it.server.wire(timeout=90) as wire:
+        assert isinstance(wire.ask("HSET", "t:1", "n", 1), int) and wire.ask("WAIT", 1, 60000) == 1
         assert isinstance(wire.ask("HSET", "t:2", "n", 5), int)
         breaks()
         assert wire.ask("HSET", "t:1", "n", 2).word == "UNKNOWN"
@@ -369,7 +369,7 @@ def test_a_journal_that_cannot_be_synced_is_not_overtaken(kind, start, breaks):
     it.kill()  # however it has ended
     breaks(False)
     it.start()
-    with it.server.wire(timeout=20) as wire:
+    with it.server.wire(timeout=90) as wire:
         assert int(wire.ask("HGET", "t:1", "n")) in acknowledged
         assert wire.ask("HGET", "t:2", "n") == b"5"
     assert it.stop() == 0 and it.database.one("SELECT n FROM t WHERE id = 1") in acknowledged
@@ -377,7 +377,7 @@ def test_a_journal_that_cannot_be_synced_is_not_overtaken(kind, start, breaks):
 
 def test_a_failed_sync_of_the_journal_ends_the_process_and_says_what_to_do(start, breaks):
     it = start("postgresql", "1h")
-    with it.server.wire(timeout=20) as wire:
+    with it.server.wire(timeout=90) as wire:
         assert isinstance(wire.ask("HSET", "t:1", "n", 1), int)
         breaks()
         together = wire.pipeline([("HINCRBY", "t:2", "n", 1)] * 50)  # some of them share a record
@@ -391,7 +391,7 @@ def test_a_failed_sync_of_the_journal_ends_the_process_and_says_what_to_do(start
     assert "everything that was acknowledged is in the database" in last and "start Forebay again" in last
     breaks(False)
     it.start()
-    with it.server.wire(timeout=20) as wire:
+    with it.server.wire(timeout=90) as wire:
         unknown = sum(reply.word == "UNKNOWN" for reply in together)
         assert wire.ask("HGET", "t:1", "n") == b"1" and int(wire.ask("HGET", "t:2", "n") or 0) <= unknown
     assert it.stop() == 0
@@ -399,15 +399,15 @@ def test_a_failed_sync_of_the_journal_ends_the_process_and_says_what_to_do(start
 
 def test_where_a_failed_sync_only_refuses_reads_and_flushes_go_on(start, breaks):
     it = start("postgresql", "1h", server={"on_fsync_error": "refuse"})
-    with it.server.wire(timeout=20) as wire:
+    with it.server.wire(timeout=90) as wire:
         assert isinstance(wire.ask("HSET", "t:1", "n", 1), int)
         breaks()
         assert wire.ask("HSET", "t:2", "n", 1).word == "UNKNOWN"
-        wait_until(lambda: "behind.broken" in it.server.log(), "the log to say so", 20)
+        wait_until(lambda: "behind.broken" in it.server.log(), "the log to say so", 60)
         assert wire.ask("HSET", "t:3", "n", 1).word == "DIRTY"
         together = wire.pipeline([("HINCRBY", "t:4", "n", 1)] * 50)  # they would share a record
         assert {reply.word for reply in together} <= {"UNKNOWN", "DIRTY"} and wire.ask("HGET", "t:4", "n") is None
-        assert wire.ask("HGET", "t:1", "n") == b"1" and wire.ask("WAIT", 1, 20000) == 1
+        assert wire.ask("HGET", "t:1", "n") == b"1" and wire.ask("WAIT", 1, 60000) == 1
         assert figures(it.server)["state"] == "broken"
     assert it.server.is_running() and it.database.one("SELECT n FROM t WHERE id = 1") == 1
     it.server.process.send_signal(signal.SIGTERM)

@@ -37,7 +37,7 @@ def syncs(server):
 
 
 def test_many_writes_share_a_sync(server):
-    with server.wire(timeout=30) as wire:
+    with server.wire(timeout=90) as wire:
         assert wire.ask("HSET", "t:0", "n", 0, "name", "x") in (0, 1, 2)
         before = syncs(server)
         replies = wire.pipeline([("HSET", f"t:{id}", "n", id, "name", "x") for id in range(1, 1001)])
@@ -47,7 +47,7 @@ def test_many_writes_share_a_sync(server):
 
 
 def test_each_sees_those_before_it(server):
-    with server.wire(timeout=30) as wire:
+    with server.wire(timeout=90) as wire:
         assert wire.pipeline([("HINCRBY", "t:1", "n", 1) for _ in range(200)]) == list(range(1, 201))
         got = wire.pipeline([
             ("HSET", "t:2", "n", 1), ("HSET", "t:2", "n", 2), ("HGET", "t:2", "n"), ("DEL", "t:2"), ("HGET", "t:2", "n"),
@@ -57,10 +57,10 @@ def test_each_sees_those_before_it(server):
 
 
 def test_what_is_no_such_write_waits_for_them(server):
-    with server.wire(timeout=30) as wire:
+    with server.wire(timeout=90) as wire:
         got = wire.pipeline([("HSET", "t:5", "n", 1), ("MULTI",), ("HINCRBY", "t:5", "n", 1), ("HGET", "t:5", "n"), ("EXEC",),
                              ("HINCRBY", "t:5", "n", 1), ("EXPIRE", "t:5", 100), ("HINCRBY", "t:5", "name", 1),
-                             ("WAIT", 1, 10000), ("PING",)])
+                             ("WAIT", 1, 60000), ("PING",)])
         assert got[4] == [2, b"2"] and got[5] == 3 and got[8:] == [1, "PONG"]
         assert server.database.one("SELECT n FROM t WHERE id = 5") == 3
 
@@ -70,7 +70,7 @@ def test_who_leaves_in_between_leaves_whole_writes(server):
     wire.send(b"".join(b"*4\r\n$7\r\nHINCRBY\r\n$3\r\nt:9\r\n$1\r\nn\r\n$1\r\n1\r\n" for _ in range(500)))
     wire.read()
     wire.close()
-    with server.wire(timeout=30) as other:
+    with server.wire(timeout=90) as other:
         def is_alone():
             return b"connected_clients:1\r\n" in other.ask("INFO", "clients")
         wait_until(is_alone, "who has left to be gone", 30)
@@ -96,7 +96,7 @@ def test_writes_that_share_a_record_do_what_they_do_alone(server, seed):
     def told(reply):
         return str(reply) if isinstance(reply, ReplyError) else reply
 
-    with server.wire(timeout=60) as wire:
+    with server.wire(timeout=90) as wire:
         for round in range(20):
             both = {}
             writes = [some_write(rng, "KEY") for _ in range(rng.randint(2, 60))]
@@ -111,7 +111,7 @@ def test_writes_that_share_a_record_do_what_they_do_alone(server, seed):
             joined, alone = both.values()
             assert joined == alone, f"seed {seed}, round {round}: {writes}"
         assert figure(server, "joined") > 100
-        assert wire.ask("WAIT", 1, 30000) == 1
+        assert wire.ask("WAIT", 1, 60000) == 1
     assert figure(server, "acknowledged") == figure(server, "flushed_writes")
     rows = {row["id"]: (row["n"], row["name"]) for row in server.database.rows("SELECT id, n, name FROM t")}
     assert all(rows.get(100 + round) == rows.get(200 + round) for round in range(20))
@@ -119,7 +119,7 @@ def test_writes_that_share_a_record_do_what_they_do_alone(server, seed):
 
 def test_many_clients_share_a_mark(server):
     """Each is given its own sum; whoever's condition fails leaves the row to the others."""
-    wires = [server.wire(timeout=30) for _ in range(16)]
+    wires = [server.wire(timeout=90) for _ in range(16)]
     with server.wire() as wire:
         wire.ask("HSET", "t:1", "n", 0, "name", "x")
     increment = b"*4\r\n$7\r\nHINCRBY\r\n$3\r\nt:1\r\n$1\r\nn\r\n$1\r\n1\r\n"

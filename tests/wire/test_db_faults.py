@@ -463,9 +463,9 @@ def test_refused_rows_have_their_own_outcome_among_many(shop):
     with shop.transaction("UPDATE t SET n = 77 WHERE id IN (19, 20)"):
         for id in (19, 20):  # both connections for writing wait for a lock; the others gather behind them
             first.append(shop.begin("HSET", f"t:{id}", "n", id))
-            wait_until(lambda: len(shop.database.busy()) >= len(first) and shop.waiting() == 0, "the write to wait", 3)
+            wait_until(lambda: len(shop.database.busy()) >= len(first) and shop.waiting() == 0, "the write to wait")
         writes = {id: shop.begin("HSET", f"t:{id}", "n", 5000 if id % 5 == 0 else id + 1) for id in range(1, 19)}
-        wait_until(lambda: shop.waiting() >= 18, "the others to wait behind them", 3)
+        wait_until(lambda: shop.waiting() >= 18, "the others to wait behind them")
     assert [one.join() for one in first] == [0, 0]
     for id, write in writes.items():
         reply = write.join()

@@ -79,7 +79,7 @@ def test_servers_end_with_the_program_that_started_them(postgres, mariadb, numbe
     command = subprocess.Popen([sys.executable, PROGRAM, "run", "--", "sh", "-c", script], start_new_session=True,
                                stdin=subprocess.DEVNULL)
     try:
-        wait_until(lambda: shown.exists() or command.poll() is not None, "the servers", 30)
+        wait_until(lambda: shown.exists() or command.poll() is not None, "the servers", 180)
         pg, maria = shown.read_text().split()
         assert pg.startswith("postgresql://") and maria.startswith("mysql://")
         children = [pid for pid in all_processes() if parent_of(pid) == command.pid]
@@ -89,9 +89,9 @@ def test_servers_end_with_the_program_that_started_them(postgres, mariadb, numbe
         folders = {folder for folder in folders if "/forebay-" in folder}
         assert len(folders) == 2
         command.send_signal(number)
-        command.wait(30)
+        command.wait(90)
         for folder in folders:
-            wait_until(lambda: not servers.processes_of(folder), f"the end of what works in {folder}", 15)
+            wait_until(lambda: not servers.processes_of(folder), f"the end of what works in {folder}", 60)
             assert os.path.exists(folder) == (number == signal.SIGKILL)  # nobody was left to remove it
             shutil.rmtree(folder, ignore_errors=True)
     finally:

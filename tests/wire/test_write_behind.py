@@ -40,7 +40,7 @@ class Shop:
 
     def run(self, flags=()):
         self.server = self.start(self.config, flags)
-        return self.server.wire(timeout=20)
+        return self.server.wire(timeout=90)
 
     def crash(self):
         self.server.process.send_signal(signal.SIGKILL)
@@ -55,13 +55,13 @@ class Shop:
         return self.figures()["pending_writes"]
 
     def flushed(self):
-        wait_until(lambda: self.pending() == 0, "everything is flushed", 20)
+        wait_until(lambda: self.pending() == 0, "everything is flushed", 60)
 
     def tool(self, *words, status=0):
         """What `forebay dead` says."""
         words = [word.decode() if isinstance(word, bytes) else word for word in words]
         result = subprocess.run([FOREBAY, "dead", *words, "--address", f"127.0.0.1:{self.server.port}", "-c",
-                                 self.server.config_path], capture_output=True, text=True, timeout=60)
+                                 self.server.config_path], capture_output=True, text=True, timeout=90)
         assert result.returncode == status, result
         return result.stdout + result.stderr
 
@@ -208,20 +208,20 @@ def test_what_was_refused_is_not_shown_for_ever_below_later_writes(world, foreba
     def retries():
         line = server.info("forebay_write_behind")["forebay_write_behind"]["behind_db"]
         return int(dict(part.split("=") for part in line.split(","))["retries"])
-    with server.wire(timeout=20) as wire, server.wire(timeout=20) as waiter, database.connect() as connection:
+    with server.wire(timeout=90) as wire, server.wire(timeout=90) as waiter, database.connect() as connection:
         assert hash_of(wire, "t:1")["code"] == "1"
         assert not isinstance(wire.ask("HSET", "t:1", "code", 2), ReplyError)  # another row has it
         assert not isinstance(wire.ask("HSET", "t:3", "code", 3), ReplyError)  # the database has a default
         connection.run("BEGIN IMMEDIATE" if database.kind == "sqlite" else "BEGIN")
         connection.run("UPDATE fb_partition SET owner = owner")
-        waiter.send(encode("WAIT", 1, 20000))
-        wait_until(lambda: retries() > 0, "a flush is under way", 20)
+        waiter.send(encode("WAIT", 1, 60000))
+        wait_until(lambda: retries() > 0, "a flush is under way", 60)
         assert not isinstance(wire.ask("HSET", "t:1", "n", 5), ReplyError)
         assert not isinstance(wire.ask("HSET", "t:3", "n", 5), ReplyError)
         connection.run("ROLLBACK")
         assert waiter.read() == 1  # the later writes still wait, and are read
         assert hash_of(wire, "t:1")["n"] == hash_of(wire, "t:3")["n"] == "5"
-        assert wire.ask("WAIT", 1, 20000) == 1
+        assert wire.ask("WAIT", 1, 60000) == 1
         wait_until(lambda: hash_of(wire, "t:1") == {"id": "1", "code": "1", "n": "5", "d": "7"}, "the row as it is", 30)
         wait_until(lambda: hash_of(wire, "t:3") == {"id": "3", "code": "3", "n": "5", "d": "7"}, "the default", 30)
 
@@ -235,8 +235,8 @@ def test_many_refused_rows_stop_the_flush_until_somebody_accepts_them(shop):
         assert not any(isinstance(reply, ReplyError) for reply in replies)
         assert not isinstance(wire.ask("HSET", "user:3", "city", "Chur"), ReplyError)
         assert wire.ask("WAIT", 1, 100) == 0  # all of them go at once
-        wait_until(lambda: it.figures()["stopped"] == 1, "the flush is stopped", 20)
-        log = wait_until(lambda: "flush_dead_max" in it.server.log() and it.server.log(), "the log", 20)
+        wait_until(lambda: it.figures()["stopped"] == 1, "the flush is stopped", 60)
+        log = wait_until(lambda: "flush_dead_max" in it.server.log() and it.server.log(), "the log", 60)
         assert "150 of 151 rows were refused" in log and "unique" in log.lower() or "duplicate" in log.lower(), log
     it.crash()
     it.config["server"]["flush_dead_max"] = 150
@@ -264,11 +264,11 @@ def test_what_the_database_makes_of_a_write_is_shown_when_it_is_there(world, for
     space = {"source": "db", "as": "hash", "write": "write-behind", "flush_interval": LATER}
     server = forebay({"server": {"journal_dir": os.path.join(str(tmp_path), "journal")}, "sources": {"db": database.source()},
                       "keyspaces": {"t:{id:int}": {**space, "table": "t"}, "u:{id:int}": {**space, "table": "u"}}})
-    with server.wire(timeout=20) as wire:
+    with server.wire(timeout=90) as wire:
         assert wire.ask("HGET", "t:1", "v") == b"A" and wire.ask("HGET", "u:1", "v") is None
         assert not isinstance(wire.ask("HSET", "t:1", "v", "abc"), ReplyError)
         assert not isinstance(wire.ask("HSET", "u:1", "v", given), ReplyError)
-        assert wire.ask("HGET", "t:1", "v") == b"abc" and wire.ask("WAIT", 1, 20000) == 1
+        assert wire.ask("HGET", "t:1", "v") == b"abc" and wire.ask("WAIT", 1, 60000) == 1
         wait_until(lambda: wire.ask("HGET", "t:1", "v") == b"ABC", "what the trigger made", 30)
         wait_until(lambda: wire.ask("HGET", "u:1", "v") == shown, "the form of its type", 30)
 
@@ -285,10 +285,10 @@ def test_parents_and_children_that_are_made_again_arrive(world, forebay, tmp_pat
         [("DEL", f"b:{i}") for i in range(100)] + [("DEL", f"a:{i}") for i in range(100)] +
         [("HSET", f"a:{i}", "n", 7) for i in range(50)] + [("HSET", f"b:{i}", "a_id", i) for i in range(50)],
         [("HSET", f"b:{i}", "a_id", 100) for i in range(200, 250)] + [("DEL", f"a:{i}") for i in range(200, 250)]]
-    with server.wire(timeout=60) as wire:
+    with server.wire(timeout=90) as wire:
         for step in steps:
             assert not any(isinstance(reply, ReplyError) for reply in wire.pipeline(step))
-            assert wire.ask("WAIT", 1, 20000) == 1 and wire.ask("FB.DEAD", "LIST") == []
+            assert wire.ask("WAIT", 1, 60000) == 1 and wire.ask("FB.DEAD", "LIST") == []
     assert (database.one("SELECT count(*) FROM a"), database.one("SELECT count(*) FROM b")) == (200, 250)
 
 
@@ -308,17 +308,17 @@ def test_a_value_that_the_database_cannot_take_holds_nothing_up(small_packets, f
     space = {"source": "db", "table": "t", "as": "hash", "write": "write-behind", "flush_interval": "50ms"}
     server = forebay({"server": {"journal_dir": os.path.join(str(tmp_path), "journal")},
                       "sources": {"db": small_packets.source()}, "keyspaces": {"t:{id:int}": space}})
-    with server.wire(timeout=60) as wire:
+    with server.wire(timeout=90) as wire:
         refused = wire.ask("HSET", "t:1", "v", "x" * (1 << 20))
         assert refused.word == "BADVALUE" and "max_allowed_packet" in refused.text
-        assert not isinstance(wire.ask("HSET", "t:2", "n", 1), ReplyError) and wire.ask("WAIT", 1, 20000) == 1
+        assert not isinstance(wire.ask("HSET", "t:2", "n", 1), ReplyError) and wire.ask("WAIT", 1, 60000) == 1
         replies = wire.pipeline([("MULTI",), ("HSET", "t:3", "v", "x" * 600000), ("HSET", "t:3", "w", "x" * 600000),
                                  ("HSET", "t:4", "n", 1), ("EXEC",)])
         assert not isinstance(replies[-1], ReplyError), replies
         assert wire.ask("WAIT", 1, 300) == 0
         with small_packets.connect() as connection:
             connection.run("SET GLOBAL max_allowed_packet = 16777216")
-        assert wire.ask("WAIT", 1, 20000) == 1
+        assert wire.ask("WAIT", 1, 60000) == 1
     assert small_packets.one("SELECT length(v) + length(w) FROM t WHERE id = 3") == 1200000
     assert small_packets.rows("SELECT id FROM fb_dead") == []
 
@@ -330,7 +330,7 @@ def test_a_missing_column_stops_the_flush_and_loses_nothing(shop):
     it.database.run("ALTER TABLE users RENAME COLUMN age TO years")
     for id in (1, 2, 3):
         assert wire.ask("HSET", f"user:{id}", "age", 60 + id) == 0
-    wait_until(lambda: it.figures()["stopped"] == 1, "the partition is stopped", 20)
+    wait_until(lambda: it.figures()["stopped"] == 1, "the partition is stopped", 60)
     assert wire.ask("HGET", "user:1", "age") == b"61" and it.pending() == 3
     it.database.run("ALTER TABLE users RENAME COLUMN years TO age")
     it.flushed()
@@ -342,10 +342,10 @@ def test_a_database_that_goes_back_is_brought_forward_again(shop, is_before_the_
     """A failover to a replica that was behind, or a backup: with the rows, the watermark is an older one."""
     it = shop(interval=LATER)
     with it.run() as wire:
-        assert wire.ask("HSET", "user:1", "age", 31) == 0 and wire.ask("INCR", "hits:a") == 1 and wire.ask("WAIT", 1, 20000) == 1
+        assert wire.ask("HSET", "user:1", "age", 31) == 0 and wire.ask("INCR", "hits:a") == 1 and wire.ask("WAIT", 1, 60000) == 1
         partition = it.database.rows("SELECT epoch, applied_seq FROM fb_partition")[0]
         assert wire.ask("HSET", "user:1", "age", 32, "city", "Chur") == 0 and wire.ask("INCR", "hits:a") == 2
-        assert wire.ask("DEL", "user:2") == 1 and wire.ask("WAIT", 1, 20000) == 1
+        assert wire.ask("DEL", "user:2") == 1 and wire.ask("WAIT", 1, 60000) == 1
         assert it.row(1) == ("Ann", 32, "Chur") and it.row(2) is None
         wire.ask("HSET", "user:1", "name", "Anna")  # waits
         it.database.run("UPDATE users SET age = 31, city = 'Bern' WHERE id = 1")
@@ -353,12 +353,12 @@ def test_a_database_that_goes_back_is_brought_forward_again(shop, is_before_the_
         it.database.run("UPDATE hits SET n = 1")
         it.database.run(f"UPDATE fb_partition SET applied_seq = {partition['applied_seq']}, "
                         f"epoch = {partition['epoch'] - is_before_the_claim}")
-        assert wire.ask("WAIT", 1, 20000) == 1
+        assert wire.ask("WAIT", 1, 60000) == 1
         assert it.row(1) == ("Anna", 32, "Chur") and it.row(2) is None
         assert it.database.rows("SELECT n FROM hits")[0]["n"] == 2
         assert wire.ask("HMGET", "user:1", "name", "age") == [b"Anna", b"32"] and wire.ask("EXISTS", "user:2") == 0
         assert wire.ask("INCR", "hits:a") == 3 and it.figures()["went_back"] == 1
-        wait_until(lambda: "behind.again" in it.server.log(), "the log to say so", 20)
+        wait_until(lambda: "behind.again" in it.server.log(), "the log to say so", 60)
     assert it.server.stop() == 0 and it.database.rows("SELECT n FROM hits")[0]["n"] == 3
 
 
@@ -366,7 +366,7 @@ def test_limits_are_told(shop):
     it = shop(interval=LATER, flush_soft_age="100ms", flush_hard_age="400ms")
     wire = it.run()
     assert wire.ask("HSET", "user:1", "age", 31) == 0
-    refused = wait_until(lambda: refusal(wire, "HSET", "user:2", "age", 1), "it is refused", 20)
+    refused = wait_until(lambda: refusal(wire, "HSET", "user:2", "age", 1), "it is refused", 60)
     assert refused.startswith("DIRTY source 'shop' has ")
     assert hash_of(wire, "user:1")["age"] == "31"
     assert wire.ask("WAIT", 1, 0) == 1 and refusal(wire, "HSET", "user:2", "age", 1) is None
@@ -392,7 +392,7 @@ def test_one_process_owns_the_partition(shop, tmp_path):
         it.flushed()
         assert hash_of(second, "user:1")["age"] == "32"  # it keeps no copies
         assert it.server.stop() == 0
-        wait_until(lambda: refusal(second, "HSET", "user:1", "age", 8) is None, "the other takes it over", 20)
+        wait_until(lambda: refusal(second, "HSET", "user:1", "age", 8) is None, "the other takes it over", 60)
         assert second.ask("WAIT", 1, 0) == 1
     assert it.row(1)[1] == 8
 
@@ -415,7 +415,7 @@ def test_a_stop_under_load_takes_everything_along(shop):
         last = {}
 
         def write(id):
-            with contextlib.suppress(OSError, Closed), it.server.wire(timeout=20) as wire:
+            with contextlib.suppress(OSError, Closed), it.server.wire(timeout=90) as wire:
                 for n in range(1000000):
                     if not isinstance(wire.ask("HSET", f"user:{id}", "age", n), int):
                         break
