@@ -1,6 +1,7 @@
 """Shows that the throw-away database servers of the tests are what they say: theirs alone, no root's, and gone when
 they are stopped, killed, or when who started them died."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -83,7 +84,7 @@ def test_servers_end_with_the_program_that_started_them(postgres, mariadb, numbe
         pg, maria = shown.read_text().split()
         assert pg.startswith("postgresql://") and maria.startswith("mysql://")
         children = [pid for pid in all_processes() if parent_of(pid) == command.pid]
-        assert len(children) == 3  # two servers and the command
+        assert len(children) == 3, [command_line(pid) for pid in children]  # two servers and the command
         folders = {os.readlink(f"/proc/{pid}/cwd") for pid in children if user_of(pid) or os.geteuid()}
         folders = {folder[:-len("/data")] if folder.endswith("/data") else folder for folder in folders}
         folders = {folder for folder in folders if "/forebay-" in folder}
@@ -96,13 +97,23 @@ def test_servers_end_with_the_program_that_started_them(postgres, mariadb, numbe
             shutil.rmtree(folder, ignore_errors=True)
     finally:
         for pid in servers_group(command.pid):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it went by itself
+                os.kill(pid, signal.SIGKILL)
         command.kill()
         command.wait()
 
 
 def all_processes():
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def command_line(pid):
+    """For who wonders what it is."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return pid, file.read().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return pid, None
 
 
 def parent_of(pid):
