@@ -1,5 +1,5 @@
 """Three Forebays, one Redis, one PostgreSQL: a hot key that expires every second costs the database one query each time,
-not three and not three hundred, and nobody stands in a line of queries. The query takes 100 ms; PostgreSQL counts how
+not three and not three hundred, and nobody waits for longer than two of them. The query takes 100 ms; PostgreSQL counts how
 often it ran."""
 
 import time
@@ -14,7 +14,8 @@ SECONDS = 30 if IS_FULL else 6
 CLIENTS = 300
 QUERY_MS = 100
 SCHEMA = "CREATE TABLE product(id {int} PRIMARY KEY, name {text}); INSERT INTO product VALUES (1, 'tea');"
-LINE = 10  # of queries
+QUIET_US = 20_000  # the longest PING of a machine that has time for this
+LINE = 10  # queries on one that has not
 HOPS = 10  # between processes and threads from a GET to its load's answer; each is late as a PING may be
 LOAD = "SELECT id, name FROM product, pg_sleep(0.1) WHERE id = :id"
 
@@ -36,6 +37,11 @@ def slowest_query_us(database):
                                   "'pg_sleep' AND dbid = (SELECT oid FROM pg_database WHERE datname = %s)", database.name))
 
 
+def in_line(seen, slowest):
+    """What a client may wait when a query is under way."""
+    return (2 if seen["longest_ping"] <= QUIET_US else LINE) * slowest + HOPS * seen["longest_ping"]
+
+
 def count_from_here(database):
     """The statements of all tests before this one may fill the table, and then the rare ones leave it."""
     with database.server.connect(servers.USER, user="postgres") as connection:
@@ -46,7 +52,7 @@ def count_from_here(database):
 def test_an_expiry_costs_the_fleet_one_query(fleet, l1):  # noqa: F811
     """How slow a machine may be: every tenth client asks PING, which waits for nobody. What the longest of these took is
     what others were late by as well, for no reason of Forebay's, wherever one waits for another. That much is allowed on top
-    of LINE queries as slow as PostgreSQL's slowest: on a machine of one's own it is two at most, and with a query for each
+    of two queries as slow as PostgreSQL's slowest; on a machine that is late all the time, of LINE: with a query for each
     client it would be 30."""
     three = fleet(SCHEMA, keyspaces(), store={"copies": str(l1).lower(), "share_timeout": PATIENT})
     count_from_here(three.database)
@@ -58,7 +64,7 @@ def test_an_expiry_costs_the_fleet_one_query(fleet, l1):  # noqa: F811
     # A copy lives for a second from when its query was sent: at most so many have ended.
     assert 2 <= loads <= lasted + 1 + 3, f"{loads} queries in {lasted:.1f} s"
     slowest = slowest_query_us(three.database)
-    assert seen["longest"] <= LINE * slowest + HOPS * seen["longest_ping"], (seen, slowest)
+    assert seen["longest"] <= in_line(seen, slowest), (seen, slowest)
 
 
 @pytest.mark.parametrize("l1", [True, False], ids=["l1", "no-l1"])
@@ -77,6 +83,6 @@ def test_with_refresh_ahead_nobody_waits(fleet, l1):  # noqa: F811
     assert seen["errors"] == 0, seen
     slowest = slowest_query_us(three.database)
     may_be_late = slowest + HOPS * seen["longest_ping"] > 2 * QUERY_MS * 1000
-    bound = LINE * slowest + HOPS * seen["longest_ping"] if may_be_late else QUERY_MS * 1000 // 2 + 4 * seen["longest_ping"]
+    bound = in_line(seen, slowest) if may_be_late else QUERY_MS * 1000 // 2 + 4 * seen["longest_ping"]
     assert seen["longest"] <= bound, (seen, slowest)
     assert 2 <= loads <= lasted / 0.8 + 1 + 3, f"{loads} queries in {lasted:.1f} s"
