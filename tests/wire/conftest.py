@@ -41,7 +41,8 @@ def pytest_configure(config):
 def pytest_runtest_makereport(item):
     report = (yield).get_result()
     if report.failed:
-        for process in getattr(item, "processes", []):
+        item.has_failed = True
+        for process in filter(lambda process: os.path.exists(process.log_path), getattr(item, "processes", [])):
             report.sections.append((f"{process.name} printed", process.log()))
 
 
@@ -173,6 +174,14 @@ class Forebay(Process):
 READY = r"(?m)\bready\b.*\b127\.0\.0\.1:(\d+)"
 
 
+@pytest.fixture(autouse=True)
+def leaves_little_behind(request, tmp_path):
+    """Journals are made of segments of 64 MiB: hundreds of tests would fill a disk. What has failed stays to be looked at."""
+    yield
+    if not getattr(request.node, "has_failed", False):
+        shutil.rmtree(tmp_path, ignore_errors=True)
+
+
 @pytest.fixture
 def processes(request):
     """Everything started for this test; stopped, newest first, when it ends."""
@@ -187,6 +196,7 @@ def processes(request):
             errors.append(str(error))
         finally:
             process.kill()
+    request.node.has_failed = getattr(request.node, "has_failed", False) or bool(errors)
     assert not errors, "\n".join(errors)
 
 
