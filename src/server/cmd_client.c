@@ -78,18 +78,6 @@ void fb_cmd_client_switch(struct fb_call *call) {
         fb_call_syntax_error(call);
 }
 
-/* No command of ours blocks its connection in Redis' sense, so nobody is ever unblocked. */
-void fb_cmd_client_unblock(struct fb_call *call) {
-    int64_t id;
-    if (call->argc > 4) {
-        refuse_arity(call);
-    } else if (call->argc == 4 && !fb_is_word(call->argv[3], "timeout") && !fb_is_word(call->argv[3], "error")) {
-        fb_call_error(call, CLIENT_UNBLOCK);
-    } else if (fb_call_integer(call, call->argv[2], &id)) {
-        fb_resp_write_integer(call->out, 0);
-    }
-}
-
 void fb_cmd_client_reply(struct fb_call *call) {
     struct fb_session *session = call->session;
     if (fb_is_word(call->argv[2], "on")) {

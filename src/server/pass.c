@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "server/acl.h"
 #include "server/forward.h"
@@ -12,7 +13,10 @@
 #include "server/tracking.h"
 #include "server/upstream.h"
 
-enum { SHOWN_MAX = 128 }; /* bytes of a key in an error */
+enum {
+    SHOWN_MAX = 128,       /* bytes of a key in an error */
+    BLOCKED_LONG_MS = 100, /* an answer that is there takes the way to the store and back */
+};
 
 static const struct fb_store *store_of(const struct fb_call *call) { return fb_call_server(call)->store; }
 static int shown(fb_bytes key) { return (int)(key.len < SHOWN_MAX ? key.len : SHOWN_MAX); }
@@ -65,16 +69,29 @@ bool fb_pass_may_overtake(struct fb_session *s, const struct fb_verb *verb, cons
 
 /* ---- sending ---------------------------------------------------------------------------------------------------------- */
 
+/* Other threads look at it (CLIENT UNBLOCK). */
+static void set_own(struct fb_session *s, struct fb_upstream *u) {
+    fb_lock_acquire(&s->loop->lock);
+    s->own = u;
+    fb_lock_release(&s->loop->lock);
+}
+
+void fb_pass_change_own(struct fb_session *s, struct fb_upstream *u) {
+    struct fb_upstream *before = s->own;
+    set_own(s, u);
+    fb_upstream_drop(before);
+}
+
+void fb_pass_drop_own(struct fb_session *s) { fb_pass_change_own(s, NULL); }
+
 static struct fb_upstream *own_of(struct fb_call *call, unsigned node) {
     struct fb_session *s = call->session;
     unsigned version = atomic_load_explicit(&s->shown_version, memory_order_relaxed);
     struct fb_upstreams *all = set_of(call);
-    if (s->own != NULL && !fb_upstream_is(s->own, all, version, s->db, node)) {
-        fb_upstream_drop(s->own);
-        s->own = NULL;
-    }
+    if (s->own != NULL && !fb_upstream_is(s->own, all, version, s->db, node))
+        fb_pass_drop_own(s);
     if (s->own == NULL)
-        s->own = fb_upstream_own(all, version, s->db, node);
+        set_own(s, fb_upstream_own(all, version, s->db, node));
     return s->own;
 }
 
@@ -398,11 +415,6 @@ bool fb_pass_side(struct fb_call *call, enum fb_side *ret_side) {
     return false;
 }
 
-void fb_pass_drop_own(struct fb_session *s) {
-    fb_upstream_drop(s->own);
-    s->own = NULL;
-}
-
 static void finish_watch(struct fb_call *call, struct fb_part *parts, size_t n) {
     struct fb_session *s = call->session;
     fb_bytes theirs = fb_bytes_of(call->wait->passed.data, call->wait->passed.len);
@@ -516,6 +528,10 @@ bool fb_pass_is_blocked(const struct fb_session *s) {
     if (s->own == NULL || fb_list_is_empty(&s->waits))
         return false;
     return (fb_member_of(s->waits.next, struct fb_wait, link)->call.command->flags & FB_CMD_BLOCKS) != 0;
+}
+
+bool fb_pass_is_long_blocked(const struct fb_session *s) {
+    return fb_pass_is_blocked(s) && fb_span_ms(fb_since(fb_clock_now(), fb_upstream_since(s->own))) > BLOCKED_LONG_MS;
 }
 
 /* ---- what comes back -------------------------------------------------------------------------------------------------- */

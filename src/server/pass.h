@@ -30,6 +30,9 @@ bool fb_pass_may_overtake(struct fb_session *session, const struct fb_verb *verb
 
 /* Does it wait for a command that blocks at the store? */
 bool fb_pass_is_blocked(const struct fb_session *session);
+/* And has it waited so long that its answer was not there already? Who ends then is gone, as at Redis; who sends a request
+ * and an end at once wants the answer. */
+bool fb_pass_is_long_blocked(const struct fb_session *session);
 
 /* Whose are its keys? A script without keys is theirs. False: of both, and the error has been written. */
 bool fb_pass_side(struct fb_call *call, enum fb_side *ret_side);
@@ -40,6 +43,8 @@ void fb_pass_exec(struct fb_call *call, unsigned node);
 /* The connection for it, ready to be asked; NULL: the error has been written, or it is starved (which what has begun
  * cannot be). */
 struct fb_upstream *fb_pass_upstream(struct fb_call *call, unsigned node, bool is_own, bool is_begun);
+/* The session's own connection becomes another, or none. */
+void fb_pass_change_own(struct fb_session *session, struct fb_upstream *upstream);
 void fb_pass_drop_own(struct fb_session *session);
 /* No memory for what was to be sent: the wait is over with that error. */
 void fb_pass_give_up(struct fb_wait *wait);

@@ -136,8 +136,7 @@ bool fb_pass_redirect(struct fb_loop *loop, struct fb_upstream *from, struct fb_
         return false;
     if (from != s->own)
         return ask_again(loop, fb_upstream_shared(loop->upstreams, version, s->db, node), wait, is_ask);
-    s->own = fb_upstream_own(loop->upstreams, version, s->db, node);
-    fb_upstream_drop(from);
+    fb_pass_change_own(s, fb_upstream_own(loop->upstreams, version, s->db, node));
     return ask_again(loop, s->own, wait, is_ask);
 }
 

@@ -39,6 +39,10 @@ unsigned fb_places_node(const struct fb_loop *loop, unsigned slot) {
     return p->map->slots[slot] != FB_NODE_NONE ? p->map->slots[slot] : 0;
 }
 
+unsigned fb_places_of_address(const struct fb_loop *loop, const struct fb_store_address *at) {
+    return url_of(loop)->kind == FB_STORE_CLUSTER ? fb_topology_node(places_of(loop)->map, at->host, at->port) : 0;
+}
+
 unsigned fb_places_next(const struct fb_loop *loop, unsigned node) {
     const struct fb_topology *map = places_of(loop)->map;
     for (; node < map->count; node++)

@@ -46,6 +46,8 @@ void fb_places_free(struct fb_upstreams *all);
 
 /* The node that serves this slot. */
 unsigned fb_places_node(const struct fb_loop *loop, unsigned slot);
+/* The node at this address; only a Cluster has several. FB_NODE_NONE: there are too many. */
+unsigned fb_places_of_address(const struct fb_loop *loop, const struct fb_store_address *at);
 /* Nodes that serve slots now, in turn: the first at or behind `node`; FB_NODE_NONE: no more. */
 unsigned fb_places_next(const struct fb_loop *loop, unsigned node);
 /* What is known may be old: ask, if not just asked. */

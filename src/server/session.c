@@ -9,6 +9,7 @@
 #include "server/commands.h"
 #include "server/measure.h"
 #include "server/multi.h"
+#include "server/pass.h"
 #include "server/session_parts.h"
 #include "server/tracking.h"
 #include "tbl/errors.h"
@@ -386,6 +387,7 @@ static void read_some(struct fb_session *s) {
         check_input(s);
     } else if (n == 0) {
         s->has_ended = true;
+        s->is_dead |= fb_pass_is_long_blocked(s); /* what it would be given now would be lost */
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
         s->is_dead = true;
     }

@@ -85,7 +85,7 @@ struct fb_session {
     bool is_counted_waiting;    /* in loop->waiting */
     unsigned gates;             /* enum fb_gate: what its requests have to pass */
     struct fb_multi *multi;     /* MULTI, WATCH: NULL when there is nothing of it */
-    struct fb_upstream *own;    /* its connection to the store, or NULL */
+    struct fb_upstream *own;    /* its connection to the store, or NULL; written under loop->lock */
     struct fb_upstream *listener; /* the one on which it hears messages, or NULL (relay.h) */
     fb_buf pushes;              /* that wait for the end of EXEC's array; counted in waiting_bytes */
     enum fb_reply_mode reply_mode;

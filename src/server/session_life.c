@@ -99,8 +99,7 @@ void fb_session_close(struct fb_session *s) {
     fb_pubsub_leave_all(s);
     fb_tracking_end(s);
     fb_loop_remove(s->loop, s);
-    fb_upstream_drop(s->own); /* what is under way there finds no session */
-    s->own = NULL;
+    fb_pass_drop_own(s); /* what is under way there finds no session */
     fb_relay_drop(s);
     fb_session_weigh(s, 0);
     fb_bounds_leave(s->loop->server, &s->arrival);

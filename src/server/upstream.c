@@ -91,12 +91,21 @@ void fb_upstream_forget_login(struct fb_upstream *u) {
     u->greeted = 0;
 }
 
+void fb_upstream_set_id(struct fb_upstream *u, uint64_t id) {
+    if (u->id == id)
+        return;
+    fb_lock_acquire(&u->loop->lock);
+    u->id = id;
+    fb_lock_release(&u->loop->lock);
+}
+
 void fb_upstream_shut(struct fb_upstream *u) {
     if (u->state == FB_UPSTREAM_READY)
         fb_count(&fb_upstream_set(u)->counters.connections, (uint64_t)-1);
     u->state = FB_UPSTREAM_CLOSED;
     u->is_doubted = false;
     u->epoch++;
+    fb_upstream_set_id(u, 0);
     fb_upstream_close_line(u);
     fb_upstream_forget_addresses(u);
     fb_list_remove(&u->dirty);
@@ -462,6 +471,16 @@ unsigned fb_upstream_version(const struct fb_upstream *u) { return u->version; }
 void fb_upstream_doubt(struct fb_upstream *u) {
     u->is_doubted = true;
     doubt_place(u);
+}
+
+fb_instant fb_upstream_since(const struct fb_upstream *u) { return u->since; }
+
+bool fb_upstream_is_known(const struct fb_upstream *u, uint64_t *ret_id, struct fb_store_address *ret_at) {
+    if (u->id == 0)
+        return false;
+    *ret_id = u->id;
+    *ret_at = u->at;
+    return true;
 }
 
 unsigned fb_upstream_epoch(const struct fb_upstream *u) { return u->epoch; }

@@ -117,6 +117,11 @@ const char *fb_upstream_host(const struct fb_upstream *upstream);
 unsigned fb_upstream_node(const struct fb_upstream *upstream);
 unsigned fb_upstream_version(const struct fb_upstream *upstream);
 void fb_upstream_doubt(struct fb_upstream *upstream);
+/* What the store calls this connection, which is a session's own, and where that is; false: it has not said so, or there is
+ * no connection now. Any thread, under the loop's lock. */
+bool fb_upstream_is_known(const struct fb_upstream *upstream, uint64_t *ret_id, struct fb_store_address *ret_at);
+/* When the last byte came on it, or its oldest request was sent. */
+fb_instant fb_upstream_since(const struct fb_upstream *upstream);
 /* Another number for every connection it has had. */
 unsigned fb_upstream_epoch(const struct fb_upstream *upstream);
 

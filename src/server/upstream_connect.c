@@ -54,8 +54,11 @@ static bool say_password(struct fb_upstream *u, const char *user, const char *pa
     return password[0] == '\0' || (user[0] != '\0' ? say(u, auth, 3) : say(u, bare, 2));
 }
 
-/* The last word of it: of a scout its question, else a name, which may be refused. In front of the name a primary that
- * Sentinels named says that it is one. */
+/* Will somebody want to end what blocks on it? */
+static bool wants_id(const struct fb_upstream *u) { return u->is_own && !u->is_listener && !fb_upstream_is_peer(u); }
+
+/* The last word of it: of a scout its question, else a name, and in front of that the question what the store calls it,
+ * which may both be refused. In front of them a primary that Sentinels named says that it is one. */
 static void greet(struct fb_upstream *u) {
     const struct fb_store_url *url = fb_upstream_url(u);
     char digits[16];
@@ -63,9 +66,10 @@ static void greet(struct fb_upstream *u) {
     snprintf(digits, sizeof digits, "%u", u->db);
     fb_bytes hello[] = {FB_STR("HELLO"), FB_STR("3")}, select[] = {FB_STR("SELECT"), FB_STR(digits)};
     fb_bytes name[] = {FB_STR("CLIENT"), FB_STR("SETNAME"), FB_STR("forebay")}, role = FB_STR("ROLE"), question[3];
-    fb_bytes peer = FB_STR("FB.PEER");
+    fb_bytes peer = FB_STR("FB.PEER"), id[] = {FB_STR("CLIENT"), FB_STR("ID")};
     u->state = FB_UPSTREAM_GREETING;
     u->greetings = 0;
+    u->favours = wants_id(u) ? 2 : 1;
     ok &= is_sentinel ? say_password(u, url->sentinel_user, url->sentinel_password)
                       : say_password(u, url->user, url->password);
     if (u->is_scout) {
@@ -75,6 +79,7 @@ static void greet(struct fb_upstream *u) {
         ok &= u->db == 0 || say(u, select, 2);
         ok &= url->kind != FB_STORE_SENTINEL || say(u, &role, 1);
         ok &= !fb_upstream_is_peer(u) || say(u, &peer, 1);
+        ok &= !wants_id(u) || say(u, id, 2);
         ok &= say(u, name, 3);
     }
     if (ok)
@@ -221,11 +226,18 @@ static void end_question(struct fb_upstream *u) {
     fb_buf_free(&answer);
 }
 
-/* A reply to the login is complete. Naming the connection, the last word of it, may be refused. */
+static void take_id(struct fb_upstream *u) {
+    fb_bytes answer = fb_bytes_of(u->hello.data, u->hello.len);
+    int64_t id;
+    if (answer.len > 3 && answer.data[0] == ':' && fb_parse_integer(fb_bytes_of(answer.data + 1, answer.len - 3), &id) && id > 0)
+        fb_upstream_set_id(u, (uint64_t)id);
+}
+
+/* A reply to the login is complete. */
 void fb_upstream_greeted(struct fb_upstream *u) {
     struct fb_upstreams *all = fb_upstream_set(u);
     struct fb_place_state *state = fb_upstream_place(u);
-    bool is_refused = u->hello.data[0] == '-' && u->greetings > 1;
+    bool is_refused = u->hello.data[0] == '-' && u->greetings > u->favours;
     if (is_refused) {
         char text[FB_UPSTREAM_REASON_MAX];
         int len = (int)(u->hello.len - 1 - (u->hello.len > 2 ? 2 : 0));
@@ -234,7 +246,7 @@ void fb_upstream_greeted(struct fb_upstream *u) {
         return;
     }
     bool is_of_sentinels = !u->is_scout && fb_upstream_url(u)->kind == FB_STORE_SENTINEL;
-    if (is_of_sentinels && u->greetings == 2 && !is_role_of_primary(&u->hello)) {
+    if (is_of_sentinels && u->greetings == u->favours + 1 && !is_role_of_primary(&u->hello)) {
         fb_upstream_lose(u, "what the Sentinels named is no primary");
         return;
     }
@@ -242,6 +254,8 @@ void fb_upstream_greeted(struct fb_upstream *u) {
         end_question(u);
         return;
     }
+    if (u->favours == 2 && u->greetings == 2)
+        take_id(u);
     u->hello.len = 0;
     if (--u->greetings > 0)
         return;

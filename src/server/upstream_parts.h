@@ -34,6 +34,7 @@ struct fb_upstream {
     struct fb_link dirty;
     unsigned version, db, node;
     struct fb_store_address at; /* where it is connected to */
+    uint64_t id;               /* what the store calls it, of one that may block; 0: not known. Written under loop->lock */
     bool is_own, is_full, is_scout;
     bool is_doubted;           /* is closed when nothing is owed on it */
     bool is_taking, is_dropped; /* replies are being handed on; and it is to be freed behind the last */
@@ -48,6 +49,7 @@ struct fb_upstream {
     fb_buf hello;              /* the replies to it */
     unsigned epoch;            /* connections it has had */
     unsigned greetings;        /* of them still to come */
+    unsigned favours;          /* the last of them, which may be refused */
     fb_buf out;
     size_t sent;
     struct fb_link asked;      /* waits, by their message.link, oldest first */
@@ -73,6 +75,7 @@ void fb_upstream_discard(struct fb_upstream *upstream);
 /* The connection is lost, for a reason that whoever waits on it is told. */
 void fb_upstream_lose(struct fb_upstream *upstream, const char *reason);
 void fb_upstream_shut(struct fb_upstream *upstream);
+void fb_upstream_set_id(struct fb_upstream *upstream, uint64_t id);
 void fb_upstream_close_line(struct fb_upstream *upstream);
 void fb_upstream_forget_addresses(struct fb_upstream *upstream);
 void fb_upstream_forget_login(struct fb_upstream *upstream);

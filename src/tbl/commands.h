@@ -331,8 +331,8 @@ enum fb_command_flags {
       "ON|OFF [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",             \
       "Be told when keys change that this connection has read")                                                        \
     X("client", "trackinginfo", client_trackinginfo, 2, 0, "6.2.0", "", "How this connection tracks keys")             \
-    X("client", "unblock", client_unblock, -3, FB_CMD_ADMIN, "5.0.0",                                                  \
-      "client-id [TIMEOUT|ERROR]", "0: no command blocks its connection")                                              \
+    X("client", "unblock", client_unblock, -3, FB_CMD_ADMIN | FB_CMD_NO_MULTI, "5.0.0",                                \
+      "client-id [TIMEOUT|ERROR]", "End the wait of a connection that a command blocks at the store")                  \
     X("client", "unpause", client_unpause, 2, FB_CMD_ADMIN, "6.2.0", "", "End CLIENT PAUSE")                           \
     X("command", "count", command_count, 2, 0, "2.8.13", "", "How many commands there are")                            \
     X("command", "docs", command_docs, -2, 0, "7.0.0", "[command [command ...]]", "What commands are for")             \

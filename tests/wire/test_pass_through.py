@@ -4,6 +4,8 @@ alone only by the keys that are mapped."""
 import os
 import random
 import re
+import socket
+import statistics
 import threading
 import time
 
@@ -263,6 +265,70 @@ def test_a_client_that_goes_takes_its_blocked_command_along(both):
         waiting.close()
         wait_until(lambda: b"blocked_clients:0" in direct.ask("INFO", "clients"), "its end", 10)
         assert direct.ask("RPUSH", "queue", "job") == 1 and direct.ask("LLEN", "queue") == 1
+
+
+@pytest.mark.short
+def test_who_is_gone_gets_nothing_of_a_queue(both):
+    """A worker that ends while it waits is gone at once: the next job is not taken for it. But an end behind a request that
+    is answered at once does not cost the answer."""
+    server, redis = both()
+    with redis.wire() as direct:
+        def count():
+            started = time.monotonic()
+            found = re.search(rb"blocked_clients:(\d+)", direct.ask("INFO", "clients"))[1]
+            asked.append(time.monotonic() - started)
+            return found
+        asked, gone = [], []
+        for _ in range(11):
+            with server.wire() as waiting:
+                waiting.send(encode("BLPOP", "queue", "0"))
+                wait_until(lambda: count() == b"1", "BLPOP at the store", 10)
+                direct.ask("BLPOP", "never", "0.15")  # by the Redis' clock: BLOCKED_LONG_MS have passed
+            started = time.monotonic()
+            wait_until(lambda: count() == b"0", "its end", 10)
+            gone.append(time.monotonic() - started)
+        assert statistics.median(gone) < 0.1 + 10 * statistics.median(asked), "not by the tick of a second"
+        for i in range(20):
+            assert direct.ask("RPUSH", "queue", str(i)) == 1
+            with server.wire() as wire:
+                wire.send(encode("BLPOP", "queue", "0"))
+                wire.socket.shutdown(socket.SHUT_WR)
+                assert wire.read() == [b"queue", str(i).encode()]
+
+
+def blocked(server, direct, count, *words, version=2):
+    """A connection that waits at the store, and its number."""
+    wire = server.wire()
+    if version == 3:
+        wire.ask("HELLO", "3")
+    number = wire.ask("CLIENT", "ID")
+    wire.send(encode(*words))
+    wait_until(lambda: b"blocked_clients:%d\r" % count in direct.ask("INFO", "clients"), "it waits at the store", 10)
+    return wire, str(number)
+
+
+@pytest.mark.short
+@pytest.mark.parametrize("threads", [1, 3])
+def test_client_unblock_ends_the_wait(both, threads):
+    """As at a Redis, whichever loops the two clients are of; and it says of whom it does not know, or who does not wait."""
+    server, redis = both(threads=threads)
+    with server.wire() as wire, redis.wire() as direct:
+        several = [blocked(server, direct, i + 1, "BLPOP", "queue", "0", version=2 + i % 2) for i in range(6)]
+        assert wire.ask("CLIENT", "UNBLOCK", several[0][1]) == 1 and several[0][0].read() is None
+        assert wire.ask("CLIENT", "UNBLOCK", several[1][1], "TIMEOUT") == 1 and several[1][0].read() is None
+        for one, number in several[2:4]:
+            assert wire.ask("CLIENT", "UNBLOCK", number, "ERROR") == 1
+            assert one.read().text == "UNBLOCKED client unblocked via CLIENT UNBLOCK"
+        assert wire.ask("CLIENT", "UNBLOCK", several[0][1]) == 0, "it waits no more"
+        assert wire.ask("CLIENT", "UNBLOCK", "4711") == wire.ask("CLIENT", "UNBLOCK", str(wire.ask("CLIENT", "ID"))) == 0
+        assert several[0][0].ask("PING") == "PONG" and wire.ask("RPUSH", "queue", "a", "b", "c") == 3
+        assert several[4][0].read() == [b"queue", b"a"] and several[5][0].read() == [b"queue", b"b"]
+        several[0][0].send(encode("XREAD", "BLOCK", "0", "STREAMS", "s", "$"))  # on the same connection again
+        wait_until(lambda: wire.ask("CLIENT", "UNBLOCK", several[0][1]) == 1, "it waits again", 10)
+        assert several[0][0].read() is None
+        assert wire.ask("MULTI") == "OK" and wire.ask("CLIENT", "UNBLOCK", "1").text.startswith("ERR ")
+        for one, _ in several:
+            one.close()
 
 
 def test_large_values_go_through(both):

@@ -108,6 +108,19 @@ def test_keys_go_to_their_nodes(forebay, database, cluster):
         assert wire.ask("FLUSHALL") == "OK" and [three.ask(node, "DBSIZE") for node in three.primaries] == [0, 0, 0]
 
 
+def test_waits_are_ended_at_their_nodes(forebay, database, cluster):
+    """CLIENT UNBLOCK asks the node at which the other one waits."""
+    three = cluster()
+    server = start_forebay(forebay, database, three.url())
+    with server.wire(timeout=30) as wire:
+        for name in (f"queue{i}" for i in range(12)):
+            with server.wire(timeout=30) as waiting:
+                number = str(waiting.ask("CLIENT", "ID"))
+                waiting.send(encode("BLPOP", name, "0"))
+                wait_until(lambda: wire.ask("CLIENT", "UNBLOCK", number) == 1, f"{name} is waited for", 10)
+                assert waiting.read() is None
+
+
 def test_transactions_of_one_slot(forebay, database, cluster):
     three = cluster()
     server = start_forebay(forebay, database, three.url())
