@@ -51,7 +51,7 @@ static bool say(struct fb_upstream *u, const fb_bytes *argv, size_t argc) {
 
 static bool say_password(struct fb_upstream *u, const char *user, const char *password) {
     fb_bytes auth[] = {FB_STR("AUTH"), FB_STR(user), FB_STR(password)}, bare[] = {auth[0], auth[2]};
-    return password[0] == '\0' || (user[0] != '\0' ? say(u, auth, 3) : say(u, bare, 2));
+    return user[0] != '\0' ? say(u, auth, 3) : password[0] == '\0' || say(u, bare, 2); /* a user may have no password */
 }
 
 /* Will somebody want to end what blocks on it? */

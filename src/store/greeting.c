@@ -55,10 +55,10 @@ unsigned fb_greeting_write(struct fb_connection *c, const struct fb_login *login
     bool has_user = login->user != NULL && login->user[0] != '\0';
     fb_bytes hello[7] = {FB_STR("HELLO"), FB_STR("3")};
     size_t n = 2;
-    if (has_password) {
+    if (has_password || has_user) { /* there are users without a password, and they are not "default" */
         hello[n++] = FB_STR("AUTH");
         hello[n++] = FB_STR(has_user ? login->user : "default");
-        hello[n++] = FB_STR(login->password);
+        hello[n++] = FB_STR(has_password ? login->password : "");
     }
     hello[n++] = FB_STR("SETNAME");
     hello[n++] = FB_STR("forebay");

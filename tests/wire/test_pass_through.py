@@ -21,11 +21,11 @@ USERS = "CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT); INSERT INTO user
 @pytest.fixture
 def both(forebay, redis_server, database):
     """both(**settings): a Forebay with users in front of a redis-server of its own, and that redis-server."""
-    def start(redis=None, keyspace=None, **server):
+    def start(redis=None, keyspace=None, user="", **server):
         redis = redis or redis_server()
         return forebay({
             "server": {"threads": 1, **server},
-            "store": {"url": f"redis://127.0.0.1:{redis.port}/0", "timeout": "2s", "share": "false"},
+            "store": {"url": f"redis://{user}127.0.0.1:{redis.port}/0", "timeout": "2s", "share": "false"},
             "sources": {"shop": {"url": f"sqlite:{database(USERS)}"}},
             "keyspaces": {"user:{id:int}": {"table": "users", "write": "write-through", **(keyspace or {})}},
         }), redis
@@ -328,6 +328,19 @@ def test_client_unblock_ends_the_wait(both, threads):
         assert several[0][0].read() is None
         assert wire.ask("MULTI") == "OK" and wire.ask("CLIENT", "UNBLOCK", "1").text.startswith("ERR ")
         for one, _ in several:
+            one.close()
+
+
+def test_a_store_that_says_no_number_ends_no_wait(both, redis_server):
+    """A user of the store without CLIENT: commands that block work, and nobody can be let go."""
+    redis = redis_server()
+    with redis.wire() as direct:
+        assert direct.ask("ACL", "SETUSER", "few", "on", "nopass", "~*", "+@list", "+@connection", "-client") == "OK"
+        server, _ = both(redis, user="few@")
+        with server.wire() as wire:
+            one, number = blocked(server, direct, 1, "BLPOP", "queue", "0")
+            assert wire.ask("CLIENT", "UNBLOCK", number) == 0 and wire.ask("RPUSH", "queue", "a") == 1
+            assert one.read() == [b"queue", b"a"]
             one.close()
 
 
