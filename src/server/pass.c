@@ -15,7 +15,7 @@
 
 enum {
     SHOWN_MAX = 128,       /* bytes of a key in an error */
-    BLOCKED_LONG_MS = 100, /* an answer that is there takes the way to the store and back */
+    BLOCKED_LONG_MS = 500, /* an answer that is there takes the way to the store and back */
 };
 
 static const struct fb_store *store_of(const struct fb_call *call) { return fb_call_server(call)->store; }

@@ -64,7 +64,8 @@ void fb_session_tick(struct fb_session *s) {
     else if (is_late(s, now, &excess))
         fb_session_exceed(s, excess);
     check_soft_output(s, now);
-    s->is_dead |= (s->has_ended || s->is_draining) && fb_pass_is_blocked(s); /* nobody is there to be answered */
+    s->is_dead |= s->has_ended ? fb_pass_is_long_blocked(s) /* nobody is there to be answered */
+                               : s->is_draining && fb_pass_is_blocked(s);
     if (s->is_dead)
         fb_session_close(s);
 }
