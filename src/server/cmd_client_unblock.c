@@ -12,19 +12,13 @@ enum { WORDS = 4, DIGITS_MAX = 24 };
 
 /* The connection of this client's own at the store, and the node that is; false: there is none. */
 static bool find_own(const struct fb_call *call, uint64_t client, uint64_t *ret_id, unsigned *ret_node) {
-    const struct fb_server *server = fb_call_server(call);
+    const struct fb_session *session = fb_loops_hold(fb_call_server(call), client);
     struct fb_store_address at;
-    bool is_found = false;
-    for (unsigned i = 0; i < server->nloops && !is_found; i++) {
-        struct fb_loop *loop = &server->loops[i];
-        fb_lock_acquire(&loop->lock);
-        for (struct fb_link *link = loop->sessions.next; link != &loop->sessions && !is_found; link = link->next) {
-            const struct fb_session *session = fb_member_of(link, struct fb_session, link);
-            is_found = session->id == client && session->own != NULL && fb_upstream_is_known(session->own, ret_id, &at);
-        }
-        fb_lock_release(&loop->lock);
-    }
-    *ret_node = is_found ? fb_places_of_address(fb_call_loop(call), &at) : FB_NODE_NONE;
+    if (session == NULL)
+        return false;
+    bool is_known = session->own != NULL && fb_upstream_is_known(session->own, ret_id, &at);
+    fb_lock_release(&session->loop->lock);
+    *ret_node = is_known ? fb_places_of_address(fb_call_loop(call), &at) : FB_NODE_NONE;
     return *ret_node != FB_NODE_NONE;
 }
 

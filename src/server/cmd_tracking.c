@@ -19,21 +19,13 @@ static unsigned option_of(fb_bytes arg) {
     return 0;
 }
 
-static bool find_client(struct fb_server *server, int64_t id, struct fb_receiver *ret_receiver) {
-    bool is_there = false;
-    for (unsigned i = 0; i < server->nloops && !is_there; i++) {
-        struct fb_loop *loop = &server->loops[i];
-        fb_lock_acquire(&loop->lock);
-        for (struct fb_link *link = loop->sessions.next; link != &loop->sessions && !is_there; link = link->next) {
-            const struct fb_session *session = fb_member_of(link, struct fb_session, link);
-            if (session->id != (uint64_t)id)
-                continue;
-            *ret_receiver = (struct fb_receiver){i, session->ref};
-            is_there = true;
-        }
-        fb_lock_release(&loop->lock);
-    }
-    return is_there;
+static bool find_client(struct fb_server *server, uint64_t id, struct fb_receiver *ret_receiver) {
+    const struct fb_session *session = fb_loops_hold(server, id);
+    if (session == NULL)
+        return false;
+    *ret_receiver = (struct fb_receiver){session->loop->index, session->ref};
+    fb_lock_release(&session->loop->lock);
+    return true;
 }
 
 static bool read_redirect(struct fb_call *call, fb_bytes arg, struct fb_track_wish *wish) {
@@ -44,7 +36,7 @@ static bool read_redirect(struct fb_call *call, fb_bytes arg, struct fb_track_wi
     }
     if (!fb_call_integer(call, arg, &id))
         return false;
-    if (!find_client(fb_call_server(call), id, &wish->target)) {
+    if (!find_client(fb_call_server(call), (uint64_t)id, &wish->target)) {
         fb_call_error(call, REDIRECT_ABSENT);
         return false;
     }

@@ -69,6 +69,20 @@ struct fb_session *fb_loop_session(struct fb_loop *loop, struct fb_session_ref r
     return loop->slots[ref.slot].session;
 }
 
+const struct fb_session *fb_loops_hold(struct fb_server *server, uint64_t client) {
+    for (unsigned i = 0; i < server->nloops; i++) {
+        struct fb_loop *loop = &server->loops[i];
+        fb_lock_acquire(&loop->lock);
+        for (struct fb_link *link = loop->sessions.next; link != &loop->sessions; link = link->next) {
+            const struct fb_session *session = fb_member_of(link, struct fb_session, link);
+            if (session->id == client)
+                return session;
+        }
+        fb_lock_release(&loop->lock);
+    }
+    return NULL;
+}
+
 /* Call `visit` for every session; it may close the one it is given. */
 static void for_each_session(struct fb_loop *loop, void (*visit)(struct fb_session *)) {
     for (uint32_t i = 0; i < loop->nslots; i++)

@@ -130,6 +130,9 @@ void fb_loop_finish(struct fb_loop *loop);
 fb_status fb_loop_add(struct fb_loop *loop, struct fb_session *session);
 void fb_loop_remove(struct fb_loop *loop, struct fb_session *session);
 struct fb_session *fb_loop_session(struct fb_loop *loop, struct fb_session_ref ref);
+/* Any thread: the connection that clients know by this number, with the lock of its loop held, to be released as
+ * session->loop->lock. NULL: there is none, and nothing is held. */
+const struct fb_session *fb_loops_hold(struct fb_server *server, uint64_t client);
 /* Something was done to it: settle it at the end of this round of messages. */
 void fb_loop_touch(struct fb_loop *loop, struct fb_session *session);
 /* Settle them now, where no round of messages does it. */

@@ -344,6 +344,21 @@ def test_a_store_that_says_no_number_ends_no_wait(both, redis_server):
             one.close()
 
 
+def test_a_user_without_a_password_is_itself(forebay, redis_server, database):
+    """Nobody is "default" there, neither on the connections that pass requests on nor on those that share rows."""
+    redis = redis_server()
+    with redis.wire() as direct:
+        assert direct.ask("ACL", "SETUSER", "few", "on", "nopass", "~*", "&*", "+@all") == "OK"
+        assert direct.ask("ACL", "SETUSER", "default", "off") == "OK"
+        server = forebay({"store": {"url": f"redis://few@127.0.0.1:{redis.port}"},
+                          "sources": {"shop": {"url": f"sqlite:{database(USERS)}"}},
+                          "keyspaces": {"user:{id:int}": {"table": "users"}}})
+        with server.wire() as wire:
+            assert wire.ask("LPUSH", "queue", "a") == 1
+            wait_until(lambda: (wire.ask("FB.INVALIDATE", "user:1"), wire.ask("GET", "user:1"),
+                                direct.ask("EXISTS", "user:1") == 1)[2], "a row is shared", 30)
+
+
 def test_large_values_go_through(both):
     server, _ = both(bulk_max="64mb", query_buffer_max="64mb", output_buffer_max="128mb", client_memory_max="512mb")
     value = os.urandom(1 << 20) * 32
